@@ -1,0 +1,33 @@
+# make demo, make test, make lint: each installs what it needs first.
+# An active virtual or conda environment is used as it is; without one, .venv is made here.
+
+PYTHON3 ?= python3
+ACTIVE := $(or $(VIRTUAL_ENV),$(CONDA_PREFIX))
+PYTHON := $(or $(ACTIVE),.venv)/bin/python
+
+.PHONY: demo test lint install
+
+demo: install
+	$(PYTHON) tools/demo.py
+
+test: install
+	$(PYTHON) -m pytest
+
+lint: install
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+
+ifeq ($(ACTIVE),)
+install: .venv/installed
+
+.venv/installed: setup.py
+	$(PYTHON) -m pip --version >/dev/null 2>&1 || $(PYTHON3) -m venv --clear .venv
+	$(PYTHON) -m pip install --no-compile --editable '.[dev]'
+	touch $@
+else
+# Asked from another folder, for here any Python finds the package.
+install:
+	@cd / && $(PYTHON) -c "import os, av, pytest, slowfast; \
+	    assert slowfast.__file__ == os.path.join('$(CURDIR)', 'slowfast', '__init__.py')" \
+	    2>/dev/null || $(PYTHON) -m pip install --editable '$(CURDIR)[dev]'
+endif

@@ -1,0 +1,27 @@
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+source = Path(__file__).with_name("slowfast") / "__init__.py"
+
+setup(
+    name="slowfast",
+    version=re.search(r'__version__ = "(.+)"', source.read_text()).group(1),
+    description="Train and compare efficient video networks",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    packages=find_packages(include=["slowfast", "slowfast.*"]),
+    install_requires=[
+        "av>=15",
+        "numpy",
+        "pyyaml",
+        "tabulate",
+        "tensorboard",
+        "torch>=2.6",
+        "torchvision",
+        "tqdm",
+        "yacs",
+    ],
+    extras_require={"dev": ["pytest>=8", "ruff"]},
+)

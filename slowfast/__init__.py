@@ -1,0 +1,3 @@
+"""Efficient video recognition: one config tree, one model registry, one clip dataset."""
+
+__version__ = "0.1.0"

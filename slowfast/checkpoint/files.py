@@ -1,0 +1,176 @@
+"""Checkpoint files: written whole or not at all, read without running code from them."""
+
+import io
+import pickle
+import re
+import shutil
+import zipfile
+from pathlib import Path
+
+import torch
+
+from slowfast.utils.io import atomic_write
+
+_NAME = re.compile(r"checkpoint_epoch_(\d+)\.pyth")
+_ZIP_MAGIC = b"PK\x03\x04"
+_LFS_MAGIC = b"version https://git-lfs"
+_MARKUP = (b"<!doctype", b"<html", b"<?xml", b"<head")
+_TEXT = re.compile(rb"[\t\n\r\x20-\x7e]+")
+
+
+class CheckpointError(ValueError):
+    """A checkpoint file that cannot be used; the message names path, reason and what to do."""
+
+
+def checkpoint_path(output_dir: str | Path, epoch: int) -> Path:
+    """File of the 0-based epoch `epoch`; its name counts finished epochs, as PySlowFast's does."""
+    return _folder(output_dir) / f"checkpoint_epoch_{epoch + 1:05d}.pyth"
+
+
+def best_path(output_dir: str | Path) -> Path:
+    """File of the epoch with the best validation metric."""
+    return _folder(output_dir) / "checkpoint_best.pyth"
+
+
+def last_checkpoint(output_dir: str | Path) -> Path | None:
+    """File of the latest epoch, None when there is none."""
+    found = _epoch_files(output_dir)
+    return found[-1] if found else None
+
+
+def prune(output_dir: str | Path, keep: int) -> None:
+    """Remove all but the `keep` latest epochs; 0 keeps all. The best checkpoint stays.
+
+    Also removes what a killed process left half written: only for the process that saves.
+    """
+    outdated = _epoch_files(output_dir)[:-keep] if keep else []
+    for path in [*outdated, *_folder(output_dir).glob(".checkpoint_*.tmp")]:
+        path.unlink(missing_ok=True)
+
+
+def save(path: str | Path, state: dict) -> None:
+    """Write `state` so that `path` is always either its old content or the new one, whole.
+
+    OSError, naming the path and the free space, when it cannot be written.
+    """
+    path = Path(path)
+    content = io.BytesIO()
+    torch.save(state, content)  # not to the file: there it turns a full disk into a RuntimeError
+    _assert_loadable(content)
+    try:
+        with atomic_write(path) as file:
+            file.write(content.getbuffer())
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"{path}: the checkpoint could not be written ({error.strerror}); it needs "
+            f"{_megabytes(content.getbuffer().nbytes)}, free are {_free_space(path)}. "
+            "Earlier checkpoints are untouched",
+        ) from error
+
+
+def load(path: str | Path) -> dict:
+    """The content of a checkpoint on the CPU: tensors and plain values only, never code.
+
+    CheckpointError when the file is missing or is no such checkpoint.
+    """
+    path = Path(path)
+    _check_kind(path)
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged file fails in any way: EOFError, IndexError, ...
+        raise CheckpointError(_explain(path, error)) from error
+    if not isinstance(content, dict):
+        raise CheckpointError(
+            f"{path}: holds a {type(content).__name__}, not a dictionary of tensors; save it as "
+            "torch.save({'model_state': model.state_dict()}, path)"
+        )
+    return content
+
+
+def _folder(output_dir: str | Path) -> Path:
+    return Path(output_dir) / "checkpoints"
+
+
+def _epoch_files(output_dir: str | Path) -> list[Path]:
+    """Checkpoints of epochs, the latest last."""
+    named = [(_NAME.fullmatch(path.name), path) for path in _folder(output_dir).glob("*.pyth")]
+    return [path for _, path in sorted((int(match[1]), path) for match, path in named if match)]
+
+
+def _assert_loadable(content: io.BytesIO) -> None:
+    """Fail now rather than when the run is resumed; on the meta device no tensor is read."""
+    content.seek(0)
+    try:
+        torch.load(content, map_location="meta", weights_only=True)
+    except Exception as error:
+        raise AssertionError(
+            f"the state holds a value that weights_only=True refuses: {_culprit(error)}"
+        ) from error
+
+
+def _check_kind(path: Path) -> None:
+    """Recognise what people end up with in place of a checkpoint."""
+    if not path.exists():
+        raise CheckpointError(f"{path}: no such file; {_neighbours(path.parent)}")
+    if path.is_dir():
+        raise CheckpointError(f"{path}: is a folder; name a file. {_neighbours(path)}")
+    with open(path, "rb") as file:
+        head = file.read(1024)
+    if not head:
+        raise CheckpointError(f"{path}: is empty (0 bytes); download or copy it again")
+    if head.startswith(_LFS_MAGIC):
+        raise CheckpointError(
+            f"{path}: is a Git LFS pointer, not the file itself; fetch it with `git lfs pull`"
+        )
+    if head.lstrip().lower().startswith(_MARKUP):
+        raise CheckpointError(
+            f"{path}: is an HTML page, not a checkpoint; the download led to a web page (log-in, "
+            "confirmation or error): open it in a browser, then download the file itself"
+        )
+    if head.startswith(_ZIP_MAGIC) and not zipfile.is_zipfile(path):
+        raise CheckpointError(
+            f"{path}: is truncated (has {_megabytes(path.stat().st_size)}, the end is missing); "
+            "download or copy it again"
+        )
+    if _TEXT.fullmatch(head):
+        raise CheckpointError(f"{path}: is a text file, not a checkpoint: {head[:80].decode()!r}")
+
+
+def _explain(path: Path, error: Exception) -> str:
+    culprit = _culprit(error)
+    if culprit:
+        return (
+            f"{path}: holds a Python object ({culprit}) that would run code while loading; only "
+            "tensors and plain values are read. If you trust the file, load it with the program "
+            "that wrote it, and save the weights alone: "
+            "torch.save({'model_state': model.state_dict()}, path)"
+        )
+    reason = type(error).__name__
+    if not isinstance(error, pickle.UnpicklingError):  # those advise to give up weights_only
+        reason = f"{reason}: {error}".split("\n")[0][:200]
+    return f"{path}: is truncated, damaged or not a PyTorch checkpoint; get it again ({reason})"
+
+
+def _culprit(error: Exception) -> str:
+    """Name of the object that the weights-only loader refused, empty when it failed otherwise."""
+    match = re.search(r"GLOBAL ([\w.]+)", str(error))
+    return match[1] if match else ""
+
+
+def _neighbours(folder: Path) -> str:
+    if not folder.is_dir():
+        return f"there is no folder {folder} either"
+    names = sorted(path.name for path in folder.glob("*.p*t*"))
+    return f"checkpoints in {folder}: {', '.join(names[-5:]) or 'none'}"
+
+
+def _free_space(path: Path) -> str:
+    folder = path.parent
+    while not folder.exists():
+        folder = folder.parent
+    return f"{_megabytes(shutil.disk_usage(folder).free)} in {folder}"
+
+
+def _megabytes(num_bytes: int) -> str:
+    return f"{num_bytes / 2**20:.1f} MiB"

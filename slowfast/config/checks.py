@@ -1,0 +1,235 @@
+"""Mistakes in single values and between keys, found before anything is built or opened."""
+
+import re
+from collections.abc import Iterator
+from functools import reduce
+from typing import Any
+
+from slowfast.config.node import ConfigNode
+from slowfast.config.pathways import pathway_strides
+
+# All models halve height and width five times.
+MODEL_STRIDE = 32
+
+CHOICES = {
+    "AUG.INTERPOLATION": ("nearest", "bilinear", "bicubic"),
+    "AUG.RE_MODE": ("pixel", "rand", "const"),
+    "BN.GROUP_BY": ("type", "name"),
+    "BN.NORM_TYPE": ("batchnorm", "sub_batchnorm", "sync_batchnorm"),
+    "DATA.ENSEMBLE_METHOD": ("sum", "max"),
+    "DATA.RESIZE_BACKEND": ("swscale", "torch"),
+    "DIST_BACKEND": ("nccl", "gloo"),
+    "MODEL.HEAD_ACT": ("softmax", "sigmoid", "none"),
+    # bce belongs to AVA detection; it is here so that its published recipes load.
+    "MODEL.LOSS_FUNC": ("cross_entropy", "soft_cross_entropy", "bce", "bce_logit"),
+    "SOLVER.LR_POLICY": ("cosine", "steps_with_relative_lrs"),
+    "SOLVER.OPTIMIZING_METHOD": ("sgd", "adam", "adamw"),
+    "TEST.NUM_SPATIAL_CROPS": (1, 3),
+    "TRAIN.AMP_DTYPE": ("float16", "bfloat16"),
+}
+
+# Smallest value of these keys.
+AT_LEAST = {
+    "AUG.COLOR_JITTER": 0,
+    "AUG.RE_COUNT": 1,
+    "BN.NUM_BATCHES_PRECISE": 1,
+    "BN.NUM_SPLITS": 1,
+    "BN.NUM_SYNC_DEVICES": 1,
+    "BN.WEIGHT_DECAY": 0,
+    "DATA.NUM_FRAMES": 1,
+    "DATA.SAMPLING_RATE": 1,
+    "DATA.TARGET_FPS": 1,
+    "DATA_LOADER.NUM_WORKERS": 0,
+    "LOG_PERIOD": 1,
+    "MIXUP.ALPHA": 0,
+    "MIXUP.CUTMIX_ALPHA": 0,
+    "MODEL.FC_INIT_STD": 0,
+    "MODEL.NUM_CLASSES": 1,
+    "NUM_GPUS": 0,
+    "NUM_SHARDS": 1,
+    "SHARD_ID": 0,
+    "SLOWFAST.ALPHA": 1,
+    "SOLVER.BASE_LR": 0,
+    "SOLVER.COSINE_END_LR": 0,
+    "SOLVER.MAX_EPOCH": 1,
+    "SOLVER.MOMENTUM": 0,
+    "SOLVER.WARMUP_EPOCHS": 0,
+    "SOLVER.WARMUP_START_LR": 0,
+    "SOLVER.WEIGHT_DECAY": 0,
+    "TEST.BATCH_SIZE": 1,
+    "TEST.NUM_ENSEMBLE_VIEWS": 1,
+    "TRAIN.ACCUMULATION_STEPS": 1,
+    "TRAIN.BATCH_SIZE": 1,
+    "TRAIN.CHECKPOINT_PERIOD": 1,
+    "TRAIN.EVAL_PERIOD": 1,
+    "TRAIN.KEEP_CHECKPOINTS": 0,
+}
+
+# Probabilities and shares, 0 to 1.
+SHARES = (
+    "AUG.RE_PROB",
+    "DATA.MAX_UNREADABLE_SHARE",
+    "MIXUP.LABEL_SMOOTH_VALUE",
+    "MIXUP.PROB",
+    "MIXUP.SWITCH_PROB",
+    "MODEL.DROPCONNECT_RATE",
+    "MODEL.DROPOUT_RATE",
+    "MODEL.LABEL_SMOOTHING",
+    "TRAIN.CHECKPOINT_MIN_COVERAGE",
+    "TRAIN.EMA_DECAY",
+)
+
+
+def check_cfg(cfg: ConfigNode) -> None:
+    """ValueError with every mistake: the key, its value and what is allowed."""
+    mistakes = list(_value_mistakes(cfg))
+    if not mistakes:  # the others take single values for granted
+        mistakes = [
+            *_solver_mistakes(cfg),
+            *_pathway_mistakes(cfg),
+            *_size_mistakes(cfg),
+            *_process_mistakes(cfg, max(cfg.NUM_GPUS, 1)),
+        ]
+    if mistakes:
+        raise ValueError("\n".join(mistakes))
+
+
+def check_processes(cfg: ConfigNode, num_local: int) -> None:
+    """ValueError when batches and norms do not fit `num_local` processes on each machine."""
+    if mistakes := list(_process_mistakes(cfg, num_local)):
+        raise ValueError("\n".join(mistakes))
+
+
+def _value_mistakes(cfg: ConfigNode) -> Iterator[str]:
+    for key, allowed in CHOICES.items():
+        if _get(cfg, key) not in allowed:
+            yield f"{key}: {_get(cfg, key)!r} is not one of {list(allowed)}"
+    for key, least in AT_LEAST.items():
+        if not _get(cfg, key) >= least:
+            yield f"{key}: {_get(cfg, key)} must be at least {least}"
+    for key in SHARES:
+        if not 0 <= _get(cfg, key) <= 1:
+            yield f"{key}: {_get(cfg, key)} must lie within 0..1"
+    for key in ("SOLVER.CLIP_GRAD_VAL", "SOLVER.CLIP_GRAD_L2NORM"):
+        if _get(cfg, key) is not None and not _get(cfg, key) > 0:
+            yield f"{key}: {_get(cfg, key)} must be above 0, or None for no clipping"
+    for key in ("OUTPUT_DIR", "DATA.PATH_LABEL_SEPARATOR"):
+        if not _get(cfg, key):
+            yield f"{key}: must not be empty"
+    for pattern in cfg.TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN:
+        if not _is_pattern(pattern):
+            yield f"TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN: {pattern!r} is not a regular expression"
+
+
+def _solver_mistakes(cfg: ConfigNode) -> Iterator[str]:
+    solver = cfg.SOLVER
+    steps, factors = list(solver.STEPS), list(solver.LRS)
+    if solver.LR_POLICY == "steps_with_relative_lrs":
+        if not _are_numbers(steps) or steps[:1] != [0] or steps != sorted(set(steps)):
+            yield f"SOLVER.STEPS: {steps} must be increasing epochs that start with 0"
+        if not _are_numbers(factors) or len(factors) < len(steps):
+            yield (
+                f"SOLVER.LRS: {factors} must hold a number for each of the {len(steps)} "
+                f"SOLVER.STEPS {steps}"
+            )
+    if solver.WARMUP_EPOCHS > solver.MAX_EPOCH:
+        yield (
+            f"SOLVER.WARMUP_EPOCHS: {solver.WARMUP_EPOCHS} must be at most "
+            f"SOLVER.MAX_EPOCH {solver.MAX_EPOCH}"
+        )
+    betas = list(solver.BETAS)
+    if not _are_numbers(betas) or len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
+        yield f"SOLVER.BETAS: {betas} must be two numbers within 0..1, 1 left out"
+    if cfg.MIXUP.ENABLE and not (cfg.MIXUP.ALPHA or cfg.MIXUP.CUTMIX_ALPHA):
+        yield "MIXUP.ENABLE: True needs MIXUP.ALPHA or MIXUP.CUTMIX_ALPHA above 0"
+
+
+def _pathway_mistakes(cfg: ConfigNode) -> Iterator[str]:
+    data = cfg.DATA
+    channels = list(data.INPUT_CHANNEL_NUM)
+    if channels not in ([3], [3, 3]):
+        yield f"DATA.INPUT_CHANNEL_NUM: {channels} must be [3] (one pathway) or [3, 3] (two)"
+        return
+    stride = pathway_strides(cfg)[0]
+    if data.NUM_FRAMES % stride:
+        yield (
+            f"DATA.NUM_FRAMES: {data.NUM_FRAMES} must be a multiple of SLOWFAST.ALPHA {stride} "
+            f"with the two pathways of DATA.INPUT_CHANNEL_NUM {channels}"
+        )
+    for key, values in (("DATA.MEAN", data.MEAN), ("DATA.STD", data.STD)):
+        if not _are_numbers(values) or len(values) != channels[0]:
+            yield f"{key}: {values} must hold {channels[0]} numbers, one per channel"
+    if _are_numbers(data.STD) and min(data.STD, default=1) <= 0:
+        yield f"DATA.STD: {data.STD} must be above 0"
+
+
+def _size_mistakes(cfg: ConfigNode) -> Iterator[str]:
+    data = cfg.DATA
+    for name in ("TRAIN_CROP_SIZE", "TEST_CROP_SIZE"):
+        if data[name] < MODEL_STRIDE:
+            yield f"DATA.{name}: {data[name]} must be at least {MODEL_STRIDE}, the models' stride"
+    scales = list(data.TRAIN_JITTER_SCALES)
+    if not _is_range(scales) or scales[0] < data.TRAIN_CROP_SIZE:
+        yield (
+            f"DATA.TRAIN_JITTER_SCALES: {scales} must be [smallest, largest] short side, from "
+            f"DATA.TRAIN_CROP_SIZE {data.TRAIN_CROP_SIZE} up"
+        )
+    areas = list(data.TRAIN_JITTER_SCALES_RELATIVE)
+    ratios = list(data.TRAIN_JITTER_ASPECT_RELATIVE)
+    if areas and not (_is_range(areas) and 0 < areas[0] and areas[1] <= 1):
+        yield (
+            f"DATA.TRAIN_JITTER_SCALES_RELATIVE: {areas} must be [smallest, largest] share of "
+            "the frame within 0..1, or [] for DATA.TRAIN_JITTER_SCALES"
+        )
+    if bool(areas) != bool(ratios) or (ratios and not (_is_range(ratios) and ratios[0] > 0)):
+        yield (
+            f"DATA.TRAIN_JITTER_ASPECT_RELATIVE: {ratios} must be [smallest, largest] above 0 "
+            f"with DATA.TRAIN_JITTER_SCALES_RELATIVE, [] without; that is {areas}"
+        )
+
+
+def _process_mistakes(cfg: ConfigNode, num_local: int) -> Iterator[str]:
+    if cfg.SHARD_ID >= cfg.NUM_SHARDS:
+        yield f"SHARD_ID: {cfg.SHARD_ID} must be below NUM_SHARDS {cfg.NUM_SHARDS}"
+    for section, is_used in (("TRAIN", cfg.TRAIN.ENABLE), ("TEST", cfg.TEST.ENABLE)):
+        size = cfg[section].BATCH_SIZE
+        if is_used and size % num_local:
+            yield (
+                f"{section}.BATCH_SIZE: {size} must be a multiple of {num_local}, the number of "
+                "processes on a machine (NUM_GPUS)"
+            )
+    if not cfg.TRAIN.ENABLE:
+        return
+    norm, per_process = cfg.BN, cfg.TRAIN.BATCH_SIZE // num_local
+    if norm.NORM_TYPE == "sub_batchnorm" and per_process % norm.NUM_SPLITS:
+        yield (
+            f"BN.NUM_SPLITS: {norm.NUM_SPLITS} must divide the {per_process} clips of a process "
+            f"(TRAIN.BATCH_SIZE {cfg.TRAIN.BATCH_SIZE} over {num_local})"
+        )
+    num_synced, num_total = norm.NUM_SYNC_DEVICES, num_local * cfg.NUM_SHARDS
+    if norm.NORM_TYPE == "sync_batchnorm" and not norm.GLOBAL_SYNC and num_synced < num_total:
+        if num_synced < 2 or num_total % num_synced:
+            yield (
+                f"BN.NUM_SYNC_DEVICES: {num_synced} must be at least 2 and divide the "
+                f"{num_total} processes; BN.GLOBAL_SYNC True takes all of them"
+            )
+
+
+def _get(cfg: ConfigNode, key: str) -> Any:
+    return reduce(getattr, key.split("."), cfg)
+
+
+def _are_numbers(values: list) -> bool:
+    return all(type(value) in (int, float) for value in values)
+
+
+def _is_range(values: list) -> bool:
+    return len(values) == 2 and _are_numbers(values) and values[0] <= values[1]
+
+
+def _is_pattern(text: Any) -> bool:
+    try:
+        re.compile(text)
+    except (re.error, TypeError):
+        return False
+    return True

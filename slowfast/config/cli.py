@@ -1,0 +1,105 @@
+"""From the command line to a checked config, and to the files that say how a run was made."""
+
+import argparse
+import shlex
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from slowfast.config.checks import check_cfg
+from slowfast.config.defaults import get_cfg
+from slowfast.config.node import ConfigNode
+from slowfast.utils.io import atomic_write
+
+_DESCRIPTION = "Train and test a video network as a config file says."
+_EPILOG = """\
+examples:
+  %(prog)s --cfg configs/Kinetics/x3d/X3D_M.yaml DATA.PATH_TO_DATA_DIR data/kinetics NUM_GPUS 4
+  %(prog)s --cfg X3D_M.yaml TRAIN.ENABLE False TEST.CHECKPOINT_FILE_PATH x3d_m.pyth
+"""
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line as `cfg`, `opts` (KEY, VALUE, ...), `init_method`, `num_shards`, `shard_id`.
+
+    Overrides stand anywhere, alone or after --opts. None for `num_shards` and `shard_id` leaves the
+    config's values.
+    """
+    parser = argparse.ArgumentParser(
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--cfg", required=True, metavar="FILE", help="YAML file of the run")
+    parser.add_argument(
+        "--init_method",
+        default="tcp://localhost:9999",
+        metavar="URL",
+        help="where the processes of all machines meet (default: %(default)s)",
+    )
+    parser.add_argument("--num_shards", type=int, help="number of machines; sets NUM_SHARDS")
+    parser.add_argument("--shard_id", type=int, help="number of this machine; sets SHARD_ID")
+    parser.add_argument(
+        "--opts", dest="more", nargs="+", action="extend", default=[], metavar="KEY VALUE"
+    )
+    parser.add_argument(
+        "opts", nargs="*", metavar="KEY VALUE", help="overrides, e.g. TRAIN.BATCH_SIZE 16"
+    )
+    args = parser.parse_intermixed_args(argv)
+    args.opts = [*args.opts, *args.more]
+    del args.more
+    return args
+
+
+def load_cfg(path: str | Path, opts: Sequence[Any] = ()) -> ConfigNode:
+    """The frozen config of a YAML file and overrides KEY, VALUE, ...; ValueError for mistakes."""
+    cfg = get_cfg()
+    cfg.merge_from_file(path)
+    cfg.merge_from_list(list(opts))
+    check_cfg(cfg)
+    cfg.freeze()
+    return cfg
+
+
+def load_cfg_from_args(args: argparse.Namespace) -> ConfigNode:
+    """`load_cfg` of what `parse_args` returned."""
+    shards = [("NUM_SHARDS", args.num_shards), ("SHARD_ID", args.shard_id)]
+    flags = [word for pair in shards if pair[1] is not None for word in pair]
+    return load_cfg(args.cfg, [*args.opts, *flags])
+
+
+def save_run_config(cfg: ConfigNode, argv: Sequence[str]) -> Path:
+    """Write OUTPUT_DIR/config.yaml, which --cfg loads again, and add the command to command.txt.
+
+    A config.yaml with other values is kept as config_1.yaml, config_2.yaml, ...
+    """
+    path, command = Path(cfg.OUTPUT_DIR) / "config.yaml", shlex.join(argv)
+    values = cfg.dump()
+    earlier = path.read_text(encoding="utf-8") if path.is_file() else ""
+    if earlier and _without_comments(earlier) != values:
+        _write_text(_free_name(path), earlier)
+    # One comment line, whatever the command's words hold.
+    _write_text(path, f"# Written by: {' '.join(command.splitlines())}\n{values}")
+    log = path.with_name("command.txt")
+    lines = log.read_text(encoding="utf-8") if log.is_file() else ""
+    time = datetime.now().astimezone().isoformat(timespec="seconds")
+    _write_text(log, f"{lines}{time} {command}\n")
+    return path
+
+
+def _write_text(path: Path, text: str) -> None:
+    with atomic_write(path, "w") as file:
+        file.write(text)
+
+
+def _without_comments(text: str) -> str:
+    return "".join(line for line in text.splitlines(keepends=True) if not line.startswith("#"))
+
+
+def _free_name(path: Path) -> Path:
+    number = 1
+    while (name := path.with_stem(f"{path.stem}_{number}")).exists():
+        number += 1
+    return name

@@ -1,0 +1,310 @@
+"""Every config key with its default; `get_cfg()` gives an unfrozen copy.
+
+Names follow PySlowFast. A key marked "ours" does not exist there. Keys of PySlowFast and VoV3D that
+are known but not supported are listed in `unsupported.py`.
+"""
+
+from slowfast.config.node import ConfigNode
+
+_C = ConfigNode()
+
+# ---------------------------------------------------------------------------- batch normalisation
+_C.BN = ConfigNode()
+# Recompute the running statistics from training clips after each epoch that is evaluated.
+_C.BN.USE_PRECISE_STATS = False
+# Number of batches for that.
+_C.BN.NUM_BATCHES_PRECISE = 200
+# Weight decay of the batch-norm parameters.
+_C.BN.WEIGHT_DECAY = 0.0
+# batchnorm, sub_batchnorm (statistics per part of the batch) or sync_batchnorm (over processes).
+_C.BN.NORM_TYPE = "batchnorm"
+# Number of parts of the batch in sub_batchnorm.
+_C.BN.NUM_SPLITS = 1
+# Number of processes that share statistics in sync_batchnorm.
+_C.BN.NUM_SYNC_DEVICES = 1
+# sync_batchnorm over all processes, whatever NUM_SYNC_DEVICES says.
+_C.BN.GLOBAL_SYNC = False
+# Ours. How batch-norm parameters are found for BN.WEIGHT_DECAY: "type" of the module, or "bn" in
+# its "name".
+_C.BN.GROUP_BY = "type"
+
+# ---------------------------------------------------------------------------- training
+_C.TRAIN = ConfigNode()
+# Train; False only tests.
+_C.TRAIN.ENABLE = True
+# Name of the dataset loader.
+_C.TRAIN.DATASET = "kinetics"
+# Clips per step and machine, over all its processes.
+_C.TRAIN.BATCH_SIZE = 64
+# Validate every so many epochs.
+_C.TRAIN.EVAL_PERIOD = 10
+# Save a checkpoint every so many epochs.
+_C.TRAIN.CHECKPOINT_PERIOD = 10
+# Go on from the last checkpoint in OUTPUT_DIR when there is one.
+_C.TRAIN.AUTO_RESUME = True
+# Initialise the weights from this file: epoch 0, fresh optimizer, new head when the classes differ.
+_C.TRAIN.CHECKPOINT_FILE_PATH = ""
+# Regular expressions removed from the tensor names of that file.
+_C.TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN = ()
+# Ours. Refuse to initialise when a smaller share of the model's tensors (head left out) was found
+# in the file.
+_C.TRAIN.CHECKPOINT_MIN_COVERAGE = 0.9
+# Ours. Number of last checkpoints that are kept, beside the best; 0 keeps all.
+_C.TRAIN.KEEP_CHECKPOINTS = 0
+# Automatic mixed precision.
+_C.TRAIN.MIXED_PRECISION = False
+# Ours. Its type: float16 (with loss scaling) or bfloat16.
+_C.TRAIN.AMP_DTYPE = "float16"
+# Ours. Batches whose gradients are added up before one optimizer step.
+_C.TRAIN.ACCUMULATION_STEPS = 1
+# Ours. Run the model through torch.compile.
+_C.TRAIN.COMPILE = False
+# Ours. Name prefixes of modules that are not trained, e.g. ["s1", "s2"].
+_C.TRAIN.FREEZE = []
+# Ours. Decay of an exponential moving average of the weights that is evaluated in their place; 0 is
+# off.
+_C.TRAIN.EMA_DECAY = 0.0
+
+# ---------------------------------------------------------------------------- augmentation
+_C.AUG = ConfigNode()
+# Switch for all keys of this section.
+_C.AUG.ENABLE = False
+# Strength of brightness, contrast and saturation jitter; used when AA_TYPE is empty (timm's rule).
+_C.AUG.COLOR_JITTER = 0.4
+# RandAugment in timm's notation, e.g. rand-m9-n2-mstd0.5-inc1; empty is off.
+_C.AUG.AA_TYPE = "rand-m9-mstd0.5-inc1"
+# Interpolation of RandAugment's geometric operations: nearest, bilinear or bicubic.
+_C.AUG.INTERPOLATION = "bicubic"
+# Probability of random erasing.
+_C.AUG.RE_PROB = 0.25
+# What an erased box is filled with: pixel (noise per pixel), rand (one colour) or const (mean
+# colour).
+_C.AUG.RE_MODE = "pixel"
+# Number of erased boxes.
+_C.AUG.RE_COUNT = 1
+
+_C.MIXUP = ConfigNode()
+# Mix pairs of clips and their labels.
+_C.MIXUP.ENABLE = False
+# Beta parameter of mixup; 0 is off.
+_C.MIXUP.ALPHA = 0.8
+# Beta parameter of cutmix; 0 is off.
+_C.MIXUP.CUTMIX_ALPHA = 1.0
+# Probability that a batch is mixed.
+_C.MIXUP.PROB = 1.0
+# Probability of cutmix when both are on.
+_C.MIXUP.SWITCH_PROB = 0.5
+# Label smoothing of the mixed labels.
+_C.MIXUP.LABEL_SMOOTH_VALUE = 0.1
+
+# ---------------------------------------------------------------------------- testing
+_C.TEST = ConfigNode()
+# Test (after training, when TRAIN.ENABLE).
+_C.TEST.ENABLE = True
+# Name of the dataset loader.
+_C.TEST.DATASET = "kinetics"
+# Clips per forward pass and machine, over all its processes.
+_C.TEST.BATCH_SIZE = 8
+# Weights to test; empty takes the last checkpoint in OUTPUT_DIR, else TRAIN.CHECKPOINT_FILE_PATH.
+_C.TEST.CHECKPOINT_FILE_PATH = ""
+# Clips sampled uniformly along each video.
+_C.TEST.NUM_ENSEMBLE_VIEWS = 10
+# Crops of each clip along the longer side: 1 (centre) or 3.
+_C.TEST.NUM_SPATIAL_CROPS = 3
+# File name in OUTPUT_DIR for the scores of all views (npz); empty is test_scores.npz.
+_C.TEST.SAVE_RESULTS_PATH = ""
+# Ours. Play every clip backwards, labels unchanged: what does the order of frames contribute?
+_C.TEST.REVERSE_TIME = False
+
+# ---------------------------------------------------------------------------- models
+_C.MODEL = ConfigNode()
+# Name of the model builder.
+_C.MODEL.MODEL_NAME = "SlowFast"
+# Number of classes.
+_C.MODEL.NUM_CLASSES = 400
+# cross_entropy, soft_cross_entropy or bce_logit.
+_C.MODEL.LOSS_FUNC = "cross_entropy"
+# Ours. Label smoothing when MIXUP is off.
+_C.MODEL.LABEL_SMOOTHING = 0.0
+# Dropout before the classifier.
+_C.MODEL.DROPOUT_RATE = 0.5
+# Largest probability of dropping a residual branch; grows linearly with depth.
+_C.MODEL.DROPCONNECT_RATE = 0.0
+# Standard deviation of the classifier's initial weights.
+_C.MODEL.FC_INIT_STD = 0.01
+# Output in evaluation: softmax, sigmoid or none.
+_C.MODEL.HEAD_ACT = "softmax"
+# Keep all batch-norm layers in evaluation mode, parameters included, while training.
+_C.MODEL.FROZEN_BN = False
+
+_C.RESNET = ConfigNode()
+# Residual branch. X3D: x3d_transform, x3d_2plus1_transform or x3d_1plus2_transform.
+_C.RESNET.TRANS_FUNC = "bottleneck_transform"
+# Start with zero gamma in the last batch norm of each residual branch.
+_C.RESNET.ZERO_INIT_FINAL_BN = False
+
+_C.X3D = ConfigNode()
+# Width factor.
+_C.X3D.WIDTH_FACTOR = 1.0
+# Depth factor.
+_C.X3D.DEPTH_FACTOR = 1.0
+# Inner width of a bottleneck over its output width.
+_C.X3D.BOTTLENECK_FACTOR = 1.0
+# Width of the last layer before the classifier.
+_C.X3D.DIM_C5 = 2048
+# Width of the stem before the width factor.
+_C.X3D.DIM_C1 = 12
+# Double the width of res2 relative to the stem.
+_C.X3D.SCALE_RES2 = False
+# Batch norm after the last linear layer.
+_C.X3D.BN_LIN5 = False
+# Depthwise 3x3x3 in the bottleneck; False: dense 3x1x1 then dense 1x3x3.
+_C.X3D.CHANNELWISE_3x3x3 = True
+# Ours. Hidden width of squeeze-excitation over the block's inner width; 0 leaves it out.
+_C.X3D.SE_RATIO = 0.0625
+
+_C.VOV3D = ConfigNode()
+# Total depth that names the modules per stage: 31 is 1,2,3,2 (VoV3D-M), 70 is 1,2,5,3 (VoV3D-L).
+_C.VOV3D.DEPTH = 31
+# Ours. T-OSA modules per stage, e.g. [1, 1, 1, 1], in place of what DEPTH says; empty follows
+# DEPTH.
+_C.VOV3D.NUM_MODULES = []
+# T-OSA bottleneck (Table 4): t_osa_3d_transform, t_osa_r2plus1_transform, t_osa_dw3d_transform,
+# t_osa_1plus2_transform or t_osa_2plus1_transform.
+_C.VOV3D.TRANS_FUNC = "t_osa_2plus1_transform"
+# Sub-blocks per T-OSA module.
+_C.VOV3D.NUM_CONV = 5
+# Base of the inner widths.
+_C.VOV3D.INNER_CH = 40
+# Inner width of each stage over INNER_CH.
+_C.VOV3D.INNER_MULTIPLIER = [1, 2, 4, 8]
+# Output width of each stage over INNER_CH.
+_C.VOV3D.OUT_MULTIPLIER = [0.5, 1.0, 2, 4]
+
+_C.SLOWFAST = ConfigNode()
+# Frame rate of the fast pathway over that of the slow pathway.
+_C.SLOWFAST.ALPHA = 8
+
+# ---------------------------------------------------------------------------- data
+_C.DATA = ConfigNode()
+# Folder of train.csv, val.csv and test.csv.
+_C.DATA.PATH_TO_DATA_DIR = ""
+# Separator between path and label in a csv.
+_C.DATA.PATH_LABEL_SEPARATOR = " "
+# Folder that the csv's paths start from; empty: the csv's own folder.
+_C.DATA.PATH_PREFIX = ""
+# Frames per clip.
+_C.DATA.NUM_FRAMES = 8
+# Step between them in frames at TARGET_FPS.
+_C.DATA.SAMPLING_RATE = 8
+# Pixel mean per channel, of values in 0..1.
+_C.DATA.MEAN = [0.45, 0.45, 0.45]
+# Pixel standard deviation per channel, of values in 0..1.
+_C.DATA.STD = [0.225, 0.225, 0.225]
+# Channels of each pathway; the number of entries is the number of pathways.
+_C.DATA.INPUT_CHANNEL_NUM = [3, 3]
+# Smallest and largest short side of the scale jitter, in pixels; validation takes the smallest.
+_C.DATA.TRAIN_JITTER_SCALES = [256, 320]
+# Smallest and largest area of a random resized crop over the frame's area; used in place of
+# TRAIN_JITTER_SCALES.
+_C.DATA.TRAIN_JITTER_SCALES_RELATIVE = []
+# Smallest and largest aspect ratio of that crop.
+_C.DATA.TRAIN_JITTER_ASPECT_RELATIVE = []
+# Crop in training and validation, in pixels.
+_C.DATA.TRAIN_CROP_SIZE = 224
+# Short side and crop in testing, in pixels.
+_C.DATA.TEST_CROP_SIZE = 256
+# Frame rate to which SAMPLING_RATE refers.
+_C.DATA.TARGET_FPS = 30
+# Let the last test clip reach the end of the video.
+_C.DATA.USE_OFFSET_SAMPLING = False
+# Draw the short side uniformly in 1/size rather than in size.
+_C.DATA.INV_UNIFORM_SAMPLE = False
+# Random horizontal flip in training.
+_C.DATA.RANDOM_FLIP = True
+# Join the scores of a video's views by sum or max.
+_C.DATA.ENSEMBLE_METHOD = "sum"
+# Give the network BGR in place of RGB.
+_C.DATA.REVERSE_INPUT_CHANNEL = False
+# Ours. Who scales frames: swscale (while decoding: fast, little memory) or torch (the reference's
+# numbers).
+_C.DATA.RESIZE_BACKEND = "swscale"
+# Ours. Stop training when a larger share of the training videos turned out unreadable.
+_C.DATA.MAX_UNREADABLE_SHARE = 0.2
+
+# ---------------------------------------------------------------------------- solver
+_C.SOLVER = ConfigNode()
+# Learning rate after warm-up.
+_C.SOLVER.BASE_LR = 0.1
+# cosine or steps_with_relative_lrs.
+_C.SOLVER.LR_POLICY = "cosine"
+# Learning rate at the end of cosine.
+_C.SOLVER.COSINE_END_LR = 0.0
+# Epochs at which steps_with_relative_lrs changes, the first 0.
+_C.SOLVER.STEPS = []
+# Learning rates over BASE_LR from each of these epochs on.
+_C.SOLVER.LRS = []
+# Number of epochs.
+_C.SOLVER.MAX_EPOCH = 300
+# SGD momentum.
+_C.SOLVER.MOMENTUM = 0.9
+# SGD dampening.
+_C.SOLVER.DAMPENING = 0.0
+# Nesterov momentum.
+_C.SOLVER.NESTEROV = True
+# Weight decay.
+_C.SOLVER.WEIGHT_DECAY = 1e-4
+# Epochs of linear warm-up.
+_C.SOLVER.WARMUP_EPOCHS = 0.0
+# Learning rate at its start.
+_C.SOLVER.WARMUP_START_LR = 0.01
+# sgd, adam or adamw.
+_C.SOLVER.OPTIMIZING_METHOD = "sgd"
+# Multiply BASE_LR, WARMUP_START_LR and COSINE_END_LR by NUM_SHARDS.
+_C.SOLVER.BASE_LR_SCALE_NUM_SHARDS = False
+# Count the cosine from the end of warm-up.
+_C.SOLVER.COSINE_AFTER_WARMUP = False
+# No weight decay on biases and other 1-d parameters.
+_C.SOLVER.ZERO_WD_1D_PARAM = False
+# Largest absolute gradient; None is off.
+_C.SOLVER.CLIP_GRAD_VAL = None
+# Largest L2 norm of all gradients; None is off.
+_C.SOLVER.CLIP_GRAD_L2NORM = None
+# Betas of adam and adamw.
+_C.SOLVER.BETAS = (0.9, 0.999)
+
+# ---------------------------------------------------------------------------- the run
+# Processes on this machine, one per GPU; 0 runs one process on the CPU. torchrun's environment
+# wins.
+_C.NUM_GPUS = 1
+# Number of machines.
+_C.NUM_SHARDS = 1
+# Number of this machine.
+_C.SHARD_ID = 0
+# Folder for everything that a run writes.
+_C.OUTPUT_DIR = "."
+# Seed of all randomness.
+_C.RNG_SEED = 1
+# Steps between two log lines.
+_C.LOG_PERIOD = 10
+# Log parameters and GMACs before training.
+_C.LOG_MODEL_INFO = True
+# nccl or gloo; a run on the CPU always takes gloo.
+_C.DIST_BACKEND = "nccl"
+
+_C.DATA_LOADER = ConfigNode()
+# Loader processes per training process.
+_C.DATA_LOADER.NUM_WORKERS = 8
+# Pinned memory for copies to the GPU.
+_C.DATA_LOADER.PIN_MEMORY = True
+
+_C.TENSORBOARD = ConfigNode()
+# Write TensorBoard scalars.
+_C.TENSORBOARD.ENABLE = False
+# Their folder below OUTPUT_DIR; empty is "tensorboard".
+_C.TENSORBOARD.LOG_DIR = ""
+
+
+def get_cfg() -> ConfigNode:
+    """An unfrozen copy of the defaults."""
+    return _C.clone()

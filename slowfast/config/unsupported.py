@@ -1,0 +1,119 @@
+"""Keys of PySlowFast and VoV3D that have no effect here, with the reason: the one list of them.
+
+A YAML that sets such a key still loads; the value is dropped with one warning. "SECTION.*" covers a
+whole section. A key that becomes supported moves from here to `defaults.py`.
+"""
+
+_RESNET = "arrives with the ResNet and SlowFast models"
+_DETECTION = "arrives with AVA detection"
+_MULTIGRID = "arrives with multigrid training"
+_MVIT = "MViT is not part of this project"
+_SELF_SUPERVISED = "self-supervised training is not part of this project"
+_IMAGENET = "ImageNet loaders are not part of this project"
+_PATHWAYS = "the number of pathways is the length of DATA.INPUT_CHANNEL_NUM"
+_NO_EFFECT = "the reference never reads it either"
+_VISUALISATION = "visualisation of weights, activations and predictions arrives later"
+_FORMAT = "the kind of file is recognised from its content"
+_ONE_CLIP = "every video gives one clip per epoch"
+_WHOLE_CSV = "a csv is always read whole"
+
+UNSUPPORTED = {
+    # whole sections
+    "AVA.*": _DETECTION,
+    "BENCHMARK.*": "tools/benchmark.py takes its settings from its own command line",
+    "CONTRASTIVE.*": _SELF_SUPERVISED,
+    "DEMO.*": "a demo on your own videos arrives later",
+    "DETECTION.*": _DETECTION,
+    "MASK.*": _SELF_SUPERVISED,
+    "MULTIGRID.*": _MULTIGRID,
+    "MVIT.*": _MVIT,
+    "NONLOCAL.*": "arrives with the Non-local models",
+    "TENSORBOARD.CONFUSION_MATRIX.*": _VISUALISATION,
+    "TENSORBOARD.HISTOGRAM.*": _VISUALISATION,
+    "TENSORBOARD.MODEL_VIS.*": _VISUALISATION,
+    "TENSORBOARD.WRONG_PRED_VIS.*": _VISUALISATION,
+    "VIS_MASK.*": _SELF_SUPERVISED,
+    # the run
+    "TASK": _SELF_SUPERVISED,
+    "DATA_LOADER.ENABLE_MULTI_THREAD_DECODE": "set DATA_LOADER.NUM_WORKERS",
+    "TENSORBOARD.CATEGORIES_PATH": _VISUALISATION,
+    "TENSORBOARD.CLASS_NAMES_PATH": _VISUALISATION,
+    "TENSORBOARD.PREDICTIONS_PATH": _VISUALISATION,
+    # training and testing
+    "TRAIN.CHECKPOINT_EPOCH_RESET": "initialising from a file always starts at epoch 0",
+    "TRAIN.CHECKPOINT_INFLATE": "2D weights arrive with the ResNet models",
+    "TRAIN.CHECKPOINT_IN_INIT": _MVIT,
+    "TRAIN.CHECKPOINT_TYPE": _FORMAT,
+    "TRAIN.KILL_LOSS_EXPLOSION_FACTOR": "a loss that is not finite stops the run",
+    "TEST.CHECKPOINT_TYPE": _FORMAT,
+    "TEST.NUM_TEMPORAL_CLIPS": "a test reports the accuracy with fewer clips from the same pass",
+    "SOLVER.GAMMA": "SOLVER.LRS lists the factors",
+    "SOLVER.LARS_ON": _SELF_SUPERVISED,
+    "SOLVER.LAYER_DECAY": _MVIT,
+    "SOLVER.STEP_SIZE": _NO_EFFECT,
+    "SOLVER.WARMUP_FACTOR": f"{_NO_EFFECT}; set SOLVER.WARMUP_START_LR",
+    # models
+    "MODEL.ACT_CHECKPOINT": _MVIT,
+    "MODEL.ARCH": "MODEL.MODEL_NAME decides",
+    "MODEL.DETACH_FINAL_FC": _SELF_SUPERVISED,
+    "MODEL.FP16_ALLREDUCE": "gradients are reduced in the type that they have",
+    "MODEL.MULTI_PATHWAY_ARCH": _PATHWAYS,
+    "MODEL.SINGLE_PATHWAY_ARCH": _PATHWAYS,
+    "RESNET.DEPTH": _RESNET,
+    "RESNET.INPLACE_RELU": "it never changes a result",
+    "RESNET.NUM_BLOCK_TEMP_KERNEL": _RESNET,
+    "RESNET.NUM_GROUPS": _RESNET,
+    "RESNET.SPATIAL_DILATIONS": _RESNET,
+    "RESNET.SPATIAL_STRIDES": f"{_RESNET}; every stage of VoV3D and X3D has stride 2",
+    "RESNET.STRIDE_1X1": f"{_RESNET}; VoV3D and X3D stride in the depthwise convolution",
+    "RESNET.WIDTH_PER_GROUP": _RESNET,
+    "RESNET.ZERO_INIT_FINAL_CONV": _RESNET,
+    "SLOWFAST.BETA_INV": _RESNET,
+    "SLOWFAST.FUSION_CONV_CHANNEL_RATIO": _RESNET,
+    "SLOWFAST.FUSION_KERNEL_SZ": _RESNET,
+    "VOV3D.BN_LIN5": f"{_NO_EFFECT}; set X3D.BN_LIN5",
+    "VOV3D.DIM_C5": f"{_NO_EFFECT}; set X3D.DIM_C5",
+    "VOV3D.SPATIAL_STRIDES": "every stage has stride 2",
+    "VOV3D.TEMPORAL_DILATIONS": _NO_EFFECT,
+    # data
+    "AUG.GEN_MASK_LOADER": _SELF_SUPERVISED,
+    "AUG.MASK_FRAMES": _SELF_SUPERVISED,
+    "AUG.MASK_RATIO": _SELF_SUPERVISED,
+    "AUG.MASK_TUBE": _SELF_SUPERVISED,
+    "AUG.MASK_WINDOW_SIZE": _SELF_SUPERVISED,
+    "AUG.MAX_MASK_PATCHES_PER_BLOCK": _SELF_SUPERVISED,
+    "AUG.NUM_SAMPLE": _ONE_CLIP,
+    "AUG.RE_SPLIT": _NO_EFFECT,
+    "DATA.COLOR_RND_GRAYSCALE": _SELF_SUPERVISED,
+    "DATA.DECODING_BACKEND": "videos are always read with PyAV",
+    "DATA.DECODING_SHORT_SIZE": "set DATA.RESIZE_BACKEND",
+    "DATA.DUMMY_LOAD": "tools/benchmark.py measures without data",
+    "DATA.IN22K_TRAINVAL": _IMAGENET,
+    "DATA.IN22k_VAL_IN1K": _IMAGENET,
+    "DATA.IN_VAL_CROP_RATIO": _IMAGENET,
+    "DATA.LOADER_CHUNK_OVERALL_SIZE": _WHOLE_CSV,
+    "DATA.LOADER_CHUNK_SIZE": _WHOLE_CSV,
+    "DATA.MULTI_LABEL": "arrives with Charades",
+    "DATA.PATH_TO_PRELOAD_IMDB": _IMAGENET,
+    "DATA.SKIP_ROWS": _WHOLE_CSV,
+    "DATA.SSL_BLUR_SIGMA_MAX": _SELF_SUPERVISED,
+    "DATA.SSL_BLUR_SIGMA_MIN": _SELF_SUPERVISED,
+    "DATA.SSL_COLOR_BRI_CON_SAT": _SELF_SUPERVISED,
+    "DATA.SSL_COLOR_HUE": _SELF_SUPERVISED,
+    "DATA.SSL_COLOR_JITTER": _SELF_SUPERVISED,
+    "DATA.SSL_MOCOV2_AUG": _SELF_SUPERVISED,
+    "DATA.TIME_DIFF_PROB": _SELF_SUPERVISED,
+    "DATA.TRAIN_CROP_NUM_SPATIAL": _ONE_CLIP,
+    "DATA.TRAIN_CROP_NUM_TEMPORAL": _ONE_CLIP,
+    "DATA.TRAIN_JITTER_FPS": "the frame rate is not jittered",
+    "DATA.TRAIN_JITTER_MOTION_SHIFT": _SELF_SUPERVISED,
+    "DATA.TRAIN_PCA_EIGVAL": _DETECTION,
+    "DATA.TRAIN_PCA_EIGVEC": _DETECTION,
+}
+
+
+def unsupported_reason(key: str) -> str | None:
+    """Why a known key such as "MVIT.DEPTH" has no effect; None for every other key."""
+    parts = key.split(".")
+    sections = [".".join(parts[:length]) + ".*" for length in range(1, len(parts) + 1)]
+    return next((UNSUPPORTED[name] for name in [key, *sections] if name in UNSUPPORTED), None)

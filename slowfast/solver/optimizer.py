@@ -1,0 +1,102 @@
+"""The optimizer, and which weight decay each parameter gets."""
+
+from torch import nn, optim
+from torch.nn.modules.batchnorm import _NormBase
+
+from slowfast.config.node import ConfigNode
+from slowfast.utils.registry import Registry
+
+OPTIMIZERS = Registry("SOLVER.OPTIMIZING_METHOD")
+GROUP_RULES = ("name", "type")
+
+
+def param_groups(
+    model: nn.Module,
+    *,
+    weight_decay: float,
+    bn_weight_decay: float,
+    group_by: str,
+    zero_wd_1d: bool,
+) -> list[dict]:
+    """Groups for a torch optimizer: batch norm, the rest, and 1-d parameters that are not decayed.
+
+    Batch norm is found by the module's type, or by "bn" in the parameter's name, as the released
+    VoV3D weights were trained: there `a.1` and `c.1` were decayed with the rest. Frozen parameters
+    and empty groups are left out.
+    """
+    if group_by not in GROUP_RULES:
+        raise ValueError(f"BN.GROUP_BY: {group_by!r} is not one of {list(GROUP_RULES)}")
+    bn_names = _bn_parameter_names(model, group_by)
+    groups = [
+        {"params": [], "weight_decay": bn_weight_decay},
+        {"params": [], "weight_decay": weight_decay},
+        {"params": [], "weight_decay": 0.0},
+    ]
+    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    for name, parameter in trained.items():
+        if name in bn_names:
+            index = 0
+        elif zero_wd_1d and (parameter.ndim <= 1 or name.endswith(".bias")):
+            index = 2
+        else:
+            index = 1
+        groups[index]["params"].append(parameter)
+    grouped = [id(parameter) for group in groups for parameter in group["params"]]
+    assert sorted(grouped) == sorted(id(p) for p in trained.values()), "groups are no partition"
+    return [group for group in groups if group["params"]]
+
+
+def _bn_parameter_names(model: nn.Module, group_by: str) -> set[str]:
+    if group_by == "name":
+        return {name for name, _ in model.named_parameters() if "bn" in name}
+    return {
+        f"{prefix}.{name}" if prefix else name
+        for prefix, module in model.named_modules()
+        if isinstance(module, _NormBase)
+        for name, _ in module.named_parameters(recurse=False)
+    }
+
+
+@OPTIMIZERS.register("sgd")
+def build_sgd(cfg: ConfigNode, groups: list[dict]) -> optim.Optimizer:
+    """SGD with (Nesterov) momentum."""
+    solver = cfg.SOLVER
+    if solver.NESTEROV and (solver.MOMENTUM <= 0 or solver.DAMPENING != 0):
+        raise ValueError(
+            f"SOLVER.NESTEROV: True needs SOLVER.MOMENTUM > 0 (is {solver.MOMENTUM}) and "
+            f"SOLVER.DAMPENING 0 (is {solver.DAMPENING})"
+        )
+    return optim.SGD(
+        groups,
+        lr=solver.BASE_LR,
+        momentum=solver.MOMENTUM,
+        dampening=solver.DAMPENING,
+        nesterov=solver.NESTEROV,
+    )
+
+
+@OPTIMIZERS.register("adam")
+def build_adam(cfg: ConfigNode, groups: list[dict]) -> optim.Optimizer:
+    """Adam; weight decay is added to the gradient."""
+    return optim.Adam(groups, lr=cfg.SOLVER.BASE_LR, betas=tuple(cfg.SOLVER.BETAS))
+
+
+@OPTIMIZERS.register("adamw")
+def build_adamw(cfg: ConfigNode, groups: list[dict]) -> optim.Optimizer:
+    """AdamW; weight decay shrinks the weights themselves."""
+    return optim.AdamW(groups, lr=cfg.SOLVER.BASE_LR, betas=tuple(cfg.SOLVER.BETAS))
+
+
+def build_optimizer(cfg: ConfigNode, model: nn.Module) -> optim.Optimizer:
+    """The config's optimizer over the parameters of `model` that are not frozen."""
+    builder = OPTIMIZERS.get(cfg.SOLVER.OPTIMIZING_METHOD)
+    groups = param_groups(
+        model,
+        weight_decay=cfg.SOLVER.WEIGHT_DECAY,
+        bn_weight_decay=cfg.BN.WEIGHT_DECAY,
+        group_by=cfg.BN.GROUP_BY,
+        zero_wd_1d=cfg.SOLVER.ZERO_WD_1D_PARAM,
+    )
+    if not groups:
+        raise ValueError(f"TRAIN.FREEZE: {cfg.TRAIN.FREEZE} leaves no parameter to train")
+    return builder(cfg, groups)

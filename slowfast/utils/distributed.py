@@ -1,0 +1,58 @@
+"""Rank, size and the few collectives we need; all of them also work in a single process."""
+
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+
+def is_distributed() -> bool:
+    """True when a process group with more than one process is running."""
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+
+
+def rank() -> int:
+    """Number of this process among all processes, 0 in a single process."""
+    return dist.get_rank() if is_distributed() else 0
+
+
+def world_size() -> int:
+    """Number of processes over all machines."""
+    return dist.get_world_size() if is_distributed() else 1
+
+
+def is_main_process() -> bool:
+    """True for the one process that writes files and logs."""
+    return rank() == 0
+
+
+def barrier() -> None:
+    """Wait for all processes."""
+    if is_distributed():
+        dist.barrier()
+
+
+def all_reduce_sum(values: torch.Tensor) -> torch.Tensor:
+    """Sum of `values` over all processes, as a new tensor on the same device."""
+    values = values.clone()
+    if is_distributed():
+        dist.all_reduce(values)
+    return values
+
+
+def gather_objects(value: Any) -> list[Any]:
+    """The picklable `value` of every process, in rank order, on every process."""
+    if not is_distributed():
+        return [value]
+    values = [None] * world_size()
+    dist.all_gather_object(values, value)
+    return values
+
+
+def gather_to_main(value: Any) -> list[Any]:
+    """The picklable `value` of every process, in rank order; [] on all but the main process."""
+    if not is_distributed():
+        return [value]
+    values = [None] * world_size() if is_main_process() else None
+    dist.gather_object(value, values)
+    return values or []

@@ -1,0 +1,38 @@
+"""Where log lines go: the console and a file from the main process, only errors from the others."""
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+from tqdm.contrib.logging import _TqdmLoggingHandler
+
+_FORMAT = "[%(asctime)s %(levelname).1s] %(message)s"
+
+
+def setup_logging(output_dir: str | Path | None, *, is_main: bool) -> None:
+    """Send log lines to the console, and with their debug detail to OUTPUT_DIR/stdout.log.
+
+    The console handler writes past progress bars. Calling again replaces the earlier set-up.
+    """
+    logger = logging.getLogger("slowfast")
+    logger.setLevel(logging.DEBUG)
+    logger.propagate = False
+    for handler in list(logger.handlers):
+        logger.removeHandler(handler)
+        handler.close()
+    console = _TqdmLoggingHandler()
+    console.setLevel(logging.INFO if is_main else logging.ERROR)
+    console.setFormatter(logging.Formatter(_FORMAT, datefmt="%H:%M:%S"))
+    logger.addHandler(console)
+    if is_main and output_dir is not None:
+        Path(output_dir).mkdir(parents=True, exist_ok=True)
+        file = logging.FileHandler(Path(output_dir) / "stdout.log", encoding="utf-8")
+        file.setFormatter(logging.Formatter(_FORMAT))
+        logger.addHandler(file)
+
+
+def append_json_line(path: str | Path, values: dict[str, Any]) -> None:
+    """Add one JSON object as a line to the file at `path`."""
+    with open(path, "a", encoding="utf-8") as file:
+        file.write(json.dumps(values) + "\n")

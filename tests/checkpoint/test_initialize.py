@@ -1,0 +1,159 @@
+import logging
+
+import pytest
+import torch
+from torch import nn
+
+from slowfast.checkpoint.files import CheckpointError
+from slowfast.checkpoint.initialize import initialize_from, load_for_test
+from slowfast.models.norm import SubBatchNorm3d
+
+
+class Head(nn.Module):
+    def __init__(self, num_classes):
+        super().__init__()
+        self.conv = nn.Conv3d(4, 4, 1)
+        self.projection = nn.Linear(4, num_classes)
+
+
+class Net(nn.Module):
+    """12 tensors without the head's projection, two of them counters."""
+
+    def __init__(self, num_classes=3, norm=nn.BatchNorm3d, dim=4):
+        super().__init__()
+        self.s1 = nn.Sequential(nn.Conv3d(3, dim, 1, bias=False), norm(dim))
+        self.s2 = norm(4)
+        self.head = Head(num_classes)
+        with torch.no_grad():
+            for tensor in self.state_dict().values():
+                tensor.copy_(torch.rand(tensor.shape) + 1)
+
+
+def _save(tmp_path, content):
+    torch.save(content, tmp_path / "weights.pyth")
+    return tmp_path / "weights.pyth"
+
+
+def _assert_same(model, source, prefix=""):
+    target = model.state_dict()
+    for name, value in source.state_dict().items():
+        if name.startswith(prefix) and not name.endswith("num_batches_tracked"):
+            assert torch.equal(target[name], value), name
+
+
+def test_everything_of_the_same_model_is_loaded(tmp_path):
+    source, model = Net(), Net()
+    report = initialize_from(model, _save(tmp_path, {"model_state": source.state_dict()}))
+    _assert_same(model, source)
+    assert len(report.loaded) == 15 and report.coverage == 1
+    assert not (report.replaced or report.mismatched or report.missing or report.unexpected)
+
+
+def test_a_wrapped_and_renamed_file_is_loaded(tmp_path):
+    source, model = Net(), Net()
+    state = {f"module.backbone.{name}": value for name, value in source.state_dict().items()}
+    path = _save(tmp_path, {"state_dict": state})
+    initialize_from(model, path, clear_name_patterns=[r"backbone\."])
+    _assert_same(model, source)
+
+
+def test_another_number_of_classes_gets_a_fresh_head(tmp_path):
+    source, model = Net(num_classes=6), Net(num_classes=3)
+    before = model.head.projection.weight.clone()
+    report = initialize_from(model, _save(tmp_path, source.state_dict()))
+    assert torch.equal(model.head.projection.weight, before)
+    assert report.replaced == (
+        "head.projection.weight ((6, 4) -> (3, 4))",
+        "head.projection.bias ((6,) -> (3,))",
+    )
+    assert report.coverage == 1
+    _assert_same(model, source, "head.conv")
+
+
+def test_the_head_is_fresh_as_a_whole_when_one_tensor_differs(tmp_path):
+    state = Net().state_dict()
+    state["head.projection.bias"] = torch.zeros(7)
+    model = Net()
+    before = model.head.projection.weight.clone()
+    report = initialize_from(model, _save(tmp_path, state))
+    assert torch.equal(model.head.projection.weight, before) and len(report.replaced) == 2
+
+
+def test_weights_without_a_head_are_enough(tmp_path):
+    state = {n: v for n, v in Net().state_dict().items() if "projection" not in n}
+    report = initialize_from(Net(), _save(tmp_path, state))
+    assert report.missing == ("head.projection.weight", "head.projection.bias")
+
+
+def test_other_shapes_in_the_backbone_count_as_not_loaded(tmp_path):
+    model = Net()
+    report = initialize_from(model, _save(tmp_path, Net(dim=5).state_dict()), min_coverage=0.1)
+    assert report.mismatched[0] == "s1.0.weight ((5, 3, 1, 1, 1) -> (4, 3, 1, 1, 1))"
+    assert len(report.mismatched) == 5 and report.coverage == pytest.approx(6 / 11)
+
+
+def test_too_little_coverage_is_refused_and_changes_nothing(tmp_path):
+    model = Net()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    path = _save(tmp_path, {**Net(dim=5).state_dict(), "s9.weight": torch.ones(1)})
+    with pytest.raises(CheckpointError) as caught:
+        initialize_from(model, path)
+    message = str(caught.value)
+    for text in (
+        "TRAIN.CHECKPOINT_MIN_COVERAGE",
+        str(path),
+        "54.5%",
+        "90%",
+        "s1.0.weight",
+        "s9.weight",
+    ):
+        assert text in message
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_counters_of_batches_may_be_missing(tmp_path):
+    state = {n: v for n, v in Net().state_dict().items() if "num_batches" not in n}
+    report = load_for_test(Net(), _save(tmp_path, state))
+    assert not report.missing
+
+
+def test_the_table_is_logged_and_shortens_long_lists(tmp_path, caplog):
+    state = Net().state_dict() | {f"extra.{i}": torch.ones(1) for i in range(20)}
+    with caplog.at_level(logging.INFO, "slowfast.checkpoint.initialize"):
+        initialize_from(Net(), _save(tmp_path, state))
+    assert "unexpected    20" in caplog.text
+    assert "... and 12 more" in caplog.text
+
+
+@pytest.mark.parametrize("verb", [initialize_from, load_for_test])
+@pytest.mark.parametrize("kinds", [("sub", "plain"), ("plain", "sub"), ("sub", "sub")])
+def test_sub_and_plain_batch_norm_load_each_other(tmp_path, kinds, verb):
+    norms = {"sub": lambda dim: SubBatchNorm3d(dim, 2), "plain": nn.BatchNorm3d}
+    source, model = (Net(norm=norms[kind]).eval() for kind in kinds)
+    report = verb(model, _save(tmp_path, source.state_dict()))
+    assert not report.missing and not report.unexpected
+    clip = torch.rand(2, 3, 2, 2, 2)
+    assert torch.equal(model.s1(clip), source.s1(clip))
+    if kinds[1] == "sub":
+        assert torch.equal(model.s2.split_running_mean, source.s2.running_mean.repeat(2))
+
+
+@pytest.mark.parametrize("other", [Net(num_classes=4), Net(dim=5), nn.Linear(2, 2)])
+def test_testing_refuses_the_checkpoint_of_another_model(tmp_path, other):
+    path = _save(tmp_path, {"model_state": other.state_dict()})
+    with pytest.raises(
+        CheckpointError, match="weights.pyth: is a checkpoint of another model"
+    ) as e:
+        load_for_test(Net(), path)
+    assert "mismatched" in str(e.value)
+
+
+def test_testing_refuses_surplus_tensors(tmp_path):
+    path = _save(tmp_path, Net().state_dict() | {"s5.weight": torch.ones(1)})
+    with pytest.raises(CheckpointError, match="s5.weight"):
+        load_for_test(Net(), path)
+
+
+def test_a_file_without_weights_names_the_path(tmp_path):
+    with pytest.raises(CheckpointError, match="weights.pyth: no model weights found"):
+        initialize_from(Net(), _save(tmp_path, {"epoch": 3}))

@@ -1,0 +1,136 @@
+import pytest
+
+from slowfast.config.checks import AT_LEAST, CHOICES, SHARES, check_cfg, check_processes
+from slowfast.config.defaults import get_cfg
+
+
+def make_cfg(*overrides):
+    """A config that passes, with overrides."""
+    cfg = get_cfg()
+    cfg.merge_from_list(["DATA.INPUT_CHANNEL_NUM", [3], *overrides])
+    return cfg
+
+
+def mistakes(*overrides) -> str:
+    with pytest.raises(ValueError) as caught:
+        check_cfg(make_cfg(*overrides))
+    return str(caught.value)
+
+
+def test_defaults_pass():
+    check_cfg(get_cfg())
+
+
+@pytest.mark.parametrize("key", CHOICES)
+def test_value_outside_its_list_is_named_with_the_list(key):
+    wrong = 2 if isinstance(CHOICES[key][0], int) else "wrong"
+    assert mistakes(key, wrong) == f"{key}: {wrong!r} is not one of {list(CHOICES[key])}"
+
+
+@pytest.mark.parametrize("key", AT_LEAST)
+def test_value_below_its_bound_is_named_with_the_bound(key):
+    assert mistakes(key, AT_LEAST[key] - 1).startswith(f"{key}: ")
+    assert mistakes(key, AT_LEAST[key] - 1).endswith(f" must be at least {AT_LEAST[key]}")
+
+
+@pytest.mark.parametrize("key", SHARES)
+@pytest.mark.parametrize("value", [-0.1, 1.1, float("nan")])
+def test_share_outside_0_1_is_named(key, value):
+    assert mistakes(key, value) == f"{key}: {value} must lie within 0..1"
+
+
+def test_all_mistakes_come_at_once():
+    assert len(mistakes("LOG_PERIOD", 0, "MODEL.NUM_CLASSES", 0).splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (["NUM_GPUS", 3], "TRAIN.BATCH_SIZE: 64 must be a multiple of 3"),
+        (["NUM_GPUS", 4, "TEST.BATCH_SIZE", 6], "TEST.BATCH_SIZE: 6 must be a multiple of 4"),
+        (
+            ["BN.NORM_TYPE", "sub_batchnorm", "BN.NUM_SPLITS", 3, "NUM_GPUS", 8],
+            "BN.NUM_SPLITS: 3 must divide the 8 clips of a process",
+        ),
+        (
+            ["BN.NORM_TYPE", "sync_batchnorm", "BN.NUM_SYNC_DEVICES", 3, "NUM_GPUS", 8],
+            "BN.NUM_SYNC_DEVICES: 3 must be at least 2 and divide the 8 processes",
+        ),
+        (["SHARD_ID", 2, "NUM_SHARDS", 2], "SHARD_ID: 2 must be below NUM_SHARDS 2"),
+        (
+            ["DATA.INPUT_CHANNEL_NUM", [3, 3], "DATA.NUM_FRAMES", 12],
+            "DATA.NUM_FRAMES: 12 must be a multiple of SLOWFAST.ALPHA 8",
+        ),
+        (["DATA.INPUT_CHANNEL_NUM", [1]], "DATA.INPUT_CHANNEL_NUM: [1] must be [3]"),
+        (["DATA.MEAN", [0.5]], "DATA.MEAN: [0.5] must hold 3 numbers"),
+        (["DATA.STD", [0.2, 0.2, 0]], "DATA.STD: [0.2, 0.2, 0] must be above 0"),
+        (["DATA.TRAIN_CROP_SIZE", 16], "DATA.TRAIN_CROP_SIZE: 16 must be at least 32"),
+        (["DATA.TEST_CROP_SIZE", 31], "DATA.TEST_CROP_SIZE: 31 must be at least 32"),
+        (["DATA.TRAIN_JITTER_SCALES", [200, 320]], "from DATA.TRAIN_CROP_SIZE 224 up"),
+        (["DATA.TRAIN_JITTER_SCALES", [320, 256]], "must be [smallest, largest] short side"),
+        (["DATA.TRAIN_JITTER_SCALES", [256]], "must be [smallest, largest] short side"),
+        (
+            ["DATA.TRAIN_JITTER_SCALES_RELATIVE", [0.1, 1.5]],
+            "DATA.TRAIN_JITTER_SCALES_RELATIVE: [0.1, 1.5]",
+        ),
+        (
+            ["DATA.TRAIN_JITTER_SCALES_RELATIVE", [0.1, 1.0]],
+            "DATA.TRAIN_JITTER_ASPECT_RELATIVE: []",
+        ),
+        (["SOLVER.MAX_EPOCH", 2, "SOLVER.WARMUP_EPOCHS", 3], "must be at most SOLVER.MAX_EPOCH 2"),
+        (["SOLVER.BETAS", [0.9, 1.0]], "SOLVER.BETAS: [0.9, 1.0]"),
+        (["SOLVER.CLIP_GRAD_VAL", 0], "SOLVER.CLIP_GRAD_VAL: 0.0 must be above 0"),
+        (["MIXUP.ENABLE", True, "MIXUP.ALPHA", 0, "MIXUP.CUTMIX_ALPHA", 0], "MIXUP.ALPHA"),
+        (["OUTPUT_DIR", ""], "OUTPUT_DIR: must not be empty"),
+        (["TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN", ["("]], "'(' is not a regular expression"),
+    ],
+)
+def test_keys_that_do_not_fit_each_other(overrides, expected):
+    assert expected in mistakes(*overrides)
+
+
+@pytest.mark.parametrize(
+    ("steps", "factors", "expected"),
+    [
+        ([], [1], "SOLVER.STEPS: [] must be increasing epochs that start with 0"),
+        ([5, 10], [1, 0.1], "SOLVER.STEPS: [5, 10]"),
+        ([0, 10, 10], [1, 0.1, 0.01], "SOLVER.STEPS: [0, 10, 10]"),
+        ([0, 10, 5], [1, 0.1, 0.01], "SOLVER.STEPS: [0, 10, 5]"),
+        ([0, "ten"], [1, 0.1], "SOLVER.STEPS: [0, 'ten']"),
+        ([0, 10], [1], "SOLVER.LRS: [1] must hold a number for each of the 2"),
+    ],
+)
+def test_steps_and_rates_must_fit(steps, factors, expected):
+    policy = ["SOLVER.LR_POLICY", "steps_with_relative_lrs"]
+    assert expected in mistakes(*policy, "SOLVER.STEPS", steps, "SOLVER.LRS", factors)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        # More rates than steps, as the published recipes have.
+        ["SOLVER.LR_POLICY", "steps_with_relative_lrs"]
+        + ["SOLVER.STEPS", [0, 9], "SOLVER.LRS", [1, 0.1, 0.01]],
+        # Batches of a part that does not run.
+        ["NUM_GPUS", 8, "TRAIN.ENABLE", False, "TRAIN.BATCH_SIZE", 3],
+        ["NUM_GPUS", 8, "TEST.ENABLE", False, "TEST.BATCH_SIZE", 3],
+        # Crops need not be multiples of 32, and either may be the larger one.
+        ["DATA.TRAIN_CROP_SIZE", 182, "DATA.TEST_CROP_SIZE", 312],
+        ["DATA.TRAIN_CROP_SIZE", 224, "DATA.TEST_CROP_SIZE", 200],
+        # One process shares statistics with itself.
+        ["BN.NORM_TYPE", "sync_batchnorm", "BN.NUM_SYNC_DEVICES", 4, "NUM_GPUS", 0],
+        ["BN.NORM_TYPE", "sync_batchnorm", "BN.GLOBAL_SYNC", True, "NUM_GPUS", 2],
+        ["SHARD_ID", 1, "NUM_SHARDS", 2],
+        ["DATA.TRAIN_JITTER_SCALES_RELATIVE", [0.08, 1.0]]
+        + ["DATA.TRAIN_JITTER_ASPECT_RELATIVE", [0.75, 1.3333]],
+    ],
+)
+def test_what_fits_passes(overrides):
+    check_cfg(make_cfg(*overrides))
+
+
+def test_processes_of_torchrun_are_checked_by_their_number():
+    cfg = make_cfg("NUM_GPUS", 0, "TRAIN.BATCH_SIZE", 9, "TEST.BATCH_SIZE", 9)
+    check_processes(cfg, 3)
+    with pytest.raises(ValueError, match="TRAIN.BATCH_SIZE: 9 must be a multiple of 2"):
+        check_processes(cfg, 2)

@@ -1,0 +1,125 @@
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from slowfast.config.cli import load_cfg, load_cfg_from_args, parse_args, save_run_config
+
+RECIPES = json.loads((Path(__file__).parents[1] / "golden/recipes.json").read_text())
+SMALL = "DATA:\n  INPUT_CHANNEL_NUM: [3]\nNUM_GPUS: 0\n"
+
+
+@pytest.fixture
+def small(tmp_path) -> str:
+    path = tmp_path / "small.yaml"
+    path.write_text(SMALL)
+    return str(path)
+
+
+def nested(flat: dict) -> dict:
+    tree: dict = {}
+    for key, value in flat.items():
+        node = tree
+        *sections, name = key.split(".")
+        for section in sections:
+            node = node.setdefault(section, {})
+        node[name] = value
+    return tree
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "--cfg x.yaml NUM_GPUS 0 LOG_PERIOD 5",
+        "--cfg x.yaml --opts NUM_GPUS 0 LOG_PERIOD 5",
+        "NUM_GPUS 0 --cfg x.yaml LOG_PERIOD 5",
+        "NUM_GPUS 0 --cfg x.yaml --opts LOG_PERIOD 5",
+        "--opts NUM_GPUS 0 --cfg=x.yaml --opts LOG_PERIOD 5",
+    ],
+)
+def test_overrides_stand_anywhere(words):
+    args = parse_args(words.split())
+    assert (args.cfg, args.opts) == ("x.yaml", ["NUM_GPUS", "0", "LOG_PERIOD", "5"])
+
+
+def test_flags_after_overrides_are_flags():
+    args = parse_args("--cfg x.yaml NUM_GPUS 0 --shard_id 1 --num_shards 2".split())
+    assert (args.opts, args.shard_id, args.num_shards) == (["NUM_GPUS", "0"], 1, 2)
+
+
+def test_defaults_of_the_flags():
+    args = parse_args(["--cfg", "x.yaml"])
+    assert args.init_method == "tcp://localhost:9999"
+    assert (args.opts, args.num_shards, args.shard_id) == ([], None, None)
+
+
+def test_negative_value_is_a_value():
+    args = parse_args("--cfg x.yaml SOLVER.BASE_LR -0.1".split())
+    assert args.opts == ["SOLVER.BASE_LR", "-0.1"]
+
+
+@pytest.mark.parametrize("words", ["", "NUM_GPUS 0", "--cfg x.yaml --num_shard 2", "--cfg"])
+def test_bad_command_line_ends_with_code_2(words, capsys):
+    with pytest.raises(SystemExit) as caught:
+        parse_args(words.split())
+    assert caught.value.code == 2 and "error" in capsys.readouterr().err
+
+
+def test_overrides_and_flags_win_over_the_file(small):
+    words = ["--cfg", small, "LOG_PERIOD", "3", "--num_shards", "2", "--shard_id", "1"]
+    cfg = load_cfg_from_args(parse_args(words))
+    assert (cfg.LOG_PERIOD, cfg.NUM_SHARDS, cfg.SHARD_ID) == (3, 2, 1)
+
+
+def test_loaded_config_is_frozen(small):
+    assert load_cfg(small).is_frozen()
+
+
+def test_loaded_config_is_checked(small):
+    with pytest.raises(ValueError, match="LOG_PERIOD: 0 must be at least 1"):
+        load_cfg(small, ["LOG_PERIOD", "0"])
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_published_recipe_loads_through_the_command_line(recipe, tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump(nested(RECIPES[recipe])))
+    cfg = load_cfg_from_args(parse_args(["--cfg", str(path)]))
+    assert cfg.TRAIN.BATCH_SIZE == RECIPES[recipe]["TRAIN.BATCH_SIZE"]
+    assert cfg.SOLVER.WEIGHT_DECAY == float(RECIPES[recipe]["SOLVER.WEIGHT_DECAY"])
+
+
+def test_there_are_68_recipes():
+    assert len(RECIPES) == 68
+
+
+def test_saved_config_loads_again(small, tmp_path):
+    cfg = load_cfg(small, ["OUTPUT_DIR", str(tmp_path / "run"), "SOLVER.CLIP_GRAD_VAL", "2"])
+    path = save_run_config(cfg, ["run_net.py", "--cfg", small])
+    assert path == tmp_path / "run" / "config.yaml"
+    assert load_cfg(path) == cfg
+
+
+def test_saved_config_says_its_command(small, tmp_path):
+    cfg = load_cfg(small, ["OUTPUT_DIR", str(tmp_path)])
+    path = save_run_config(cfg, ["run_net.py", "--cfg", "my runs/x.yaml", "A\nB"])
+    assert path.read_text().startswith("# Written by: run_net.py --cfg 'my runs/x.yaml' 'A B'\n")
+    assert load_cfg(path) == cfg
+
+
+def test_every_command_is_logged(small, tmp_path):
+    cfg = load_cfg(small, ["OUTPUT_DIR", str(tmp_path)])
+    save_run_config(cfg, ["first"])
+    save_run_config(cfg, ["second"])
+    lines = (tmp_path / "command.txt").read_text().splitlines()
+    assert [line.split()[1] for line in lines] == ["first", "second"]
+
+
+def test_other_config_of_an_earlier_run_is_kept(small, tmp_path):
+    for period in (1, 2, 2, 3):
+        cfg = load_cfg(small, ["OUTPUT_DIR", str(tmp_path), "LOG_PERIOD", str(period)])
+        save_run_config(cfg, ["run_net.py"])
+    names = ["config_1.yaml", "config_2.yaml", "config.yaml"]
+    assert [load_cfg(tmp_path / name).LOG_PERIOD for name in names] == [1, 2, 3]
+    assert sorted(path.name for path in tmp_path.glob("config*.yaml")) == sorted(names)

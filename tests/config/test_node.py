@@ -1,0 +1,224 @@
+import copy
+import logging
+import pickle
+from pathlib import Path
+
+import pytest
+
+from slowfast.config.defaults import get_cfg
+
+
+def merge(tmp_path: Path, text: str):
+    path = tmp_path / "run.yaml"
+    path.write_text(text)
+    cfg = get_cfg()
+    cfg.merge_from_file(path)
+    return cfg
+
+
+def merge_error(tmp_path: Path, text: str) -> str:
+    with pytest.raises(ValueError) as caught:
+        merge(tmp_path, text)
+    return str(caught.value)
+
+
+def override_error(*words) -> str:
+    with pytest.raises(ValueError) as caught:
+        get_cfg().merge_from_list(list(words))
+    return str(caught.value)
+
+
+def test_file_replaces_defaults(tmp_path):
+    cfg = merge(tmp_path, "TRAIN:\n  BATCH_SIZE: 4\nNUM_GPUS: 0\n")
+    assert (cfg.TRAIN.BATCH_SIZE, cfg.NUM_GPUS) == (4, 0)
+
+
+def test_defaults_stay_untouched_by_a_merge(tmp_path):
+    merge(tmp_path, "NUM_GPUS: 0\n")
+    assert get_cfg().NUM_GPUS == 1
+
+
+def test_unknown_key_names_file_line_and_nearest_key(tmp_path):
+    message = merge_error(tmp_path, "TRAIN:\n  ENABLE: True\n  BACH_SIZE: 4\n")
+    assert f"{tmp_path / 'run.yaml'}:3: TRAIN.BACH_SIZE is not a known key" in message
+    assert "TRAIN.BATCH_SIZE" in message
+
+
+def test_all_unknown_keys_are_named_at_once(tmp_path):
+    message = merge_error(tmp_path, "TRIAN:\n  BATCH_SIZE: 4\nNUM_GPU: 1\n")
+    assert "TRAIN.BATCH_SIZE" in message and "NUM_GPUS" in message
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("BATCH_SIZE", "TRAIN.BATCH_SIZE"),
+        ("train.batch_size", "TRAIN.BATCH_SIZE"),
+        ("DATA.NUM_CLASSES", "MODEL.NUM_CLASSES"),
+        ("TRAIN.BATCH_SIZE.X", "TRAIN.BATCH_SIZE"),
+        ("X3D.CHANNELWISE_3X3X3", "X3D.CHANNELWISE_3x3x3"),
+    ],
+)
+def test_near_names_by_section_case_and_spelling(typed, meant):
+    assert meant in override_error(typed, "4")
+
+
+def test_nothing_is_set_when_one_key_is_wrong():
+    cfg = get_cfg()
+    with pytest.raises(ValueError):
+        cfg.merge_from_list(["NUM_GPUS", "0", "NUM_GPU", "0"])
+    assert cfg == get_cfg()
+
+
+def test_section_in_place_of_key_lists_its_keys():
+    assert "'MEAN'" in override_error("DATA", "1")
+
+
+@pytest.mark.parametrize(
+    ("key", "word", "value"),
+    [
+        ("SOLVER.WEIGHT_DECAY", "5e-5", 5e-5),
+        ("SOLVER.WARMUP_EPOCHS", "3", 3.0),
+        ("SOLVER.STEPS", "[0, 35]", [0, 35]),
+        ("SOLVER.STEPS", "0,35", [0, 35]),
+        ("SOLVER.LRS", ["1e-5", 1], [1e-5, 1]),
+        ("SOLVER.BETAS", "[0.9, 0.95]", (0.9, 0.95)),
+        ("SOLVER.CLIP_GRAD_L2NORM", "1", 1.0),
+        ("TRAIN.ENABLE", "false", False),
+        ("TRAIN.FREEZE", "['s1']", ["s1"]),
+        ("OUTPUT_DIR", "2024", "2024"),
+        ("DATA.PATH_LABEL_SEPARATOR", ",", ","),
+        ("TEST.CHECKPOINT_FILE_PATH", "a=b/1e5", "a=b/1e5"),
+    ],
+)
+def test_words_take_the_type_of_the_default(key, word, value):
+    cfg = get_cfg()
+    cfg.merge_from_list([key, word])
+    for part in key.split("."):
+        cfg = cfg[part]
+    assert cfg == value and type(cfg) is type(value)
+
+
+def test_optional_number_can_be_set_and_unset():
+    cfg = get_cfg()
+    cfg.merge_from_list(["SOLVER.CLIP_GRAD_VAL", "0.5"])
+    cfg = cfg.clone()
+    cfg.merge_from_list(["SOLVER.CLIP_GRAD_VAL", "None"])
+    assert cfg.SOLVER.CLIP_GRAD_VAL is None
+
+
+@pytest.mark.parametrize(
+    ("key", "word", "expected"),
+    [
+        ("TRAIN.BATCH_SIZE", "many", "a whole number"),
+        ("TRAIN.BATCH_SIZE", "1.5", "a whole number"),
+        ("TRAIN.BATCH_SIZE", "True", "a whole number"),
+        ("TRAIN.BATCH_SIZE", "None", "a whole number"),
+        ("TRAIN.ENABLE", "1", "True or False"),
+        ("SOLVER.BASE_LR", "fast", "a number"),
+        ("SOLVER.CLIP_GRAD_VAL", "fast", "a number"),
+        ("DATA.MEAN", "0.5", "a list, e.g. [0.45, 0.45, 0.45]"),
+        ("OUTPUT_DIR", 5, "text"),
+    ],
+)
+def test_wrong_type_names_key_value_and_type(key, word, expected):
+    message = override_error(key, word)
+    assert f"{key}: {word!r} is not {expected}" in message
+
+
+def test_empty_value_of_a_text_key_is_empty_text(tmp_path):
+    assert merge(tmp_path, "DATA:\n  PATH_PREFIX:\n").DATA.PATH_PREFIX == ""
+
+
+@pytest.mark.parametrize("words", [["NUM_GPUS"], ["NUM_GPUS", "0", "SOLVER.STEPS"]])
+def test_odd_number_of_words_is_an_error(words):
+    assert "pairs KEY VALUE" in override_error(*words)
+
+
+def test_equals_sign_is_an_error():
+    assert "without '='" in override_error("NUM_GPUS=0")
+
+
+def test_known_unsupported_key_is_dropped_with_one_warning(tmp_path, caplog):
+    cfg = merge(tmp_path, "MODEL:\n  ARCH: x3d\n")
+    cfg.merge_from_list(["MODEL.ARCH", "vov3d"])
+    assert cfg == get_cfg()
+    assert [record.levelno for record in caplog.records] == [logging.WARNING]
+    assert "run.yaml:2: MODEL.ARCH is not supported: MODEL.MODEL_NAME decides" in caplog.text
+
+
+def test_every_unsupported_key_is_named(tmp_path, caplog):
+    merge(tmp_path, "MVIT:\n  DEPTH: 16\n  REV: {ENABLE: True}\nTASK: ssl\n")
+    named = [record.getMessage().split()[1] for record in caplog.records]
+    assert named == ["MVIT.DEPTH", "MVIT.REV.ENABLE", "TASK"]
+
+
+def test_base_file_comes_first(tmp_path):
+    (tmp_path / "base.yaml").write_text("NUM_GPUS: 4\nNUM_SHARDS: 2\n")
+    cfg = merge(tmp_path, "NUM_GPUS: 0\n_BASE_: base.yaml\n")
+    assert (cfg.NUM_GPUS, cfg.NUM_SHARDS) == (0, 2)
+
+
+def test_later_base_file_wins(tmp_path):
+    (tmp_path / "a.yaml").write_text("NUM_GPUS: 4\n")
+    (tmp_path / "b.yaml").write_text("NUM_GPUS: 2\n")
+    assert merge(tmp_path, "_BASE_: [a.yaml, b.yaml]\n").NUM_GPUS == 2
+
+
+def test_mistake_in_a_base_file_names_that_file(tmp_path):
+    (tmp_path / "base.yaml").write_text("NUM_GPU: 4\n")
+    assert f"{tmp_path / 'base.yaml'}:1" in merge_error(tmp_path, "_BASE_: base.yaml\n")
+
+
+def test_base_files_in_a_circle_are_an_error(tmp_path):
+    assert "leads back" in merge_error(tmp_path, "_BASE_: run.yaml\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "problem"),
+    [
+        ("A: [1\nB: 2\n", 2, "not valid YAML"),
+        ("NUM_GPUS: 1\n\tNUM_SHARDS: 1\n", 2, "not valid YAML"),
+        ("- 1\n- 2\n", 1, "expected lines KEY: VALUE"),
+        ("TRAIN: {}\nTRAIN: {}\n", 2, "stands here a second time"),
+        ("NUM_GPUS: !!python/object/apply:os.getpid []\n", 1, "not valid YAML"),
+    ],
+)
+def test_broken_yaml_names_file_and_line(tmp_path, text, line, problem):
+    message = merge_error(tmp_path, text)
+    assert message.startswith(f"{tmp_path / 'run.yaml'}:{line}: ") and problem in message
+
+
+def test_missing_file_and_directory_are_named(tmp_path):
+    for path in (tmp_path / "none.yaml", tmp_path):
+        with pytest.raises(ValueError, match="cannot read this config") as caught:
+            get_cfg().merge_from_file(path)
+        assert str(path) in str(caught.value)
+
+
+def test_binary_file_is_named(tmp_path):
+    (tmp_path / "run.yaml").write_bytes(bytes(range(256)))
+    with pytest.raises(ValueError, match=r"run\.yaml.*YAML"):
+        get_cfg().merge_from_file(tmp_path / "run.yaml")
+
+
+def test_frozen_config_refuses_a_merge():
+    cfg = get_cfg()
+    cfg.freeze()
+    with pytest.raises(AttributeError, match="frozen"):
+        cfg.merge_from_list(["NUM_GPUS", "0"])
+
+
+def test_other_config_is_merged():
+    other = get_cfg()
+    other.NUM_GPUS = 3
+    cfg = get_cfg()
+    cfg.merge_from_other_cfg(other)
+    assert cfg.NUM_GPUS == 3
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda cfg: pickle.loads(pickle.dumps(cfg))])
+def test_copies_keep_values_and_optional_keys(copied):
+    cfg = copied(get_cfg())
+    cfg.merge_from_list(["SOLVER.CLIP_GRAD_VAL", "1"])
+    assert cfg.SOLVER.CLIP_GRAD_VAL == 1.0 and cfg.TRAIN == get_cfg().TRAIN

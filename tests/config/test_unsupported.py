@@ -1,0 +1,50 @@
+import re
+from pathlib import Path
+
+import pytest
+
+from slowfast.config.defaults import get_cfg
+from slowfast.config.node import ConfigNode
+from slowfast.config.unsupported import UNSUPPORTED, unsupported_reason
+
+# Every key of PySlowFast and VoV3D.
+REFERENCE = set((Path(__file__).parents[1] / "golden/reference_keys.txt").read_text().split())
+DEFAULTS = Path(__file__).parents[2] / "slowfast/config/defaults.py"
+
+
+def keys(node: ConfigNode, prefix: str = ""):
+    for name, value in node.items():
+        if isinstance(value, ConfigNode):
+            yield from keys(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name
+
+
+OURS = set(keys(get_cfg()))
+
+
+def test_every_reference_key_is_supported_or_listed():
+    assert [key for key in sorted(REFERENCE - OURS) if not unsupported_reason(key)] == []
+
+
+def test_no_supported_key_is_listed():
+    assert [key for key in sorted(OURS) if unsupported_reason(key)] == []
+
+
+def test_every_listed_name_is_one_of_the_reference():
+    def is_known(name: str) -> bool:
+        return any(key.startswith(name.removesuffix("*")) for key in REFERENCE)
+
+    assert [name for name in UNSUPPORTED if not is_known(name)] == []
+
+
+@pytest.mark.parametrize("key", ["TRAIN.BATCH_SIZE", "MVITX.DEPTH", "SOLVER.GAMMAS", "AVA2"])
+def test_other_keys_have_no_reason(key):
+    assert unsupported_reason(key) is None
+
+
+def test_every_default_has_its_comment_line():
+    lines = DEFAULTS.read_text().splitlines()
+    assigned = [n for n, line in enumerate(lines) if re.match(r"_C\.\S+ = (?!ConfigNode)", line)]
+    assert len(assigned) == len(OURS)
+    assert [lines[n] for n in assigned if not lines[n - 1].startswith("# ")] == []

@@ -1,0 +1,141 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from slowfast.config.defaults import get_cfg
+from slowfast.models import build_model
+from slowfast.models.norm import SubBatchNorm3d, SyncBatchNorm3d
+from slowfast.solver.optimizer import build_optimizer, param_groups
+
+GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "optimizer_groups.json").read_text())
+
+
+class Net(nn.Module):
+    """Batch norm under names with "bn" and without; a convolution whose name has "bn"."""
+
+    def __init__(self, norm=nn.BatchNorm3d):
+        super().__init__()
+        self.conv = nn.Conv3d(3, 4, 1)
+        self.bn = norm(4)
+        self.block = nn.Sequential(nn.Conv3d(4, 4, 1, bias=False), norm(4))
+        self.bn_conv = nn.Conv3d(4, 4, 1, bias=False)
+
+
+def _names(model, **settings):
+    """Parameter names per group, and the groups' weight decays."""
+    settings = {
+        "weight_decay": 0.1,
+        "bn_weight_decay": 0.0,
+        "group_by": "type",
+        "zero_wd_1d": False,
+        **settings,
+    }
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    groups = param_groups(model, **settings)
+    return [([names[id(p)] for p in g["params"]], g["weight_decay"]) for g in groups]
+
+
+@pytest.mark.parametrize(
+    "norm", [nn.BatchNorm3d, SyncBatchNorm3d, lambda dim: SubBatchNorm3d(dim, 2)]
+)
+def test_by_type_finds_every_batch_norm(norm):
+    batch_norm = ["bn.weight", "bn.bias", "block.1.weight", "block.1.bias"]
+    rest = ["conv.weight", "conv.bias", "block.0.weight", "bn_conv.weight"]
+    assert _names(Net(norm)) == [(batch_norm, 0.0), (rest, 0.1)]
+
+
+def test_by_name_takes_what_has_bn_in_its_name():
+    (batch_norm, _), (rest, _) = _names(Net(), group_by="name")
+    assert batch_norm == ["bn.weight", "bn.bias", "bn_conv.weight"]
+    assert "block.1.weight" in rest
+
+
+def test_1d_parameters_can_go_without_decay():
+    groups = _names(Net(), zero_wd_1d=True, bn_weight_decay=0.2)
+    assert groups[0][1] == 0.2
+    assert groups[2] == (["conv.bias"], 0.0)
+
+
+def test_frozen_parameters_and_empty_groups_are_left_out():
+    model = Net()
+    model.bn.requires_grad_(False)
+    model.block.requires_grad_(False)
+    assert _names(model) == [(["conv.weight", "conv.bias", "bn_conv.weight"], 0.1)]
+
+
+def test_a_shared_parameter_is_in_one_group():
+    model = Net()
+    model.bn_conv.weight = model.block[0].weight
+    assert sum(len(names) for names, _ in _names(model)) == 7
+
+
+def test_unknown_rule_names_the_key():
+    with pytest.raises(ValueError, match="BN.GROUP_BY: 'kind' is not one of"):
+        _names(Net(), group_by="kind")
+
+
+@pytest.mark.parametrize("rule", ["name", "type"])
+@pytest.mark.parametrize("name", GOLDEN)
+def test_groups_of_the_published_models(name, rule):
+    golden = GOLDEN[name]
+    cfg = get_cfg()
+    cfg.merge_from_list([part for item in golden["opts"].items() for part in item])
+    cfg.BN.GROUP_BY = rule
+    with torch.device("meta"):
+        model = build_model(cfg)
+    groups = build_optimizer(cfg, model).param_groups
+    by_reference = rule == golden["reference_rule"]
+    expected = golden["reference_groups"] if by_reference else golden["type_groups"]
+    sizes = [(len(g["params"]), sum(p.numel() for p in g["params"])) for g in groups]
+    assert sizes == [(g["n_tensors"], g["n_scalars"]) for g in expected]
+    assert [g["weight_decay"] for g in groups] == [0.0, 5e-5]
+    if by_reference:
+        names = {id(p): n for n, p in model.named_parameters()}
+        for group, reference in zip(groups, expected, strict=True):
+            found = [names[id(p)] for p in group["params"]]
+            assert found[:6] == reference["first_names"]
+            assert found[-4:] == reference["last_names"]
+
+
+@pytest.mark.parametrize(
+    ("method", "kind"),
+    [("sgd", torch.optim.SGD), ("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW)],
+)
+def test_method_chooses_the_optimizer(method, kind):
+    cfg = get_cfg()
+    cfg.SOLVER.OPTIMIZING_METHOD = method
+    assert type(build_optimizer(cfg, Net())) is kind
+
+
+def test_adamw_takes_its_betas():
+    cfg = get_cfg()
+    cfg.SOLVER.OPTIMIZING_METHOD, cfg.SOLVER.BETAS = "adamw", (0.8, 0.95)
+    assert build_optimizer(cfg, Net()).defaults["betas"] == (0.8, 0.95)
+
+
+def test_sgd_defaults_are_the_reference_ones():
+    defaults = build_optimizer(get_cfg(), Net()).defaults
+    assert (defaults["momentum"], defaults["dampening"], defaults["nesterov"]) == (0.9, 0.0, True)
+
+
+@pytest.mark.parametrize(("key", "value"), [("MOMENTUM", 0.0), ("DAMPENING", 0.1)])
+def test_nesterov_error_names_the_keys(key, value):
+    cfg = get_cfg()
+    cfg.SOLVER[key] = value
+    with pytest.raises(ValueError, match=rf"SOLVER.NESTEROV.*SOLVER.{key}[^,]*{value}"):
+        build_optimizer(cfg, Net())
+
+
+def test_unknown_method_names_the_key():
+    cfg = get_cfg()
+    cfg.SOLVER.OPTIMIZING_METHOD = "lion"
+    with pytest.raises(ValueError, match="SOLVER.OPTIMIZING_METHOD: 'lion'.*adamw"):
+        build_optimizer(cfg, Net())
+
+
+def test_nothing_to_train_is_refused():
+    with pytest.raises(ValueError, match="TRAIN.FREEZE"):
+        build_optimizer(get_cfg(), Net().requires_grad_(False))

@@ -1,0 +1,37 @@
+import os
+
+import pytest
+
+from slowfast.utils.io import atomic_write, write_csv, write_json
+
+
+def test_atomic_write_replaces_the_old_file_only_at_the_end(tmp_path):
+    path = tmp_path / "file.txt"
+    path.write_text("old")
+    with atomic_write(path, "w") as file:
+        file.write("new")
+        file.flush()
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+
+
+def test_atomic_write_keeps_the_old_file_after_an_error(tmp_path):
+    path = tmp_path / "file.txt"
+    path.write_text("old")
+    with pytest.raises(RuntimeError), atomic_write(path, "w") as file:
+        file.write("half")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["file.txt"]
+
+
+def test_atomic_write_gives_the_usual_permissions(tmp_path):
+    usual = tmp_path / "usual"
+    usual.touch()
+    write_json(tmp_path / "ours", {})
+    assert (tmp_path / "ours").stat().st_mode == usual.stat().st_mode
+
+
+def test_write_csv_quotes_commas(tmp_path):
+    write_csv(tmp_path / "a.csv", ["path", "n"], [["a, b.mp4", 1]])
+    assert (tmp_path / "a.csv").read_text().split() == ["path,n", '"a,', 'b.mp4",1']
