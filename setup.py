@@ -13,7 +13,7 @@ setup(
     python_requires=">=3.10",
     packages=find_packages(include=["slowfast", "slowfast.*"]),
     install_requires=[
-        "av>=15",
+        "av>=17",
         "numpy",
         "pyyaml",
         "tabulate",

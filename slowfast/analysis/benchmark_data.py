@@ -1,0 +1,245 @@
+"""Loading clips: our way, and the plain way that decodes whole videos again for every clip."""
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import numpy as np
+import torch
+from tabulate import tabulate
+
+from slowfast.datasets import sampling
+from slowfast.datasets.clip_dataset import (
+    ClipDataset,
+    ClipShape,
+    EvalViews,
+    FrameLoader,
+    TrainViews,
+)
+from slowfast.datasets.motion import write_video
+from slowfast.datasets.readers import open_video
+from slowfast.datasets.records import Record
+from slowfast.datasets.transforms import (
+    PackPathways,
+    RandomCrop,
+    RandomFlip,
+    TrainTransform,
+    crop,
+    flip,
+    jitter_size,
+    random_crop_offsets,
+    resize,
+    short_side_size,
+    uniform_crop_offsets,
+)
+
+KEYFRAME_INTERVALS = (12, 250)
+HEIGHT, WIDTH, SECONDS, FPS = 256, 340, 10, 30
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds of one piece of work in several rounds, both ways."""
+
+    what: str
+    plain: Sequence[float]
+    ours: Sequence[float]
+
+    def row(self) -> list[str]:
+        """Medians in milliseconds and their ratio, as a line of the printed table."""
+        plain, ours = statistics.median(self.plain), statistics.median(self.ours)
+        return [self.what, f"{plain * 1e3:.1f}", f"{ours * 1e3:.1f}", f"{plain / ours:.1f} x"]
+
+
+def make_video(path: str | Path, *, gop: int) -> None:
+    """A 10-second H.264 video, 340 x 256, 30 fps: a square moves over a drifting soft texture."""
+    rng = np.random.default_rng(0)
+    noise = rng.normal(size=(3, HEIGHT * 2, WIDTH * 2))
+    frequency = np.hypot(np.fft.fftfreq(HEIGHT * 2)[:, None], np.fft.fftfreq(WIDTH * 2))
+    texture = np.fft.ifft2(np.fft.fft2(noise) / (frequency + 0.01)).real.transpose(1, 2, 0)
+    texture = np.clip(128 + 45 * texture / texture.std(), 0, 255).astype(np.uint8)
+
+    def frames():
+        for number in range(SECONDS * FPS):
+            drift = (-(number // 2), -number)
+            picture = np.roll(texture, drift, axis=(0, 1))[:HEIGHT, :WIDTH].copy()
+            x = 20 + (7 * number) % (WIDTH - 100)
+            picture[90:150, x : x + 60] = texture[:60, :60]
+            yield picture
+
+    write_video(path, frames(), fps=FPS, gop=gop, options={"crf": "28"})
+
+
+def time_in_turns(*works: Callable[[], object], repeats: int) -> list[list[float]]:
+    """Seconds of each piece of work in each of `repeats` rounds; they take turns."""
+    times: list[list[float]] = [[] for _ in works]
+    for _ in range(repeats):
+        for work, seconds in zip(works, times, strict=True):
+            start = time.perf_counter()
+            work()
+            seconds.append(time.perf_counter() - start)
+    return times
+
+
+def decode_whole(path: str) -> torch.Tensor:
+    """All frames T,H,W,C of a video, converted one by one: what PySlowFast does for each clip."""
+    with av.open(path) as container:
+        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    return torch.from_numpy(np.stack(frames))
+
+
+def _plain_clip(
+    frames: torch.Tensor, shape: ClipShape, place: float, short_side: int
+) -> torch.Tensor:
+    """The clip that begins at share `place` (0..1) of the room for it, scaled by torch."""
+    span = shape.span(FPS)
+    start = place * max(len(frames) - span, 0)
+    indices = sampling.clip_indices(start, span, shape.num_frames, len(frames))
+    clip = frames[torch.from_numpy(indices)].permute(3, 0, 1, 2)  # T,H,W,C -> C,T,H,W
+    return resize(clip.float(), short_side_size(*clip.shape[-2:], short_side))
+
+
+class PlainViews:
+    """Test views loaded the plain way: the video is opened and decoded again for each of them.
+
+    decode_seconds: what the decoding alone took in each call of `load`.
+    """
+
+    def __init__(self, shape: ClipShape, *, num_clips: int, num_crops: int, size: int):
+        self.shape, self.size = shape, size
+        self.num_clips = num_clips
+        self.crops = (1,) if num_crops == 1 else (0, 1, 2)
+        self.decode_seconds: list[float] = []
+
+    def load(self, path: str) -> torch.Tensor:
+        """All views N,C,T,H,W."""
+        views, seconds = [], 0.0
+        for number in range(self.num_clips):
+            for spatial in self.crops:
+                start = time.perf_counter()
+                frames = decode_whole(path)
+                seconds += time.perf_counter() - start
+                clip = _plain_clip(frames, self.shape, number / self.num_clips, self.size)
+                y, x = uniform_crop_offsets(*clip.shape[-2:], self.size, spatial)
+                views.append(crop(clip, y, x, self.size))
+        self.decode_seconds.append(seconds)
+        return torch.stack(views)
+
+
+def _our_dataset(path: str, views: TrainViews | EvalViews) -> ClipDataset:
+    pack = PackPathways((1,), reverse_channels=False)
+    return ClipDataset([Record(path, 0)], views, pack=pack, replace_unreadable=False, seed=0)
+
+
+def _decode_for(views: EvalViews, path: str) -> None:
+    with open_video(path) as video:
+        views.decode(video)
+
+
+def time_test_views(path: str, shape: ClipShape, args: argparse.Namespace) -> list[Timing]:
+    """Decoding alone and whole items: all views of one test video, both ways."""
+    size = args.crop_size
+    plain = PlainViews(shape, num_clips=args.clips, num_crops=args.crops, size=size)
+    ours = EvalViews(
+        shape,
+        FrameLoader(scale_while_decoding=True),
+        num_clips=args.clips,
+        num_crops=args.crops,
+        short_side=size,
+        crop_size=size,
+    )
+    dataset = _our_dataset(path, ours)
+    _, decoding, plain_whole, whole = time_in_turns(
+        lambda: dataset[0],  # warms up caches and memory
+        lambda: _decode_for(ours, path),
+        lambda: plain.load(path),
+        lambda: dataset[0],
+        repeats=args.repeats,
+    )
+    return [
+        Timing("decoding", plain.decode_seconds, decoding),
+        Timing("whole item", plain_whole, whole),
+    ]
+
+
+def time_training_clips(path: str, shape: ClipShape, args: argparse.Namespace) -> Timing:
+    """One training clip at a random place, scaled, cropped and flipped, both ways."""
+    size, scales = args.crop_size, args.short_side
+    transform = TrainTransform([RandomCrop(size), RandomFlip()])
+    load = FrameLoader(scale_while_decoding=True)
+    views = TrainViews(shape, load, jitter=(*scales, False), transform=transform)
+    dataset = _our_dataset(path, views)
+    rng = np.random.default_rng(0)
+    epochs = iter(range(10**9))
+
+    def plain() -> torch.Tensor:
+        clip = _plain_clip(
+            decode_whole(path), shape, rng.uniform(), jitter_size(rng, *scales, False)
+        )
+        y, x = random_crop_offsets(rng, *clip.shape[-2:], size)
+        clip = crop(clip, y, x, size)
+        return (flip(clip) if rng.uniform() < 0.5 else clip).contiguous()
+
+    times = time_in_turns(plain, lambda: dataset[(next(epochs), 0)], repeats=args.repeats)
+    return Timing("training clip", *times)
+
+
+def add_data_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the benchmark of training clips."""
+    _add_common_arguments(parser, crop_size=224, repeats=20)
+    parser.add_argument(
+        "--short-side",
+        type=int,
+        nargs=2,
+        default=(256, 320),
+        help="smallest and largest short side",
+    )
+
+
+def add_test_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the benchmark of test views."""
+    _add_common_arguments(parser, crop_size=256, repeats=3)
+    parser.add_argument("--clips", type=int, default=10, help="clips per video")
+    parser.add_argument("--crops", type=int, default=3, choices=(1, 3), help="crops per clip")
+
+
+def _add_common_arguments(parser: argparse.ArgumentParser, *, crop_size: int, repeats: int) -> None:
+    parser.add_argument("--frames", type=int, default=16, help="frames per clip")
+    parser.add_argument("--rate", type=int, default=5, help="step between them")
+    parser.add_argument("--crop-size", type=int, default=crop_size, help="side of the crop")
+    parser.add_argument("--repeats", type=int, default=repeats, help="timed rounds")
+
+
+def run_data(args: argparse.Namespace) -> str:
+    """Measure training clips and return a table."""
+    shape = ClipShape(args.frames, args.rate, FPS)
+    return _run(lambda path: [time_training_clips(path, shape, args)])
+
+
+def run_test(args: argparse.Namespace) -> str:
+    """Measure test views and return a table."""
+    shape = ClipShape(args.frames, args.rate, FPS)
+    return _run(lambda path: time_test_views(path, shape, args))
+
+
+def _run(measure: Callable[[str], list[Timing]]) -> str:
+    num_threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as in a loader's worker
+    rows = []
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            for gop in KEYFRAME_INTERVALS:
+                path = str(Path(folder) / f"gop{gop}.mp4")
+                make_video(path, gop=gop)
+                kilobytes = Path(path).stat().st_size / 1000
+                name = f"{WIDTH}x{HEIGHT}, {SECONDS} s, keyframe every {gop}, {kilobytes:.0f} kB"
+                rows += [[name, *timing.row()] for timing in measure(path)]
+    finally:
+        torch.set_num_threads(num_threads)
+    header = ["video", "work", "plain ms", "ours ms", "ratio"]
+    return tabulate(rows, headers=header, disable_numparse=True)

@@ -1,0 +1,122 @@
+"""Kinetics-style lists, one video per line: `path label`. The rules are in DATA.md."""
+
+import os
+import re
+from pathlib import Path
+
+from slowfast.config.node import ConfigNode
+from slowfast.datasets.records import Record
+
+_INTEGER = re.compile(r"-?[0-9]+")
+_NUM_PROBED = 100
+
+
+def parse_line(line: str, separator: str) -> tuple[str, int]:
+    """(path, label) of one line; ValueError says what is wrong with it.
+
+    Fields are split from the right, so a path may hold the separator. An integer between path and
+    label (the number of frames in lists of frame folders) is ignored.
+    """
+    line = line.strip()
+    path, label = _split_last(line, separator)
+    label = _unquoted(label)
+    if not path:
+        raise ValueError(f"no label in {line!r} (separator {separator!r})")
+    if not _INTEGER.fullmatch(label):
+        raise ValueError(
+            f"the label {label!r} is not an integer in {line!r} (separator {separator!r})"
+        )
+    shorter, middle = _split_last(path, separator)
+    if shorter and _INTEGER.fullmatch(middle):
+        path = shorter
+    return _unquoted(path), int(label)
+
+
+def read_list(path: Path, *, separator: str, prefix: str, num_classes: int) -> list[Record]:
+    """Records of a list file, in its order.
+
+    Paths start from `prefix`, or from the list's own folder if that is empty.
+    ValueError names file and line for a line that cannot be read and for a label outside
+    0..num_classes-1.
+    """
+    folder = prefix or str(path.parent)
+    records = []
+    # Bytes that are not UTF-8 survive the round trip into a file name.
+    with open(path, encoding="utf-8-sig", errors="surrogateescape") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.strip():
+                continue
+            try:
+                name, label = parse_line(line, separator)
+            except ValueError as error:
+                raise ValueError(
+                    f"{path}:{number}: {error}; a line is `path label`, separated by "
+                    "DATA.PATH_LABEL_SEPARATOR"
+                ) from None
+            if not 0 <= label < num_classes:
+                raise ValueError(
+                    f"{path}:{number}: label {label} is not within 0..{num_classes - 1} "
+                    f"(MODEL.NUM_CLASSES {num_classes})"
+                )
+            records.append(Record(os.path.join(folder, name), label))
+    if not records:
+        raise ValueError(f"{path}: the list holds no videos")
+    return records
+
+
+def read_class_names(path: Path, num_classes: int) -> list[str] | None:
+    """One name per line, the first for label 0; None where there is no such file."""
+    if not path.is_file():
+        return None
+    names = path.read_text(encoding="utf-8-sig").splitlines()
+    names = [name.strip() for name in names if name.strip()]
+    if len(names) != num_classes:
+        raise ValueError(
+            f"{path}: {len(names)} class names, but MODEL.NUM_CLASSES is {num_classes}"
+        )
+    return names
+
+
+def check_files_exist(records: list[Record], path: Path) -> None:
+    """ValueError when none of about 100 files spread over the list exists: a wrong folder."""
+    step = -(-len(records) // _NUM_PROBED)
+    if not any(os.path.exists(record.path) for record in records[::step]):
+        raise ValueError(
+            f"{path}: none of its videos exists, for example {records[0].path!r}; paths start from "
+            "DATA.PATH_PREFIX, or from the list's own folder where that is empty"
+        )
+
+
+def _split_last(text: str, separator: str) -> tuple[str, str]:
+    """What stands before the last separator, "" where there is none, and what stands after it."""
+    before, _, after = text.rpartition(separator)
+    return before.strip(), after.strip()
+
+
+def _unquoted(field: str) -> str:
+    if len(field) >= 2 and field[0] == field[-1] == '"':
+        return field[1:-1].replace('""', '"')
+    return field
+
+
+def build_kinetics(cfg: ConfigNode, split: str) -> tuple[list[Record], list[str] | None]:
+    """Records of <split>.csv in DATA.PATH_TO_DATA_DIR; names in classes.txt there, if any."""
+    folder = Path(cfg.DATA.PATH_TO_DATA_DIR)
+    path = folder / f"{split}.csv"
+    if not path.is_file():
+        there = sorted(file.name for file in folder.glob("*.csv")) if folder.is_dir() else []
+        raise ValueError(
+            f"DATA.PATH_TO_DATA_DIR: {cfg.DATA.PATH_TO_DATA_DIR!r} holds no {split}.csv "
+            f"(looked for {path.absolute()}; csv files there: {there})"
+        )
+    if not cfg.DATA.PATH_LABEL_SEPARATOR:
+        raise ValueError("DATA.PATH_LABEL_SEPARATOR: '' is empty; use for example ' ' or ','")
+    num_classes = cfg.MODEL.NUM_CLASSES
+    records = read_list(
+        path,
+        separator=cfg.DATA.PATH_LABEL_SEPARATOR,
+        prefix=cfg.DATA.PATH_PREFIX,
+        num_classes=num_classes,
+    )
+    check_files_exist(records, path)
+    return records, read_class_names(folder / "classes.txt", num_classes)

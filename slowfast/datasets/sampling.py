@@ -1,0 +1,77 @@
+"""Which frames make a clip: index mathematics without files.
+
+`num_frames` is the length of the video, `clip_length` the number of frames of a clip, and the span
+of a clip is the stretch of the video, in frames of that video, from which they are taken.
+"""
+
+import math
+
+import numpy as np
+import torch
+
+
+def clip_span(clip_length: int, sampling_rate: int, *, fps: float, target_fps: float) -> float:
+    """Frames of the video under a clip whose `sampling_rate` refers to `target_fps`; at least 1."""
+    return max(1.0, sampling_rate * clip_length / target_fps * fps)
+
+
+def random_start(rng: np.random.Generator, num_frames: int, span: float) -> float:
+    """Start of a training clip, uniform over all places where the span fits; 0 where none does."""
+    return rng.uniform(0.0, max(num_frames - span, 0.0))
+
+
+def uniform_start(
+    num_frames: int, span: float, clip: int, num_clips: int, *, reach_end: bool = False
+) -> float:
+    """Start of test clip number `clip` of `num_clips`; a single clip lies in the middle.
+
+    The reference's rule stops one step before the end of the video. `reach_end`
+    (USE_OFFSET_SAMPLING) makes the last clip reach it, up to the whole-frame step that the
+    reference takes.
+    """
+    room = max(num_frames - span, 0.0)
+    if num_clips == 1:
+        return room / 2
+    if reach_end:
+        return float(clip * math.floor(room / (num_clips - 1)))
+    return room * clip / num_clips
+
+
+def clip_indices(start: float, span: float, clip_length: int, num_frames: int) -> np.ndarray:
+    """Frame numbers of a clip: evenly spaced over the span, truncated, kept inside the video.
+
+    float32 as in the reference, whose truncation of 41.999996 to 41 decides which frame is shown.
+    The step is (span - 1) / (clip_length - 1), a little more than the sampling rate.
+    """
+    places = torch.linspace(start, start + span - 1, clip_length)
+    return places.clamp(0, num_frames - 1).long().numpy()
+
+
+def segment_bounds(num_frames: int, clip_length: int) -> tuple[np.ndarray, np.ndarray]:
+    """First and last frame of each of `clip_length` equal segments (Something-Something).
+
+    Neighbours share a frame; halves are rounded to even.
+    """
+    edges = np.round((num_frames - 1) / clip_length * np.arange(clip_length + 1)).astype(np.int64)
+    return edges[:-1], edges[1:]
+
+
+def random_segment_indices(
+    rng: np.random.Generator, num_frames: int, clip_length: int
+) -> np.ndarray:
+    """One frame drawn from each segment, its first and last frame included."""
+    first, last = segment_bounds(num_frames, clip_length)
+    return rng.integers(first, last, endpoint=True)
+
+
+def uniform_segment_indices(
+    num_frames: int, clip_length: int, clip: int, num_clips: int
+) -> np.ndarray:
+    """Test clip number `clip` of `num_clips`: one frame per segment, the middle for a single clip.
+
+    Ours for several clips: the reference draws them without a seed or repeats the same clip. They
+    are distinct where the segments are long enough.
+    """
+    first, last = segment_bounds(num_frames, clip_length)
+    share = (2 * clip + 1) / (2 * num_clips)
+    return first + np.floor((last - first) * share + 0.5).astype(np.int64)

@@ -1,0 +1,219 @@
+"""Spatial transforms of one clip, C,T,H,W with values 0..255: sizes, crops, flip, pathways.
+
+Sizes and offsets are functions of numbers alone, so that a reader can scale while it decodes.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from slowfast.config.node import ConfigNode
+from slowfast.config.pathways import pathway_strides
+from slowfast.datasets.augment import build_augmentations
+
+Transform = Callable[[torch.Tensor, np.random.Generator], torch.Tensor]
+
+
+def short_side_size(height: int, width: int, size: int) -> tuple[int, int]:
+    """(height, width) after scaling the short side to `size`; the long side is rounded down."""
+    if height <= width:
+        return size, math.floor(width / height * size)
+    return math.floor(height / width * size), size
+
+
+def jitter_size(rng: np.random.Generator, min_size: int, max_size: int, inverse: bool) -> int:
+    """A short side between `min_size` and `max_size`, drawn uniformly in it or in its inverse."""
+    if inverse:
+        return round(1 / rng.uniform(1 / max_size, 1 / min_size))
+    return round(rng.uniform(min_size, max_size))
+
+
+def random_crop_offsets(
+    rng: np.random.Generator, height: int, width: int, size: int
+) -> tuple[int, int]:
+    """(y, x) of a random square; every offset can be drawn, nothing is drawn for a fitting side."""
+    _check_fits(height, width, size)
+    y = int(rng.integers(0, height - size + 1)) if height > size else 0
+    x = int(rng.integers(0, width - size + 1)) if width > size else 0
+    return y, x
+
+
+def uniform_crop_offsets(height: int, width: int, size: int, spatial_idx: int) -> tuple[int, int]:
+    """(y, x) of crop 0, 1 (centre) or 2 along the longer side; the other side is centred."""
+    assert spatial_idx in (0, 1, 2), f"crop {spatial_idx} is not 0, 1 or 2"
+    _check_fits(height, width, size)
+    y, x = math.ceil((height - size) / 2), math.ceil((width - size) / 2)
+    if height > width:
+        return (0, y, height - size)[spatial_idx], x
+    return y, (0, x, width - size)[spatial_idx]
+
+
+def random_resized_crop_box(
+    rng: np.random.Generator,
+    height: int,
+    width: int,
+    scale: tuple[float, float],
+    ratio: tuple[float, float],
+) -> tuple[int, int, int, int]:
+    """(y, x, height, width) of a random box: area share in `scale`, width/height in `ratio`.
+
+    After ten attempts without a fitting box it is the largest centred one whose aspect ratio is
+    allowed (Inception, arXiv 1409.4842).
+    """
+    for _ in range(10):
+        area = height * width * rng.uniform(*scale)
+        aspect = math.exp(rng.uniform(math.log(ratio[0]), math.log(ratio[1])))
+        box_h, box_w = round(math.sqrt(area / aspect)), round(math.sqrt(area * aspect))
+        if 0 < box_h <= height and 0 < box_w <= width:
+            y = int(rng.integers(0, height - box_h + 1))
+            x = int(rng.integers(0, width - box_w + 1))
+            return y, x, box_h, box_w
+    aspect = min(max(width / height, ratio[0]), ratio[1])
+    box_h = min(height, max(1, round(width / aspect)))
+    box_w = min(width, max(1, round(height * aspect)))
+    return (height - box_h) // 2, (width - box_w) // 2, box_h, box_w
+
+
+def crop(clip: torch.Tensor, y: int, x: int, size: int) -> torch.Tensor:
+    """The square of side `size` at (y, x), as a view."""
+    return clip[..., y : y + size, x : x + size]
+
+
+def flip(clip: torch.Tensor) -> torch.Tensor:
+    """The clip mirrored left to right."""
+    return clip.flip(-1)
+
+
+def resize(clip: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Bilinear scaling to (height, width); float32, or the clip itself when it has that size."""
+    if tuple(clip.shape[-2:]) == tuple(size):
+        return clip
+    frames = clip.to(torch.float32).transpose(0, 1)  # C,T,H,W -> T,C,H,W
+    frames = F.interpolate(frames, size=size, mode="bilinear", align_corners=False)
+    return frames.transpose(0, 1)  # T,C,H,W -> C,T,H,W
+
+
+def pack_pathways(clip: torch.Tensor, strides: Sequence[int]) -> list[torch.Tensor]:
+    """One clip per pathway: T // stride frames, evenly spaced from the first to the last."""
+    num_frames = clip.shape[1]
+    packed = []
+    for stride in strides:
+        if stride == 1:
+            packed.append(clip)
+            continue
+        index = torch.linspace(0, num_frames - 1, num_frames // stride).long()
+        packed.append(clip.index_select(1, index.to(clip.device)))
+    return packed
+
+
+def normalize(clips: torch.Tensor, mean: Sequence[float], std: Sequence[float]) -> torch.Tensor:
+    """(clips / 255 - mean) / std in float32; `clips` is (N,)C,T,H,W with values 0..255."""
+    shape = (-1, 1, 1, 1)
+    mean = torch.tensor(mean, dtype=torch.float32, device=clips.device).view(shape)
+    std = torch.tensor(std, dtype=torch.float32, device=clips.device).view(shape)
+    return (clips.to(torch.float32) / 255).sub_(mean).div_(std)
+
+
+class RandomCrop:
+    """A random square of side `size`."""
+
+    def __init__(self, size: int):
+        self.size = size
+
+    def __call__(self, clip: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+        y, x = random_crop_offsets(rng, *clip.shape[-2:], self.size)
+        return crop(clip, y, x, self.size)
+
+
+class RandomResizedCrop:
+    """A random box (see `random_resized_crop_box`) scaled to a square of side `size`."""
+
+    def __init__(self, size: int, *, scale: tuple[float, float], ratio: tuple[float, float]):
+        self.size = size
+        self.scale = scale
+        self.ratio = ratio
+
+    def __call__(self, clip: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+        y, x, h, w = random_resized_crop_box(rng, *clip.shape[-2:], self.scale, self.ratio)
+        return resize(clip[..., y : y + h, x : x + w], (self.size, self.size))
+
+
+class RandomFlip:
+    """Mirror half of the clips."""
+
+    def __call__(self, clip: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+        return flip(clip) if rng.uniform() < 0.5 else clip
+
+
+class TrainTransform:
+    """What happens to a decoded training clip, in order; it depends only on the `rng` passed."""
+
+    def __init__(self, steps: Sequence[Transform]):
+        self.steps = tuple(steps)
+
+    def __call__(self, clip: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+        for step in self.steps:
+            clip = step(clip, rng)
+        return clip
+
+
+class PackPathways:
+    """The last transform of every clip: channel order, then one tensor per pathway."""
+
+    def __init__(self, strides: Sequence[int], *, reverse_channels: bool):
+        self.strides = tuple(strides)
+        self.reverse_channels = reverse_channels
+
+    def __call__(self, clip: torch.Tensor) -> list[torch.Tensor]:
+        if self.reverse_channels:
+            clip = clip.flip(0)
+        return pack_pathways(clip, self.strides)
+
+
+def _check_fits(height: int, width: int, size: int) -> None:
+    assert min(height, width) >= size, f"crop {size} does not fit into {height} x {width}"
+
+
+def _jitter_step(size: int, scale: Sequence[float], ratio: Sequence[float]) -> RandomResizedCrop:
+    """A random resized crop from the two relative keys, after checking them."""
+    if len(scale) != 2 or not 0 < scale[0] <= scale[1] <= 1:
+        raise ValueError(
+            f"DATA.TRAIN_JITTER_SCALES_RELATIVE: {list(scale)} is not [smallest, largest] "
+            "within (0, 1]"
+        )
+    if len(ratio) != 2 or not 0 < ratio[0] <= ratio[1]:
+        raise ValueError(
+            f"DATA.TRAIN_JITTER_ASPECT_RELATIVE: {list(ratio)} is not [smallest, largest] above 0; "
+            "it is needed with DATA.TRAIN_JITTER_SCALES_RELATIVE"
+        )
+    return RandomResizedCrop(size, scale=tuple(scale), ratio=tuple(ratio))
+
+
+def build_pack(cfg: ConfigNode) -> PackPathways:
+    """The transform from a finished C,T,H,W clip to the model's list of pathways."""
+    return PackPathways(pathway_strides(cfg), reverse_channels=cfg.DATA.REVERSE_INPUT_CHANNEL)
+
+
+def build_train_transform(cfg: ConfigNode) -> TrainTransform:
+    """Crop, flip and augmentations of a training clip: `transform(clip, rng) -> clip`.
+
+    With DATA.TRAIN_JITTER_SCALES the clip must come with its short side scaled to a `jitter_size`
+    draw. With DATA.TRAIN_JITTER_SCALES_RELATIVE there is no such draw: the clip must come in the
+    video's own size; the box is cut out and scaled here.
+    """
+    size, relative = cfg.DATA.TRAIN_CROP_SIZE, cfg.DATA.TRAIN_JITTER_SCALES_RELATIVE
+    if relative:
+        steps = [_jitter_step(size, relative, cfg.DATA.TRAIN_JITTER_ASPECT_RELATIVE)]
+    elif min(cfg.DATA.TRAIN_JITTER_SCALES) < size:
+        raise ValueError(
+            f"DATA.TRAIN_JITTER_SCALES: {list(cfg.DATA.TRAIN_JITTER_SCALES)} goes below "
+            f"DATA.TRAIN_CROP_SIZE {size}"
+        )
+    else:
+        steps = [RandomCrop(size)]
+    if cfg.DATA.RANDOM_FLIP:
+        steps.append(RandomFlip())
+    return TrainTransform(steps + build_augmentations(cfg))

@@ -1,0 +1,42 @@
+"""Device and number type of a run, decided once."""
+
+import torch
+from torch import nn
+
+from slowfast.config.node import ConfigNode
+
+
+def build_device(cfg: ConfigNode) -> torch.device:
+    """This process's GPU, or the CPU with NUM_GPUS 0."""
+    return (
+        torch.device("cuda", torch.cuda.current_device()) if cfg.NUM_GPUS else torch.device("cpu")
+    )
+
+
+def clip_layout(device: torch.device) -> torch.memory_format:
+    """Memory layout of clips and weights: channels_last_3d on the CPU, for its depthwise kernels.
+
+    On a GPU PyTorch's depthwise kernels take contiguous tensors; other layouts are not measured.
+    """
+    return torch.channels_last_3d if device.type == "cpu" else torch.contiguous_format
+
+
+def place_model(model: nn.Module, device: torch.device) -> nn.Module:
+    """The model on the device, its convolutions in that layout (1x1x1 ones are the same in any)."""
+    model.to(device)
+    for parameter in model.parameters():
+        if parameter.ndim == 5 and parameter.shape[2:].numel() > 1:
+            parameter.data = parameter.data.contiguous(memory_format=clip_layout(device))
+    return model
+
+
+def build_autocast(cfg: ConfigNode, device: torch.device) -> torch.autocast:
+    """The context of every forward pass; it does nothing without TRAIN.MIXED_PRECISION."""
+    dtype = getattr(torch, cfg.TRAIN.AMP_DTYPE)
+    return torch.autocast(device.type, dtype=dtype, enabled=cfg.TRAIN.MIXED_PRECISION)
+
+
+def build_scaler(cfg: ConfigNode, device: torch.device) -> torch.amp.GradScaler:
+    """Loss scaling for float16; it does nothing for other types."""
+    is_needed = cfg.TRAIN.MIXED_PRECISION and cfg.TRAIN.AMP_DTYPE == "float16"
+    return torch.amp.GradScaler(device.type, enabled=is_needed)

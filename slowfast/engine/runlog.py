@@ -1,0 +1,58 @@
+"""Where a run's numbers go: one JSON line each, the console, and TensorBoard."""
+
+import json
+import logging
+from pathlib import Path
+
+from torch.utils.tensorboard import SummaryWriter
+
+from slowfast.config.node import ConfigNode
+from slowfast.utils.distributed import is_main_process
+from slowfast.utils.logging import append_json_line
+
+logger = logging.getLogger(__name__)
+
+
+class RunLog:
+    """Writes dicts of numbers to OUTPUT_DIR/log.jsonl; only the main process writes anything.
+
+    `tensorboard_dir` None leaves TensorBoard out.
+    """
+
+    def __init__(self, output_dir: Path, *, tensorboard_dir: Path | None):
+        self._path = Path(output_dir) / "log.jsonl"
+        self._writer = None
+        if is_main_process():
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            if tensorboard_dir is not None:
+                self._writer = SummaryWriter(str(tensorboard_dir))
+
+    def write(self, values: dict, *, step: int) -> None:
+        """Log one line; `values["_type"]` prefixes its scalars' names, `step` is their x axis."""
+        if not is_main_process():
+            return
+        rounded = {key: _rounded(value) for key, value in values.items()}
+        logger.info("json_stats: %s", json.dumps(rounded))
+        append_json_line(self._path, rounded)
+        if self._writer is not None:
+            for key, value in values.items():
+                if isinstance(value, float):
+                    self._writer.add_scalar(f"{values['_type']}/{key}", value, step)
+            self._writer.flush()
+
+    def close(self) -> None:
+        """Close TensorBoard's file."""
+        if self._writer is not None:
+            self._writer.close()
+
+
+def _rounded(value):
+    return float(f"{value:.6g}") if isinstance(value, float) else value
+
+
+def build_run_log(cfg: ConfigNode) -> RunLog:
+    """The log of the run in OUTPUT_DIR."""
+    directory = None
+    if cfg.TENSORBOARD.ENABLE:
+        directory = Path(cfg.OUTPUT_DIR) / (cfg.TENSORBOARD.LOG_DIR or "tensorboard")
+    return RunLog(Path(cfg.OUTPUT_DIR), tensorboard_dir=directory)

@@ -1,0 +1,112 @@
+"""Everything that changes while a run trains, and how it is written and resumed."""
+
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from slowfast.checkpoint import files
+from slowfast.checkpoint.convert import split_sub_bn
+from slowfast.solver.ema import ModelEma
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class TrainState:
+    """Model, optimizer and progress of a run.
+
+    `epoch` is the number of finished epochs and `step` the finished optimizer steps of the epoch
+    under way.
+    """
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    ema: ModelEma | None = None
+    epoch: int = 0
+    step: int = 0
+    best: dict = field(default_factory=dict)
+    history: list[dict] = field(default_factory=list)
+
+    def state_dict(self, cfg_text: str) -> dict:
+        """PySlowFast's keys (`epoch` is the 0-based last finished epoch), and ours beside them."""
+        model_state, split_state = split_sub_bn(self.model.state_dict())
+        state = {
+            "epoch": self.epoch - 1,
+            "model_state": model_state,
+            "optimizer_state": self.optimizer.state_dict(),
+            "cfg": cfg_text,
+            "scaler_state": self.scaler.state_dict(),
+            "step": self.step,
+            "sub_bn_state": split_state,
+            "best": self.best,
+            "history": self.history,
+        }
+        if self.ema is not None:
+            state["ema_state"] = self.ema.state_dict()
+        return state
+
+    def load_state_dict(self, state: dict, path: Path) -> None:
+        """Restore everything; ValueError when the file belongs to another model or optimizer."""
+        if "step" not in state:
+            raise ValueError(
+                f"{path} was not written by this program, so this run cannot go on from it; "
+                "to start from its weights set TRAIN.CHECKPOINT_FILE_PATH to it and choose an "
+                "empty OUTPUT_DIR"
+            )
+        try:
+            self.model.load_state_dict({**state["model_state"], **state["sub_bn_state"]})
+            self.optimizer.load_state_dict(state["optimizer_state"])
+        except (RuntimeError, ValueError) as error:
+            raise ValueError(
+                f"{path} holds another model or optimizer than this config; choose another "
+                f"OUTPUT_DIR, or set "
+                f"TRAIN.AUTO_RESUME False to start anew: {str(error)[:1000]}"
+            ) from error
+        self.scaler.load_state_dict(state["scaler_state"])
+        if self.ema is not None:
+            if "ema_state" not in state:
+                raise ValueError(
+                    f"TRAIN.EMA_DECAY: {path} has no moving average; it was trained without"
+                )
+            self.ema.load_state_dict(state["ema_state"])
+        self.epoch, self.step = state["epoch"] + 1, state["step"]
+        self.best, self.history = state["best"], state["history"]
+
+
+def save_epoch(state: TrainState, output_dir: Path, cfg_text: str, *, keep: int) -> Path:
+    """Write the checkpoint of a finished epoch, and drop what is older than the last `keep`."""
+    path = files.checkpoint_path(output_dir, state.epoch - 1)
+    files.save(path, state.state_dict(cfg_text))
+    interrupted_path(output_dir).unlink(missing_ok=True)
+    files.prune(output_dir, keep)
+    return path
+
+
+def save_interrupted(state: TrainState, output_dir: Path, cfg_text: str) -> Path:
+    """Write the state in the middle of an epoch."""
+    path = interrupted_path(output_dir)
+    files.save(path, state.state_dict(cfg_text))
+    return path
+
+
+def resume(state: TrainState, output_dir: Path) -> bool:
+    """Go on from the furthest checkpoint of this run; False when there is none."""
+    found = [
+        path for path in (files.last_checkpoint(output_dir), interrupted_path(output_dir)) if path
+    ]
+    loaded = [(files.load(path), path) for path in found if path.exists()]
+    if not loaded:
+        return False
+    content, path = max(loaded, key=lambda item: (item[0]["epoch"], item[0].get("step", 0)))
+    state.load_state_dict(content, path)
+    logger.info("resumed from %s: %d epochs and %d steps done", path, state.epoch, state.step)
+    return True
+
+
+def interrupted_path(output_dir: Path) -> Path:
+    """Where a run that was stopped in the middle of an epoch keeps its state."""
+    return Path(output_dir) / "checkpoints" / "checkpoint_interrupted.pyth"

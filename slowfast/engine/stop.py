@@ -1,0 +1,43 @@
+"""Ctrl-C and SIGTERM end a run at the next safe point instead of in the middle of something."""
+
+import logging
+import signal
+import time
+
+logger = logging.getLogger(__name__)
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interrupted(SystemExit):
+    """The run was asked to stop and has saved what it had; exits with 128 + the signal's number."""
+
+
+class StopRequest:
+    """Remembers SIGINT and SIGTERM while its `with` block runs.
+
+    A second signal, more than a second after the first, raises KeyboardInterrupt at once.
+    """
+
+    def __init__(self):
+        self.signum = 0
+        self._time = 0.0
+        self._previous = {}
+
+    def __enter__(self) -> "StopRequest":
+        self._previous = {number: signal.signal(number, self._note) for number in _SIGNALS}
+        return self
+
+    def __exit__(self, *exception) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _note(self, signum: int, frame) -> None:
+        if self.signum and time.monotonic() - self._time > 1:
+            raise KeyboardInterrupt
+        if not self.signum:
+            self.signum, self._time = signum, time.monotonic()
+            logger.warning(
+                "%s: stopping after this step; once more to stop at once",
+                signal.Signals(signum).name,
+            )

@@ -1,0 +1,330 @@
+"""Trains one model: epochs, validation, checkpoints."""
+
+import logging
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from tabulate import tabulate
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from slowfast.checkpoint import files
+from slowfast.checkpoint.initialize import initialize_from
+from slowfast.config.node import ConfigNode
+from slowfast.datasets.build import build_loader
+from slowfast.engine.device import build_autocast, build_device, build_scaler, place_model
+from slowfast.engine.freeze import build_frozen, set_training
+from slowfast.engine.meters import TrainMeter
+from slowfast.engine.predict import predict_views
+from slowfast.engine.runlog import RunLog, build_run_log
+from slowfast.engine.state import TrainState, resume, save_epoch, save_interrupted
+from slowfast.engine.step import TrainStep, build_train_step
+from slowfast.engine.stop import Interrupted, StopRequest
+from slowfast.engine.tasks import Classification, build_task
+from slowfast.engine.unreadable import UnreadableVideos
+from slowfast.models import build_model
+from slowfast.solver.ema import ModelEma
+from slowfast.solver.optimizer import build_optimizer
+from slowfast.solver.precise_bn import update_bn_stats
+from slowfast.utils import distributed
+from slowfast.utils.io import write_csv
+from slowfast.utils.seeding import derive_seed
+
+logger = logging.getLogger(__name__)
+
+
+def train(cfg: ConfigNode) -> TrainState:
+    """Train until SOLVER.MAX_EPOCH, going on from the last checkpoint of OUTPUT_DIR, if any.
+
+    A signal to stop ends the step under way, saves everything and raises Interrupted.
+    """
+    output_dir, num_epochs = Path(cfg.OUTPUT_DIR), cfg.SOLVER.MAX_EPOCH
+    device = build_device(cfg)
+    train_loader, val_loader = build_loader(cfg, "train"), build_loader(cfg, "val")
+    task, log = build_task(cfg), build_run_log(cfg)
+    state, frozen = build_state(cfg, device)
+    is_resumed = cfg.TRAIN.AUTO_RESUME and resume(state, output_dir)
+    if not is_resumed and cfg.TRAIN.CHECKPOINT_FILE_PATH:
+        initialize_from(
+            state.model,
+            cfg.TRAIN.CHECKPOINT_FILE_PATH,
+            clear_name_patterns=cfg.TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN,
+            min_coverage=cfg.TRAIN.CHECKPOINT_MIN_COVERAGE,
+        )
+        if state.ema is not None:
+            state.ema = ModelEma(state.model, cfg.TRAIN.EMA_DECAY)
+    if state.epoch >= num_epochs:
+        logger.info(
+            "nothing to train: %d of SOLVER.MAX_EPOCH %d epochs are done", state.epoch, num_epochs
+        )
+    unreadable = UnreadableVideos(
+        [record.path for record in train_loader.dataset.records],
+        max_share=cfg.DATA.MAX_UNREADABLE_SHARE,
+    )
+    network = build_network(cfg, state.model, device)
+    train_step = build_train_step(cfg, state, network, task, unreadable, device)
+    accumulation, autocast = cfg.TRAIN.ACCUMULATION_STEPS, build_autocast(cfg, device)
+    with StopRequest() as stop:
+        while state.epoch < num_epochs:
+            is_last = state.epoch + 1 == num_epochs
+            is_validated = is_last or (state.epoch + 1) % cfg.TRAIN.EVAL_PERIOD == 0
+            is_saved = is_last or (state.epoch + 1) % cfg.TRAIN.CHECKPOINT_PERIOD == 0
+            summary = train_epoch(
+                state,
+                train_step,
+                train_loader,
+                TrainMeter(
+                    task, steps_per_epoch=len(train_loader) // accumulation, num_epochs=num_epochs
+                ),
+                log,
+                accumulation=accumulation,
+                log_period=cfg.LOG_PERIOD,
+                frozen=frozen,
+                stop=stop,
+            )
+            if (
+                cfg.BN.USE_PRECISE_STATS
+                and (is_validated or is_saved)
+                and not _agreed(stop, device)
+            ):
+                precise_batch_norm(
+                    state, train_loader, task, device, cfg.BN.NUM_BATCHES_PRECISE, frozen, autocast
+                )
+            if is_validated and not _agreed(stop, device):
+                # A stop during validation leaves the epoch unfinished: it is validated on resuming.
+                summary |= validate(
+                    state,
+                    val_loader,
+                    task,
+                    device,
+                    log,
+                    num_classes=cfg.MODEL.NUM_CLASSES,
+                    autocast=autocast,
+                    stop=stop,
+                )
+            if _agreed(stop, device):
+                _save_and_raise(state, output_dir, cfg.dump(), stop)
+            state.history.append(summary)
+            state.epoch, state.step = state.epoch + 1, 0
+            if distributed.is_main_process():
+                if is_saved:
+                    save_epoch(state, output_dir, cfg.dump(), keep=cfg.TRAIN.KEEP_CHECKPOINTS)
+                if is_validated and _is_best(state, task.metric):
+                    files.save(files.best_path(output_dir), state.state_dict(cfg.dump()))
+                unreadable.write(output_dir / "unreadable_train.csv")
+            distributed.barrier()
+    if distributed.is_main_process():
+        write_history(state.history, output_dir)
+    log.close()
+    return state
+
+
+def train_epoch(
+    state: TrainState,
+    train_step: TrainStep,
+    loader: DataLoader,
+    meter: TrainMeter,
+    log: RunLog,
+    *,
+    accumulation: int,
+    log_period: int,
+    frozen: list[str],
+    stop: StopRequest,
+) -> dict:
+    """Do the steps of the epoch that are not done yet; returns the epoch's means.
+
+    Batches at the end that do not fill an accumulation are left out.
+    """
+    num_steps = len(loader) // accumulation
+    paths = [record.path for record in loader.dataset.records]
+    set_training(state.model, frozen)
+    loader.batch_sampler.set_epoch(state.epoch)
+    loader.batch_sampler.set_start(state.step * accumulation)
+    lr = 0.0
+    start = time.perf_counter()
+    with tqdm(
+        total=num_steps,
+        initial=state.step,
+        desc=f"epoch {state.epoch + 1}",
+        unit="step",
+        disable=None if distributed.is_main_process() else True,
+        leave=False,
+    ) as bar:
+        for batches in _groups(loader, accumulation, num_steps - state.step):
+            loaded = time.perf_counter()
+            sums, lr, norm, is_stopped = train_step(
+                batches, steps_per_epoch=num_steps, stop=stop, paths=paths
+            )
+            end = time.perf_counter()
+            meter.update(sums, data_time=loaded - start, step_time=end - start, norm=norm)
+            start = end
+            bar.update()
+            if state.step % log_period == 0:
+                values = meter.period(state.epoch, state.step - 1, lr)
+                log.write(values, step=state.epoch * num_steps + state.step)
+                bar.set_postfix(loss=f"{values['loss']:.3f}")
+            if is_stopped:
+                break
+    _broadcast_buffers(state.model)
+    summary = meter.epoch(state.epoch, lr)
+    log.write(summary, step=state.epoch + 1)
+    return {"epoch": state.epoch + 1, "lr": lr, **_prefixed("train", summary)}
+
+
+def _groups(loader: DataLoader, size: int, count: int) -> Iterator[list[dict]]:
+    """`count` lists of `size` batches."""
+    if count == 0:
+        return
+    batches = []
+    for batch in loader:
+        batches.append(batch)
+        if len(batches) == size:
+            yield batches
+            batches = []
+            count -= 1
+        if count == 0:
+            return
+
+
+def precise_batch_norm(
+    state: TrainState,
+    loader: DataLoader,
+    task: Classification,
+    device: torch.device,
+    num_batches: int,
+    frozen: list[str],
+    autocast: torch.autocast,
+) -> None:
+    """Recompute batch-norm statistics on the first `num_batches` batches of this epoch."""
+    models = [state.model] if state.ema is None else [state.model, state.ema.module]
+    for model in models:
+        set_training(model, frozen)
+        loader.batch_sampler.set_epoch(state.epoch)
+        loader.batch_sampler.set_start(0)
+        batches = tqdm(
+            (
+                task.to_device(batch["clips"], device)
+                for (batch,) in _groups(loader, 1, num_batches)
+            ),
+            total=min(num_batches, len(loader)),
+            desc="precise BN",
+            disable=None if distributed.is_main_process() else True,
+            leave=False,
+        )
+        # Eager: a compiled model would not call the hooks that measure the statistics.
+        with autocast, torch.compiler.set_stance("force_eager"):
+            update_bn_stats(model, batches, model)
+
+
+def validate(
+    state: TrainState,
+    loader: DataLoader,
+    task: Classification,
+    device: torch.device,
+    log: RunLog,
+    *,
+    num_classes: int,
+    autocast: torch.autocast,
+    stop: StopRequest,
+) -> dict:
+    """Metrics on the centre clips of the validation videos; notes the best so far in the state.
+
+    Only the main process has them; {} elsewhere, and after a stop request.
+    """
+    start = time.perf_counter()
+    scores, unreadable = predict_views(
+        state.model if state.ema is None else state.ema.module,
+        loader,
+        task,
+        device,
+        num_classes=num_classes,
+        autocast=autocast,
+        title="validate",
+        stop=stop,
+    )
+    if _agreed(stop, device) or not distributed.is_main_process():
+        return {}
+    values, seen = scores.ensemble("sum")
+    labels = torch.tensor([record.label for record in loader.dataset.records])
+    metrics = task.metrics(values[seen], labels[seen])
+    metrics["num_videos"], metrics["num_unreadable"] = int(seen.sum()), len(unreadable.reasons)
+    line = {"_type": "val_epoch", "epoch": state.epoch + 1, **metrics}
+    log.write({**line, "seconds": time.perf_counter() - start}, step=state.epoch + 1)
+    if not state.best or metrics[task.metric] > state.best[task.metric]:
+        state.best = {"epoch": state.epoch + 1, **metrics}
+    return _prefixed("val", metrics)
+
+
+def write_history(history: list[dict], output_dir: Path) -> None:
+    """Write the table of all epochs as csv and log its validated rows."""
+    header = list(dict.fromkeys(key for row in history for key in row))
+    write_csv(
+        output_dir / "history.csv",
+        header,
+        [[row.get(key, "") for key in header] for row in history],
+    )
+    rows = [row for row in history if any(key.startswith("val_") for key in row)]
+    logger.info("epochs with validation:\n%s", tabulate(rows, headers="keys", floatfmt=".4g"))
+
+
+def _prefixed(prefix: str, values: dict) -> dict:
+    return {
+        f"{prefix}_{key}": value for key, value in values.items() if isinstance(value, int | float)
+    }
+
+
+def _is_best(state: TrainState, metric: str) -> bool:
+    return metric in state.best and state.best["epoch"] == state.epoch
+
+
+def _agreed(stop: StopRequest, device: torch.device) -> bool:
+    """Whether any process was asked to stop; the same answer in all."""
+    flag = torch.tensor(float(bool(stop.signum)), device=device)
+    return bool(distributed.all_reduce_sum(flag).item())
+
+
+def _broadcast_buffers(model: nn.Module) -> None:
+    """Give all processes the running statistics of the first."""
+    if distributed.is_distributed():
+        for buffer in model.buffers():
+            torch.distributed.broadcast(buffer, src=0)
+
+
+def _save_and_raise(state: TrainState, output_dir: Path, cfg_text: str, stop: StopRequest) -> None:
+    if distributed.is_main_process():
+        path = save_interrupted(state, output_dir, cfg_text)
+        logger.warning(
+            "stopped in epoch %d after %d steps, saved %s; the same command goes on from here",
+            state.epoch + 1,
+            state.step,
+            path,
+        )
+    distributed.barrier()
+    raise Interrupted(128 + stop.signum if stop.signum else 1)
+
+
+def build_state(cfg: ConfigNode, device: torch.device) -> tuple[TrainState, list[str]]:
+    """Model, optimizer and the rest at epoch 0, and the names of modules in evaluation mode."""
+    torch.manual_seed(derive_seed("init", cfg.RNG_SEED))
+    model = place_model(build_model(cfg), device)
+    frozen = build_frozen(cfg, model)
+    if cfg.TRAIN.COMPILE:
+        model.compile()
+    state = TrainState(
+        model,
+        build_optimizer(cfg, model),
+        build_scaler(cfg, device),
+        ema=ModelEma(model, cfg.TRAIN.EMA_DECAY) if cfg.TRAIN.EMA_DECAY else None,
+    )
+    return state, frozen
+
+
+def build_network(cfg: ConfigNode, model: nn.Module, device: torch.device) -> nn.Module:
+    """What a training step calls: the model, wrapped when there are several processes."""
+    if not distributed.is_distributed():
+        return model
+    return DistributedDataParallel(model, device_ids=[device] if cfg.NUM_GPUS else None)

@@ -1,0 +1,94 @@
+"""The residual block, and the middle that X3D's and VoV3D's bottlenecks share."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from slowfast.models.conv import conv3d
+from slowfast.models.layers import SqueezeExcitation, drop_connect
+
+Norm = Callable[[int], nn.Module]
+Middle = Callable[..., dict[str, nn.Module]]
+Kernel = tuple[int, int, int]
+
+# Kernels in the middle of a bottleneck: space and time at once, space first, time first.
+KERNELS_3D: tuple[Kernel, ...] = ((3, 3, 3),)
+KERNELS_2PLUS1: tuple[Kernel, ...] = ((1, 3, 3), (3, 1, 1))
+KERNELS_1PLUS2: tuple[Kernel, ...] = ((3, 1, 1), (1, 3, 3))
+
+
+def mobile_middle(
+    dim: int,
+    *,
+    stride: int,
+    index: int,
+    kernels: Sequence[Kernel],
+    is_depthwise: bool,
+    norm: Norm,
+    se_ratio: float,
+) -> dict[str, nn.Module]:
+    """What lies between the 1x1x1 convolutions of X3D's and VoV3D's bottlenecks, by name, in order.
+
+    Convolutions of `dim` channels with nothing between them (the spatial `stride` is that of the
+    kernel that spans space), batch norm, squeeze-excitation where `index` is even (`se_ratio` 0:
+    nowhere). Names fixed by released weights: b (b1 and b2 for two kernels), b_bn, se.
+    """
+    groups = dim if is_depthwise else 1
+    names = ["b"] if len(kernels) == 1 else ["b1", "b2"]
+    modules = {}
+    for name, kernel in zip(names, kernels, strict=True):
+        conv_stride = (1, stride, stride) if kernel[1] > 1 else 1
+        modules[name] = conv3d(dim, dim, kernel, stride=conv_stride, groups=groups)
+    modules["b_bn"] = norm(dim)
+    if se_ratio > 0.0 and index % 2 == 0:
+        modules["se"] = SqueezeExcitation(dim, se_ratio)
+    return modules
+
+
+class MobileBottleneck(nn.Module):
+    """Base of bottlenecks with a `mobile_middle`, whose modules lie beside their own."""
+
+    def _add_middle(self, middle: Mapping[str, nn.Module]) -> None:
+        self._middle_names = tuple(middle)
+        for name, module in middle.items():
+            self.add_module(name, module)
+
+    def _middle(self, x: torch.Tensor) -> torch.Tensor:
+        for name in self._middle_names:
+            x = getattr(self, name)(x)
+        return F.silu(x, inplace=True)
+
+
+class ResBlock(nn.Module):
+    """relu(shortcut(x) + branch(x)); the shortcut is a convolution where the shape changes.
+
+    The branch has a property `final_norm`, its last batch norm, for zero initialisation.
+    Names fixed by released weights: branch1, branch1_bn (the shortcut), branch2 (the branch).
+    """
+
+    def __init__(
+        self,
+        dim_in: int,
+        dim_out: int,
+        *,
+        stride: int,
+        branch: nn.Module,
+        norm: Norm,
+        drop_connect_rate: float,
+    ):
+        super().__init__()
+        self.has_projection = dim_in != dim_out or stride != 1
+        if self.has_projection:
+            self.branch1 = conv3d(dim_in, dim_out, 1, stride=(1, stride, stride))
+            self.branch1_bn = norm(dim_out)
+        self.branch2 = branch
+        self.drop_connect_rate = drop_connect_rate
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        branch = self.branch2(x)
+        if self.training and self.drop_connect_rate > 0.0:
+            branch = drop_connect(branch, self.drop_connect_rate)
+        shortcut = self.branch1_bn(self.branch1(x)) if self.has_projection else x
+        return F.relu(shortcut + branch, inplace=True)

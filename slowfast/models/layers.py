@@ -1,0 +1,41 @@
+"""Small layers that several families share."""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from slowfast.models.conv import conv3d
+
+
+def round_width(width: int, factor: float, *, divisor: int = 8) -> int:
+    """Nearest multiple of `divisor` to `width * factor`: at least one, and at least 0.9 of that."""
+    exact = width * factor
+    rounded = max(divisor, int(exact + divisor / 2) // divisor * divisor)
+    return rounded + divisor if rounded < 0.9 * exact else rounded
+
+
+class SqueezeExcitation(nn.Module):
+    """Scales each channel by a gate computed from the means of all channels (arXiv 1709.01507).
+
+    Names fixed by released weights: fc1, fc2.
+    """
+
+    def __init__(self, dim: int, ratio: float):
+        super().__init__()
+        dim_hidden = round_width(dim, ratio)
+        self.fc1 = conv3d(dim, dim_hidden, 1, bias=True)
+        self.fc2 = conv3d(dim_hidden, dim, 1, bias=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        gate = x.mean((2, 3, 4), keepdim=True)  # N,C,T,H,W -> N,C,1,1,1
+        gate = F.relu(self.fc1(gate), inplace=True)
+        return x * torch.sigmoid(self.fc2(gate))
+
+
+def drop_connect(x: torch.Tensor, rate: float) -> torch.Tensor:
+    """Zero whole samples of `x` with probability `rate`; scale the others to keep the mean.
+
+    Stochastic depth (arXiv 1603.09382), for training only.
+    """
+    keep = torch.rand(x.shape[0], 1, 1, 1, 1, device=x.device) >= rate
+    return x * (keep.to(x.dtype) / (1.0 - rate))

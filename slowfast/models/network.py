@@ -1,0 +1,145 @@
+"""Stages of pathways, the one loop that fills them with residual blocks, and the whole network."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from slowfast.config.node import ConfigNode
+from slowfast.models.blocks import Norm, ResBlock
+from slowfast.models.heads import build_x3d_head
+from slowfast.models.init import init_weights
+from slowfast.models.stems import X3DStem, single_pathway_channels
+
+
+@dataclass(frozen=True, slots=True)
+class StageSpec:
+    """One row of an architecture's table; the first block has the spatial stride `stride`."""
+
+    depth: int
+    dim_inner: int
+    dim_out: int
+    stride: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class BlockSpec:
+    """Block number `index` of a stage."""
+
+    index: int
+    dim_in: int
+    dim_inner: int
+    dim_out: int
+    stride: int
+
+
+class Stage(nn.Module):
+    """Runs the modules of each pathway, in order, on that pathway's tensor.
+
+    Names fixed by released weights: pathway{p}_{key}, e.g. pathway0_stem or pathway1_res2.
+    """
+
+    def __init__(self, pathways: Sequence[Mapping[str, nn.Module]]):
+        super().__init__()
+        self._names = [[f"pathway{p}_{key}" for key in path] for p, path in enumerate(pathways)]
+        for names, path in zip(self._names, pathways, strict=True):
+            for name, module in zip(names, path.values(), strict=True):
+                self.add_module(name, module)
+
+    def forward(self, maps: list[torch.Tensor]) -> list[torch.Tensor]:
+        return [self._run(names, x) for names, x in zip(self._names, maps, strict=True)]
+
+    def _run(self, names: list[str], x: torch.Tensor) -> torch.Tensor:
+        for name in names:
+            x = getattr(self, name)(x)
+        return x
+
+
+class VideoNetwork(nn.Module):
+    """Stages in the order of `stages` (name -> module on lists of maps), then the head.
+
+    Names fixed by released weights: s1 (stem), s2 ... s5, head; head.projection is the classifier.
+    """
+
+    def __init__(self, stages: Mapping[str, nn.Module], head: nn.Module):
+        super().__init__()
+        self._stage_names = tuple(stages)
+        for name, stage in stages.items():
+            self.add_module(name, stage)
+        self.head = head
+
+    def forward_features(self, clips: list[torch.Tensor]) -> list[torch.Tensor]:
+        """Maps of the last stage, N,C,T,H,W for each pathway."""
+        maps = clips
+        for name in self._stage_names:
+            maps = getattr(self, name)(maps)
+        return maps
+
+    def forward(self, clips: list[torch.Tensor], boxes: torch.Tensor | None = None) -> torch.Tensor:
+        """Clips N,C,T,H,W, one tensor per pathway -> N,classes: logits, in evaluation scores."""
+        assert boxes is None, "this network classifies whole clips and takes no boxes"
+        return self.head(self.forward_features(clips))
+
+
+def drop_connect_rates(depths: Sequence[int], rate: float) -> list[list[float]]:
+    """Rate of each block of each stage: linear in the block's number, `rate` in the last one."""
+    if not 0.0 <= rate < 1.0:
+        raise ValueError(f"MODEL.DROPCONNECT_RATE: {rate} must be at least 0 and below 1")
+    total = sum(depths)
+    rates = iter([rate * (block + 1) / total for block in range(total)])
+    return [[next(rates) for _ in range(depth)] for depth in depths]
+
+
+def residual_blocks(
+    dim_in: int,
+    stage: StageSpec,
+    make_branch: Callable[[BlockSpec], nn.Module],
+    *,
+    norm: Norm,
+    rates: Sequence[float],
+) -> dict[str, ResBlock]:
+    """Blocks res0, res1, ... of one pathway; the first changes width and resolution.
+
+    `rates` are the blocks' drop-connect rates.
+    """
+    blocks = {}
+    for index, rate in enumerate(rates):
+        block = BlockSpec(
+            index=index,
+            dim_in=dim_in if index == 0 else stage.dim_out,
+            dim_inner=stage.dim_inner,
+            dim_out=stage.dim_out,
+            stride=stage.stride if index == 0 else 1,
+        )
+        blocks[f"res{index}"] = ResBlock(
+            block.dim_in,
+            block.dim_out,
+            stride=block.stride,
+            branch=make_branch(block),
+            norm=norm,
+            drop_connect_rate=rate,
+        )
+    return blocks
+
+
+def build_mobile_network(
+    cfg: ConfigNode,
+    dim_stem: int,
+    stages: Sequence[StageSpec],
+    make_branch: Callable[[BlockSpec], nn.Module],
+    *,
+    norm: Norm,
+) -> VideoNetwork:
+    """X3D's stem and head, one pathway, and `stages` between them, with initial weights."""
+    dim_clip = single_pathway_channels(cfg.DATA.INPUT_CHANNEL_NUM, model=cfg.MODEL.MODEL_NAME)
+    modules = {"s1": Stage([{"stem": X3DStem(dim_clip, dim_stem, norm=norm)}])}
+    rates = drop_connect_rates([stage.depth for stage in stages], cfg.MODEL.DROPCONNECT_RATE)
+    dim_in = dim_stem
+    for number, (stage, stage_rates) in enumerate(zip(stages, rates, strict=True), start=2):
+        blocks = residual_blocks(dim_in, stage, make_branch, norm=norm, rates=stage_rates)
+        modules[f"s{number}"] = Stage([blocks])
+        dim_in = stage.dim_out
+    model = VideoNetwork(modules, build_x3d_head(cfg, dim_in, stages[-1].dim_inner, norm=norm))
+    init_weights(model, fc_std=cfg.MODEL.FC_INIT_STD, zero_final_norm=cfg.RESNET.ZERO_INIT_FINAL_BN)
+    return model

@@ -1,0 +1,155 @@
+"""Batch normalisation over the batch, over parts of it, or over several processes."""
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+import torch.distributed as dist
+from torch import nn
+
+from slowfast.config.node import ConfigNode
+from slowfast.models.batch_norm import BatchNorm3d, batch_norm
+from slowfast.utils import distributed
+
+
+class SubBatchNorm3d(nn.BatchNorm3d):
+    """Batch norm whose training statistics come from `num_splits` equal parts of the batch.
+
+    Part j is the j-th run of consecutive samples; the buffers `split_running_*` hold the parts'
+    running statistics, part after part. `running_mean` and `running_var` follow them at each
+    training step (mean of the means; mean of the variances plus variance of the means) and serve
+    in evaluation. All other names are BatchNorm3d's, so a state of either kind can be loaded.
+    """
+
+    def __init__(self, dim: int, num_splits: int):
+        super().__init__(dim)
+        self.num_splits = num_splits
+        self.register_buffer("split_running_mean", torch.zeros(dim * num_splits))
+        self.register_buffer("split_running_var", torch.ones(dim * num_splits))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if not self.training:
+            return super().forward(x)
+        if x.shape[0] % self.num_splits:
+            raise ValueError(
+                f"BN.NUM_SPLITS: {self.num_splits} does not divide the batch of {x.shape[0]} clips"
+            )
+        factor = _average_factor(self)
+        means = self.split_running_mean.chunk(self.num_splits)
+        variances = self.split_running_var.chunk(self.num_splits)
+        parts = [
+            batch_norm(part, mean, var, self.weight, self.bias, factor, self.eps)
+            for part, mean, var in zip(x.chunk(self.num_splits), means, variances, strict=True)
+        ]
+        self._aggregate()
+        return torch.cat(parts)
+
+    @torch.no_grad()
+    def _aggregate(self) -> None:
+        means = self.split_running_mean.unflatten(0, (self.num_splits, -1))
+        variances = self.split_running_var.unflatten(0, (self.num_splits, -1))
+        self.running_mean.copy_(means.mean(0))
+        self.running_var.copy_(variances.mean(0) + means.var(0, correction=0))
+
+    def _load_from_state_dict(self, state_dict, prefix, *args):
+        """Parts that the state lacks, or has in another number, start from the whole."""
+        for name in ("running_mean", "running_var"):
+            whole = state_dict.get(prefix + name)
+            parts = state_dict.get(f"{prefix}split_{name}")
+            if whole is not None and (parts is None or len(parts) != len(whole) * self.num_splits):
+                state_dict[f"{prefix}split_{name}"] = whole.repeat(self.num_splits)
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+class SyncBatchNorm3d(nn.BatchNorm3d):
+    """Batch norm whose training statistics are shared by the processes of `group` (None: by all).
+
+    One all-reduce forward and one backward, on the CPU (gloo) too, unlike nn.SyncBatchNorm.
+    """
+
+    def __init__(self, dim: int, group: dist.ProcessGroup | None = None):
+        super().__init__(dim)
+        # A function, so that deep copies of the model share the group, which cannot be copied.
+        self._group = lambda: group
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if not (self.training and distributed.is_distributed()):
+            return super().forward(x)
+        mean, var, count = self._shared_statistics(x)
+        self._update_running(mean.detach(), var.detach(), count.detach())
+        scale = self.weight * torch.rsqrt(var + self.eps)
+        shift = self.bias - mean * scale
+        return (x * _per_channel(scale) + _per_channel(shift)).to(x.dtype)
+
+    def _shared_statistics(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Mean and biased variance per channel, and number of values, over the whole group."""
+        x = x.to(torch.promote_types(x.dtype, torch.float32))
+        count = x.new_full((1,), x.numel() / x.shape[1])
+        var, mean = torch.var_mean(x, dim=(0, 2, 3, 4), correction=0)
+        sums = torch.cat([mean * count, (var + mean.square()) * count, count])
+        sums = _SumOverGroup.apply(sums, self._group())
+        count = sums[-1:]
+        mean, square = (sums[:-1] / count).chunk(2)
+        return mean, (square - mean.square()).clamp(min=0.0), count
+
+    @torch.no_grad()
+    def _update_running(self, mean: torch.Tensor, var: torch.Tensor, count: torch.Tensor) -> None:
+        factor = _average_factor(self)
+        unbiased = var * (count / (count - 1).clamp(min=1))
+        self.running_mean.lerp_(mean.to(self.running_mean.dtype), factor)
+        self.running_var.lerp_(unbiased.to(self.running_var.dtype), factor)
+
+
+class _SumOverGroup(torch.autograd.Function):
+    """Sum of `values` over the processes of `group`; so is the gradient."""
+
+    @staticmethod
+    def forward(ctx, values: torch.Tensor, group: dist.ProcessGroup | None) -> torch.Tensor:
+        ctx.group = group
+        total = values.clone()
+        dist.all_reduce(total, group=group)
+        return total
+
+    @staticmethod
+    def backward(ctx, grad: torch.Tensor) -> tuple[torch.Tensor, None]:
+        total = grad.clone()
+        dist.all_reduce(total, group=ctx.group)
+        return total, None
+
+
+def _average_factor(norm: nn.BatchNorm3d) -> float:
+    """Count one more batch; its weight in the running statistics (momentum None: plain mean)."""
+    norm.num_batches_tracked.add_(1)
+    return 1.0 / float(norm.num_batches_tracked) if norm.momentum is None else norm.momentum
+
+
+def _per_channel(values: torch.Tensor) -> torch.Tensor:
+    return values[:, None, None, None]  # C -> C,1,1,1
+
+
+def _sync_group(num_processes: int) -> dist.ProcessGroup | None:
+    """This process's group of `num_processes` consecutive ranks; None stands for all processes."""
+    world = distributed.world_size()
+    if num_processes >= world:
+        return None
+    if num_processes < 2 or world % num_processes:
+        raise ValueError(
+            f"BN.NUM_SYNC_DEVICES: {num_processes} must be at least 2 and divide the number of "
+            f"processes, {world}; BN.GLOBAL_SYNC True shares statistics over all of them"
+        )
+    group, _ = dist.new_subgroups(num_processes)
+    return group
+
+
+def build_norm(cfg: ConfigNode) -> Callable[[int], nn.BatchNorm3d]:
+    """The batch norm that BN.NORM_TYPE names, as a function of the number of channels."""
+    name = cfg.BN.NORM_TYPE
+    if name == "batchnorm":
+        return BatchNorm3d
+    if name == "sub_batchnorm":
+        return partial(SubBatchNorm3d, num_splits=cfg.BN.NUM_SPLITS)
+    if name == "sync_batchnorm":
+        shared = distributed.world_size() if cfg.BN.GLOBAL_SYNC else cfg.BN.NUM_SYNC_DEVICES
+        return partial(SyncBatchNorm3d, group=_sync_group(shared))
+    allowed = ["batchnorm", "sub_batchnorm", "sync_batchnorm"]
+    raise ValueError(f"BN.NORM_TYPE: {name!r} is not one of {allowed}")

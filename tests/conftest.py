@@ -1,0 +1,123 @@
+"""Fixtures for everybody: real encoded videos, made once per session."""
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from slowfast.config.cli import load_cfg
+from slowfast.datasets.motion import write_video
+
+TOY_CLASSES = 3
+# An odd number of test videos, so that two processes get unequal shares.
+TOY_SPLITS = {"train": 8, "val": 5, "test": 5}
+
+
+def _numbered_frames(num_frames, height=48, width=64):
+    """Frames T,H,W,3 that carry their number (below 256) as 8 black or white bars, low bit left."""
+    bits = np.arange(num_frames)[:, None] >> np.arange(8) & 1  # T,8
+    row = np.repeat(bits, width // 8, axis=1) * 255
+    row = np.pad(row, ((0, 0), (0, width - row.shape[1])))
+    frames = np.broadcast_to(row[:, None, :, None], (num_frames, height, width, 3))
+    return frames.astype(np.uint8)
+
+
+def _frame_number(frame):
+    """The number in a decoded frame H,W,3 (or H,W) made by `numbered_frames`, scaled or not."""
+    frame = np.asarray(frame)
+    grey = frame.mean(-1) if frame.ndim == 3 else frame
+    step = grey.shape[1] / 8
+    middle = grey.shape[0] // 2
+    bars = [grey[middle, int((bit + 0.5) * step)] > 127 for bit in range(8)]
+    return sum(int(is_white) << bit for bit, is_white in enumerate(bars))
+
+
+@pytest.fixture(scope="session")
+def numbered_frames():
+    """Function (num_frames, height=48, width=64) -> frames T,H,W,3 that carry their number."""
+    return _numbered_frames
+
+
+@pytest.fixture(scope="session")
+def frame_number():
+    """Function (decoded frame H,W,3) -> the number that `numbered_frames` put in."""
+    return _frame_number
+
+
+@pytest.fixture(scope="session")
+def video_dir(tmp_path_factory):
+    """Folder of 8 H.264 videos (64 x 48, 20..27 numbered frames, 30 fps, keyframe every 8 frames).
+
+    train.csv has videos 0-5, val.csv and test.csv have 6 and 7, as "path label" with label =
+    number % 4. Read only: it is shared by the whole session.
+    """
+    folder = tmp_path_factory.mktemp("videos")
+    lines = []
+    for index in range(8):
+        name = f"video{index}.mp4"
+        write_video(folder / name, _numbered_frames(20 + index), gop=8)
+        lines.append(f"{name} {index % 4}\n")
+    for split, rows in (("train", lines[:6]), ("val", lines[6:]), ("test", lines[6:])):
+        (folder / f"{split}.csv").write_text("".join(rows))
+    return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    """One torch thread: on tiny layers, several only wait for each other."""
+    num_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(num_threads)
+
+
+@pytest.fixture(scope="session")
+def toy_set(tmp_path_factory):
+    """Folder with train.csv, val.csv, test.csv; the class of a video is its brightest colour."""
+    folder = tmp_path_factory.mktemp("toy_set")
+    rng = np.random.default_rng(0)
+    for split, count in TOY_SPLITS.items():
+        lines = []
+        for index in range(count):
+            label = index % TOY_CLASSES
+            frames = rng.integers(0, 120, (12, 48, 64, 3), dtype=np.uint8)
+            frames[..., label] += 100
+            write_video(folder / f"{split}_{index}.mp4", frames)
+            lines.append(f"{split}_{index}.mp4 {label}\n")
+        (folder / f"{split}.csv").write_text("".join(lines))
+    return folder
+
+
+@pytest.fixture
+def toy_yaml(toy_set, tmp_path):
+    """A YAML file for the toy set that writes below tmp_path."""
+    keys = {
+        "MODEL": {"MODEL_NAME": "VoV3D", "NUM_CLASSES": TOY_CLASSES, "DROPOUT_RATE": 0.3},
+        "VOV3D": {"NUM_MODULES": [1, 1, 1, 1], "INNER_CH": 8, "NUM_CONV": 2},
+        "X3D": {"DIM_C5": 16},
+        "DATA": {
+            "PATH_TO_DATA_DIR": str(toy_set),
+            "NUM_FRAMES": 4,
+            "SAMPLING_RATE": 2,
+            "INPUT_CHANNEL_NUM": [3],
+            "TRAIN_JITTER_SCALES": [32, 40],
+            "TRAIN_CROP_SIZE": 32,
+            "TEST_CROP_SIZE": 32,
+        },
+        "TRAIN": {"BATCH_SIZE": 4, "EVAL_PERIOD": 1, "CHECKPOINT_PERIOD": 1},
+        "TEST": {"BATCH_SIZE": 4, "NUM_ENSEMBLE_VIEWS": 2, "NUM_SPATIAL_CROPS": 3},
+        "SOLVER": {"BASE_LR": 0.05, "MAX_EPOCH": 2},
+        "DATA_LOADER": {"NUM_WORKERS": 0},
+        "NUM_GPUS": 0,
+        "LOG_PERIOD": 1,
+        "OUTPUT_DIR": str(tmp_path / "run"),
+    }
+    path = tmp_path / "toy.yaml"
+    path.write_text(yaml.safe_dump(keys))
+    return path
+
+
+@pytest.fixture
+def toy_cfg(toy_yaml):
+    """A function from overrides (KEY, VALUE, ...) to the frozen config."""
+    return lambda *options: load_cfg(toy_yaml, [str(option) for option in options])

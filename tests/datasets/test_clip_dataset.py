@@ -1,0 +1,229 @@
+import numpy as np
+import pytest
+import torch
+
+from slowfast.config.defaults import get_cfg
+from slowfast.datasets import build, readers, sampling
+from slowfast.datasets.clip_dataset import ClipDataset, NoReadableVideo
+from slowfast.datasets.motion import write_video
+from slowfast.datasets.records import Record
+from slowfast.datasets.transforms import uniform_crop_offsets
+
+
+@pytest.fixture
+def cfg(video_dir):
+    cfg = get_cfg()
+    cfg.DATA.PATH_TO_DATA_DIR = str(video_dir)
+    cfg.DATA.INPUT_CHANNEL_NUM = [3]
+    cfg.DATA.NUM_FRAMES, cfg.DATA.SAMPLING_RATE = 4, 2
+    cfg.DATA.TRAIN_JITTER_SCALES = [32, 40]
+    cfg.DATA.TRAIN_CROP_SIZE = cfg.DATA.TEST_CROP_SIZE = 32
+    cfg.DATA.RANDOM_FLIP = False
+    cfg.MODEL.NUM_CLASSES = 4
+    cfg.TEST.NUM_ENSEMBLE_VIEWS, cfg.TEST.NUM_SPATIAL_CROPS = 3, 3
+    return cfg
+
+
+def first_of(dataset, *bad_files):
+    """The dataset with unreadable files in front of its records."""
+    bad = [Record(str(path), 0) for path in bad_files]
+    return ClipDataset(
+        bad + list(dataset.records),
+        dataset.views,
+        pack=dataset.pack,
+        replace_unreadable=dataset.replace_unreadable,
+        seed=dataset.seed,
+    )
+
+
+def numbers(clip, frame_number):
+    return [frame_number(frame) for frame in clip.permute(1, 2, 3, 0).numpy()]
+
+
+def test_training_sample(cfg):
+    sample = build.build_dataset(cfg, "train")[1]
+    (clips,) = sample.clips
+    assert clips.shape == (1, 3, 4, 32, 32) and clips.dtype == torch.uint8
+    assert clips.is_contiguous(memory_format=torch.channels_last_3d)
+    assert (sample.label, sample.index, sample.failures) == (1, 1, [])
+
+
+def test_sample_depends_on_seed_epoch_and_index_alone(cfg):
+    dataset = build.build_dataset(cfg, "train")
+    (first,) = dataset[(3, 2)].clips
+    for key in [(3, 1), (0, 2), (3, 5)]:
+        dataset[key]
+    assert torch.equal(dataset[(3, 2)].clips[0], first)
+    assert not torch.equal(dataset[(4, 2)].clips[0], first)
+    cfg.RNG_SEED = 2
+    assert not torch.equal(build.build_dataset(cfg, "train")[(3, 2)].clips[0], first)
+
+
+def test_a_plain_index_is_epoch_0(cfg):
+    dataset = build.build_dataset(cfg, "train")
+    assert torch.equal(dataset[2].clips[0], dataset[(0, 2)].clips[0])
+
+
+def test_one_tensor_per_pathway(cfg):
+    cfg.DATA.INPUT_CHANNEL_NUM, cfg.SLOWFAST.ALPHA = [3, 3], 4
+    slow, fast = build.build_dataset(cfg, "train")[0].clips
+    assert (slow.shape, fast.shape) == ((1, 3, 1, 32, 32), (1, 3, 4, 32, 32))
+    assert torch.equal(slow[:, :, 0], fast[:, :, 0])
+
+
+def test_relative_jitter_cuts_from_the_whole_frame(cfg):
+    cfg.DATA.TRAIN_JITTER_SCALES_RELATIVE = [0.5, 1.0]
+    cfg.DATA.TRAIN_JITTER_ASPECT_RELATIVE = [0.75, 1.33]
+    assert build.build_dataset(cfg, "train")[0].clips[0].shape == (1, 3, 4, 32, 32)
+
+
+def test_validation_shows_the_centre(cfg, video_dir, frame_number):
+    cfg.DATA.TRAIN_JITTER_SCALES = [48, 60]  # the videos' own size: nothing is scaled
+    (clips,) = build.build_dataset(cfg, "val")[0].clips
+    indices = sampling.clip_indices((26 - 8) / 2, 8.0, 4, 26)
+    frames = readers.read_frames(video_dir / "video6.mp4", indices)
+    expected = torch.from_numpy(frames[:, 8:40, 16:48]).permute(3, 0, 1, 2)
+    assert torch.equal(clips[0], expected)
+
+
+def test_validation_does_not_depend_on_the_epoch(cfg):
+    dataset = build.build_dataset(cfg, "val")
+    assert torch.equal(dataset[(0, 1)].clips[0], dataset[(5, 1)].clips[0])
+
+
+def test_test_views_are_clips_times_crops(cfg, video_dir):
+    cfg.DATA.TEST_CROP_SIZE = 48
+    dataset = build.build_dataset(cfg, "test")
+    (clips,) = dataset[0].clips
+    assert dataset.num_views == 9 and clips.shape == (9, 3, 4, 48, 48)
+    for view, clip in enumerate(clips):
+        start = sampling.uniform_start(26, 8.0, view // 3, 3)
+        frames = readers.read_frames(
+            video_dir / "video6.mp4", sampling.clip_indices(start, 8.0, 4, 26)
+        )
+        y, x = uniform_crop_offsets(48, 64, 48, view % 3)
+        expected = torch.from_numpy(frames[:, y : y + 48, x : x + 48]).permute(3, 0, 1, 2)
+        assert torch.equal(clip, expected)
+
+
+def test_one_crop_is_the_centre(cfg):
+    (three,) = build.build_dataset(cfg, "test")[0].clips
+    cfg.TEST.NUM_SPATIAL_CROPS = 1
+    (one,) = build.build_dataset(cfg, "test")[0].clips
+    assert torch.equal(one, three[1::3])
+
+
+def test_all_views_come_from_one_pass(cfg, monkeypatch):
+    calls = []
+    read = readers.Video.read
+    monkeypatch.setattr(readers.Video, "read", lambda *args: calls.append(args) or read(*args))
+    build.build_dataset(cfg, "test")[0]
+    assert len(calls) == 1 and len(set(calls[0][1])) == len(calls[0][1])
+
+
+def test_reversed_time_in_testing_only(cfg):
+    forward = {split: build.build_dataset(cfg, split)[0].clips[0] for split in ("val", "test")}
+    cfg.TEST.REVERSE_TIME = True
+    assert torch.equal(build.build_dataset(cfg, "test")[0].clips[0], forward["test"].flip(2))
+    assert torch.equal(build.build_dataset(cfg, "val")[0].clips[0], forward["val"])
+
+
+def test_torch_scales_to_float(cfg, tmp_path):
+    cfg.DATA.RESIZE_BACKEND = "torch"
+    cfg.DATA.TEST_CROP_SIZE = 24
+    (clips,) = build.build_dataset(cfg, "test")[0].clips
+    assert clips.dtype == torch.float32 and clips.shape == (9, 3, 4, 24, 24)
+    assert 0 <= clips.min() and 100 < clips.max() <= 255
+
+
+def test_both_ways_of_scaling_show_the_same(cfg, tmp_path):
+    y, x = np.mgrid[:96, :128] / 20
+    smooth = 127 + 120 * np.stack([np.sin(x), np.cos(y), np.sin(x + y)], -1)
+    smooth = smooth.astype(np.uint8)
+    write_video(tmp_path / "a.mp4", [smooth] * 6)
+    (tmp_path / "test.csv").write_text("a.mp4 0\n")
+    cfg.DATA.PATH_TO_DATA_DIR = str(tmp_path)
+    (by_swscale,) = build.build_dataset(cfg, "test")[0].clips
+    cfg.DATA.RESIZE_BACKEND = "torch"
+    (by_torch,) = build.build_dataset(cfg, "test")[0].clips
+    assert (by_swscale - by_torch).abs().mean() < 6
+
+
+def test_reversed_channels(cfg):
+    (rgb,) = build.build_dataset(cfg, "val")[0].clips
+    cfg.DATA.REVERSE_INPUT_CHANNEL = True
+    assert torch.equal(build.build_dataset(cfg, "val")[0].clips[0], rgb.flip(1))
+
+
+def test_video_shorter_than_the_clip_repeats_its_last_frame(
+    cfg, tmp_path, numbered_frames, frame_number
+):
+    write_video(tmp_path / "a.mp4", numbered_frames(3))
+    (tmp_path / "val.csv").write_text("a.mp4 0\n")
+    cfg.DATA.PATH_TO_DATA_DIR = str(tmp_path)
+    cfg.DATA.TRAIN_JITTER_SCALES, cfg.DATA.TRAIN_CROP_SIZE = [48, 48], 48
+    dataset = build.build_dataset(cfg, "val")
+    frames = []
+    dataset.views = replace_crop(dataset.views, frames)
+    dataset[0]
+    assert [frame_number(frame) for frame in frames[0].permute(1, 2, 3, 0).numpy()] == [0, 2]
+
+
+def replace_crop(views, seen):
+    """The views with a loader that keeps the whole frames it read."""
+    load = views.load
+    views.load = lambda *args: seen.append(load(*args)) or seen[-1]
+    return views
+
+
+def test_unreadable_training_video_is_replaced_and_named(cfg, tmp_path):
+    (tmp_path / "bad.mp4").write_bytes(b"text")
+    dataset = first_of(build.build_dataset(cfg, "train"), tmp_path / "bad.mp4")
+    sample = dataset[0]
+    assert sample.clips and sample.index > 0
+    assert sample.label == dataset.records[sample.index].label
+    assert sample.failures == [(0, "InvalidDataError: Invalid data found when processing input")]
+
+
+def test_replacement_is_drawn_anew_in_each_epoch(cfg, tmp_path):
+    dataset = first_of(build.build_dataset(cfg, "train"), tmp_path / "missing.mp4")
+    assert len({dataset[(epoch, 0)].index for epoch in range(12)}) > 2
+    assert dataset[(3, 0)].index == dataset[(3, 0)].index
+
+
+def test_unreadable_test_video_is_never_replaced(cfg, tmp_path):
+    dataset = first_of(build.build_dataset(cfg, "test"), tmp_path / "missing.mp4")
+    sample = dataset[0]
+    assert (sample.clips, sample.index) == ([], 0)
+    assert sample.failures == [(0, "FileNotFoundError: No such file or directory")]
+
+
+def test_nothing_readable_names_the_videos(cfg, tmp_path):
+    dataset = build.build_dataset(cfg, "train")
+    dataset.records = [Record(str(tmp_path / f"bad{number}.mp4"), 0) for number in range(3)]
+    with pytest.raises(
+        NoReadableVideo, match="(?s)^3 videos in a row.*bad1.mp4: FileNotFoundError: No such file"
+    ):
+        dataset[1]
+
+
+def test_crop_that_does_not_fit_is_refused(cfg):
+    cfg.DATA.TRAIN_CROP_SIZE = 48
+    for split in ("train", "val"):
+        with pytest.raises(ValueError, match="DATA.TRAIN_JITTER_SCALES"):
+            build.build_dataset(cfg, split)
+
+
+@pytest.mark.parametrize(
+    "key, value",
+    [
+        ("DATA.RESIZE_BACKEND", "cv2"),
+        ("TEST.NUM_SPATIAL_CROPS", 2),
+        ("TEST.NUM_ENSEMBLE_VIEWS", 0),
+        ("TEST.DATASET", "kinetix"),
+    ],
+)
+def test_wrong_value_is_named(cfg, key, value):
+    cfg.merge_from_list([key, value])
+    with pytest.raises(ValueError, match=f"{key}: {value!r}" if "." in key else key):
+        build.build_dataset(cfg, "test")

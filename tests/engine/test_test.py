@@ -1,0 +1,102 @@
+"""What a test writes, and that unreadable videos are named and left out."""
+
+import csv
+import json
+import os
+import shutil
+import signal
+
+import numpy as np
+import pytest
+import torch
+
+from slowfast.engine.test import test as run_test
+from slowfast.engine.train import train
+
+
+@pytest.fixture
+def damaged_set(toy_set, tmp_path):
+    """The toy set with one video in each split replaced by text."""
+    folder = tmp_path / "damaged"
+    shutil.copytree(toy_set, folder)
+    for split in ("train", "val", "test"):
+        (folder / f"{split}_1.mp4").write_text("not a video")
+    return folder
+
+
+def test_results_agree_with_the_saved_scores(toy_cfg, tmp_path):
+    cfg = toy_cfg("SOLVER.MAX_EPOCH", 1)
+    train(cfg)
+    results = run_test(cfg)
+    with np.load(tmp_path / "run/test_scores.npz") as scores:
+        assert scores["scores"].shape == (5, 6, 3)
+        predictions = scores["scores"].sum(axis=1).argmax(axis=1)
+        accuracy = 100 * (predictions == scores["labels"]).mean()
+    assert results["top1_acc"] == pytest.approx(accuracy)
+    with open(tmp_path / "run/test_results.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["prediction"]) for row in rows] == predictions.tolist()
+    assert results == json.loads((tmp_path / "run/test_results.json").read_text())
+    assert [(row["clips"], row["crops"]) for row in results["fewer_views"]] == [
+        (1, 1),
+        (2, 1),
+        (1, 3),
+        (2, 3),
+    ]
+    assert results["fewer_views"][-1]["top1_acc"] == results["top1_acc"]
+
+
+def test_unreadable_test_video_is_named_and_left_out(toy_cfg, damaged_set, tmp_path):
+    train(toy_cfg("SOLVER.MAX_EPOCH", 1))
+    results = run_test(toy_cfg("DATA.PATH_TO_DATA_DIR", damaged_set))
+    assert (results["num_videos"], results["num_unreadable"]) == (4, 1)
+    ((path, reason),) = results["unreadable"].items()
+    assert path.endswith("test_1.mp4") and "InvalidDataError" in reason
+    with open(tmp_path / "run/test_results.csv") as file:
+        assert not any(row["path"].endswith("test_1.mp4") for row in csv.DictReader(file))
+
+
+def test_unreadable_training_video_is_replaced_and_listed(toy_cfg, damaged_set, tmp_path):
+    state = train(toy_cfg("DATA.PATH_TO_DATA_DIR", damaged_set, "SOLVER.MAX_EPOCH", 1))
+    assert "train_1.mp4,InvalidDataError" in (tmp_path / "run/unreadable_train.csv").read_text()
+    assert state.history[0]["val_num_unreadable"] == 1
+
+
+def test_too_many_unreadable_training_videos_stop_the_run(toy_cfg, damaged_set):
+    with pytest.raises(ValueError, match="(?s)DATA.MAX_UNREADABLE_SHARE: 1 of 8.*train_1.mp4"):
+        train(toy_cfg("DATA.PATH_TO_DATA_DIR", damaged_set, "DATA.MAX_UNREADABLE_SHARE", 0.1))
+
+
+def test_without_weights_the_error_names_the_key(toy_cfg):
+    with pytest.raises(ValueError, match="TEST.CHECKPOINT_FILE_PATH: is empty"):
+        run_test(toy_cfg())
+
+
+def test_weights_of_another_model_are_refused(toy_cfg):
+    cfg = toy_cfg("SOLVER.MAX_EPOCH", 1)
+    train(cfg)
+    with pytest.raises(ValueError, match="(?s)checkpoint of another model"):
+        run_test(toy_cfg("VOV3D.INNER_CH", 16))
+
+
+def test_backwards_clips_give_other_scores(toy_cfg):
+    cfg = toy_cfg("SOLVER.MAX_EPOCH", 1)
+    train(cfg)
+    forwards, backwards = run_test(cfg), run_test(toy_cfg("TEST.REVERSE_TIME", True))
+    assert backwards["reversed_in_time"]
+    assert not np.isclose(forwards["loss"], backwards["loss"], rtol=1e-9, atol=0)
+
+
+def test_interrupting_a_test_is_no_result(toy_cfg, monkeypatch, tmp_path):
+    train(toy_cfg("SOLVER.MAX_EPOCH", 1))
+    real = torch.nn.Module.__call__
+
+    def interrupt(module, *args):
+        os.kill(os.getpid(), signal.SIGINT)
+        return real(module, *args)
+
+    monkeypatch.setattr("slowfast.models.network.VideoNetwork.__call__", interrupt)
+    with pytest.raises(SystemExit) as stopped:
+        run_test(toy_cfg())
+    assert stopped.value.code == 130
+    assert not (tmp_path / "run/test_results.json").exists()

@@ -1,0 +1,169 @@
+"""What a training run writes, and that its options do what they say."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from slowfast.checkpoint import files
+from slowfast.engine.test import test as run_test
+from slowfast.engine.train import train
+
+
+def _weights(state):
+    return {name: value.clone() for name, value in state.model.state_dict().items()}
+
+
+def _lines(cfg, kind):
+    with open(f"{cfg.OUTPUT_DIR}/log.jsonl") as file:
+        return [line for line in map(json.loads, file) if line["_type"] == kind]
+
+
+def test_run_writes_its_numbers_and_checkpoints(toy_cfg, tmp_path):
+    cfg = toy_cfg("TENSORBOARD.ENABLE", True)
+    train(cfg)
+    assert [line["iter"] for line in _lines(cfg, "train_iter")] == ["1/2", "2/2"] * 2
+    assert all(np.isfinite(line["loss"]) for line in _lines(cfg, "val_epoch"))
+    with open(tmp_path / "run/history.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    assert all(0 <= float(row["val_top1_acc"]) <= 100 for row in rows)
+    names = sorted(path.name for path in (tmp_path / "run/checkpoints").iterdir())
+    assert names == [
+        "checkpoint_best.pyth",
+        "checkpoint_epoch_00001.pyth",
+        "checkpoint_epoch_00002.pyth",
+    ]
+    assert list((tmp_path / "run/tensorboard").glob("events*"))
+
+
+def test_same_seed_gives_the_same_weights_and_another_seed_others(toy_cfg, tmp_path):
+    first = _weights(train(toy_cfg("OUTPUT_DIR", tmp_path / "a")))
+    again = _weights(train(toy_cfg("OUTPUT_DIR", tmp_path / "b")))
+    other = _weights(train(toy_cfg("OUTPUT_DIR", tmp_path / "c", "RNG_SEED", 7)))
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not all(torch.equal(first[name], other[name]) for name in first)
+
+
+def test_number_of_workers_does_not_change_the_weights(toy_cfg, tmp_path):
+    none = _weights(train(toy_cfg("OUTPUT_DIR", tmp_path / "a")))
+    two = _weights(train(toy_cfg("OUTPUT_DIR", tmp_path / "b", "DATA_LOADER.NUM_WORKERS", 2)))
+    assert all(torch.equal(none[name], two[name]) for name in none)
+
+
+def test_accumulated_gradients_equal_those_of_a_large_batch(toy_cfg, tmp_path):
+    options = ["MODEL.FROZEN_BN", True, "MODEL.DROPOUT_RATE", 0.0, "SOLVER.MAX_EPOCH", 1]
+    whole = _weights(train(toy_cfg(*options, "OUTPUT_DIR", tmp_path / "a", "TRAIN.BATCH_SIZE", 8)))
+    parts = ["TRAIN.BATCH_SIZE", 2, "TRAIN.ACCUMULATION_STEPS", 4]
+    summed = _weights(train(toy_cfg(*options, *parts, "OUTPUT_DIR", tmp_path / "b")))
+    for name in whole:
+        torch.testing.assert_close(summed[name], whole[name], rtol=1e-4, atol=1e-6)
+
+
+def test_frozen_stages_keep_their_weights_and_statistics(toy_cfg):
+    torch.manual_seed(0)
+    cfg = toy_cfg("TRAIN.FREEZE", "['s1', 's2']", "SOLVER.MAX_EPOCH", 1)
+    state = train(cfg)
+    start = _weights(
+        train(
+            toy_cfg(
+                "OUTPUT_DIR", cfg.OUTPUT_DIR + "0", "SOLVER.BASE_LR", 0.0, "SOLVER.MAX_EPOCH", 1
+            )
+        )
+    )
+    for name, value in state.model.state_dict().items():
+        if name.startswith(("s1.", "s2.")) and name.endswith("weight"):
+            torch.testing.assert_close(value, start[name])
+        if name.startswith(("s1.", "s2.")) and name.endswith("running_mean"):
+            assert not value.any()
+    assert not torch.equal(
+        state.model.state_dict()["head.projection.weight"], start["head.projection.weight"]
+    )
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["TRAIN.MIXED_PRECISION", True, "TRAIN.AMP_DTYPE", "bfloat16"],
+        ["TRAIN.MIXED_PRECISION", True, "TRAIN.AMP_DTYPE", "float16"],
+        ["SOLVER.CLIP_GRAD_L2NORM", 0.1],
+        ["SOLVER.CLIP_GRAD_VAL", 0.01],
+        ["SOLVER.OPTIMIZING_METHOD", "adamw", "SOLVER.BASE_LR", 0.001],
+        ["BN.NORM_TYPE", "sub_batchnorm", "BN.NUM_SPLITS", 2, "BN.USE_PRECISE_STATS", True],
+        ["MIXUP.ENABLE", True, "AUG.ENABLE", True, "MODEL.LOSS_FUNC", "soft_cross_entropy"],
+        ["MODEL.LABEL_SMOOTHING", 0.1, "MODEL.DROPCONNECT_RATE", 0.5],
+        ["MODEL.LOSS_FUNC", "bce_logit", "MODEL.HEAD_ACT", "sigmoid"],
+        ["DATA.RESIZE_BACKEND", "torch", "DATA.INV_UNIFORM_SAMPLE", True],
+        ["BN.USE_PRECISE_STATS", True, "BN.NUM_BATCHES_PRECISE", 1],
+    ],
+    ids=lambda options: "-".join(map(str, options)),
+)
+def test_option_trains_to_a_finite_loss(toy_cfg, options):
+    cfg = toy_cfg(*options, "SOLVER.MAX_EPOCH", 1)
+    train(cfg)
+    (line,) = _lines(cfg, "train_epoch")
+    assert np.isfinite(line["loss"])
+    assert np.isfinite(run_test(cfg)["loss"])
+
+
+def test_gradient_norm_is_logged_when_clipped(toy_cfg):
+    cfg = toy_cfg("SOLVER.CLIP_GRAD_L2NORM", 0.1, "SOLVER.MAX_EPOCH", 1)
+    train(cfg)
+    assert all(line["grad_norm"] > 0 for line in _lines(cfg, "train_iter"))
+
+
+def test_moving_average_is_what_is_validated_and_tested(toy_cfg, tmp_path):
+    cfg = toy_cfg("TRAIN.EMA_DECAY", 0.5)
+    state = train(cfg)
+    saved = files.load(files.last_checkpoint(cfg.OUTPUT_DIR))
+    average = saved["ema_state"]["model_state"]["head.projection.weight"]
+    assert not torch.equal(average, saved["model_state"]["head.projection.weight"])
+    torch.testing.assert_close(average, state.ema.module.head.projection.weight.detach())
+    with_average = run_test(cfg)["loss"]
+    del saved["ema_state"]
+    files.save(tmp_path / "plain.pyth", saved)
+    without = run_test(toy_cfg("TEST.CHECKPOINT_FILE_PATH", tmp_path / "plain.pyth"))["loss"]
+    assert with_average != without
+
+
+def test_nan_stops_and_names_the_module_and_the_videos(toy_cfg, monkeypatch):
+    cfg = toy_cfg("SOLVER.BASE_LR", 1e30, "SOLVER.WARMUP_EPOCHS", 0.0)
+    with pytest.raises(
+        ValueError, match=r"not finite in epoch 1, step 2.*output of s1\S* .*train_\d.mp4"
+    ):
+        train(cfg)
+
+
+def test_last_and_best_checkpoints_are_kept(toy_cfg, tmp_path):
+    train(toy_cfg("TRAIN.KEEP_CHECKPOINTS", 1, "SOLVER.MAX_EPOCH", 3))
+    names = sorted(path.name for path in (tmp_path / "run/checkpoints").iterdir())
+    assert names == ["checkpoint_best.pyth", "checkpoint_epoch_00003.pyth"]
+
+
+def test_finished_run_is_not_trained_again(toy_cfg):
+    cfg = toy_cfg("SOLVER.MAX_EPOCH", 1)
+    first = _weights(train(cfg))
+    again = _weights(train(cfg))
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert len(_lines(cfg, "train_epoch")) == 1
+
+
+def test_fine_tuning_starts_at_epoch_0_with_a_new_head(toy_cfg, tmp_path):
+    pretrained = toy_cfg("OUTPUT_DIR", tmp_path / "pretrained", "MODEL.NUM_CLASSES", 7)
+    train(pretrained)
+    path = files.last_checkpoint(tmp_path / "pretrained")
+    cfg = toy_cfg("TRAIN.CHECKPOINT_FILE_PATH", path, "SOLVER.BASE_LR", 0.0, "SOLVER.MAX_EPOCH", 1)
+    state = train(cfg)
+    assert len(_lines(cfg, "train_epoch")) == 1
+    before = files.load(path)["model_state"]
+    assert state.model.head.projection.weight.shape[0] == 3
+    name = "s3.pathway0_res0.branch2.c.weight"
+    torch.testing.assert_close(state.model.state_dict()[name], before[name])
+
+
+def test_resuming_another_model_is_refused(toy_cfg):
+    train(toy_cfg("SOLVER.MAX_EPOCH", 1))
+    with pytest.raises(ValueError, match="(?s)checkpoint_epoch_00001.pyth holds another model"):
+        train(toy_cfg("VOV3D.INNER_CH", 16))

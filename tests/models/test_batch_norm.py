@@ -1,0 +1,109 @@
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from slowfast.models.batch_norm import BatchNorm3d, batch_norm
+
+
+def clips(*shape: int, dtype=torch.float64) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(1)
+    x = 3 * torch.randn(shape, generator=generator, dtype=dtype) + 2
+    return x.to(memory_format=torch.channels_last_3d).requires_grad_()
+
+
+def pair(dim: int, **kwargs) -> tuple[BatchNorm3d, nn.BatchNorm3d]:
+    """Ours and PyTorch's with the same parameters."""
+    ours, theirs = BatchNorm3d(dim, **kwargs).double(), nn.BatchNorm3d(dim, **kwargs).double()
+    torch.manual_seed(0)
+    for parameter in ours.parameters():
+        nn.init.normal_(parameter)
+    theirs.load_state_dict(ours.state_dict())
+    return ours, theirs
+
+
+# Channels that fill registers after joining 4, 2, 8 and 1 positions; positions that allow fewer.
+SHAPES = [(2, 20, 4, 3, 4), (2, 40, 2, 3, 3), (2, 54, 2, 2, 4), (2, 32, 2, 2, 2), (3, 20, 3, 3, 3)]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_training_equals_batch_norm(shape):
+    x = clips(*shape)
+    ours, theirs = pair(shape[1])
+    y, expected = ours(x), theirs(x)
+    grad = torch.randn_like(expected)
+    torch.testing.assert_close(y, expected)
+    torch.testing.assert_close(
+        torch.autograd.grad(y, [x, *ours.parameters()], grad),
+        torch.autograd.grad(expected, [x, *theirs.parameters()], grad),
+    )
+    torch.testing.assert_close(ours.state_dict(), theirs.state_dict())
+
+
+def test_gradients_numerically():
+    ours, _ = pair(2)
+    x = clips(2, 2, 2, 2, 2)
+
+    def forward(x, weight, bias):
+        return batch_norm(
+            x, torch.zeros(2).double(), torch.ones(2).double(), weight, bias, 0.1, 1e-5
+        )
+
+    assert torch.autograd.gradcheck(forward, (x, ours.weight, ours.bias))
+
+
+def test_evaluation_equals_batch_norm():
+    x, (ours, theirs) = clips(2, 20, 2, 3, 4), pair(20)
+    ours(x), theirs(x)
+    torch.testing.assert_close(ours.eval()(x), theirs.eval()(x))
+
+
+def test_cumulative_average():
+    ours, theirs = pair(20, momentum=None)
+    for scale in (1, 2, 5):
+        x = clips(2, 20, 2, 2, 2) * scale
+        ours(x), theirs(x)
+    torch.testing.assert_close(ours.state_dict(), theirs.state_dict())
+
+
+@pytest.mark.parametrize("options", [{"affine": False}, {"track_running_stats": False}])
+def test_options_of_batch_norm(options):
+    x, (ours, theirs) = clips(2, 20, 2, 2, 2), pair(20, **options)
+    torch.testing.assert_close(ours(x), theirs(x))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_lower_precision(dtype):
+    x, (ours, theirs) = clips(2, 20, 2, 3, 4, dtype=dtype), pair(20)
+    ours, theirs = ours.float(), theirs.double()
+    y = ours(x)
+    assert y.dtype == dtype
+    tolerance = torch.finfo(dtype).eps * 8
+    torch.testing.assert_close(y.double(), theirs(x.double()), rtol=tolerance, atol=tolerance)
+
+
+def test_output_keeps_the_memory_format_and_may_be_changed_in_place():
+    x, (ours, theirs) = clips(2, 20, 2, 3, 4), pair(20)
+    y = F.relu(ours(x), inplace=True)
+    assert y.is_contiguous(memory_format=torch.channels_last_3d)
+    (grad,) = torch.autograd.grad(y.sum(), x)
+    assert grad.is_contiguous(memory_format=torch.channels_last_3d)
+    torch.testing.assert_close(grad, torch.autograd.grad(F.relu(theirs(x)).sum(), x)[0])
+
+
+def test_mean_far_from_zero():
+    x = (clips(4, 20, 2, 4, 4, dtype=torch.float32) + 1000).detach()
+    ours, theirs = pair(20)
+    y = ours.float()(x)
+    torch.testing.assert_close(y.double(), theirs(x.double()), rtol=1e-3, atol=1e-3)
+
+
+def test_one_value_per_channel_is_refused_as_in_batch_norm():
+    with pytest.raises(ValueError, match="more than 1 value per channel"):
+        pair(20)[0](clips(1, 20, 1, 1, 1))
+
+
+def test_compiled():
+    x, (ours, theirs) = clips(2, 20, 2, 3, 4), pair(20)
+    compiled = torch.compile(ours, backend="aot_eager", fullgraph=True)
+    torch.testing.assert_close(compiled(x), theirs(x))

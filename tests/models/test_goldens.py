@@ -1,0 +1,128 @@
+"""Names, sizes and float64 outputs of the reference implementations (see tests/golden/models)."""
+
+import functools
+import json
+import math
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from slowfast.analysis.complexity import build_complexity
+from slowfast.config.defaults import get_cfg
+from slowfast.models import build_model
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "models"
+FILES = sorted(path.name for path in GOLDEN.glob("*.json"))
+
+# Every architecture once; the files left out repeat them with other heads, lengths and channels.
+OUTPUTS = [
+    ("vov3d__Kinetics__vov3d__vov3d_M.json", "golden"),
+    ("vov3d__Kinetics__vov3d__vov3d_M.json", "golden_fully_conv"),
+    ("vov3d__Kinetics__vov3d__vov3d_M.json", "golden_damped"),
+    ("vov3d__SSv1__vov3d__vov3d_L_F16.json", "golden"),
+    ("vov3d__SSv1__vov3d__vov3d_L_F16.json", "golden_damped"),
+    ("sf__Kinetics__X3D_XS.json", "golden"),
+    ("sf__Kinetics__X3D_XS.json", "golden_fully_conv"),
+    ("sf__Kinetics__X3D_XS.json", "golden_damped"),
+    ("vov3d__SSv1__x3d__x3d_M.json", "golden"),
+    ("vov3d__SSv2__x3d__x3d_L.json", "golden_damped"),
+]
+
+
+def load(name):
+    return json.loads((GOLDEN / name).read_text(encoding="utf-8"))
+
+
+def config(golden, **overrides):
+    cfg = get_cfg()
+    values = {**golden["cfg"], **overrides}
+    cfg.merge_from_list([part for pair in values.items() for part in pair])
+    return cfg
+
+
+def golden_value(name, shape):
+    """Weight fill A of tensor `name`: its values depend on nothing but name and shape."""
+    rng = np.random.RandomState(zlib.crc32(name.encode()))
+    if name.endswith("running_var"):
+        return rng.uniform(0.5, 1.5, shape)
+    if name.endswith("running_mean"):
+        return 0.1 * rng.standard_normal(shape)
+    if len(shape) >= 2:
+        return rng.standard_normal(shape) * math.sqrt(2 / math.prod(shape[1:]))
+    if name.endswith("weight"):
+        return rng.uniform(0.5, 1.5, shape)
+    return 0.1 * rng.standard_normal(shape)
+
+
+def fill(model, *, gamma_factor):
+    for name, tensor in model.state_dict().items():
+        if tensor.is_floating_point():
+            value = torch.from_numpy(np.asarray(golden_value(name, tuple(tensor.shape))))
+            is_gamma = tensor.ndim == 1 and name.endswith("weight")
+            tensor.copy_(value * gamma_factor if is_gamma else value)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_state_dict_has_the_reference_names_order_and_shapes(name):
+    golden = load(name)
+    with torch.device("meta"):
+        state = build_model(config(golden)).state_dict()
+    text = (GOLDEN / golden["state"]).read_text(encoding="utf-8")
+    text = text.replace("classes", str(golden["cfg"]["MODEL.NUM_CLASSES"]))
+    assert [f"{key} {','.join(map(str, x.shape))}" for key, x in state.items()] == text.splitlines()
+
+
+@functools.cache
+def complexity_of(sizes):
+    return build_complexity(config({"cfg": dict(sizes)}))
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_parameters_and_macs_are_those_of_the_reference(name):
+    golden = load(name)
+    # Files that differ only in these keys share one count.
+    without = ("BN.", "DATA.REVERSE_INPUT_CHANNEL", "DATA.INPUT_CHANNEL_NUM")
+    sizes = {key: value for key, value in golden["cfg"].items() if not key.startswith(without)}
+    complexity = complexity_of((*sizes.items(), ("DATA.INPUT_CHANNEL_NUM", (3,))))
+    assert complexity.params == golden["num_params"]
+    assert complexity.macs_train == golden["macs_train"]
+    assert complexity.macs_test == golden["macs_test"]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("name", "kind"), OUTPUTS)
+def test_float64_output_is_that_of_the_reference(name, kind):
+    golden = load(name)
+    expected = golden["outputs"][kind]
+    model = build_model(config(golden, **{"DATA.TRAIN_CROP_SIZE": expected["built_for"]}))
+    model.double().eval()
+    fill(model, gamma_factor=0.3 if kind == "golden_damped" else 1.0)
+    shape = (2, 3, expected["frames"], expected["size"], expected["size"])
+    clips = torch.from_numpy(np.random.RandomState(0).standard_normal(shape))
+    if expected["reversed"]:
+        clips = clips.flip(1)
+    outputs = []
+    model.head.projection.register_forward_hook(lambda *args: outputs.append(args[2]))
+
+    features = model.forward_features([clips])
+    scores = model.head(features)
+    model.head.projection.weight *= expected["head_scale"]
+    model.head.projection.bias *= expected["head_scale"]
+    scaled_scores = model.head(features)
+
+    projection = outputs[0]
+    assert list(projection.shape) == expected["shape"]
+    flat = projection.flatten(1)
+    assert flat.argmax(1).tolist() == expected["argmax"]
+    close = {"rtol": 1e-8, "atol": 0.0}
+    measured = torch.stack(
+        [projection.mean(), projection.std(correction=0), projection.abs().max()]
+    )
+    reference = [expected["mean"], expected["std"], expected["absmax"]]
+    torch.testing.assert_close(measured.tolist(), reference, **close)
+    torch.testing.assert_close(flat[:, :16].tolist(), expected["projection"], **close)
+    torch.testing.assert_close(scaled_scores[:, :16].tolist(), expected["final"], **close)
+    torch.testing.assert_close(scores.sum().item(), expected["final_sum"], **close)

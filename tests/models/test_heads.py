@@ -1,0 +1,67 @@
+import pytest
+import torch
+from torch import nn
+
+from slowfast.models.heads import X3DHead
+
+
+def head(activation="softmax", pool_size=(2, 2, 2), has_bn_lin5=False):
+    torch.manual_seed(0)
+    return X3DHead(
+        4,
+        8,
+        dim_out=16,
+        num_classes=5,
+        pool_size=pool_size,
+        norm=nn.BatchNorm3d,
+        has_bn_lin5=has_bn_lin5,
+        dropout_rate=0.0,
+        activation=activation,
+    )
+
+
+def maps(frames, size):
+    return [torch.randn(2, 4, frames, size, size, generator=torch.Generator().manual_seed(1))]
+
+
+@pytest.mark.parametrize(("frames", "size"), [(2, 2), (4, 5), (1, 1), (2, 1)])
+def test_larger_and_smaller_maps_give_one_row_per_clip(frames, size):
+    assert head().eval()(maps(frames, size)).shape == (2, 5)
+
+
+def test_scores_are_averaged_after_the_activation_in_evaluation():
+    model = head().eval()
+    logits = []
+    model.projection.register_forward_hook(lambda *args: logits.append(args[2]))
+    scores = model(maps(2, 3))
+    assert logits[0].shape == (2, 1, 2, 2, 5)
+    torch.testing.assert_close(scores, logits[0].softmax(-1).mean((1, 2, 3)))
+
+
+def test_logits_are_averaged_in_training():
+    model = head()
+    logits = []
+    model.projection.register_forward_hook(lambda *args: logits.append(args[2]))
+    torch.testing.assert_close(model(maps(2, 3)), logits[0].mean((1, 2, 3)))
+
+
+def test_activations_follow_their_names():
+    logits = head("none").eval()(maps(2, 2))
+    torch.testing.assert_close(head("sigmoid").eval()(maps(2, 2)), logits.sigmoid())
+    torch.testing.assert_close(head("softmax").eval()(maps(2, 2)), logits.softmax(-1))
+
+
+def test_scores_are_float32_under_autocast():
+    model = head().eval()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert model(maps(2, 2)).dtype == torch.float32
+
+
+def test_lin5_has_batch_norm_when_asked():
+    names = [name for name, _ in head(has_bn_lin5=True).named_children()]
+    assert names == ["conv_5", "conv_5_bn", "lin_5", "lin_5_bn", "projection"]
+
+
+def test_unknown_activation_names_the_key():
+    with pytest.raises(ValueError, match="MODEL.HEAD_ACT: 'relu' is not one of .*softmax"):
+        head("relu")

@@ -1,0 +1,222 @@
+"""Facts about whole networks, built small through `build_model`."""
+
+import pytest
+import torch
+from torch import nn
+
+from slowfast.config.defaults import get_cfg
+from slowfast.models import MODELS, build_model
+from slowfast.models.blocks import ResBlock
+from slowfast.models.norm import SubBatchNorm3d, SyncBatchNorm3d
+
+FAMILIES = ["VoV3D", "X3D"]
+
+
+def small_cfg(family, **keys):
+    cfg = get_cfg()
+    values = {
+        "MODEL.MODEL_NAME": family,
+        "MODEL.NUM_CLASSES": 5,
+        "DATA.INPUT_CHANNEL_NUM": [3],
+        "DATA.NUM_FRAMES": 4,
+        "DATA.TRAIN_CROP_SIZE": 32,
+        "RESNET.TRANS_FUNC": "x3d_transform",
+        "X3D.BOTTLENECK_FACTOR": 2.25,
+        "X3D.DIM_C5": 16,
+        "VOV3D.NUM_MODULES": [1, 2, 1, 1],
+        "VOV3D.INNER_CH": 8,
+        "VOV3D.NUM_CONV": 3,
+        **keys,
+    }
+    cfg.merge_from_list([part for pair in values.items() for part in pair])
+    return cfg
+
+
+def small_model(family, **keys):
+    torch.manual_seed(0)
+    return build_model(small_cfg(family, **keys))
+
+
+def clips(num=2, frames=4, size=32, channels=3):
+    generator = torch.Generator().manual_seed(0)
+    return [torch.randn(num, channels, frames, size, size, generator=generator)]
+
+
+def test_the_table_lists_the_families():
+    assert list(MODELS) == FAMILIES
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_training_reaches_every_parameter(family):
+    model = small_model(family)
+    out = model(clips())
+    assert out.shape == (2, 5)
+    out.square().sum().backward()
+    without = [name for name, p in model.named_parameters() if p.grad is None]
+    assert without == []
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(("frames", "size"), [(4, 64), (6, 40), (2, 32), (1, 16)])
+def test_evaluation_takes_clips_of_other_sizes(family, frames, size):
+    scores = small_model(family).eval()(clips(frames=frames, size=size))
+    torch.testing.assert_close(scores.sum(1), torch.ones(2))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_input_channels_come_from_the_config(family):
+    model = small_model(family, **{"DATA.INPUT_CHANNEL_NUM": [2]})
+    assert model(clips(channels=2)).shape == (2, 5)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_features_stay_channels_last(family):
+    model = small_model(family).to(memory_format=torch.channels_last_3d)
+    (x,) = clips(size=64)
+    x = x.to(memory_format=torch.channels_last_3d)
+    (features,) = model.forward_features([x])
+    assert features.shape[2:] == (4, 2, 2)
+    assert features.is_contiguous(memory_format=torch.channels_last_3d)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_clips_are_not_written_to(family):
+    x = clips()
+    small_model(family).eval()(x)
+    torch.testing.assert_close(x, clips())
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_drop_connect_grows_over_the_blocks_and_spares_evaluation(family):
+    model = small_model(family, **{"MODEL.DROPCONNECT_RATE": 0.5})
+    rates = [m.drop_connect_rate for m in model.modules() if isinstance(m, ResBlock)]
+    torch.testing.assert_close(rates, torch.linspace(0, 0.5, len(rates) + 1)[1:].tolist())
+    expected = small_model(family).eval()(clips())
+    torch.testing.assert_close(model.eval()(clips()), expected)
+
+
+def test_residual_block_drops_its_branch_in_training_only():
+    block = ResBlock(
+        2, 2, stride=1, branch=nn.Identity(), norm=nn.BatchNorm3d, drop_connect_rate=0.5
+    )
+    x = torch.ones(64, 2, 1, 2, 2)
+    assert block(x).flatten(1).unique().tolist() == [1.0, 3.0]
+    assert block.eval()(x).unique().tolist() == [2.0]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    ("name", "kind"), [("sub_batchnorm", SubBatchNorm3d), ("sync_batchnorm", SyncBatchNorm3d)]
+)
+def test_norm_type_reaches_every_batch_norm_and_its_zero_gamma(family, name, kind):
+    keys = {"BN.NORM_TYPE": name, "BN.NUM_SPLITS": 2, "RESNET.ZERO_INIT_FINAL_BN": True}
+    model = small_model(family, **keys)
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm3d)]
+    assert {type(norm) for norm in norms} == {kind}
+    blocks = [module for module in model.modules() if isinstance(module, ResBlock)]
+    zeros = [norm for norm in norms if not norm.weight.any()]
+    assert zeros == [block.branch2.c_bn for block in blocks]
+    assert model(clips()).shape == (2, 5)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_all_gammas_start_at_one_without_zero_init(family):
+    model = small_model(family)
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm3d)]
+    assert all((norm.weight == 1).all() and not norm.bias.any() for norm in norms)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_weights_start_with_the_spread_of_the_reference(family):
+    model = small_model(family, **{"X3D.DIM_C5": 512, "MODEL.FC_INIT_STD": 0.02})
+    for module in model.modules():
+        if isinstance(module, nn.Conv3d):
+            fan_out = module.out_channels * module.weight[0, 0].numel()
+            ratio = module.weight.std().item() / (2 / fan_out) ** 0.5
+            assert ratio == pytest.approx(1, abs=4 / module.weight.numel() ** 0.5)
+            assert module.bias is None or not module.bias.any()
+    assert model.head.projection.weight.std().item() == pytest.approx(0.02, rel=0.1)
+    assert not model.head.projection.bias.any()
+
+
+@pytest.mark.parametrize("num_conv", [1, 2])
+def test_vov3d_has_num_conv_layers_per_module(num_conv):
+    model = small_model("VoV3D", **{"VOV3D.NUM_CONV": num_conv})
+    assert len(model.s3.pathway0_res1.branch2.layers) == num_conv
+    assert model.eval()(clips()).shape == (2, 5)
+
+
+def test_vov3d_multipliers_set_the_widths():
+    keys = {"VOV3D.INNER_MULTIPLIER": [1, 2, 2, 3], "VOV3D.OUT_MULTIPLIER": [1, 1, 2, 2.5]}
+    model = small_model("VoV3D", **keys)
+    assert model.s5.pathway0_res0.branch2.layers[0].a[0].out_channels == 24
+    assert model.s5.pathway0_res0.branch2.c.out_channels == 20
+    assert model.eval()(clips()).shape == (2, 5)
+
+
+@pytest.mark.parametrize(
+    ("name", "names"),
+    [
+        ("t_osa_3d_transform", ["a", "b", "b_bn", "se", "c"]),
+        ("t_osa_r2plus1_transform", ["a", "b1", "b2", "b_bn", "se", "c"]),
+        ("t_osa_dw3d_transform", ["a", "b", "b_bn", "se", "c"]),
+        ("t_osa_1plus2_transform", ["a", "b1", "b2", "b_bn", "se", "c"]),
+        ("t_osa_2plus1_transform", ["a", "b1", "b2", "b_bn", "se", "c"]),
+    ],
+)
+def test_vov3d_bottlenecks_run_and_have_their_names(name, names):
+    model = small_model("VoV3D", **{"VOV3D.TRANS_FUNC": name})
+    layer = model.s2.pathway0_res0.branch2.layers[0]
+    assert [child for child, _ in layer.named_children()] == names
+    assert model.eval()(clips()).shape == (2, 5)
+
+
+def test_temporal_first_bottleneck_strides_in_space_only():
+    model = small_model("VoV3D", **{"VOV3D.TRANS_FUNC": "t_osa_1plus2_transform"})
+    layer = model.s2.pathway0_res0.branch2.layers[0]
+    assert (layer.b1.kernel_size, layer.b1.stride) == ((3, 1, 1), (1, 1, 1))
+    assert (layer.b2.kernel_size, layer.b2.stride) == ((1, 3, 3), (1, 2, 2))
+
+
+@pytest.mark.parametrize("name", ["x3d_2plus1_transform", "x3d_1plus2_transform"])
+def test_x3d_bottlenecks_run(name):
+    model = small_model("X3D", **{"RESNET.TRANS_FUNC": name})
+    assert model.eval()(clips()).shape == (2, 5)
+
+
+def test_x3d_scale_res2_doubles_the_first_stage():
+    assert small_model("X3D").s2.pathway0_res0.branch2.c.out_channels == 16
+    model = small_model("X3D", **{"X3D.SCALE_RES2": True})
+    assert model.s2.pathway0_res0.branch2.c.out_channels == 24
+
+
+@pytest.mark.parametrize(
+    ("family", "key", "value", "message"),
+    [
+        ("Vov3D", "MODEL.NUM_CLASSES", 5, "MODEL.MODEL_NAME: 'Vov3D' .*VoV3D.*X3D"),
+        ("X3D", "DATA.INPUT_CHANNEL_NUM", [3, 3], r"DATA.INPUT_CHANNEL_NUM: \[3, 3\] .*X3D"),
+        ("VoV3D", "DATA.INPUT_CHANNEL_NUM", [3, 3], r"DATA.INPUT_CHANNEL_NUM: \[3, 3\] .*VoV3D"),
+        ("X3D", "RESNET.TRANS_FUNC", "bottleneck_transform", "RESNET.TRANS_FUNC.*x3d_transform"),
+        ("X3D", "X3D.DEPTH_FACTOR", 0.0, "X3D.*DEPTH_FACTOR"),
+        ("VoV3D", "VOV3D.TRANS_FUNC", "osa", "VOV3D.TRANS_FUNC: 'osa' .*t_osa_2plus1_transform"),
+        ("VoV3D", "VOV3D.NUM_MODULES", [1, 1], r"VOV3D.NUM_MODULES: \[1, 1\] .*four"),
+        ("VoV3D", "VOV3D.OUT_MULTIPLIER", [1, 1, 1, 0], "VOV3D.OUT_MULTIPLIER: .*above 0"),
+        ("VoV3D", "VOV3D.INNER_CH", 1, "VOV3D.INNER_CH: 1 "),
+        ("VoV3D", "VOV3D.NUM_CONV", 0, "VOV3D.NUM_CONV: 0 "),
+    ],
+)
+def test_a_mistake_in_the_config_names_value_and_key(family, key, value, message):
+    with pytest.raises(ValueError, match=message):
+        small_model(family, **{key: value})
+
+
+def test_unknown_depth_says_how_to_get_it():
+    keys = {"VOV3D.DEPTH": 19, "VOV3D.NUM_MODULES": []}
+    with pytest.raises(ValueError, match=r"VOV3D.DEPTH: 19 .*\[31, 70\].*VOV3D.NUM_MODULES"):
+        small_model("VoV3D", **keys)
+
+
+def test_factorised_x3d_needs_depthwise_convolutions():
+    keys = {"RESNET.TRANS_FUNC": "x3d_2plus1_transform", "X3D.CHANNELWISE_3x3x3": False}
+    with pytest.raises(ValueError, match="X3D.CHANNELWISE_3x3x3: False .*x3d_transform"):
+        small_model("X3D", **keys)

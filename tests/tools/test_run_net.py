@@ -1,0 +1,118 @@
+"""A user's mistakes: each gives one clear line, an exit code that is not 0, and loses nothing."""
+
+import os
+import shutil
+import subprocess
+
+import pytest
+
+from slowfast.checkpoint import files
+from tools import run_net
+
+
+@pytest.fixture
+def run(toy_yaml, capfd):
+    """Function (overrides) -> (exit code, what was printed)."""
+
+    def call(*options):
+        code = run_net.main(["--cfg", str(toy_yaml), *map(str, options)])
+        captured = capfd.readouterr()
+        return code, captured.out + captured.err
+
+    return call
+
+
+@pytest.fixture
+def edited_set(toy_set, tmp_path):
+    """Function (content of train.csv) -> copy of the toy set with it."""
+
+    def make(content):
+        folder = tmp_path / "edited"
+        shutil.copytree(toy_set, folder)
+        (folder / "train.csv").write_text(content)
+        return folder
+
+    return make
+
+
+def test_complete_run_ends_with_0_and_saves_how_it_was_made(run, tmp_path, toy_yaml):
+    code, output = run("SOLVER.MAX_EPOCH", 1)
+    assert code == 0, output
+    assert "0.023 M parameters" in output
+    assert f"--cfg {toy_yaml} SOLVER.MAX_EPOCH 1" in (tmp_path / "run/command.txt").read_text()
+    assert run_net.main(["--cfg", str(tmp_path / "run/config.yaml"), "TRAIN.ENABLE", "False"]) == 0
+
+
+def test_typo_in_a_key_names_the_nearest(run):
+    code, output = run("SOLVER.BASE_RL", 0.1)
+    assert code == 1 and "SOLVER.BASE_RL" in output and "SOLVER.BASE_LR" in output
+
+
+def test_missing_yaml_is_named(capfd, tmp_path):
+    assert run_net.main(["--cfg", str(tmp_path / "no.yaml")]) == 1
+    assert "no.yaml" in capfd.readouterr().err
+
+
+def test_missing_csv_is_named(run, tmp_path):
+    code, output = run("DATA.PATH_TO_DATA_DIR", tmp_path / "nowhere")
+    assert code == 1 and "DATA.PATH_TO_DATA_DIR" in output and "train.csv" in output
+
+
+@pytest.mark.parametrize(
+    "content, words",
+    [
+        ("train_0.mp4 0\ntrain_1.mp4\n", ["train.csv:2", "label"]),
+        ("train_0.mp4 0\ntrain_1.mp4 3\n", ["train.csv:2", "3", "MODEL.NUM_CLASSES"]),
+        ("", ["train.csv", "no videos"]),
+    ],
+    ids=["no label", "label out of range", "empty"],
+)
+def test_wrong_csv_is_named_with_its_line(run, edited_set, content, words):
+    code, output = run("DATA.PATH_TO_DATA_DIR", edited_set(content))
+    assert code == 1
+    assert all(word in output for word in words), output
+
+
+def test_folder_without_videos_names_them(run, edited_set):
+    folder = edited_set("".join(f"gone_{i}.mp4 0\n" for i in range(8)))
+    code, output = run("DATA.PATH_TO_DATA_DIR", folder)
+    assert code == 1 and "gone_0.mp4" in output and "DATA.PATH_PREFIX" in output
+
+
+def test_checkpoint_of_another_model_is_refused_with_a_table(run, tmp_path):
+    assert run("SOLVER.MAX_EPOCH", 1)[0] == 0
+    weights = files.last_checkpoint(tmp_path / "run")
+    other = ["OUTPUT_DIR", tmp_path / "other", "VOV3D.INNER_CH", 16]
+    code, output = run(*other, "TRAIN.CHECKPOINT_FILE_PATH", weights)
+    assert code == 1 and "TRAIN.CHECKPOINT_MIN_COVERAGE" in output and "mismatched" in output
+    code, output = run(*other, "TRAIN.ENABLE", False, "TEST.CHECKPOINT_FILE_PATH", weights)
+    assert code == 1 and "another model" in output
+
+
+def test_web_page_saved_as_checkpoint_is_recognised(run, tmp_path):
+    page = tmp_path / "weights.pyth"
+    page.write_text("<!DOCTYPE html><html><body>Sign in</body></html>")
+    code, output = run("TRAIN.ENABLE", False, "TEST.CHECKPOINT_FILE_PATH", page)
+    assert code == 1 and "weights.pyth" in output and "HTML" in output
+
+
+def test_more_gpus_than_there_are_is_refused(run):
+    code, output = run("NUM_GPUS", 99, "TRAIN.BATCH_SIZE", 99, "TEST.BATCH_SIZE", 99)
+    assert code == 1 and "NUM_GPUS: 99" in output
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small tmpfs needs root")
+def test_full_disk_stops_the_run_and_keeps_what_was_saved(run, tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=700k", "tmpfs", str(disk)])
+    if mounted.returncode:
+        pytest.skip("this machine does not let root mount a tmpfs")
+    try:
+        code, output = run("OUTPUT_DIR", disk, "SOLVER.MAX_EPOCH", 20)
+        assert code == 1 and "could not be written" in output and str(disk) in output
+        saved = files.last_checkpoint(disk)
+        assert files.load(saved)["epoch"] >= 0
+        assert not list(disk.rglob("*.tmp"))
+    finally:
+        subprocess.run(["umount", "--lazy", str(disk)], check=True)

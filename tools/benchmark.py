@@ -1,0 +1,43 @@
+"""Time our way against the plain one: python tools/benchmark.py {model,data,test} [options]"""
+
+import argparse
+import sys
+
+from slowfast.analysis.benchmark_data import (
+    add_data_arguments,
+    add_test_arguments,
+    run_data,
+    run_test,
+)
+from slowfast.analysis.benchmark_model import add_model_arguments, run_model
+
+_BENCHMARKS = {
+    "model": (
+        "training step and inference against a network of contiguous nn.Conv3d",
+        add_model_arguments,
+        run_model,
+    ),
+    "data": ("training clips against decoding whole videos", add_data_arguments, run_data),
+    "test": ("all views of a video against reopening it for each", add_test_arguments, run_test),
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Prints tables; returns the exit code."""
+    parser = argparse.ArgumentParser(description="Both ways take turns; numbers are medians.")
+    commands = parser.add_subparsers(required=True, metavar="{" + ",".join(_BENCHMARKS) + "}")
+    for name, (description, add_arguments, run) in _BENCHMARKS.items():
+        command = commands.add_parser(name, help=description, description=description)
+        add_arguments(command)
+        command.set_defaults(run=run)
+    args = parser.parse_args(argv)
+    try:
+        print(args.run(args))
+    except (ValueError, OSError) as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,46 @@
+"""Train and test a video network: python tools/run_net.py --cfg X.yaml [KEY VALUE ...]"""
+
+import logging
+import os
+import sys
+
+from slowfast.analysis.complexity import build_complexity
+from slowfast.config.cli import load_cfg_from_args, parse_args, save_run_config
+from slowfast.engine.launch import launch
+from slowfast.engine.test import test
+from slowfast.engine.train import train
+from slowfast.utils.logging import setup_logging
+
+logger = logging.getLogger("slowfast.run_net")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Returns the exit code; a user's mistake is one line (traceback: OUTPUT_DIR/stdout.log)."""
+    args = parse_args(argv)
+    is_main = os.environ.get("RANK", "0") == "0"  # torchrun starts this file once per process
+    setup_logging(None, is_main=is_main)
+    try:
+        cfg = load_cfg_from_args(args)
+        setup_logging(cfg.OUTPUT_DIR, is_main=is_main)
+        if is_main:
+            save_run_config(cfg, sys.argv if argv is None else [__file__, *argv])
+            if cfg.LOG_MODEL_INFO:
+                size = build_complexity(cfg)
+                logger.info(
+                    "%s: %.3f M parameters; GMACs per clip: %.3f training crop, %.3f test crop",
+                    cfg.MODEL.MODEL_NAME,
+                    size.params / 1e6,
+                    size.macs_train / 1e9,
+                    size.macs_test / 1e9,
+                )
+        runs = [train] * cfg.TRAIN.ENABLE + [test] * cfg.TEST.ENABLE
+        launch(runs, cfg, args.init_method)
+    except (ValueError, OSError) as error:
+        logger.debug("traceback of the error below", exc_info=True)
+        logger.error("%s: %s", type(error).__name__, error)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
