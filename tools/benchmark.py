@@ -1,6 +1,7 @@
 """Time our way against the plain one: python tools/benchmark.py {model,data,test} [options]"""
 
 import argparse
+import os
 import sys
 
 from slowfast.analysis.benchmark_data import (
@@ -31,6 +32,7 @@ def main(argv: list[str] | None = None) -> int:
         add_arguments(command)
         command.set_defaults(run=run)
     args = parser.parse_args(argv)
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # torch's profiler writes to the terminal
     try:
         print(args.run(args))
     except (ValueError, OSError) as error:

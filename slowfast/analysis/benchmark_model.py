@@ -11,7 +11,7 @@ from tabulate import tabulate
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
-from slowfast.analysis.benchmark_data import time_in_turns
+from slowfast.analysis.timing import HEADER, Timing, time_in_turns
 from slowfast.config.cli import load_cfg
 from slowfast.config.node import ConfigNode
 from slowfast.config.pathways import pathway_strides
@@ -21,6 +21,9 @@ CONFIGS = {
     "vov3d_m": "configs/Kinetics/vov3d/vov3d_M.yaml",
     "x3d_m": "configs/Kinetics/x3d/X3D_M.yaml",
 }
+
+
+_ALIGN = ("left", "right", "right", "right")
 
 
 def plain_twin(model: nn.Module) -> nn.Module:
@@ -96,16 +99,12 @@ def measure(ours: Contender, plain: Contender, *, name: str, repeats: int) -> st
     if not difference < 1e-3:
         raise RuntimeError(f"{name}: the plain twin's maps differ by {difference:.1e}")
     works = [plain.train_step, ours.train_step, plain.infer, ours.infer]
-    times = [1e3 * seconds for seconds in time_in_turns(*works, repeats=repeats)]
-    rows = [
-        [what, plain_ms, ours_ms, f"{plain_ms / ours_ms:.2f} x"]
-        for what, plain_ms, ours_ms in zip(
-            ("training step", "inference"), times[::2], times[1::2], strict=True
-        )
-    ]
+    time_in_turns(*works, repeats=1)  # warm up
+    times = time_in_turns(*works, repeats=repeats)
+    rows = [Timing("training step", *times[:2]).row(), Timing("inference", *times[2:]).row()]
     parts = [
         f"{name}: last maps differ by {difference:.0e} of their largest value",
-        tabulate(rows, headers=[name, "plain ms", "ours ms", "ratio"], floatfmt=".1f"),
+        tabulate(rows, headers=[name, *HEADER], disable_numparse=True, colalign=_ALIGN),
         "our training step, by operator",
         _profile_table(ours.train_step, rows=10),
         "our inference, by operator",

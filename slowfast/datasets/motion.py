@@ -113,6 +113,34 @@ def draw_background(rng: np.random.Generator, size: int) -> np.ndarray:
     return picture
 
 
+@dataclass(frozen=True)
+class _Cast:
+    """The shapes that move in a clip; sizes and places are shares of the frame's side."""
+
+    num_shapes: int
+    radius: tuple[float, float]
+    place: tuple[float, float]
+
+
+_TRAVELLERS = _Cast(2, radius=(0.18, 0.25), place=(0, 1))
+_SPINNER = _Cast(1, radius=(0.3, 0.38), place=(0.35, 0.65))
+_GROWER = _Cast(1, radius=(0.24, 0.3), place=(0.35, 0.65))
+_CASTS = (_TRAVELLERS, _TRAVELLERS, _SPINNER, _GROWER)  # one per pair
+
+
+def _motion(pair: int, speed: float, time: np.ndarray) -> dict[str, np.ndarray]:
+    """Shift (shares of the side), turn (radians) and scale at `time` -0.5..0.5; `speed` is 0..1."""
+    motion = {name: np.zeros_like(time) for name in ("dx", "dy", "turn")}
+    motion["scale"] = np.ones_like(time)
+    if pair == 3:
+        motion["scale"] = (2 + speed) ** time
+    elif pair == 2:
+        motion["turn"] = math.radians(130 + 90 * speed) * time
+    else:
+        motion[("dx", "dy")[pair]] = (0.5 + 0.4 * speed) * time
+    return motion
+
+
 def draw_clip(label: int, rng: np.random.Generator, *, size: int, frames: int) -> np.ndarray:
     """Frames T,H,W,3 (uint8) of class number `label`.
 
@@ -120,25 +148,20 @@ def draw_clip(label: int, rng: np.random.Generator, *, size: int, frames: int) -
     place of a moving shape and every angle are uniform at any time; sizes are alike in mid-clip.
     """
     pair, is_reversed = divmod(label, 2)
-    background = draw_background(rng, size)
-    time = np.linspace(-0.5, 0.5, frames)
-    speed = rng.uniform(0, 1)
-    pictures = background
-    n, low, high = ((2, 0.18, 0.25), (2, 0.18, 0.25), (1, 0.3, 0.38), (1, 0.24, 0.3))[pair]
-    for _ in range(n):
-        blob = draw_blob(rng, size * rng.uniform(low, high))
-        x, y = rng.uniform(0, size, 2) if n == 2 else rng.uniform(0.35*size, 0.65*size, 2)
-        angle = rng.uniform(0, 2 * np.pi)
-        scale = 1.0
-        if pair == 0:
-            x = x + size * (0.5 + 0.4 * speed) * time
-        elif pair == 1:
-            y = y + size * (0.5 + 0.4 * speed) * time
-        elif pair == 2:
-            angle = angle + math.radians(130 + 90 * speed) * time
-        else:
-            scale = np.exp(math.log(2.0 + speed) * time)
-        pictures = paint_blob(pictures, blob, x=x, y=y, angle=angle, scale=scale)
+    cast = _CASTS[pair]
+    pictures = draw_background(rng, size)
+    motion = _motion(pair, rng.uniform(0, 1), np.linspace(-0.5, 0.5, frames))
+    for _ in range(cast.num_shapes):
+        blob = draw_blob(rng, size * rng.uniform(*cast.radius))
+        x, y = rng.uniform(*cast.place, 2)
+        pictures = paint_blob(
+            pictures,
+            blob,
+            x=size * (x + motion["dx"]),
+            y=size * (y + motion["dy"]),
+            angle=rng.uniform(0, 2 * np.pi) + motion["turn"],
+            scale=motion["scale"],
+        )
     pictures = np.clip(np.rint(pictures), 0, 255).astype(np.uint8)
     return pictures[::-1] if is_reversed else pictures
 

@@ -124,6 +124,17 @@ def _weight_gradient(
     return torch.stack(taps, dim=2)
 
 
+def _depthwise_conv(
+    x: Tensor, weight: Tensor, bias: Tensor | None, stride: Triple, padding: Triple
+) -> Tensor:
+    """Any depthwise kernel."""
+    if torch.is_autocast_enabled("cpu"):  # a custom Function has to cast by itself
+        dtype = torch.get_autocast_dtype("cpu")
+        x, weight = x.to(dtype), weight.to(dtype)
+    y = _DepthwiseConv3d.apply(x, weight, stride, padding)
+    return y if bias is None else y + bias.to(y.dtype).view(-1, 1, 1, 1)
+
+
 class Conv3d(nn.Conv3d):
     """nn.Conv3d that takes a faster way for 1xkxk kernels and for depthwise kernels on the CPU.
 
@@ -132,30 +143,26 @@ class Conv3d(nn.Conv3d):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        is_spatial = self.kernel_size[0] == self.stride[0] == 1
         is_depthwise = self.groups == self.in_channels == self.out_channels
-        if not (is_spatial or is_depthwise) or not self._has_fast_way(x):
+        is_spatial = self.kernel_size[0] == self.stride[0] == 1
+        if not (is_depthwise or is_spatial) or not self._has_fast_way(x):
             return super().forward(x)
-        args = (self.weight, self.bias, self.stride, self.padding)
         if is_depthwise:
             x = x.contiguous(memory_format=torch.channels_last_3d)
+        elif not x.is_contiguous(memory_format=torch.channels_last_3d):
+            return super().forward(x)
+        args = (self.weight, self.bias, self.stride, self.padding)
         if is_spatial:
             return _spatial_conv(x, *args, self.groups)
         if self.kernel_size[1:] == self.stride[1:] == (1, 1):
             return _temporal_conv(x, *args)
-        weight = self.weight
-        if torch.is_autocast_enabled("cpu"):  # a custom Function has to cast by itself
-            dtype = torch.get_autocast_dtype("cpu")
-            x, weight = x.to(dtype), weight.to(dtype)
-        y = _DepthwiseConv3d.apply(x, weight, self.stride, self.padding)
-        return y if self.bias is None else y + self.bias.to(y.dtype).view(-1, 1, 1, 1)
+        return _depthwise_conv(x, *args)
 
     def _has_fast_way(self, x: Tensor) -> bool:
         """A batch on the CPU, no dilation, zero padding of less than half the kernel."""
         return (
             x.device.type == "cpu"
             and x.dim() == 5
-            and (self.groups > 1 or x.is_contiguous(memory_format=torch.channels_last_3d))
             and self.padding_mode == "zeros"
             and self.dilation == (1, 1, 1)
             and all(2 * p < k for p, k in zip(self.padding, self.kernel_size, strict=True))

@@ -1,7 +1,7 @@
 """Batch-norm statistics measured with fixed weights.
 
 Wu and Johnson, "Rethinking Batch in BatchNorm", section 3. fvcore's `update_bn_stats` reads every
-layer's running statistics after each batch; but SubBatchNorm3d refreshes those only in evaluation,
+layer's running statistics after each batch; but with SubBatchNorm3d those mix several batches,
 and processes would end with different numbers. So this one looks at the layers' inputs.
 """
 

@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from slowfast.models.conv import DepthwiseConv3d, conv3d
+from slowfast.models.conv import Conv3d, conv3d
 
 KERNELS = [(1, 3, 3), (3, 1, 1), (5, 1, 1), (3, 3, 3), (3, 1, 3), (2, 3, 3), (1, 1, 1)]
 STRIDES = [1, (1, 2, 2), (2, 1, 1), (2, 2, 2), (3, 2, 1)]
@@ -156,7 +156,7 @@ def test_second_derivative_of_a_3x3x3_kernel_is_refused():
 @pytest.mark.parametrize("options", [{"dilation": 2}, {"padding_mode": "circular"}])
 def test_what_has_no_fast_way_is_nn_conv3d(options):
     torch.manual_seed(0)
-    fast = DepthwiseConv3d(4, 4, 3, padding=1, groups=4, **options).double()
+    fast = Conv3d(4, 4, 3, padding=1, groups=4, **options).double()
     slow = nn.Conv3d(4, 4, 3, padding=1, groups=4, **options).double()
     slow.load_state_dict(fast.state_dict())
     x = clips(2, 4, 5, 6, 7)
@@ -196,10 +196,25 @@ def test_names_and_shapes_are_those_of_nn_conv3d():
 
 
 @pytest.mark.parametrize(
-    ("dim_in", "dim_out", "groups"), [(4, 8, 1), (4, 8, 4), (4, 4, 2), (1, 1, 1)]
+    ("dim_in", "dim_out", "groups"), [(4, 6, 1), (4, 8, 4), (4, 4, 2), (1, 1, 1)]
 )
-def test_other_convolutions_are_plain(dim_in, dim_out, groups):
-    assert type(conv3d(dim_in, dim_out, 3, groups=groups)) is nn.Conv3d
+@pytest.mark.parametrize("kernel", [1, (1, 3, 3), (3, 1, 1), 3])
+@pytest.mark.parametrize("stride", [1, (1, 2, 2)])
+def test_other_groups_equal_plain_convolution(dim_in, dim_out, groups, kernel, stride):
+    torch.manual_seed(0)
+    conv = conv3d(dim_in, dim_out, kernel, stride=stride, groups=groups, bias=True).double()
+    assert_like_plain(conv, clips(2, dim_in, 3, 4, 5))
+
+
+def test_one_thread_keeps_channels_last():
+    """With one thread PyTorch's own 1x1x1 convolution returns contiguous memory, and is slow."""
+    num_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        y = conv3d(4, 8, 1)(clips(2, 4, 3, 4, 5, dtype=torch.float32))
+    finally:
+        torch.set_num_threads(num_threads)
+    assert y.is_contiguous(memory_format=torch.channels_last_3d)
 
 
 def test_sizes():
