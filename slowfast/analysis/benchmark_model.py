@@ -18,6 +18,8 @@ from slowfast.config.pathways import pathway_strides
 from slowfast.models import build_model
 
 CONFIGS = {
+    "slow_8x8": "configs/Kinetics/slow/SLOW_8x8_R50.yaml",
+    "slowfast_8x8": "configs/Kinetics/slowfast/SLOWFAST_8x8_R50.yaml",
     "vov3d_m": "configs/Kinetics/vov3d/vov3d_M.yaml",
     "x3d_m": "configs/Kinetics/x3d/X3D_M.yaml",
 }
@@ -130,7 +132,9 @@ def build_contenders(cfg: ConfigNode, *, batch: int) -> tuple[Contender, Contend
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the benchmark of networks."""
-    parser.add_argument("--cfg", nargs="+", metavar="FILE", help="YAML files to measure")
+    parser.add_argument(
+        "--cfg", dest="files", nargs="+", metavar="FILE", help="YAML files to measure"
+    )
     parser.add_argument(
         "--model",
         nargs="+",
@@ -139,7 +143,7 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
         help="networks to measure when no YAML is given (default: %(default)s)",
     )
     parser.add_argument("--batch", type=int, default=4, help="clips (default: %(default)s)")
-    parser.add_argument("--frames", type=int, default=16, help="frames (default: %(default)s)")
+    parser.add_argument("--frames", type=int, help="frames (default: those of the YAML)")
     parser.add_argument("--crop", type=int, default=112, help="pixels (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=2, help="threads (default: %(default)s)")
     parser.add_argument("--repeats", type=int, default=9, help="rounds (default: %(default)s)")
@@ -151,12 +155,13 @@ def run_model(args: argparse.Namespace) -> str:
     torch.set_num_threads(args.threads)
     # Every branch counts in the comparison of outputs, none starts at zero.
     opts = [
-        *("DATA.NUM_FRAMES", args.frames, "DATA.TRAIN_CROP_SIZE", args.crop),
-        *("RESNET.ZERO_INIT_FINAL_BN", False, "NUM_GPUS", 0),
+        *("DATA.TRAIN_CROP_SIZE", args.crop, "NUM_GPUS", 0),
+        *("RESNET.ZERO_INIT_FINAL_BN", False),
+        *(("DATA.NUM_FRAMES", args.frames) if args.frames else ()),
     ]
     try:
         tables = []
-        for path in args.cfg or [CONFIGS[name] for name in args.model]:
+        for path in args.files or [CONFIGS[name] for name in args.model]:
             ours, plain = build_contenders(load_cfg(path, opts), batch=args.batch)
             tables.append(measure(ours, plain, name=path, repeats=args.repeats))
     finally:

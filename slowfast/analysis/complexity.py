@@ -9,8 +9,8 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from slowfast.config.node import ConfigNode
-from slowfast.config.pathways import pathway_strides
 from slowfast.models import build_model
+from slowfast.models.meta import build_meta_clips
 
 _LAYERS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 
@@ -99,14 +99,6 @@ _MATMULS = {
     torch.ops.aten.addmm: 1,
     torch.ops.aten.baddbmm: 1,
 }
-
-
-def build_meta_clips(cfg: ConfigNode, crop: int) -> list[torch.Tensor]:
-    """One clip without content, a tensor 1,C,T,crop,crop for each pathway."""
-    return [
-        torch.empty(1, channels, cfg.DATA.NUM_FRAMES // stride, crop, crop, device="meta")
-        for channels, stride in zip(cfg.DATA.INPUT_CHANNEL_NUM, pathway_strides(cfg), strict=True)
-    ]
 
 
 def build_complexity(cfg: ConfigNode) -> Complexity:

@@ -1,31 +1,38 @@
-"""Names of foreign checkpoints -> ours: pure functions from dictionary to dictionary."""
+"""What a checkpoint holds -> tensors for a model: pure functions from dictionary to dictionary.
+
+The names that other projects gave to the same networks are in `layouts`.
+"""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
+import numpy as np
 import torch
 
 State = dict[str, torch.Tensor]
 
-_CONTAINERS = ("model_state", "state_dict", "model")
-_WRAPPERS = re.compile(r"^(?:module\.|_orig_mod\.)+")
+_CONTAINERS = ("model_state", "state_dict", "model", "blobs")
+_WRAPPERS = re.compile(r"^(?:module\.|_orig_mod\.|model\.)+")
 _SPLIT_STATS = re.compile(r"(?:^|\.)(?:split_running_(?:mean|var)|split_bn\.\w+)$")
 _SUB_BN_STATS = re.compile(r"(.+)\.bn\.(running_mean|running_var|num_batches_tracked)")
 
 
 def find_model_state(content: Mapping) -> State:
-    """The model's tensors in a loaded checkpoint: PySlowFast's, {"state_dict"}, {"model"} or bare.
+    """The model's tensors in a loaded checkpoint.
 
-    Of our own runs with a moving average, its weights: those are what was evaluated.
+    PySlowFast's and ours, {"state_dict"}, {"model"}, Caffe2's {"blobs"}, or bare; plain values
+    among the weights are dropped. Of our own runs with a moving average, its weights: those are
+    what was evaluated.
     """
     if "ema_state" in content:
         return find_model_state(content["ema_state"])
     for key in _CONTAINERS:
-        if isinstance(content.get(key), Mapping):
-            return find_model_state(content[key])
-    if content and all(isinstance(value, torch.Tensor) for value in content.values()):
-        return dict(content)
+        if isinstance(inner := content.get(key), Mapping):
+            kinds = (torch.Tensor, np.ndarray, Mapping)
+            return find_model_state({n: v for n, v in inner.items() if isinstance(v, kinds)})
+    if content and all(isinstance(value, torch.Tensor | np.ndarray) for value in content.values()):
+        return {name: torch.as_tensor(value) for name, value in content.items()}
     raise ValueError(
         f"no model weights found under {', '.join(_CONTAINERS)} nor at top level; "
         f"the keys are {sorted(map(str, content))[:10]}"
@@ -33,14 +40,14 @@ def find_model_state(content: Mapping) -> State:
 
 
 def strip_wrappers(state: State) -> State:
-    """Without the prefixes of DistributedDataParallel and torch.compile."""
-    return _rename(state, partial(_WRAPPERS.sub, ""))
+    """Without the prefixes of DistributedDataParallel, torch.compile and Lightning modules."""
+    return rename(state, partial(_WRAPPERS.sub, ""))
 
 
 def clear_names(state: State, patterns: Sequence[str]) -> State:
     """With everything that matches one of the regular expressions removed from the names."""
     for pattern in patterns:
-        state = _rename(state, partial(re.sub, pattern, ""))
+        state = rename(state, partial(re.sub, pattern, ""))
     return state
 
 
@@ -61,7 +68,7 @@ def plain_batch_norm(state: State) -> State:
     """
     plain, _ = split_sub_bn(state)
 
-    def rename(name: str) -> str:
+    def plain_name(name: str) -> str:
         match = _SUB_BN_STATS.fullmatch(name)
         if match is None:
             return name
@@ -69,14 +76,39 @@ def plain_batch_norm(state: State) -> State:
         is_sub_bn = f"{layer}.weight" in plain and f"{layer}.bn.weight" not in plain
         return f"{layer}.{statistic}" if is_sub_bn else name
 
-    return _rename(plain, rename)
+    return rename(plain, plain_name)
 
 
-def _rename(state: State, rename: Callable[[str], str]) -> State:
+def inflate(
+    state: State, shapes: Mapping[str, torch.Size], *, repeats_single_frames: bool
+) -> tuple[State, list[str]]:
+    """`state` with the time axis that `shapes` ask for, and the names of the tensors it was given.
+
+    A 2D kernel O,I,H,W becomes O,I,T,H,W: repeated over time and divided by T, so that it answers
+    equal frames as before (arXiv 1705.07750, section 2.1). So does a kernel of one frame where
+    `repeats_single_frames`. A linear layer O,I becomes a 1x1x1 convolution.
+    """
+    inflated: State = {}
+    for name, value in state.items():
+        shape = shapes.get(name)
+        if shape is None or len(shape) != 5 or value.shape == shape:
+            continue
+        kernel = value
+        if value.ndim in (2, 4):
+            kernel = value[..., None, None, None] if value.ndim == 2 else value.unsqueeze(2)
+        elif not repeats_single_frames:
+            continue
+        if kernel.ndim == 5 and kernel.shape == (*shape[:2], 1, *shape[3:]):
+            inflated[name] = kernel.repeat(1, 1, shape[2], 1, 1) / shape[2]
+    return {**state, **inflated}, list(inflated)
+
+
+def rename(state: State, new_name: Callable[[str], str]) -> State:
+    """With `new_name` applied to every name; ValueError when two tensors would get the same."""
     renamed: State = {}
     origin: dict[str, str] = {}
     for name, value in state.items():
-        new = rename(name)
+        new = new_name(name)
         if new in renamed:
             raise ValueError(f"tensors {origin[new]!r} and {name!r} would both be named {new!r}")
         renamed[new], origin[new] = value, name

@@ -10,10 +10,16 @@ from pathlib import Path
 import torch
 
 from slowfast.utils.io import atomic_write
+from slowfast.utils.unpickle import load_arrays
 
 _NAME = re.compile(r"checkpoint_epoch_(\d+)\.pyth")
 _ZIP_MAGIC = b"PK\x03\x04"
 _LFS_MAGIC = b"version https://git-lfs"
+# Pickles that torch.save did not write (those begin with a magic number): a protocol, or, before
+# there were numbers for protocols, a dictionary.
+_PLAIN_PICKLE = re.compile(
+    rb"\x80.(?!\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19)|\(d|\}q", re.DOTALL
+)
 _MARKUP = (b"<!doctype", b"<html", b"<?xml", b"<head")
 _TEXT = re.compile(rb"[\t\n\r\x20-\x7e]+")
 
@@ -70,14 +76,20 @@ def save(path: str | Path, state: dict) -> None:
 
 
 def load(path: str | Path) -> dict:
-    """The content of a checkpoint on the CPU: tensors and plain values only, never code.
+    """The content of a checkpoint on the CPU: tensors, arrays and plain values only, never code.
 
+    What torch.save wrote, or a pickle of numpy arrays such as Caffe2's, whatever the file's name.
     CheckpointError when the file is missing or is no such checkpoint.
     """
     path = Path(path)
-    _check_kind(path)
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        if _check_kind(path) == "pickle":
+            with open(path, "rb") as file:
+                content = load_arrays(file)
+        else:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except CheckpointError:
+        raise
     except Exception as error:  # a damaged file fails in any way: EOFError, IndexError, ...
         raise CheckpointError(_explain(path, error)) from error
     if not isinstance(content, dict):
@@ -109,8 +121,8 @@ def _assert_loadable(content: io.BytesIO) -> None:
         ) from error
 
 
-def _check_kind(path: Path) -> None:
-    """Recognise what people end up with in place of a checkpoint."""
+def _check_kind(path: Path) -> str:
+    """ "pickle" or "torch"; also recognises what people end up with in place of a checkpoint."""
     if not path.exists():
         raise CheckpointError(f"{path}: no such file; {_neighbours(path.parent)}")
     if path.is_dir():
@@ -133,8 +145,11 @@ def _check_kind(path: Path) -> None:
             f"{path}: is truncated (has {_megabytes(path.stat().st_size)}, the end is missing); "
             "download or copy it again"
         )
+    if _PLAIN_PICKLE.match(head):
+        return "pickle"
     if _TEXT.fullmatch(head):
         raise CheckpointError(f"{path}: is a text file, not a checkpoint: {head[:80].decode()!r}")
+    return "torch"
 
 
 def _explain(path: Path, error: Exception) -> str:
@@ -142,8 +157,8 @@ def _explain(path: Path, error: Exception) -> str:
     if culprit:
         return (
             f"{path}: holds a Python object ({culprit}) that would run code while loading; only "
-            "tensors and plain values are read. If you trust the file, load it with the program "
-            "that wrote it, and save the weights alone: "
+            "tensors, arrays and plain values are read. If you trust the file, load it with the "
+            "program that wrote it, and save the weights alone: "
             "torch.save({'model_state': model.state_dict()}, path)"
         )
     reason = type(error).__name__
@@ -154,7 +169,7 @@ def _explain(path: Path, error: Exception) -> str:
 
 def _culprit(error: Exception) -> str:
     """Name of the object that the weights-only loader refused, empty when it failed otherwise."""
-    match = re.search(r"GLOBAL ([\w.]+)", str(error))
+    match = re.search(r"GLOBAL (\S+)", str(error))
     return match[1] if match else ""
 
 

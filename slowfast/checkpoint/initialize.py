@@ -12,28 +12,34 @@ from slowfast.checkpoint.convert import (
     State,
     clear_names,
     find_model_state,
+    inflate,
     plain_batch_norm,
     split_sub_bn,
     strip_wrappers,
 )
 from slowfast.checkpoint.files import CheckpointError, load
+from slowfast.checkpoint.layouts import to_our_names
 
 logger = logging.getLogger(__name__)
 
 _MAX_LISTED = 8
+_CLASSIFIER = "head.projection"
 
 
 @dataclass(frozen=True)
 class CoverageReport:
     """What became of each tensor of a model, and `unexpected`: tensors that only the file has.
 
+    layout: whose names the file has. inflated: those of `loaded` that were given a time axis.
     replaced: the head's, kept fresh as the file's has other shapes. mismatched: other shapes
     elsewhere. Entries of both read "name (file's shape -> model's shape)".
     coverage: share of the model's tensors outside the head that were loaded.
     """
 
     path: Path
+    layout: str
     loaded: tuple[str, ...]
+    inflated: tuple[str, ...]
     replaced: tuple[str, ...]
     mismatched: tuple[str, ...]
     missing: tuple[str, ...]
@@ -44,15 +50,16 @@ class CoverageReport:
         """Counts and names as text; long lists are shortened."""
         rows = [
             ("loaded", self.loaded, "from the file"),
+            ("inflated", self.inflated, "of these, from a 2D kernel or a linear layer"),
             ("replaced", self.replaced, "classifier of other shape, starts fresh"),
             ("mismatched", self.mismatched, "other shape in the file, not loaded"),
             ("missing", self.missing, "not in the file, not loaded"),
             ("unexpected", self.unexpected, "only in the file, ignored"),
         ]
-        lines = [f"weights from {self.path}"]
+        lines = [f"weights from {self.path} ({self.layout} names)"]
         for title, names, meaning in rows:
             lines.append(f"  {title:<11}{len(names):>5}  {meaning}")
-            if title != "loaded":
+            if title not in ("loaded", "inflated"):
                 lines += [f"      {name}" for name in _shorten(names)]
         lines.append(f"  {self.coverage:.1%} of the backbone's tensors were loaded")
         return "\n".join(lines)
@@ -64,21 +71,16 @@ def initialize_from(
     *,
     clear_name_patterns: Sequence[str] = (),
     min_coverage: float = 0.9,
-    head: str = "head.projection",
 ) -> CoverageReport:
     """Copy a file's weights into `model`, to train on from there; the table goes to the log.
 
-    The head keeps its fresh weights, all of them, when one has another shape in the file.
+    The classifier keeps its fresh weights, all of them, when one has another shape in the file.
     CheckpointError, and `model` is untouched, when less than `min_coverage` of the tensors outside
-    the head would be loaded.
+    the classifier would be loaded.
     """
-    state, report = _compare(model, Path(path), clear_name_patterns, head)
-    if report.coverage < min_coverage:
-        raise CheckpointError(
-            f"TRAIN.CHECKPOINT_MIN_COVERAGE: {path} fills {report.coverage:.1%} of the backbone, "
-            f"at least {min_coverage:.0%} are asked for; is it a checkpoint of another model?\n"
-            f"{report.table()}"
-        )
+    state, report = convert_file(
+        model, path, clear_name_patterns=clear_name_patterns, min_coverage=min_coverage
+    )
     _copy(state, report, model)
     logger.info("%s", report.table())
     return report
@@ -87,52 +89,94 @@ def initialize_from(
 def load_for_test(
     model: nn.Module, path: str | Path, *, clear_name_patterns: Sequence[str] = ()
 ) -> CoverageReport:
-    """Copy a file's weights into `model`; CheckpointError unless all fit, the head's too."""
-    state, report = _compare(model, Path(path), clear_name_patterns, head=None)
+    """Copy a file's weights into `model`; CheckpointError unless all fit, the classifier's too."""
+    state, report = _fit(
+        model, Path(path), clear_name_patterns, classifier=None, repeats_single_frames=False
+    )
     if report.mismatched or report.missing or report.unexpected:
         raise CheckpointError(
             f"{path}: is a checkpoint of another model than the one that this config describes "
             f"(MODEL.MODEL_NAME, its sizes, MODEL.NUM_CLASSES)\n{report.table()}"
         )
     _copy(state, report, model)
-    logger.info("weights from %s: all %d tensors loaded", path, len(report.loaded))
+    logger.info(
+        "weights from %s (%s names): all %d tensors loaded", path, report.layout, len(report.loaded)
+    )
     return report
 
 
-def _compare(
-    model: nn.Module, path: Path, clear_name_patterns: Sequence[str], head: str | None
+def convert_file(
+    model: nn.Module,
+    path: str | Path,
+    *,
+    clear_name_patterns: Sequence[str] = (),
+    min_coverage: float = 0.9,
 ) -> tuple[State, CoverageReport]:
-    """The file's tensors under our names, and how they fit the model's."""
-    try:
-        state = strip_wrappers(find_model_state(load(path)))
-        state = plain_batch_norm(clear_names(state, clear_name_patterns))
-    except CheckpointError:
-        raise
-    except ValueError as error:
-        raise CheckpointError(f"{path}: {error}") from error
+    """What `initialize_from` would load, under our names, and the file's classifier as it is.
+
+    Only names and shapes of `model` count, so it may be on the meta device.
+    """
+    state, report = _fit(
+        model, Path(path), clear_name_patterns, classifier=_CLASSIFIER, repeats_single_frames=True
+    )
+    if report.coverage < min_coverage:
+        raise CheckpointError(
+            f"TRAIN.CHECKPOINT_MIN_COVERAGE: {path} fills {report.coverage:.1%} of the backbone, "
+            f"at least {min_coverage:.0%} are asked for; is it a checkpoint of another model?\n"
+            f"{report.table()}"
+        )
+    kept = [n for n in state if n in report.loaded or n.startswith(f"{_CLASSIFIER}.")]
+    return {name: state[name] for name in kept}, report
+
+
+def _fit(
+    model: nn.Module,
+    path: Path,
+    clear_name_patterns: Sequence[str],
+    *,
+    classifier: str | None,
+    repeats_single_frames: bool,
+) -> tuple[State, CoverageReport]:
+    """The file's tensors under our names and in the model's shapes, and how they fit."""
+    state, layout = _read(path, clear_name_patterns)
     own, _ = split_sub_bn(model.state_dict())
     own = {name: value for name, value in own.items() if name in state or not _is_counter(name)}
-    fits = {n for n, value in own.items() if n in state and state[n].shape == value.shape}
+    shapes = {name: value.shape for name, value in own.items()}
+    state, inflated = inflate(state, shapes, repeats_single_frames=repeats_single_frames)
+    fits = {n for n, shape in shapes.items() if n in state and state[n].shape == shape}
     differs = {n for n in own if n in state and n not in fits}
-    in_head = {n for n in own if head is not None and n.startswith(f"{head}.")}
+    in_head = {n for n in own if classifier is not None and n.startswith(f"{classifier}.")}
     replaced = in_head & state.keys() if in_head & differs else set()
     loaded = fits - replaced
     backbone = [n for n in own if n not in in_head and not _is_counter(n)]
 
     def with_shapes(names: set[str]) -> tuple[str, ...]:
         return tuple(
-            f"{n} ({tuple(state[n].shape)} -> {tuple(own[n].shape)})" for n in own if n in names
+            f"{n} ({tuple(state[n].shape)} -> {tuple(shapes[n])})" for n in own if n in names
         )
 
     return state, CoverageReport(
         path=path,
+        layout=layout,
         loaded=tuple(n for n in own if n in loaded),
+        inflated=tuple(n for n in inflated if n in loaded),
         replaced=with_shapes(replaced),
         mismatched=with_shapes(differs - replaced),
         missing=tuple(n for n in own if n not in state),
         unexpected=tuple(n for n in state if n not in own),
         coverage=sum(n in loaded for n in backbone) / max(len(backbone), 1),
     )
+
+
+def _read(path: Path, clear_name_patterns: Sequence[str]) -> tuple[State, str]:
+    """The file's tensors under our names, and whose names they had."""
+    content = load(path)
+    try:
+        state = clear_names(strip_wrappers(find_model_state(content)), clear_name_patterns)
+        state, layout = to_our_names(state)
+        return plain_batch_norm(state), layout
+    except ValueError as error:
+        raise CheckpointError(f"{path}: {error}") from error
 
 
 @torch.no_grad()

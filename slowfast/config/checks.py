@@ -22,6 +22,7 @@ CHOICES = {
     "MODEL.HEAD_ACT": ("softmax", "sigmoid", "none"),
     # bce belongs to AVA detection; it is here so that its published recipes load.
     "MODEL.LOSS_FUNC": ("cross_entropy", "soft_cross_entropy", "bce", "bce_logit"),
+    "NONLOCAL.INSTANTIATION": ("dot_product", "softmax"),
     "SOLVER.LR_POLICY": ("cosine", "steps_with_relative_lrs"),
     "SOLVER.OPTIMIZING_METHOD": ("sgd", "adam", "adamw"),
     "TEST.NUM_SPATIAL_CROPS": (1, 3),
@@ -45,12 +46,20 @@ AT_LEAST = {
     "MIXUP.CUTMIX_ALPHA": 0,
     "MODEL.FC_INIT_STD": 0,
     "MODEL.NUM_CLASSES": 1,
+    "MULTIGRID.BN_BASE_SIZE": 1,
+    "MULTIGRID.EVAL_FREQ": 1,
     "NUM_GPUS": 0,
     "NUM_SHARDS": 1,
+    "RESNET.NUM_GROUPS": 1,
+    "RESNET.WIDTH_PER_GROUP": 1,
     "SHARD_ID": 0,
     "SLOWFAST.ALPHA": 1,
+    "SLOWFAST.BETA_INV": 1,
+    "SLOWFAST.FUSION_CONV_CHANNEL_RATIO": 1,
+    "SLOWFAST.FUSION_KERNEL_SZ": 1,
     "SOLVER.BASE_LR": 0,
     "SOLVER.COSINE_END_LR": 0,
+    "SOLVER.HEAD_LR_FACTOR": 0,
     "SOLVER.MAX_EPOCH": 1,
     "SOLVER.MOMENTUM": 0,
     "SOLVER.WARMUP_EPOCHS": 0,
@@ -88,6 +97,7 @@ def check_cfg(cfg: ConfigNode) -> None:
             *_solver_mistakes(cfg),
             *_pathway_mistakes(cfg),
             *_size_mistakes(cfg),
+            *_multigrid_mistakes(cfg),
             *_process_mistakes(cfg, max(cfg.NUM_GPUS, 1)),
         ]
     if mistakes:
@@ -188,6 +198,53 @@ def _size_mistakes(cfg: ConfigNode) -> Iterator[str]:
         )
 
 
+def _multigrid_mistakes(cfg: ConfigNode) -> Iterator[str]:
+    grid, solver = cfg.MULTIGRID, cfg.SOLVER
+    if not (grid.LONG_CYCLE or grid.SHORT_CYCLE):
+        return
+    if int(solver.MAX_EPOCH * grid.EPOCH_FACTOR) < 1:
+        yield (
+            f"MULTIGRID.EPOCH_FACTOR: {grid.EPOCH_FACTOR} leaves no epoch of SOLVER.MAX_EPOCH "
+            f"{solver.MAX_EPOCH}"
+        )
+    if grid.LONG_CYCLE and (solver.LR_POLICY != "steps_with_relative_lrs" or len(solver.STEPS) < 2):
+        yield (
+            "MULTIGRID.LONG_CYCLE: True goes through its shapes between two SOLVER.STEPS, so it "
+            f"needs SOLVER.LR_POLICY steps_with_relative_lrs (is {solver.LR_POLICY}) and two steps "
+            f"or more (are {list(solver.STEPS)})"
+        )
+    crops = list(grid.SHORT_CYCLE_FACTORS) if grid.SHORT_CYCLE else []
+    pairs = list(grid.LONG_CYCLE_FACTORS) if grid.LONG_CYCLE else []
+    if grid.SHORT_CYCLE and not (crops and _are_factors(crops)):
+        yield f"MULTIGRID.SHORT_CYCLE_FACTORS: {crops} must be numbers above 0, up to 1"
+    elif grid.LONG_CYCLE and not (pairs and all(map(_is_factor_pair, pairs))):
+        yield (
+            f"MULTIGRID.LONG_CYCLE_FACTORS: {pairs} must be pairs [frames, crop] of numbers above "
+            "0, up to 1"
+        )
+    else:
+        frames, more_crops = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+        yield from _multigrid_shape_mistakes(cfg, frames, crops + more_crops)
+
+
+def _multigrid_shape_mistakes(
+    cfg: ConfigNode, frame_factors: list[float], crop_factors: list[float]
+) -> Iterator[str]:
+    data, stride = cfg.DATA, pathway_strides(cfg)[0]
+    crops = [round(factor * data.TRAIN_CROP_SIZE) for factor in crop_factors]
+    if min(crops) < MODEL_STRIDE:
+        yield (
+            f"MULTIGRID: its cycles make crops of {sorted(set(crops))} from DATA.TRAIN_CROP_SIZE "
+            f"{data.TRAIN_CROP_SIZE}; all must be at least {MODEL_STRIDE}, the models' stride"
+        )
+    frames = [round(factor * data.NUM_FRAMES) for factor in frame_factors]
+    if any(number < 1 or number % stride for number in frames):
+        yield (
+            f"MULTIGRID.LONG_CYCLE_FACTORS: makes clips of {sorted(set(frames))} frames from "
+            f"DATA.NUM_FRAMES {data.NUM_FRAMES}; all must be multiples of {stride}"
+        )
+
+
 def _process_mistakes(cfg: ConfigNode, num_local: int) -> Iterator[str]:
     if cfg.SHARD_ID >= cfg.NUM_SHARDS:
         yield f"SHARD_ID: {cfg.SHARD_ID} must be below NUM_SHARDS {cfg.NUM_SHARDS}"
@@ -221,6 +278,14 @@ def _get(cfg: ConfigNode, key: str) -> Any:
 
 def _are_numbers(values: list) -> bool:
     return all(type(value) in (int, float) for value in values)
+
+
+def _are_factors(values: list) -> bool:
+    return _are_numbers(values) and all(0 < value <= 1 for value in values)
+
+
+def _is_factor_pair(values: Any) -> bool:
+    return isinstance(values, list | tuple) and len(values) == 2 and _are_factors(values)
 
 
 def _is_range(values: list) -> bool:

@@ -65,6 +65,24 @@ _C.TRAIN.FREEZE = []
 # off.
 _C.TRAIN.EMA_DECAY = 0.0
 
+_C.MULTIGRID = ConfigNode()
+# Change frames, crop and batch every few epochs, the learning rate with them; SOLVER.STEPS and
+# MAX_EPOCH describe the run without.
+_C.MULTIGRID.LONG_CYCLE = False
+# Change crop and batch from step to step.
+_C.MULTIGRID.SHORT_CYCLE = False
+# Epochs over those of the run without; SOLVER.WARMUP_EPOCHS stays.
+_C.MULTIGRID.EPOCH_FACTOR = 1.5
+# Crops of the short cycle over DATA.TRAIN_CROP_SIZE, before the full one.
+_C.MULTIGRID.SHORT_CYCLE_FACTORS = [0.5, 0.5**0.5]
+# Frames and crop of each shape of the long cycle over DATA.NUM_FRAMES and DATA.TRAIN_CROP_SIZE.
+_C.MULTIGRID.LONG_CYCLE_FACTORS = [[0.25, 0.5**0.5], [0.5, 0.5**0.5], [0.5, 1], [1, 1]]
+# Clips that share batch-norm statistics in the long cycle, whose BN.NORM_TYPE, NUM_SPLITS and
+# NUM_SYNC_DEVICES follow from it.
+_C.MULTIGRID.BN_BASE_SIZE = 8
+# Validate and save up to so many times in each shape of the long cycle.
+_C.MULTIGRID.EVAL_FREQ = 3
+
 # ---------------------------------------------------------------------------- augmentation
 _C.AUG = ConfigNode()
 # Switch for all keys of this section.
@@ -118,8 +136,11 @@ _C.TEST.REVERSE_TIME = False
 
 # ---------------------------------------------------------------------------- models
 _C.MODEL = ConfigNode()
-# Name of the model builder.
+# Name of the model builder: ResNet, ResNet_nopool (no temporal max-pool), SlowFast, X3D or VoV3D.
 _C.MODEL.MODEL_NAME = "SlowFast"
+# Temporal kernels and max-pool of ResNet: 2d, c2d, i3d, slow, c2d_nopool or i3d_nopool. Other
+# models do not read it.
+_C.MODEL.ARCH = "slowfast"
 # Number of classes.
 _C.MODEL.NUM_CLASSES = 400
 # cross_entropy, soft_cross_entropy or bce_logit.
@@ -138,10 +159,44 @@ _C.MODEL.HEAD_ACT = "softmax"
 _C.MODEL.FROZEN_BN = False
 
 _C.RESNET = ConfigNode()
-# Residual branch. X3D: x3d_transform, x3d_2plus1_transform or x3d_1plus2_transform.
+# Residual branch. ResNet and SlowFast: bottleneck_transform, or basic_transform, a quarter as wide
+# outside. X3D: x3d_transform, x3d_2plus1_transform or x3d_1plus2_transform.
 _C.RESNET.TRANS_FUNC = "bottleneck_transform"
-# Start with zero gamma in the last batch norm of each residual branch.
+# Start with zero gamma in the last batch norm of each residual branch and Non-local block.
 _C.RESNET.ZERO_INIT_FINAL_BN = False
+# Start with zeros in the last convolution of each residual branch.
+_C.RESNET.ZERO_INIT_FINAL_CONV = False
+# The other keys of this section are read by ResNet and SlowFast. Where a table has an entry per
+# stage res2 ... res5 and in it a value per pathway, a single value holds for all pathways.
+# Layers: 18, 34, 50, 101 or 152.
+_C.RESNET.DEPTH = 50
+# Groups of the 1x3x3 convolution; several make a ResNeXt.
+_C.RESNET.NUM_GROUPS = 1
+# Channels per group in res2. With one group also those of the stem (64 with several).
+_C.RESNET.WIDTH_PER_GROUP = 64
+# Stride of a bottleneck in its first convolution; False: in its 1x3x3.
+_C.RESNET.STRIDE_1X1 = False
+# Blocks of each stage that have temporal kernels, counted from its first; at most all of them.
+_C.RESNET.NUM_BLOCK_TEMP_KERNEL = [[3], [4], [6], [3]]
+# Spatial stride of each stage.
+_C.RESNET.SPATIAL_STRIDES = [[1], [2], [2], [2]]
+# Spatial dilation of each stage.
+_C.RESNET.SPATIAL_DILATIONS = [[1], [1], [1], [1]]
+
+_C.NONLOCAL = ConfigNode()
+# Numbers of the blocks of each stage and pathway that a Non-local block follows.
+_C.NONLOCAL.LOCATION = [[[]], [[]], [[]], [[]]]
+# Runs of frames, each attending to itself, in the Non-local blocks of each stage and pathway.
+_C.NONLOCAL.GROUP = [[1], [1], [1], [1]]
+# softmax or dot_product.
+_C.NONLOCAL.INSTANTIATION = "dot_product"
+# Max-pool T,H,W of their keys and values.
+_C.NONLOCAL.POOL = [
+    [[1, 2, 2], [1, 2, 2]],
+    [[1, 2, 2], [1, 2, 2]],
+    [[1, 2, 2], [1, 2, 2]],
+    [[1, 2, 2], [1, 2, 2]],
+]
 
 _C.X3D = ConfigNode()
 # Width factor.
@@ -184,6 +239,12 @@ _C.VOV3D.OUT_MULTIPLIER = [0.5, 1.0, 2, 4]
 _C.SLOWFAST = ConfigNode()
 # Frame rate of the fast pathway over that of the slow pathway.
 _C.SLOWFAST.ALPHA = 8
+# Width of the slow pathway over that of the fast pathway.
+_C.SLOWFAST.BETA_INV = 8
+# Channels of the lateral connections over those of the fast pathway.
+_C.SLOWFAST.FUSION_CONV_CHANNEL_RATIO = 2
+# Their temporal kernel; odd.
+_C.SLOWFAST.FUSION_KERNEL_SZ = 5
 
 # ---------------------------------------------------------------------------- data
 _C.DATA = ConfigNode()
@@ -270,6 +331,8 @@ _C.SOLVER.ZERO_WD_1D_PARAM = False
 _C.SOLVER.CLIP_GRAD_VAL = None
 # Largest L2 norm of all gradients; None is off.
 _C.SOLVER.CLIP_GRAD_L2NORM = None
+# Ours. Learning rate of the classifier (head.projection) over that of the rest.
+_C.SOLVER.HEAD_LR_FACTOR = 1.0
 # Betas of adam and adamw.
 _C.SOLVER.BETAS = (0.9, 0.999)
 

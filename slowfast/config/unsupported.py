@@ -4,9 +4,8 @@ A YAML that sets such a key still loads; the value is dropped with one warning. 
 whole section. A key that becomes supported moves from here to `defaults.py`.
 """
 
-_RESNET = "arrives with the ResNet and SlowFast models"
 _DETECTION = "arrives with AVA detection"
-_MULTIGRID = "arrives with multigrid training"
+_DEFAULT_SHAPE = "it is TRAIN.BATCH_SIZE, DATA.NUM_FRAMES and DATA.TRAIN_CROP_SIZE"
 _MVIT = "MViT is not part of this project"
 _SELF_SUPERVISED = "self-supervised training is not part of this project"
 _IMAGENET = "ImageNet loaders are not part of this project"
@@ -22,12 +21,10 @@ UNSUPPORTED = {
     "AVA.*": _DETECTION,
     "BENCHMARK.*": "tools/benchmark.py takes its settings from its own command line",
     "CONTRASTIVE.*": _SELF_SUPERVISED,
-    "DEMO.*": "a demo on your own videos arrives later",
+    "DEMO.*": "tools/predict.py names what happens in your own videos",
     "DETECTION.*": _DETECTION,
     "MASK.*": _SELF_SUPERVISED,
-    "MULTIGRID.*": _MULTIGRID,
     "MVIT.*": _MVIT,
-    "NONLOCAL.*": "arrives with the Non-local models",
     "TENSORBOARD.CONFUSION_MATRIX.*": _VISUALISATION,
     "TENSORBOARD.HISTOGRAM.*": _VISUALISATION,
     "TENSORBOARD.MODEL_VIS.*": _VISUALISATION,
@@ -41,7 +38,7 @@ UNSUPPORTED = {
     "TENSORBOARD.PREDICTIONS_PATH": _VISUALISATION,
     # training and testing
     "TRAIN.CHECKPOINT_EPOCH_RESET": "initialising from a file always starts at epoch 0",
-    "TRAIN.CHECKPOINT_INFLATE": "2D weights arrive with the ResNet models",
+    "TRAIN.CHECKPOINT_INFLATE": "2D weights are inflated wherever the model has 3D ones",
     "TRAIN.CHECKPOINT_IN_INIT": _MVIT,
     "TRAIN.CHECKPOINT_TYPE": _FORMAT,
     "TRAIN.KILL_LOSS_EXPLOSION_FACTOR": "a loss that is not finite stops the run",
@@ -52,25 +49,17 @@ UNSUPPORTED = {
     "SOLVER.LAYER_DECAY": _MVIT,
     "SOLVER.STEP_SIZE": _NO_EFFECT,
     "SOLVER.WARMUP_FACTOR": f"{_NO_EFFECT}; set SOLVER.WARMUP_START_LR",
+    "MULTIGRID.DEFAULT_B": _DEFAULT_SHAPE,
+    "MULTIGRID.DEFAULT_S": _DEFAULT_SHAPE,
+    "MULTIGRID.DEFAULT_T": _DEFAULT_SHAPE,
+    "MULTIGRID.LONG_CYCLE_SAMPLING_RATE": "it follows from the frames of the long cycle",
     # models
     "MODEL.ACT_CHECKPOINT": _MVIT,
-    "MODEL.ARCH": "MODEL.MODEL_NAME decides",
     "MODEL.DETACH_FINAL_FC": _SELF_SUPERVISED,
     "MODEL.FP16_ALLREDUCE": "gradients are reduced in the type that they have",
     "MODEL.MULTI_PATHWAY_ARCH": _PATHWAYS,
     "MODEL.SINGLE_PATHWAY_ARCH": _PATHWAYS,
-    "RESNET.DEPTH": _RESNET,
     "RESNET.INPLACE_RELU": "it never changes a result",
-    "RESNET.NUM_BLOCK_TEMP_KERNEL": _RESNET,
-    "RESNET.NUM_GROUPS": _RESNET,
-    "RESNET.SPATIAL_DILATIONS": _RESNET,
-    "RESNET.SPATIAL_STRIDES": f"{_RESNET}; every stage of VoV3D and X3D has stride 2",
-    "RESNET.STRIDE_1X1": f"{_RESNET}; VoV3D and X3D stride in the depthwise convolution",
-    "RESNET.WIDTH_PER_GROUP": _RESNET,
-    "RESNET.ZERO_INIT_FINAL_CONV": _RESNET,
-    "SLOWFAST.BETA_INV": _RESNET,
-    "SLOWFAST.FUSION_CONV_CHANNEL_RATIO": _RESNET,
-    "SLOWFAST.FUSION_KERNEL_SZ": _RESNET,
     "VOV3D.BN_LIN5": f"{_NO_EFFECT}; set X3D.BN_LIN5",
     "VOV3D.DIM_C5": f"{_NO_EFFECT}; set X3D.DIM_C5",
     "VOV3D.SPATIAL_STRIDES": "every stage has stride 2",

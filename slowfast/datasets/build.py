@@ -103,8 +103,7 @@ def build_batch_sampler(cfg: ConfigNode, split: str, dataset: ClipDataset) -> Sh
     """This process's batches: BATCH_SIZE counts clips per machine; in testing, whole videos."""
     key = "TEST.BATCH_SIZE" if split == "test" else "TRAIN.BATCH_SIZE"
     per_machine = cfg.TEST.BATCH_SIZE if split == "test" else cfg.TRAIN.BATCH_SIZE
-    world_size = distributed.world_size()
-    num_local = max(1, world_size // cfg.NUM_SHARDS)
+    world_size, num_local = distributed.world_size(), distributed.local_size(cfg.NUM_SHARDS)
     batch_size = per_machine // num_local
     if batch_size < 1:
         raise ValueError(

@@ -1,7 +1,9 @@
 """The one dataset: records to clips. Splits differ in the views that are cut from a video."""
 
+import copy
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,6 +20,7 @@ from slowfast.datasets.transforms import (
     short_side_size,
     uniform_crop_offsets,
 )
+from slowfast.utils.batch_shape import BatchShape
 from slowfast.utils.seeding import derive_seed
 
 _MAX_TRIES = 20
@@ -30,6 +33,17 @@ class NoReadableVideo(ValueError):
         # A DataLoader worker hands over its whole traceback as the message; its last part is what a
         # user needs.
         super().__init__(message.rpartition(f"{type(self).__name__}: ")[2])
+
+
+class SampleKey(NamedTuple):
+    """What a ClipDataset is indexed by: position `index` of the records, in some epoch.
+
+    shape: of the batch that the sample belongs to; None leaves clips as the views make them.
+    """
+
+    epoch: int
+    index: int
+    shape: BatchShape | None = None
 
 
 @dataclass
@@ -94,9 +108,29 @@ class TrainViews:
     ):
         self.shape, self.load = shape, load
         self.jitter, self.transform = jitter, transform
+        self.max_rate = shape.sampling_rate
+
+    def resized(self, num_frames: int, crop_size: int) -> "TrainViews":
+        """The same views with clips of another size, for multigrid training.
+
+        The smallest short side shrinks with the crop. With fewer frames the step between them is
+        drawn, up to where the clip spans as much of the video as before.
+        """
+        views = copy.copy(self)
+        views.shape = replace(self.shape, num_frames=num_frames)
+        views.max_rate = self.shape.sampling_rate * max(1, self.shape.num_frames // num_frames)
+        views.transform = self.transform.with_crop(crop_size)
+        if self.jitter is not None:
+            smallest, largest, is_inverse = self.jitter
+            smallest = round(smallest * crop_size / self.transform.crop_size)
+            views.jitter = (smallest, largest, is_inverse)
+        return views
 
     def __call__(self, video: Video, rng: np.random.Generator) -> list[torch.Tensor]:
-        length, span = video.index.num_frames, self.shape.span(video.index.fps)
+        # A range of one number takes nothing from the generator.
+        rate = int(rng.integers(self.shape.sampling_rate, self.max_rate, endpoint=True))
+        span = replace(self.shape, sampling_rate=rate).span(video.index.fps)
+        length = video.index.num_frames
         start = sampling.random_start(rng, length, span)
         indices = sampling.clip_indices(start, span, self.shape.num_frames, length)
         size = None if self.jitter is None else _short_side(jitter_size(rng, *self.jitter))
@@ -157,7 +191,7 @@ class EvalViews:
 
 
 class ClipDataset(Dataset):
-    """Clips of videos, indexed by (epoch, i), or by i for epoch 0.
+    """Clips of videos, indexed by a SampleKey or the like, or by i for epoch 0.
 
     Randomness comes from (seed, epoch, i) alone. `views(video, rng)` gives a list of clips C,T,H,W
     with values 0..255; `pack` turns each into its pathways. With `replace_unreadable` a drawn video
@@ -187,15 +221,18 @@ class ClipDataset(Dataset):
     def __len__(self) -> int:
         return len(self.records)
 
-    def __getitem__(self, key: int | tuple[int, int]) -> Sample:
-        epoch, index = key if isinstance(key, tuple) else (0, key)
+    def __getitem__(self, key: int | tuple) -> Sample:
+        epoch, index, shape = SampleKey(*key) if isinstance(key, tuple) else SampleKey(0, key)
+        cut_views = self.views
+        if shape is not None:
+            cut_views = self.views.resized(shape.num_frames, shape.crop_size)
         rng = np.random.default_rng(derive_seed("sample", self.seed, int(epoch), int(index)))
         failures: list[tuple[int, str]] = []
         for candidate in self._candidates(int(index), rng):
             record = self.records[candidate]
             try:
                 with open_video(record.path) as video:
-                    views = self.views(video, rng)
+                    views = cut_views(video, rng)
             except UnreadableVideo as error:
                 failures.append((candidate, str(error)))
                 continue

@@ -3,22 +3,24 @@
 import os
 import signal
 from collections.abc import Iterator, Sequence
+from itertools import accumulate, cycle, islice
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Sampler
 
-from slowfast.datasets.clip_dataset import ClipDataset, Sample
+from slowfast.datasets.clip_dataset import ClipDataset, Sample, SampleKey
+from slowfast.utils.batch_shape import BatchShape
 from slowfast.utils.seeding import derive_seed
 
 
-class ShardedBatchSampler(Sampler[list[tuple[int, int]]]):
-    """Batches of (epoch, index) for one of `world_size` processes.
+class ShardedBatchSampler(Sampler[list[SampleKey]]):
+    """Batches of sample keys for one of `world_size` processes.
 
     shuffle: an order drawn from (seed, epoch), the same in all processes; global batch k is a
     stretch of batch_size * world_size samples of it, process r has the r-th part; what does not
-    fill a global batch is left out. Otherwise: process r has samples r, r + world_size, ..., each
-    exactly once, none added.
+    fill a global batch is left out. The shapes given to `set_epoch` replace `batch_size`.
+    Otherwise: process r has samples r, r + world_size, ..., each exactly once, none added.
     """
 
     def __init__(
@@ -36,38 +38,61 @@ class ShardedBatchSampler(Sampler[list[tuple[int, int]]]):
         self.rank, self.world_size = rank, world_size
         self._epoch = 0
         self._start = 0
+        self._shapes: tuple[BatchShape | None, ...] = (None,)
 
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch of the batches to come, from its first batch on."""
-        self._epoch, self._start = epoch, 0
+    def set_epoch(self, epoch: int, shapes: Sequence[BatchShape | None] = (None,)) -> None:
+        """Choose the epoch of the batches to come, from its first batch on.
+
+        In training the batches have these shapes, over and over; None: batch_size clips, as the
+        dataset makes them.
+        """
+        self._epoch, self._start, self._shapes = epoch, 0, tuple(shapes)
 
     def set_start(self, step: int) -> None:
         """Leave out the first `step` batches of the epoch that is set."""
         self._start = step
 
+    def num_batches(self, shapes: Sequence[BatchShape | None]) -> int:
+        """Batches in a whole epoch of training with these shapes."""
+        sizes = [self._num_clips(shape) * self.world_size for shape in shapes]
+        num_cycles, rest = divmod(self.num_samples, sum(sizes))
+        return num_cycles * len(sizes) + sum(end <= rest for end in accumulate(sizes))
+
     def __len__(self) -> int:
         """Batches in a whole epoch."""
         if self.shuffle:
-            return self.num_samples // (self.batch_size * self.world_size)
+            return self.num_batches(self._shapes)
         own = len(range(self.rank, self.num_samples, self.world_size))
         return -(-own // self.batch_size)
 
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+    def __iter__(self) -> Iterator[list[SampleKey]]:
         # Fixed now: a set_epoch or set_start during the iteration is for the next one.
-        epoch, start = self._epoch, self._start
-        own = self._own_samples(epoch)
-        for step in range(start, len(self)):
-            batch = own[step * self.batch_size : (step + 1) * self.batch_size]
-            yield [(epoch, index) for index in batch]
+        batches = (
+            self._shuffled_batches(self._epoch, self._shapes)
+            if self.shuffle
+            else self._batches_in_order(self._epoch)
+        )
+        return islice(batches, self._start, None)
 
-    def _own_samples(self, epoch: int) -> list[int]:
-        if not self.shuffle:
-            return list(range(self.rank, self.num_samples, self.world_size))
+    def _batches_in_order(self, epoch: int) -> Iterator[list[SampleKey]]:
+        own = range(self.rank, self.num_samples, self.world_size)
+        for start in range(0, len(own), self.batch_size):
+            yield [SampleKey(epoch, index) for index in own[start : start + self.batch_size]]
+
+    def _shuffled_batches(
+        self, epoch: int, shapes: Sequence[BatchShape | None]
+    ) -> Iterator[list[SampleKey]]:
         order = np.random.default_rng(derive_seed("order", self.seed, epoch))
-        order = order.permutation(self.num_samples)
-        used = len(self) * self.batch_size * self.world_size
-        parts = order[:used].reshape(len(self), self.world_size, self.batch_size)
-        return parts[:, self.rank].ravel().tolist()
+        order = order.permutation(self.num_samples).tolist()
+        start = 0
+        for shape in islice(cycle(shapes), self.num_batches(shapes)):
+            size = self._num_clips(shape)
+            own = start + self.rank * size
+            yield [SampleKey(epoch, index, shape) for index in order[own : own + size]]
+            start += size * self.world_size
+
+    def _num_clips(self, shape: BatchShape | None) -> int:
+        return self.batch_size if shape is None else shape.num_clips
 
 
 def collate(samples: Sequence[Sample]) -> dict:

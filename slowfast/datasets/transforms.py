@@ -3,6 +3,7 @@
 Sizes and offsets are functions of numbers alone, so that a reader can scale while it decodes.
 """
 
+import copy
 import math
 from collections.abc import Callable, Sequence
 
@@ -149,10 +150,25 @@ class RandomFlip:
 
 
 class TrainTransform:
-    """What happens to a decoded training clip, in order; it depends only on the `rng` passed."""
+    """What happens to a decoded training clip, in order; it depends only on the `rng` passed.
+
+    The first step is the crop.
+    """
 
     def __init__(self, steps: Sequence[Transform]):
         self.steps = tuple(steps)
+
+    @property
+    def crop_size(self) -> int:
+        """Side of the clips that come out."""
+        return self.steps[0].size
+
+    def with_crop(self, size: int) -> "TrainTransform":
+        """The same for crops of side `size`."""
+        first, *others = self.steps
+        first = copy.copy(first)
+        first.size = size
+        return TrainTransform([first, *others])
 
     def __call__(self, clip: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
         for step in self.steps:

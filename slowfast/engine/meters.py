@@ -2,6 +2,7 @@
 
 import resource
 import time
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -12,13 +13,13 @@ from slowfast.engine.tasks import Classification
 class TrainMeter:
     """Running sums of an epoch and of the current log period.
 
-    `data_time` and `step_time` are medians in seconds over the log period.
+    `steps` is the number of steps of every epoch of the run. `data_time` and `step_time` are
+    medians in seconds over the log period.
     """
 
-    def __init__(self, task: Classification, *, steps_per_epoch: int, num_epochs: int):
+    def __init__(self, task: Classification, *, steps: Sequence[int]):
         self._task = task
-        self._steps = steps_per_epoch
-        self._epochs = num_epochs
+        self._steps = steps
         self._epoch_sums = np.zeros(1)
         self._period_sums = np.zeros(1)
         self._data_times: list[float] = []
@@ -40,11 +41,11 @@ class TrainMeter:
     def period(self, epoch: int, step: int, lr: float) -> dict:
         """Values since the last call, as one log line; `epoch` and `step` count from 0."""
         step_time = float(np.median(self._step_times))
-        left = (self._epochs - epoch) * self._steps - step - 1
+        left = sum(self._steps[epoch:]) - step - 1
         values = {
             "_type": "train_iter",
-            "epoch": f"{epoch + 1}/{self._epochs}",
-            "iter": f"{step + 1}/{self._steps}",
+            "epoch": f"{epoch + 1}/{len(self._steps)}",
+            "iter": f"{step + 1}/{self._steps[epoch]}",
             **self._task.train_metrics(self._period_sums),
             "lr": lr,
             "dt": step_time,
@@ -61,7 +62,7 @@ class TrainMeter:
         """Values of the whole epoch, as one log line."""
         return {
             "_type": "train_epoch",
-            "epoch": f"{epoch + 1}/{self._epochs}",
+            "epoch": f"{epoch + 1}/{len(self._steps)}",
             **self._task.train_metrics(self._epoch_sums),
             "lr": lr,
             "seconds": time.perf_counter() - self._start,

@@ -54,6 +54,16 @@ def predict_views(
     return scores, unreadable
 
 
+def join_views(scores: ViewScores, method: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """One row of scores per video (videos,classes), and which videos were seen.
+
+    `method` is DATA.ENSEMBLE_METHOD; the sum is divided by the views, so that probabilities stay
+    probabilities.
+    """
+    values, seen = scores.ensemble(method)
+    return (values / scores.num_views if method == "sum" else values), seen
+
+
 def _chunks(
     batch: dict, size: int | None
 ) -> Iterator[tuple[list[torch.Tensor], torch.Tensor, torch.Tensor]]:

@@ -1,6 +1,7 @@
 """Everything that changes while a run trains, and how it is written and resumed."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,7 +20,7 @@ class TrainState:
     """Model, optimizer and progress of a run.
 
     `epoch` is the number of finished epochs and `step` the finished optimizer steps of the epoch
-    under way.
+    under way. `class_names` travel with the weights, for predictions; None where unknown.
     """
 
     model: nn.Module
@@ -30,6 +31,12 @@ class TrainState:
     step: int = 0
     best: dict = field(default_factory=dict)
     history: list[dict] = field(default_factory=list)
+    class_names: list[str] | None = None
+
+    @property
+    def models(self) -> list[nn.Module]:
+        """The model, and its moving average when there is one."""
+        return [self.model] if self.ema is None else [self.model, self.ema.module]
 
     def state_dict(self, cfg_text: str) -> dict:
         """PySlowFast's keys (`epoch` is the 0-based last finished epoch), and ours beside them."""
@@ -47,6 +54,8 @@ class TrainState:
         }
         if self.ema is not None:
             state["ema_state"] = self.ema.state_dict()
+        if self.class_names is not None:
+            state["class_names"] = self.class_names
         return state
 
     def load_state_dict(self, state: dict, path: Path) -> None:
@@ -75,6 +84,7 @@ class TrainState:
             self.ema.load_state_dict(state["ema_state"])
         self.epoch, self.step = state["epoch"] + 1, state["step"]
         self.best, self.history = state["best"], state["history"]
+        self.class_names = self.class_names or state.get("class_names")
 
 
 def save_epoch(state: TrainState, output_dir: Path, cfg_text: str, *, keep: int) -> Path:
@@ -93,8 +103,11 @@ def save_interrupted(state: TrainState, output_dir: Path, cfg_text: str) -> Path
     return path
 
 
-def resume(state: TrainState, output_dir: Path) -> bool:
-    """Go on from the furthest checkpoint of this run; False when there is none."""
+def resume(state: TrainState, output_dir: Path, prepare: Callable[[int], None]) -> bool:
+    """Go on from the furthest checkpoint of this run; False when there is none.
+
+    `prepare(epoch)` is called before loading, with the number of finished epochs.
+    """
     found = [
         path for path in (files.last_checkpoint(output_dir), interrupted_path(output_dir)) if path
     ]
@@ -102,6 +115,7 @@ def resume(state: TrainState, output_dir: Path) -> bool:
     if not loaded:
         return False
     content, path = max(loaded, key=lambda item: (item[0]["epoch"], item[0].get("step", 0)))
+    prepare(content["epoch"] + 1)
     state.load_state_dict(content, path)
     logger.info("resumed from %s: %d epochs and %d steps done", path, state.epoch, state.step)
     return True

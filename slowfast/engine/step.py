@@ -16,6 +16,7 @@ from slowfast.engine.tasks import Classification
 from slowfast.engine.unreadable import UnreadableVideos
 from slowfast.solver.clip import clip_gradients
 from slowfast.solver.lr_schedule import build_lr_schedule
+from slowfast.solver.optimizer import set_learning_rate
 from slowfast.utils import distributed
 from slowfast.utils.seeding import derive_seed
 
@@ -62,8 +63,7 @@ class TrainStep:
         """Returns the task's sums over all processes, learning rate, gradient norm, "stop now"."""
         state = self._state
         lr = self._schedule(state.epoch + state.step / steps_per_epoch)
-        for group in state.optimizer.param_groups:
-            group["lr"] = lr
+        set_learning_rate(state.optimizer, lr)
         sums = sum(self._backward(batch, part, len(batches)) for part, batch in enumerate(batches))
         num_failures = self._unreadable.note(
             [item for batch in batches for item in batch["failures"]]

@@ -12,11 +12,12 @@ from slowfast.config.node import ConfigNode
 from slowfast.datasets.build import build_loader
 from slowfast.datasets.clip_dataset import ClipDataset
 from slowfast.engine.device import build_autocast, build_device, place_model
-from slowfast.engine.predict import predict_views
+from slowfast.engine.predict import join_views, predict_views
 from slowfast.engine.runlog import build_run_log
 from slowfast.engine.stop import Interrupted, StopRequest
 from slowfast.engine.tasks import build_task
 from slowfast.models import build_model
+from slowfast.models.fold import build_folded
 from slowfast.utils import distributed
 from slowfast.utils.io import write_csv, write_json
 
@@ -36,6 +37,7 @@ def test(cfg: ConfigNode) -> dict:
     loader = build_loader(cfg, "test")
     model = place_model(build_model(cfg), device)
     load_for_test(model, path, clear_name_patterns=cfg.TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN)
+    model = build_folded(cfg, model)
     num_processes = max(distributed.world_size() // cfg.NUM_SHARDS, 1)
     with StopRequest() as stop:
         scores, unreadable = predict_views(
@@ -54,9 +56,7 @@ def test(cfg: ConfigNode) -> dict:
     if not distributed.is_main_process():
         return {}
     labels = torch.tensor([record.label for record in loader.dataset.records])
-    values, seen = scores.ensemble(cfg.DATA.ENSEMBLE_METHOD)
-    if cfg.DATA.ENSEMBLE_METHOD == "sum":
-        values = values / loader.dataset.num_views  # the mean, which is a probability again
+    values, seen = join_views(scores, cfg.DATA.ENSEMBLE_METHOD)
     results = {
         **task.metrics(values[seen], labels[seen]),
         "num_videos": int(seen.sum()),

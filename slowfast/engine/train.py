@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -21,6 +21,7 @@ from slowfast.engine.freeze import build_frozen, set_training
 from slowfast.engine.meters import TrainMeter
 from slowfast.engine.predict import predict_views
 from slowfast.engine.runlog import RunLog, build_run_log
+from slowfast.engine.schedule import NormSwitch, log_schedule, repeated, steps_of_epochs
 from slowfast.engine.state import TrainState, resume, save_epoch, save_interrupted
 from slowfast.engine.step import TrainStep, build_train_step
 from slowfast.engine.stop import Interrupted, StopRequest
@@ -28,9 +29,11 @@ from slowfast.engine.tasks import Classification, build_task
 from slowfast.engine.unreadable import UnreadableVideos
 from slowfast.models import build_model
 from slowfast.solver.ema import ModelEma
+from slowfast.solver.multigrid import build_schedule
 from slowfast.solver.optimizer import build_optimizer
 from slowfast.solver.precise_bn import update_bn_stats
 from slowfast.utils import distributed
+from slowfast.utils.batch_shape import BatchShape
 from slowfast.utils.io import write_csv
 from slowfast.utils.seeding import derive_seed
 
@@ -38,16 +41,22 @@ logger = logging.getLogger(__name__)
 
 
 def train(cfg: ConfigNode) -> TrainState:
-    """Train until SOLVER.MAX_EPOCH, going on from the last checkpoint of OUTPUT_DIR, if any.
+    """Train all epochs, going on from the last checkpoint of OUTPUT_DIR, if any.
 
-    A signal to stop ends the step under way, saves everything and raises Interrupted.
+    The state always has the kind of batch norm of the epoch that is under way or comes next. A
+    signal to stop ends the step under way, saves everything and raises Interrupted.
     """
-    output_dir, num_epochs = Path(cfg.OUTPUT_DIR), cfg.SOLVER.MAX_EPOCH
+    output_dir, schedule = Path(cfg.OUTPUT_DIR), build_schedule(cfg)
     device = build_device(cfg)
     train_loader, val_loader = build_loader(cfg, "train"), build_loader(cfg, "val")
     task, log = build_task(cfg), build_run_log(cfg)
     state, frozen = build_state(cfg, device)
-    is_resumed = cfg.TRAIN.AUTO_RESUME and resume(state, output_dir)
+    state.class_names = train_loader.dataset.class_names
+    switch_norm = NormSwitch(state, [phase.norm for phase in (*schedule.phases, schedule.default)])
+    switch_norm(schedule.phase(0).norm)
+    is_resumed = cfg.TRAIN.AUTO_RESUME and resume(
+        state, output_dir, lambda epoch: switch_norm(schedule.phase(epoch).norm)
+    )
     if not is_resumed and cfg.TRAIN.CHECKPOINT_FILE_PATH:
         initialize_from(
             state.model,
@@ -57,30 +66,30 @@ def train(cfg: ConfigNode) -> TrainState:
         )
         if state.ema is not None:
             state.ema = ModelEma(state.model, cfg.TRAIN.EMA_DECAY)
-    if state.epoch >= num_epochs:
-        logger.info(
-            "nothing to train: %d of SOLVER.MAX_EPOCH %d epochs are done", state.epoch, num_epochs
-        )
+    accumulation, autocast = cfg.TRAIN.ACCUMULATION_STEPS, build_autocast(cfg, device)
+    steps = steps_of_epochs(schedule, train_loader.batch_sampler, accumulation)
+    log_schedule(schedule, steps)
+    if state.epoch >= len(steps):
+        logger.info("nothing to train: %d of %d epochs are done", state.epoch, len(steps))
     unreadable = UnreadableVideos(
         [record.path for record in train_loader.dataset.records],
         max_share=cfg.DATA.MAX_UNREADABLE_SHARE,
     )
     network = build_network(cfg, state.model, device)
     train_step = build_train_step(cfg, state, network, task, unreadable, device)
-    accumulation, autocast = cfg.TRAIN.ACCUMULATION_STEPS, build_autocast(cfg, device)
     with StopRequest() as stop:
-        while state.epoch < num_epochs:
-            is_last = state.epoch + 1 == num_epochs
-            is_validated = is_last or (state.epoch + 1) % cfg.TRAIN.EVAL_PERIOD == 0
-            is_saved = is_last or (state.epoch + 1) % cfg.TRAIN.CHECKPOINT_PERIOD == 0
+        while state.epoch < len(steps):
+            phase = schedule.phase(state.epoch)
+            is_validated = state.epoch in schedule.validated
+            is_saved = state.epoch in schedule.saved
             summary = train_epoch(
                 state,
                 train_step,
                 train_loader,
-                TrainMeter(
-                    task, steps_per_epoch=len(train_loader) // accumulation, num_epochs=num_epochs
-                ),
+                TrainMeter(task, steps=steps),
                 log,
+                shapes=phase.shapes,
+                steps=steps,
                 accumulation=accumulation,
                 log_period=cfg.LOG_PERIOD,
                 frozen=frozen,
@@ -91,9 +100,18 @@ def train(cfg: ConfigNode) -> TrainState:
                 and (is_validated or is_saved)
                 and not _agreed(stop, device)
             ):
+                switch_norm(schedule.default.norm)
                 precise_batch_norm(
-                    state, train_loader, task, device, cfg.BN.NUM_BATCHES_PRECISE, frozen, autocast
+                    state,
+                    train_loader,
+                    task,
+                    device,
+                    frozen,
+                    autocast,
+                    shapes=schedule.default.shapes,
+                    num_batches=cfg.BN.NUM_BATCHES_PRECISE,
                 )
+                switch_norm(phase.norm)
             if is_validated and not _agreed(stop, device):
                 # A stop during validation leaves the epoch unfinished: it is validated on resuming.
                 summary |= validate(
@@ -110,6 +128,7 @@ def train(cfg: ConfigNode) -> TrainState:
                 _save_and_raise(state, output_dir, cfg.dump(), stop)
             state.history.append(summary)
             state.epoch, state.step = state.epoch + 1, 0
+            switch_norm(schedule.phase(state.epoch).norm)
             if distributed.is_main_process():
                 if is_saved:
                     save_epoch(state, output_dir, cfg.dump(), keep=cfg.TRAIN.KEEP_CHECKPOINTS)
@@ -130,6 +149,8 @@ def train_epoch(
     meter: TrainMeter,
     log: RunLog,
     *,
+    shapes: Sequence[BatchShape],
+    steps: Sequence[int],
     accumulation: int,
     log_period: int,
     frozen: list[str],
@@ -137,12 +158,13 @@ def train_epoch(
 ) -> dict:
     """Do the steps of the epoch that are not done yet; returns the epoch's means.
 
+    `steps` are the steps of all epochs, `shapes` those of the batches of this one, step after step.
     Batches at the end that do not fill an accumulation are left out.
     """
-    num_steps = len(loader) // accumulation
+    num_steps, num_earlier = steps[state.epoch], sum(steps[: state.epoch])
     paths = [record.path for record in loader.dataset.records]
     set_training(state.model, frozen)
-    loader.batch_sampler.set_epoch(state.epoch)
+    loader.batch_sampler.set_epoch(state.epoch, repeated(shapes, accumulation))
     loader.batch_sampler.set_start(state.step * accumulation)
     lr = 0.0
     start = time.perf_counter()
@@ -165,7 +187,7 @@ def train_epoch(
             bar.update()
             if state.step % log_period == 0:
                 values = meter.period(state.epoch, state.step - 1, lr)
-                log.write(values, step=state.epoch * num_steps + state.step)
+                log.write(values, step=num_earlier + state.step)
                 bar.set_postfix(loss=f"{values['loss']:.3f}")
             if is_stopped:
                 break
@@ -195,16 +217,16 @@ def precise_batch_norm(
     loader: DataLoader,
     task: Classification,
     device: torch.device,
-    num_batches: int,
     frozen: list[str],
     autocast: torch.autocast,
+    *,
+    shapes: Sequence[BatchShape],
+    num_batches: int,
 ) -> None:
     """Recompute batch-norm statistics on the first `num_batches` batches of this epoch."""
-    models = [state.model] if state.ema is None else [state.model, state.ema.module]
-    for model in models:
+    for model in state.models:
         set_training(model, frozen)
-        loader.batch_sampler.set_epoch(state.epoch)
-        loader.batch_sampler.set_start(0)
+        loader.batch_sampler.set_epoch(state.epoch, shapes)
         batches = tqdm(
             (
                 task.to_device(batch["clips"], device)

@@ -1,4 +1,4 @@
-"""The residual block, and the middle that X3D's and VoV3D's bottlenecks share."""
+"""The residual block, its branches in ResNets, and what X3D's and VoV3D's bottlenecks share."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -64,7 +64,8 @@ class MobileBottleneck(nn.Module):
 class ResBlock(nn.Module):
     """relu(shortcut(x) + branch(x)); the shortcut is a convolution where the shape changes.
 
-    The branch has a property `final_norm`, its last batch norm, for zero initialisation.
+    The branch has properties `final_conv` and `final_norm`, its last layers, for zero
+    initialisation.
     Names fixed by released weights: branch1, branch1_bn (the shortcut), branch2 (the branch).
     """
 
@@ -92,3 +93,84 @@ class ResBlock(nn.Module):
             branch = drop_connect(branch, self.drop_connect_rate)
         shortcut = self.branch1_bn(self.branch1(x)) if self.has_projection else x
         return F.relu(shortcut + branch, inplace=True)
+
+
+class BottleneckBranch(nn.Module):
+    """Residual branch: kx1x1 (k = `kernel_t`), 1x3x3, 1x1x1, each with batch norm, ReLU between.
+
+    The spatial stride is that of the 1x3x3, or with `strides_first` of the kx1x1 before it.
+    Names fixed by released weights: a, a_bn, b, b_bn, c, c_bn.
+    """
+
+    def __init__(
+        self,
+        dim_in: int,
+        dim_out: int,
+        *,
+        dim_inner: int,
+        kernel_t: int,
+        stride: int,
+        dilation: int,
+        groups: int,
+        strides_first: bool,
+        norm: Norm,
+    ):
+        super().__init__()
+        stride_a, stride_b = (stride, 1) if strides_first else (1, stride)
+        self.a = conv3d(dim_in, dim_inner, (kernel_t, 1, 1), stride=(1, stride_a, stride_a))
+        self.a_bn = norm(dim_inner)
+        self.b = conv3d(
+            dim_inner,
+            dim_inner,
+            (1, 3, 3),
+            stride=(1, stride_b, stride_b),
+            dilation=(1, dilation, dilation),
+            groups=groups,
+        )
+        self.b_bn = norm(dim_inner)
+        self.c = conv3d(dim_inner, dim_out, 1)
+        self.c_bn = norm(dim_out)
+
+    @property
+    def final_conv(self) -> nn.Module:
+        return self.c
+
+    @property
+    def final_norm(self) -> nn.Module:
+        return self.c_bn
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = F.relu(self.a_bn(self.a(x)), inplace=True)
+        x = F.relu(self.b_bn(self.b(x)), inplace=True)
+        return self.c_bn(self.c(x))
+
+
+class BasicBranch(nn.Module):
+    """Residual branch: kx3x3 (k = `kernel_t`) with the stride, 1x3x3, each with batch norm.
+
+    Names fixed by released weights: a, a_bn, b, b_bn.
+    """
+
+    def __init__(
+        self, dim_in: int, dim_out: int, *, kernel_t: int, stride: int, dilation: int, norm: Norm
+    ):
+        super().__init__()
+        dilation_hw = (1, dilation, dilation)
+        self.a = conv3d(
+            dim_in, dim_out, (kernel_t, 3, 3), stride=(1, stride, stride), dilation=dilation_hw
+        )
+        self.a_bn = norm(dim_out)
+        self.b = conv3d(dim_out, dim_out, (1, 3, 3), dilation=dilation_hw)
+        self.b_bn = norm(dim_out)
+
+    @property
+    def final_conv(self) -> nn.Module:
+        return self.b
+
+    @property
+    def final_norm(self) -> nn.Module:
+        return self.b_bn
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = F.relu(self.a_bn(self.a(x)), inplace=True)
+        return self.b_bn(self.b(x))

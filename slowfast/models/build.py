@@ -1,13 +1,20 @@
 """The table of models."""
 
+from functools import partial
+
 from torch import nn
 
 from slowfast.config.node import ConfigNode
+from slowfast.models.resnet import build_resnet
+from slowfast.models.slowfast import build_slowfast
 from slowfast.models.vov3d import build_vov3d
 from slowfast.models.x3d import build_x3d
 from slowfast.utils.registry import Registry
 
 MODELS = Registry("MODEL.MODEL_NAME")
+MODELS.register("ResNet")(build_resnet)
+MODELS.register("ResNet_nopool")(partial(build_resnet, has_pool=False))
+MODELS.register("SlowFast")(build_slowfast)
 MODELS.register("VoV3D")(build_vov3d)
 MODELS.register("X3D")(build_x3d)
 

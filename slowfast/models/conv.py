@@ -1,10 +1,13 @@
-"""3D convolutions that pick the fast formulation for where they run.
+"""3D convolutions and max-pools that pick the fast formulation for where they run.
 
-On the CPU, PyTorch has a fast backward pass for depthwise nn.Conv2d and none for nn.Conv3d. In
-channels_last_3d memory (N,T,H,W,C) the same numbers are at once N*T images of H x W and N images of
-T x (H*W), so a 1xkxk or kx1x1 kernel is a 2D convolution on a view. Parameters keep their 5-D shape
-and their names. On other devices nothing changes: nn.Conv3d computes.
+On the CPU, PyTorch has a fast backward pass for depthwise nn.Conv2d and none for nn.Conv3d, and
+dense kx1x1 kernels are slow. In channels_last_3d memory (N,T,H,W,C) the same numbers are at once
+N*T images of H x W and N images of T x (H*W), so a 1xkxk or kx1x1 kernel is a 2D operation on a
+view. Parameters keep their 5-D shape and their names. On other devices nothing changes: nn.Conv3d
+computes. Dense kernels over space and time at once gain nothing from folding and stay nn.Conv3d.
 """
+
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -18,22 +21,17 @@ def _frames(x: Tensor) -> Tensor:
     return x.permute(0, 2, 3, 4, 1).flatten(0, 1).permute(0, 3, 1, 2)  # N,C,T,H,W -> N*T,C,H,W
 
 
-def _spatial_conv(
-    x: Tensor, weight: Tensor, bias: Tensor | None, stride: Triple, padding: Triple, groups: int
-) -> Tensor:
-    """1xkxk: a 2D convolution of all frames."""
+def _on_frames(x: Tensor, operation: Callable[[Tensor], Tensor]) -> Tensor:
+    """Applies a 2D operation to every frame."""
     num_clips, _, num_t = x.shape[:3]
-    y = F.conv2d(_frames(x), weight.squeeze(2), bias, stride[1:], padding[1:], groups=groups)
+    y = operation(_frames(x))
     return y.permute(0, 2, 3, 1).unflatten(0, (num_clips, num_t)).permute(0, 4, 1, 2, 3)
 
 
-def _temporal_conv(
-    x: Tensor, weight: Tensor, bias: Tensor | None, stride: Triple, padding: Triple
-) -> Tensor:
-    """kx1x1 depthwise: a 2D convolution of images T high and H*W wide."""
-    channels, size = x.shape[1], x.shape[3:]
-    image = x.permute(0, 2, 3, 4, 1).flatten(2, 3).permute(0, 3, 1, 2)  # N,C,T,H*W
-    y = F.conv2d(image, weight.squeeze(4), bias, (stride[0], 1), (padding[0], 0), groups=channels)
+def _over_time(x: Tensor, operation: Callable[[Tensor], Tensor]) -> Tensor:
+    """Applies a 2D operation, kx1, to images T high and H*W wide."""
+    size = x.shape[3:]
+    y = operation(x.permute(0, 2, 3, 4, 1).flatten(2, 3).permute(0, 3, 1, 2))  # N,C,T,H*W
     return y.permute(0, 2, 3, 1).unflatten(2, size).permute(0, 4, 1, 2, 3)
 
 
@@ -128,6 +126,9 @@ def _depthwise_conv(
     x: Tensor, weight: Tensor, bias: Tensor | None, stride: Triple, padding: Triple
 ) -> Tensor:
     """Any depthwise kernel."""
+    if not torch.is_grad_enabled():  # the bias in the same pass
+        y = F.conv3d(x, weight, bias, stride, padding, groups=x.shape[1])
+        return y.contiguous(memory_format=torch.channels_last_3d)
     if torch.is_autocast_enabled("cpu"):  # a custom Function has to cast by itself
         dtype = torch.get_autocast_dtype("cpu")
         x, weight = x.to(dtype), weight.to(dtype)
@@ -136,37 +137,65 @@ def _depthwise_conv(
 
 
 class Conv3d(nn.Conv3d):
-    """nn.Conv3d that takes a faster way for 1xkxk kernels and for depthwise kernels on the CPU.
+    """nn.Conv3d that takes a faster way for 1xkxk, kx1x1 and depthwise kernels on the CPU.
 
     Where it does, the output is channels_last_3d, and only 1xkxk and kx1x1 kernels can be
     differentiated twice.
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        is_depthwise = self.groups == self.in_channels == self.out_channels
-        is_spatial = self.kernel_size[0] == self.stride[0] == 1
-        if not (is_depthwise or is_spatial) or not self._has_fast_way(x):
+        if not self._is_on_cpu(x):
             return super().forward(x)
+        is_depthwise = self.groups == self.in_channels == self.out_channels and self._is_centred()
         if is_depthwise:
             x = x.contiguous(memory_format=torch.channels_last_3d)
         elif not x.is_contiguous(memory_format=torch.channels_last_3d):
             return super().forward(x)
-        args = (self.weight, self.bias, self.stride, self.padding)
-        if is_spatial:
-            return _spatial_conv(x, *args, self.groups)
-        if self.kernel_size[1:] == self.stride[1:] == (1, 1):
-            return _temporal_conv(x, *args)
-        return _depthwise_conv(x, *args)
+        if _is_spatial(self.kernel_size, self.stride, self.padding):
+            return _on_frames(x, self._spatial)
+        if _is_temporal(self.kernel_size, self.stride, self.padding):
+            return _over_time(x, self._temporal)
+        if is_depthwise:
+            return _depthwise_conv(x, self.weight, self.bias, self.stride, self.padding)
+        return super().forward(x)
 
-    def _has_fast_way(self, x: Tensor) -> bool:
-        """A batch on the CPU, no dilation, zero padding of less than half the kernel."""
-        return (
-            x.device.type == "cpu"
-            and x.dim() == 5
-            and self.padding_mode == "zeros"
-            and self.dilation == (1, 1, 1)
-            and all(2 * p < k for p, k in zip(self.padding, self.kernel_size, strict=True))
+    def _spatial(self, frames: Tensor) -> Tensor:
+        stride, padding, dilation = self.stride[1:], self.padding[1:], self.dilation[1:]
+        weight = self.weight.squeeze(2)
+        return F.conv2d(frames, weight, self.bias, stride, padding, dilation, self.groups)
+
+    def _temporal(self, image: Tensor) -> Tensor:
+        stride, padding = (self.stride[0], 1), (self.padding[0], 0)
+        dilation, weight = (self.dilation[0], 1), self.weight.squeeze(4)
+        return F.conv2d(image, weight, self.bias, stride, padding, dilation, self.groups)
+
+    def _is_on_cpu(self, x: Tensor) -> bool:
+        return x.device.type == "cpu" and x.dim() == 5 and self.padding_mode == "zeros"
+
+    def _is_centred(self) -> bool:
+        """No dilation, padding of less than half the kernel."""
+        return self.dilation == (1, 1, 1) and all(
+            2 * p < k for p, k in zip(self.padding, self.kernel_size, strict=True)
         )
+
+
+def _is_spatial(kernel: Triple, stride: Triple, padding: Triple) -> bool:
+    return kernel[0] == stride[0] == 1 and padding[0] == 0
+
+
+def _is_temporal(kernel: Triple, stride: Triple, padding: Triple) -> bool:
+    return kernel[1:] == stride[1:] == (1, 1) and padding[1:] == (0, 0)
+
+
+def max_pool3d(x: Tensor, kernel: Triple, *, stride: Triple, padding: Triple) -> Tensor:
+    """F.max_pool3d, folded like the convolutions."""
+    is_cpu = x.device.type == "cpu" and x.is_contiguous(memory_format=torch.channels_last_3d)
+    if is_cpu and _is_spatial(kernel, stride, padding):
+        return _on_frames(x, lambda y: F.max_pool2d(y, kernel[1:], stride[1:], padding[1:]))
+    if is_cpu and _is_temporal(kernel, stride, padding):
+        size = (kernel[0], 1), (stride[0], 1), (padding[0], 0)
+        return _over_time(x, lambda y: F.max_pool2d(y, *size))
+    return F.max_pool3d(x, kernel, stride, padding)
 
 
 def _triple(value: int | Triple) -> Triple:
@@ -180,10 +209,21 @@ def conv3d(
     *,
     stride: int | Triple = 1,
     padding: int | Triple | None = None,
+    dilation: int | Triple = 1,
     groups: int = 1,
     bias: bool = False,
 ) -> nn.Conv3d:
-    """An nn.Conv3d; sizes are ints or (T, H, W), and padding None is kernel // 2."""
-    kernel = _triple(kernel)
-    padding = tuple(k // 2 for k in kernel) if padding is None else _triple(padding)
-    return Conv3d(dim_in, dim_out, kernel, _triple(stride), padding, groups=groups, bias=bias)
+    """An nn.Conv3d; sizes are ints or (T, H, W), and padding None is kernel // 2 * dilation."""
+    kernel, dilation = _triple(kernel), _triple(dilation)
+    if padding is None:
+        padding = tuple(k // 2 * d for k, d in zip(kernel, dilation, strict=True))
+    return Conv3d(
+        dim_in,
+        dim_out,
+        kernel,
+        _triple(stride),
+        _triple(padding),
+        dilation=dilation,
+        groups=groups,
+        bias=bias,
+    )

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from slowfast.models.conv import conv3d
+from slowfast.models.conv import Triple, conv3d, max_pool3d
 
 
 def round_width(width: int, factor: float, *, divisor: int = 8) -> int:
@@ -30,6 +30,21 @@ class SqueezeExcitation(nn.Module):
         gate = x.mean((2, 3, 4), keepdim=True)  # N,C,T,H,W -> N,C,1,1,1
         gate = F.relu(self.fc1(gate), inplace=True)
         return x * torch.sigmoid(self.fc2(gate))
+
+
+class MaxPool3d(nn.Module):
+    """Max-pool of windows side by side, no larger than the map.
+
+    What does not fill a window at the end is left out.
+    """
+
+    def __init__(self, kernel: Triple):
+        super().__init__()
+        self.kernel = kernel
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        kernel = tuple(map(min, self.kernel, x.shape[2:]))
+        return max_pool3d(x, kernel, stride=kernel, padding=(0, 0, 0))
 
 
 def drop_connect(x: torch.Tensor, rate: float) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import nn
@@ -94,8 +95,8 @@ def drop_connect_rates(depths: Sequence[int], rate: float) -> list[list[float]]:
 def residual_blocks(
     dim_in: int,
     stage: StageSpec,
-    make_branch: Callable[[BlockSpec], nn.Module],
     *,
+    make_branch: Callable[[BlockSpec], nn.Module],
     norm: Norm,
     rates: Sequence[float],
 ) -> dict[str, ResBlock]:
@@ -123,6 +124,53 @@ def residual_blocks(
     return blocks
 
 
+def network_stages(
+    stem: nn.Module,
+    dims: Sequence[int],
+    table: Sequence[Sequence[StageSpec]],
+    make_blocks: Callable[..., Mapping[str, nn.Module]],
+    *,
+    drop_connect_rate: float,
+    make_lateral: Callable[[Sequence[int]], nn.Module] | None = None,
+) -> dict[str, nn.Module]:
+    """The modules s1 (the stem, from which maps of `dims` channels come), s2, s3, ... by name.
+
+    Row k of `table` holds stage k + 2 of each pathway; all pathways of a row have one depth.
+    `make_blocks(dim_in, stage, rates=...)` gives the modules of one pathway. `make_lateral(dims)`
+    gives what joins the pathways after each stage but the last, under the names s1_fuse, ...; its
+    attribute `dims_out` holds the channels that it leaves.
+    """
+    modules = {"s1": stem}
+    rates = drop_connect_rates([row[0].depth for row in table], drop_connect_rate)
+    for number, (row, stage_rates) in enumerate(zip(table, rates, strict=True), start=2):
+        if make_lateral is not None:
+            lateral = make_lateral(dims)
+            modules[f"s{number - 1}_fuse"] = lateral
+            dims = lateral.dims_out
+        modules[f"s{number}"] = Stage(
+            [
+                make_blocks(dim_in, stage, rates=stage_rates)
+                for dim_in, stage in zip(dims, row, strict=True)
+            ]
+        )
+        dims = [stage.dim_out for stage in row]
+    return modules
+
+
+def build_network(
+    cfg: ConfigNode, stages: Mapping[str, nn.Module], head: nn.Module
+) -> VideoNetwork:
+    """The network of these parts, with initial weights."""
+    model = VideoNetwork(stages, head)
+    init_weights(
+        model,
+        fc_std=cfg.MODEL.FC_INIT_STD,
+        zero_final_norm=cfg.RESNET.ZERO_INIT_FINAL_BN,
+        zero_final_conv=cfg.RESNET.ZERO_INIT_FINAL_CONV,
+    )
+    return model
+
+
 def build_mobile_network(
     cfg: ConfigNode,
     dim_stem: int,
@@ -133,13 +181,12 @@ def build_mobile_network(
 ) -> VideoNetwork:
     """X3D's stem and head, one pathway, and `stages` between them, with initial weights."""
     dim_clip = single_pathway_channels(cfg.DATA.INPUT_CHANNEL_NUM, model=cfg.MODEL.MODEL_NAME)
-    modules = {"s1": Stage([{"stem": X3DStem(dim_clip, dim_stem, norm=norm)}])}
-    rates = drop_connect_rates([stage.depth for stage in stages], cfg.MODEL.DROPCONNECT_RATE)
-    dim_in = dim_stem
-    for number, (stage, stage_rates) in enumerate(zip(stages, rates, strict=True), start=2):
-        blocks = residual_blocks(dim_in, stage, make_branch, norm=norm, rates=stage_rates)
-        modules[f"s{number}"] = Stage([blocks])
-        dim_in = stage.dim_out
-    model = VideoNetwork(modules, build_x3d_head(cfg, dim_in, stages[-1].dim_inner, norm=norm))
-    init_weights(model, fc_std=cfg.MODEL.FC_INIT_STD, zero_final_norm=cfg.RESNET.ZERO_INIT_FINAL_BN)
-    return model
+    modules = network_stages(
+        Stage([{"stem": X3DStem(dim_clip, dim_stem, norm=norm)}]),
+        [dim_stem],
+        [[stage] for stage in stages],
+        partial(residual_blocks, make_branch=make_branch, norm=norm),
+        drop_connect_rate=cfg.MODEL.DROPCONNECT_RATE,
+    )
+    head = build_x3d_head(cfg, stages[-1].dim_out, stages[-1].dim_inner, norm=norm)
+    return build_network(cfg, modules, head)

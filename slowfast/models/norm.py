@@ -141,15 +141,47 @@ def _sync_group(num_processes: int) -> dist.ProcessGroup | None:
     return group
 
 
-def build_norm(cfg: ConfigNode) -> Callable[[int], nn.BatchNorm3d]:
-    """The batch norm that BN.NORM_TYPE names, as a function of the number of channels."""
-    name = cfg.BN.NORM_TYPE
+def make_norm(name: str, number: int) -> Callable[[int], nn.BatchNorm3d]:
+    """The batch norm of that BN.NORM_TYPE, as a function of the number of channels.
+
+    `number` counts the parts of the batch (sub_batchnorm) or the processes that share statistics
+    (sync_batchnorm; all processes must call this).
+    """
     if name == "batchnorm":
         return BatchNorm3d
     if name == "sub_batchnorm":
-        return partial(SubBatchNorm3d, num_splits=cfg.BN.NUM_SPLITS)
+        return partial(SubBatchNorm3d, num_splits=number)
     if name == "sync_batchnorm":
-        shared = distributed.world_size() if cfg.BN.GLOBAL_SYNC else cfg.BN.NUM_SYNC_DEVICES
-        return partial(SyncBatchNorm3d, group=_sync_group(shared))
+        return partial(SyncBatchNorm3d, group=_sync_group(number))
     allowed = ["batchnorm", "sub_batchnorm", "sync_batchnorm"]
     raise ValueError(f"BN.NORM_TYPE: {name!r} is not one of {allowed}")
+
+
+def replace_norms(model: nn.Module, norm: Callable[[int], nn.BatchNorm3d]) -> None:
+    """Turn all batch norms of the model into the kind that `norm` makes, in place.
+
+    Parameters and running statistics stay the same objects, so that an optimizer and
+    DistributedDataParallel go on with them. The statistics of a batch's parts are kept where their
+    number stays the same.
+    """
+    for parent in list(model.modules()):
+        for name, old in list(parent.named_children()):
+            if isinstance(old, nn.BatchNorm3d):
+                setattr(parent, name, _converted(old, norm(old.num_features)))
+
+
+def _converted(old: nn.BatchNorm3d, new: nn.BatchNorm3d) -> nn.BatchNorm3d:
+    new.to(old.weight.device, old.weight.dtype)
+    known = new.state_dict()
+    new.load_state_dict({k: v for k, v in old.state_dict().items() if k in known})
+    for name in ("weight", "bias", "running_mean", "running_var", "num_batches_tracked"):
+        setattr(new, name, getattr(old, name))
+    new.eps, new.momentum = old.eps, old.momentum
+    return new.train(old.training)
+
+
+def build_norm(cfg: ConfigNode) -> Callable[[int], nn.BatchNorm3d]:
+    """The batch norm that BN.NORM_TYPE names, as a function of the number of channels."""
+    num_synced = distributed.world_size() if cfg.BN.GLOBAL_SYNC else cfg.BN.NUM_SYNC_DEVICES
+    numbers = {"sub_batchnorm": cfg.BN.NUM_SPLITS, "sync_batchnorm": num_synced}
+    return make_norm(cfg.BN.NORM_TYPE, numbers.get(cfg.BN.NORM_TYPE, 1))

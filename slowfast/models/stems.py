@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from slowfast.models.blocks import Norm
-from slowfast.models.conv import conv3d
+from slowfast.models.conv import conv3d, max_pool3d
 
 
 class X3DStem(nn.Module):
@@ -25,6 +25,22 @@ class X3DStem(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return F.relu(self.bn(self.conv(self.conv_xy(x))), inplace=True)
+
+
+class ResNetStem(nn.Module):
+    """A kx7x7 convolution (k = `kernel_t`) of stride 2, batch norm, ReLU, 1x3x3 max-pool, stride 2.
+
+    Names fixed by released weights: conv, bn.
+    """
+
+    def __init__(self, dim_in: int, dim_out: int, *, kernel_t: int, norm: Norm):
+        super().__init__()
+        self.conv = conv3d(dim_in, dim_out, (kernel_t, 7, 7), stride=(1, 2, 2))
+        self.bn = norm(dim_out)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = F.relu(self.bn(self.conv(x)), inplace=True)
+        return max_pool3d(x, (1, 3, 3), stride=(1, 2, 2), padding=(0, 1, 1))
 
 
 def single_pathway_channels(input_channels: Sequence[int], *, model: str) -> int:

@@ -104,6 +104,10 @@ class TOSABranch(nn.Module):
         self.c_bn = norm(dim_out)
 
     @property
+    def final_conv(self) -> nn.Module:
+        return self.c
+
+    @property
     def final_norm(self) -> nn.Module:
         return self.c_bn
 

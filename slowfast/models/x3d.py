@@ -58,6 +58,10 @@ class X3DBranch(MobileBottleneck):
         self.c_bn = norm(dim_out)
 
     @property
+    def final_conv(self) -> nn.Module:
+        return self.c
+
+    @property
     def final_norm(self) -> nn.Module:
         return self.c_bn
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from slowfast.config.node import ConfigNode
+from slowfast.solver.multigrid import build_schedule
 from slowfast.utils.registry import Registry
 
 LR_POLICIES = Registry("SOLVER.LR_POLICY")
@@ -43,28 +44,30 @@ def with_warmup(schedule: Schedule, *, num_epochs: float, start_lr: float) -> Sc
 def build_cosine(cfg: ConfigNode, scale: float) -> Schedule:
     """`cosine` with rates times `scale`."""
     start_epoch = cfg.SOLVER.WARMUP_EPOCHS if cfg.SOLVER.COSINE_AFTER_WARMUP else 0.0
-    if start_epoch >= cfg.SOLVER.MAX_EPOCH:
+    num_epochs = build_schedule(cfg).num_epochs
+    if start_epoch >= num_epochs:
         raise ValueError(
-            f"SOLVER.WARMUP_EPOCHS: {start_epoch} must be smaller than SOLVER.MAX_EPOCH "
-            f"({cfg.SOLVER.MAX_EPOCH}) with SOLVER.COSINE_AFTER_WARMUP"
+            f"SOLVER.WARMUP_EPOCHS: {start_epoch} must be smaller than the number of epochs, "
+            f"{num_epochs} (SOLVER.MAX_EPOCH), with SOLVER.COSINE_AFTER_WARMUP"
         )
     return partial(
         cosine_lr,
         base_lr=cfg.SOLVER.BASE_LR * scale,
         end_lr=cfg.SOLVER.COSINE_END_LR * scale,
-        max_epoch=cfg.SOLVER.MAX_EPOCH,
+        max_epoch=num_epochs,
         start_epoch=start_epoch,
     )
 
 
 @LR_POLICIES.register("steps_with_relative_lrs")
 def build_steps(cfg: ConfigNode, scale: float) -> Schedule:
-    """`steps_with_relative_lrs` with rates times `scale`."""
+    """`steps_with_relative_lrs` with rates times `scale`; multigrid's steps in place of its own."""
+    schedule = build_schedule(cfg)
     return partial(
         step_lr,
         base_lr=cfg.SOLVER.BASE_LR * scale,
-        steps=list(cfg.SOLVER.STEPS),
-        factors=list(cfg.SOLVER.LRS),
+        steps=schedule.lr_steps,
+        factors=schedule.lr_factors,
     )
 
 

@@ -1,4 +1,4 @@
-"""The optimizer, and which weight decay each parameter gets."""
+"""The optimizer, and which weight decay and learning rate each parameter gets."""
 
 from torch import nn, optim
 from torch.nn.modules.batchnorm import _NormBase
@@ -8,6 +8,7 @@ from slowfast.utils.registry import Registry
 
 OPTIMIZERS = Registry("SOLVER.OPTIMIZING_METHOD")
 GROUP_RULES = ("name", "type")
+_CLASSIFIER = "head.projection"
 
 
 def param_groups(
@@ -17,8 +18,12 @@ def param_groups(
     bn_weight_decay: float,
     group_by: str,
     zero_wd_1d: bool,
+    head_lr_factor: float,
 ) -> list[dict]:
     """Groups for a torch optimizer: batch norm, the rest, and 1-d parameters that are not decayed.
+
+    With a `head_lr_factor` other than 1 the classifier's parameters follow in groups of their own,
+    which have it as "lr_factor" (see `set_learning_rate`).
 
     Batch norm is found by the module's type, or by "bn" in the parameter's name, as the released
     VoV3D weights were trained: there `a.1` and `c.1` were decayed with the rest. Frozen parameters
@@ -27,11 +32,10 @@ def param_groups(
     if group_by not in GROUP_RULES:
         raise ValueError(f"BN.GROUP_BY: {group_by!r} is not one of {list(GROUP_RULES)}")
     bn_names = _bn_parameter_names(model, group_by)
-    groups = [
-        {"params": [], "weight_decay": bn_weight_decay},
-        {"params": [], "weight_decay": weight_decay},
-        {"params": [], "weight_decay": 0.0},
-    ]
+    decays = (bn_weight_decay, weight_decay, 0.0)
+    groups = [{"params": [], "weight_decay": decay} for decay in decays]
+    if head_lr_factor != 1:
+        groups += [{**group, "params": [], "lr_factor": head_lr_factor} for group in groups]
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
     for name, parameter in trained.items():
         if name in bn_names:
@@ -40,10 +44,18 @@ def param_groups(
             index = 2
         else:
             index = 1
+        if head_lr_factor != 1 and name.startswith(f"{_CLASSIFIER}."):
+            index += len(decays)
         groups[index]["params"].append(parameter)
     grouped = [id(parameter) for group in groups for parameter in group["params"]]
     assert sorted(grouped) == sorted(id(p) for p in trained.values()), "groups are no partition"
     return [group for group in groups if group["params"]]
+
+
+def set_learning_rate(optimizer: optim.Optimizer, lr: float) -> None:
+    """Give every group the learning rate `lr`, times its "lr_factor" where it has one."""
+    for group in optimizer.param_groups:
+        group["lr"] = lr * group.get("lr_factor", 1.0)
 
 
 def _bn_parameter_names(model: nn.Module, group_by: str) -> set[str]:
@@ -96,6 +108,7 @@ def build_optimizer(cfg: ConfigNode, model: nn.Module) -> optim.Optimizer:
         bn_weight_decay=cfg.BN.WEIGHT_DECAY,
         group_by=cfg.BN.GROUP_BY,
         zero_wd_1d=cfg.SOLVER.ZERO_WD_1D_PARAM,
+        head_lr_factor=cfg.SOLVER.HEAD_LR_FACTOR,
     )
     if not groups:
         raise ValueError(f"TRAIN.FREEZE: {cfg.TRAIN.FREEZE} leaves no parameter to train")

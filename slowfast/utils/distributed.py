@@ -21,6 +21,11 @@ def world_size() -> int:
     return dist.get_world_size() if is_distributed() else 1
 
 
+def local_size(num_machines: int) -> int:
+    """Number of processes on each of `num_machines` machines."""
+    return max(1, world_size() // num_machines)
+
+
 def is_main_process() -> bool:
     """True for the one process that writes files and logs."""
     return rank() == 0

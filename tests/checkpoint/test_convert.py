@@ -1,9 +1,11 @@
+import numpy as np
 import pytest
 import torch
 
 from slowfast.checkpoint.convert import (
     clear_names,
     find_model_state,
+    inflate,
     plain_batch_norm,
     split_sub_bn,
     strip_wrappers,
@@ -20,6 +22,8 @@ ONE = torch.ones(1)
         {"state_dict": {"a": ONE}},
         {"model": {"a": ONE}, "epoch": 1},
         {"model": {"state_dict": {"a": ONE}}},
+        {"blobs": {"a": np.ones(1, dtype=np.float32)}},
+        {"state_dict": {"a": ONE, "version": 3}},
         {"a": ONE},
     ],
 )
@@ -39,8 +43,8 @@ def test_a_file_without_weights_is_refused(content):
 
 
 def test_wrappers_are_stripped():
-    state = {"module.s1.a": 1, "module._orig_mod.s2": 2, "s3.module.b": 3}
-    assert strip_wrappers(state) == {"s1.a": 1, "s2": 2, "s3.module.b": 3}
+    state = {"module.s1.a": 1, "module._orig_mod.s2": 2, "s3.module.b": 3, "model.s4.c": 4}
+    assert strip_wrappers(state) == {"s1.a": 1, "s2": 2, "s3.module.b": 3, "s4.c": 4}
 
 
 def test_patterns_are_cleared_everywhere():
@@ -83,3 +87,48 @@ def test_sub_batch_norm_of_pyslowfast_becomes_plain():
 def test_plain_batch_norm_is_left_as_it_is():
     state = {"s1.weight": 0, "s1.bn.weight": 1, "s1.bn.running_mean": 2, "s2.bn.running_mean": 3}
     assert plain_batch_norm(state) == state
+
+
+def _inflated(value, shape, *, repeats_single_frames=True):
+    state, names = inflate(
+        {"a": value, "other": ONE},
+        {"a": torch.Size(shape)},
+        repeats_single_frames=repeats_single_frames,
+    )
+    assert names in ([], ["a"]) and state["other"] is ONE
+    return state["a"] if names else None
+
+
+def test_a_2d_kernel_is_repeated_over_time_and_keeps_its_sum():
+    kernel = torch.rand(4, 3, 2, 2)
+    inflated = _inflated(kernel, (4, 3, 5, 2, 2), repeats_single_frames=False)
+    torch.testing.assert_close(inflated, kernel[:, :, None].repeat(1, 1, 5, 1, 1) / 5)
+    torch.testing.assert_close(inflated.sum(2), kernel)
+
+
+def test_a_linear_layer_becomes_a_convolution():
+    weight = torch.rand(4, 3)
+    inflated = _inflated(weight, (4, 3, 1, 1, 1), repeats_single_frames=False)
+    assert torch.equal(inflated[..., 0, 0, 0], weight)
+
+
+def test_a_kernel_of_one_frame_is_repeated_on_request():
+    kernel = torch.rand(4, 3, 1, 2, 2)
+    assert torch.equal(_inflated(kernel, (4, 3, 2, 2, 2)), kernel.repeat(1, 1, 2, 1, 1) / 2)
+    assert _inflated(kernel, (4, 3, 2, 2, 2), repeats_single_frames=False) is None
+
+
+@pytest.mark.parametrize(
+    ("shape", "target"),
+    [
+        ((4, 3, 2, 2), (4, 2, 5, 2, 2)),
+        ((4, 3, 2, 2), (4, 3, 5, 3, 3)),
+        ((4, 3, 3, 2, 2), (4, 3, 5, 2, 2)),
+        ((4, 3), (4, 3, 1, 2, 2)),
+        ((4,), (4, 3, 1, 1, 1)),
+        ((4, 3, 2, 2), (4, 3)),
+        ((4, 3, 1, 2, 2), (4, 3, 1, 2, 2)),
+    ],
+)
+def test_other_shapes_are_not_inflated(shape, target):
+    assert _inflated(torch.rand(shape), target) is None

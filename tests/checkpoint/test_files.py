@@ -1,3 +1,4 @@
+import contextlib
 import errno
 import os
 import pickle
@@ -6,8 +7,8 @@ import subprocess
 import sys
 import textwrap
 from collections import OrderedDict
-from contextlib import contextmanager
 
+import numpy as np
 import pytest
 import torch
 
@@ -155,13 +156,48 @@ def test_a_pickle_that_wants_to_run_code_does_not(tmp_path, save):
     assert not marker.exists()
 
 
+def _caffe2_pickle(protocol):
+    blobs = {"conv1_w": np.arange(6, dtype=np.float32).reshape(2, 3), "model_iter": 5}
+    return pickle.dumps({"blobs": blobs}, protocol)
+
+
+@pytest.mark.parametrize("name", ["weights.pkl", "weights.pyth"])
+@pytest.mark.parametrize("protocol", [0, 1, 2, 4, 5])
+def test_a_pickle_of_arrays_is_recognised_by_its_content(tmp_path, name, protocol):
+    (tmp_path / name).write_bytes(_caffe2_pickle(protocol))
+    blobs = files.load(tmp_path / name)["blobs"]
+    assert blobs["conv1_w"].tolist() == [[0, 1, 2], [3, 4, 5]] and blobs["model_iter"] == 5
+
+
+def test_a_file_of_old_torch_is_no_plain_pickle(tmp_path):
+    torch.save(STATE, tmp_path / "weights.pkl", _use_new_zipfile_serialization=False)
+    assert files.load(tmp_path / "weights.pkl")["epoch"] == 3
+
+
+@pytest.mark.parametrize("protocol", [0, 2])
+def test_a_damaged_pickle_is_a_checkpoint_error_or_read(tmp_path, protocol):
+    path, content = tmp_path / "weights.pkl", _caffe2_pickle(protocol)
+    rng = np.random.default_rng(0)
+    for size in range(len(content)):
+        path.write_bytes(content[:size])
+        with pytest.raises(CheckpointError, match="weights.pkl"):
+            files.load(path)
+    for _ in range(300):
+        damaged = bytearray(content)
+        for position in rng.integers(len(content), size=3):
+            damaged[position] = rng.integers(256)
+        path.write_bytes(damaged)
+        with contextlib.suppress(CheckpointError):
+            files.load(path)
+
+
 def test_a_python_object_is_named(tmp_path):
     torch.save({"model_state": Malicious(tmp_path / "marker")}, tmp_path / "weights.pyth")
     with pytest.raises(CheckpointError, match=r"system\) that would run code"):
         files.load(tmp_path / "weights.pyth")
 
 
-@contextmanager
+@contextlib.contextmanager
 def _file_size_limit(num_bytes):
     """The kernel cuts writes off here, as a full disk does."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -105,6 +105,64 @@ def test_steps_and_rates_must_fit(steps, factors, expected):
     assert expected in mistakes(*policy, "SOLVER.STEPS", steps, "SOLVER.LRS", factors)
 
 
+STEPWISE = ["SOLVER.LR_POLICY", "steps_with_relative_lrs", "SOLVER.STEPS", [0, 94, 154]]
+STEPWISE += ["SOLVER.LRS", [1, 0.1, 0.01]]
+LONG = ["MULTIGRID.LONG_CYCLE", True]
+SHORT = ["MULTIGRID.SHORT_CYCLE", True]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (LONG, "MULTIGRID.LONG_CYCLE: True"),
+        (
+            [*LONG, *STEPWISE, "SOLVER.STEPS", [0]],
+            "needs SOLVER.LR_POLICY steps_with_relative_lrs (is steps_with_relative_lrs) and two",
+        ),
+        (
+            [*LONG, *STEPWISE, "MULTIGRID.LONG_CYCLE_FACTORS", [[1, 1], [0.5]]],
+            "MULTIGRID.LONG_CYCLE_FACTORS: [[1, 1], [0.5]] must be pairs",
+        ),
+        ([*LONG, *STEPWISE, "MULTIGRID.LONG_CYCLE_FACTORS", [1]], "LONG_CYCLE_FACTORS: [1] must"),
+        ([*LONG, *STEPWISE, "MULTIGRID.LONG_CYCLE_FACTORS", []], "LONG_CYCLE_FACTORS: [] must"),
+        (
+            [*LONG, *STEPWISE, "DATA.NUM_FRAMES", 1],
+            "MULTIGRID.LONG_CYCLE_FACTORS: makes clips of [0, 1] frames from DATA.NUM_FRAMES 1",
+        ),
+        (
+            [*LONG, *STEPWISE, "DATA.INPUT_CHANNEL_NUM", [3, 3], "SLOWFAST.ALPHA", 8],
+            "makes clips of [2, 4, 8] frames from DATA.NUM_FRAMES 8; all must be multiples of 8",
+        ),
+        ([*SHORT, "MULTIGRID.SHORT_CYCLE_FACTORS", [1.2]], "[1.2] must be numbers above 0, up to"),
+        ([*SHORT, "MULTIGRID.SHORT_CYCLE_FACTORS", []], "MULTIGRID.SHORT_CYCLE_FACTORS: [] must"),
+        (
+            [*SHORT, "DATA.TRAIN_CROP_SIZE", 48],
+            "cycles make crops of [24, 34] from DATA.TRAIN_CROP_SIZE 48",
+        ),
+        (
+            [*SHORT, "SOLVER.MAX_EPOCH", 1, "MULTIGRID.EPOCH_FACTOR", 0.5],
+            "MULTIGRID.EPOCH_FACTOR: 0.5 leaves no epoch of SOLVER.MAX_EPOCH 1",
+        ),
+    ],
+)
+def test_cycles_of_multigrid_must_fit(overrides, expected):
+    assert expected in mistakes(*overrides)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        [*LONG, *STEPWISE],
+        [*LONG, *SHORT, *STEPWISE],
+        SHORT,
+        # Cycles that are off may be anything.
+        ["MULTIGRID.LONG_CYCLE_FACTORS", [], "MULTIGRID.SHORT_CYCLE_FACTORS", [7]],
+    ],
+)
+def test_cycles_that_fit_pass(overrides):
+    check_cfg(make_cfg(*overrides))
+
+
 @pytest.mark.parametrize(
     "overrides",
     [

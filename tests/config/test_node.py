@@ -140,11 +140,11 @@ def test_equals_sign_is_an_error():
 
 
 def test_known_unsupported_key_is_dropped_with_one_warning(tmp_path, caplog):
-    cfg = merge(tmp_path, "MODEL:\n  ARCH: x3d\n")
-    cfg.merge_from_list(["MODEL.ARCH", "vov3d"])
+    cfg = merge(tmp_path, "TRAIN:\n  CHECKPOINT_TYPE: caffe2\n")
+    cfg.merge_from_list(["TRAIN.CHECKPOINT_TYPE", "pytorch"])
     assert cfg == get_cfg()
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
-    assert "run.yaml:2: MODEL.ARCH is not supported: MODEL.MODEL_NAME decides" in caplog.text
+    assert "run.yaml:2: TRAIN.CHECKPOINT_TYPE is not supported: the kind of file is" in caplog.text
 
 
 def test_every_unsupported_key_is_named(tmp_path, caplog):

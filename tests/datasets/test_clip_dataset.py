@@ -8,6 +8,7 @@ from slowfast.datasets.clip_dataset import ClipDataset, NoReadableVideo
 from slowfast.datasets.motion import write_video
 from slowfast.datasets.records import Record
 from slowfast.datasets.transforms import uniform_crop_offsets
+from slowfast.utils.batch_shape import BatchShape
 
 
 @pytest.fixture
@@ -62,6 +63,45 @@ def test_sample_depends_on_seed_epoch_and_index_alone(cfg):
 def test_a_plain_index_is_epoch_0(cfg):
     dataset = build.build_dataset(cfg, "train")
     assert torch.equal(dataset[2].clips[0], dataset[(0, 2)].clips[0])
+
+
+@pytest.mark.parametrize("jitter", ["short side", "relative"])
+def test_shape_in_the_key_sets_frames_and_crop(cfg, jitter):
+    if jitter == "relative":
+        cfg.DATA.TRAIN_JITTER_SCALES_RELATIVE = [0.5, 1.0]
+        cfg.DATA.TRAIN_JITTER_ASPECT_RELATIVE = [0.75, 1.33]
+    dataset = build.build_dataset(cfg, "train")
+    (clips,) = dataset[(0, 1, BatchShape(5, 2, 16))].clips
+    assert clips.shape == (1, 3, 2, 16, 16)
+    assert dataset[(0, 1)].clips[0].shape == (1, 3, 4, 32, 32)
+
+
+def test_the_default_shape_in_the_key_changes_nothing(cfg):
+    dataset = build.build_dataset(cfg, "train")
+    (clips,) = dataset[(2, 1, BatchShape(5, 4, 32))].clips
+    assert torch.equal(clips, dataset[(2, 1)].clips[0])
+
+
+def test_shorter_clips_cover_up_to_the_span_of_whole_ones(cfg, frame_number):
+    """Half of the frames, 2 to 4 frames apart: the second frame is one to seven frames later."""
+    cfg.DATA.NUM_FRAMES, cfg.DATA.TRAIN_JITTER_SCALES, cfg.DATA.TRAIN_CROP_SIZE = 4, [48, 48], 48
+    dataset, frames = build.build_dataset(cfg, "train"), []
+    replace_crop(dataset.views, frames)
+    for epoch in range(20):
+        dataset[(epoch, 0, BatchShape(1, 2, 48))]
+    pairs = [numbers(clip, frame_number) for clip in frames]
+    # The span is the step times 2 frames, and the last frame lies at its end.
+    assert {last - first for first, last in pairs} == {3, 5, 7}
+
+
+def test_smaller_crops_come_from_smaller_frames(cfg):
+    cfg.DATA.TRAIN_JITTER_SCALES = [40, 44]
+    dataset, frames = build.build_dataset(cfg, "train"), []
+    replace_crop(dataset.views, frames)
+    for epoch in range(20):
+        dataset[(epoch, 0, BatchShape(1, 4, 16))]
+    heights = [clip.shape[-2] for clip in frames]
+    assert 20 <= min(heights) < 32 <= max(heights) <= 44
 
 
 def test_one_tensor_per_pathway(cfg):

@@ -9,20 +9,24 @@ from slowfast.datasets.build import build_loader
 from slowfast.datasets.clip_dataset import NoReadableVideo, Sample
 from slowfast.datasets.loader import ShardedBatchSampler, collate
 from slowfast.datasets.records import Record
+from slowfast.utils.batch_shape import BatchShape
+
+# A short cycle: crops 8, 11 and 16 of 4, 2 and 1 clips.
+CYCLE = [BatchShape(4, 2, 8), BatchShape(2, 2, 11), BatchShape(1, 2, 16)]
 
 
-def train_batches(rank=0, world_size=1, batch_size=6, epoch=0, start=0):
+def train_batches(rank=0, world_size=1, batch_size=6, epoch=0, start=0, shapes=(None,)):
     sampler = ShardedBatchSampler(
         20, batch_size, shuffle=True, seed=1, rank=rank, world_size=world_size
     )
-    sampler.set_epoch(epoch)
+    sampler.set_epoch(epoch, shapes)
     sampler.set_start(start)
     return list(sampler)
 
 
 def test_training_takes_each_sample_once_in_a_drawn_order():
     batches = train_batches()
-    indices = [index for batch in batches for _, index in batch]
+    indices = [key.index for batch in batches for key in batch]
     assert len(batches) == 3 and len(set(indices)) == 18 and indices != sorted(indices)
 
 
@@ -31,12 +35,43 @@ def test_training_order_depends_on_the_epoch():
 
 
 def test_samples_carry_the_epoch():
-    assert {epoch for batch in train_batches(epoch=5) for epoch, _ in batch} == {5}
+    assert {key.epoch for batch in train_batches(epoch=5) for key in batch} == {5}
 
 
 def test_processes_share_the_global_batch_in_order():
     parts = zip(train_batches(0, 2, 3), train_batches(1, 2, 3), strict=True)
     assert [first + second for first, second in parts] == train_batches()
+
+
+def test_batches_go_through_the_shapes_and_keys_carry_them():
+    batches = train_batches(shapes=CYCLE)
+    # 2 cycles of 7, then 4 and 2 of the 6 samples that are left.
+    assert [len(batch) for batch in batches] == [4, 2, 1, 4, 2, 1, 4, 2]
+    assert [{key.shape for key in batch} for batch in batches] == [{CYCLE[n % 3]} for n in range(8)]
+    indices = [key.index for batch in batches for key in batch]
+    assert sorted(indices) == list(range(20))
+
+
+def test_a_batch_that_is_not_full_ends_the_epoch_though_a_smaller_one_would_fit():
+    sampler = ShardedBatchSampler(10, 1, shuffle=True)
+    sampler.set_epoch(0, CYCLE)
+    assert [len(batch) for batch in sampler] == [4, 2, 1]
+    assert len(sampler) == sampler.num_batches(CYCLE) == 3
+
+
+def test_processes_take_the_same_shape_at_each_step():
+    parts = [train_batches(rank, 2, shapes=CYCLE) for rank in range(2)]
+    wide = [BatchShape(2 * shape.num_clips, *shape[1:]) for shape in CYCLE]
+    joined = [first + second for first, second in zip(*parts, strict=True)]
+    whole = train_batches(shapes=wide)
+    assert len(joined) == 3
+    for ours, expected in zip(joined, whole, strict=True):
+        assert [key[:2] for key in ours] == [key[:2] for key in expected]
+        assert len({key.shape for key in ours}) == 1
+
+
+def test_start_leaves_out_batches_of_a_cycle():
+    assert train_batches(shapes=CYCLE, start=4) == train_batches(shapes=CYCLE)[4:]
 
 
 def test_start_leaves_out_the_first_batches():
@@ -67,9 +102,9 @@ def test_evaluation_takes_everything_once(world_size):
     ]
     batches = [list(shard) for shard in shards]
     assert [len(shard) for shard in shards] == [len(part) for part in batches]
-    indices = [index for part in batches for batch in part for _, index in batch]
+    indices = [key.index for part in batches for batch in part for key in batch]
     assert sorted(indices) == list(range(7))
-    assert [index for batch in batches[0] for _, index in batch] == list(range(0, 7, world_size))
+    assert [key.index for batch in batches[0] for key in batch] == list(range(0, 7, world_size))
 
 
 def sample(index, num_views=1, failures=()):

@@ -91,9 +91,10 @@ def test_interrupting_a_test_is_no_result(toy_cfg, monkeypatch, tmp_path):
     train(toy_cfg("SOLVER.MAX_EPOCH", 1))
     real = torch.nn.Module.__call__
 
-    def interrupt(module, *args):
-        os.kill(os.getpid(), signal.SIGINT)
-        return real(module, *args)
+    def interrupt(module, clips):
+        if clips[0].device.type != "meta":  # a pass that only looks at the network
+            os.kill(os.getpid(), signal.SIGINT)
+        return real(module, clips)
 
     monkeypatch.setattr("slowfast.models.network.VideoNetwork.__call__", interrupt)
     with pytest.raises(SystemExit) as stopped:

@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from slowfast.models.conv import Conv3d, conv3d
+from slowfast.models.conv import Conv3d, conv3d, max_pool3d
 
 KERNELS = [(1, 3, 3), (3, 1, 1), (5, 1, 1), (3, 3, 3), (3, 1, 3), (2, 3, 3), (1, 1, 1)]
 STRIDES = [1, (1, 2, 2), (2, 1, 1), (2, 2, 2), (3, 2, 1)]
@@ -199,11 +199,43 @@ def test_names_and_shapes_are_those_of_nn_conv3d():
     ("dim_in", "dim_out", "groups"), [(4, 6, 1), (4, 8, 4), (4, 4, 2), (1, 1, 1)]
 )
 @pytest.mark.parametrize("kernel", [1, (1, 3, 3), (3, 1, 1), 3])
-@pytest.mark.parametrize("stride", [1, (1, 2, 2)])
+@pytest.mark.parametrize("stride", [1, (1, 2, 2), (2, 1, 1)])
 def test_other_groups_equal_plain_convolution(dim_in, dim_out, groups, kernel, stride):
     torch.manual_seed(0)
     conv = conv3d(dim_in, dim_out, kernel, stride=stride, groups=groups, bias=True).double()
     assert_like_plain(conv, clips(2, dim_in, 3, 4, 5))
+
+
+@pytest.mark.parametrize(
+    ("kernel", "dilation"), [((1, 3, 3), (1, 2, 2)), ((3, 1, 1), (2, 1, 1)), ((3, 3, 3), (1, 2, 2))]
+)
+def test_dilation_equals_plain_convolution(kernel, dilation):
+    conv = conv3d(4, 6, kernel, dilation=dilation, groups=2).double()
+    x = clips(2, 4, 5, 6, 7)
+    assert conv(x).shape == (2, 6, 5, 6, 7)
+    assert_like_plain(conv, x)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding"),
+    [
+        ((1, 3, 3), (1, 2, 2), (0, 1, 1)),
+        ((2, 1, 1), (2, 1, 1), (0, 0, 0)),
+        ((2, 2, 2), (2, 2, 2), (0, 0, 0)),
+        ((1, 1, 1), (1, 1, 1), (0, 0, 0)),
+    ],
+)
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last_3d])
+def test_max_pool_equals_plain_max_pool(kernel, stride, padding, layout):
+    x = clips(2, 4, 5, 6, 7).detach().contiguous(memory_format=layout).requires_grad_()
+    y = max_pool3d(x, kernel, stride=stride, padding=padding)
+    expected = F.max_pool3d(x, kernel, stride, padding)
+    grad = torch.randn_like(expected)
+    torch.testing.assert_close(y, expected)
+    torch.testing.assert_close(
+        torch.autograd.grad(y, x, grad), torch.autograd.grad(expected, x, grad)
+    )
+    assert y.is_contiguous(memory_format=layout)
 
 
 def test_one_thread_keeps_channels_last():

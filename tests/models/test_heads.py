@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from slowfast.models.heads import X3DHead
+from slowfast.models.heads import BasicHead, X3DHead
 
 
 def head(activation="softmax", pool_size=(2, 2, 2), has_bn_lin5=False):
@@ -65,3 +65,38 @@ def test_lin5_has_batch_norm_when_asked():
 def test_unknown_activation_names_the_key():
     with pytest.raises(ValueError, match="MODEL.HEAD_ACT: 'relu' is not one of .*softmax"):
         head("relu")
+
+
+def basic_head(pools):
+    torch.manual_seed(0)
+    return BasicHead(
+        [4, 4], pools=pools, num_classes=5, dropout_rate=0.0, activation="softmax"
+    ).eval()
+
+
+TWO_PATHWAYS = [((2, 2, 2), 1), ((8, 2, 2), 4)]
+
+
+@pytest.mark.parametrize(
+    ("frames", "size", "positions"),
+    [(2, 2, (1, 1, 1)), (2, 3, (1, 2, 2)), (3, 2, (2, 1, 1)), (1, 1, (1, 1, 1))],
+)
+def test_pathways_give_the_same_positions(frames, size, positions):
+    model, logits = basic_head(TWO_PATHWAYS), []
+    model.projection.register_forward_hook(lambda *args: logits.append(args[2]))
+    scores = model([*maps(frames, size), *maps(4 * frames, size)])
+    assert logits[0].shape == (2, *positions, 5)
+    torch.testing.assert_close(scores, logits[0].softmax(-1).mean((1, 2, 3)))
+
+
+def test_basic_head_pools_each_pathway_then_concatenates():
+    slow, fast = *maps(2, 2), *maps(8, 2)
+    model = basic_head(TWO_PATHWAYS)
+    features = torch.cat([slow.mean((2, 3, 4)), fast.mean((2, 3, 4))], 1)
+    torch.testing.assert_close(model([slow, fast]), model.projection(features).softmax(-1))
+
+
+def test_basic_head_without_pools_averages_whole_maps():
+    inputs = [*maps(3, 5), *maps(12, 5)]
+    expected = basic_head([((3, 5, 5), 1), ((12, 5, 5), 4)])(inputs)
+    torch.testing.assert_close(basic_head(None)(inputs), expected)

@@ -9,18 +9,27 @@ from slowfast.models import MODELS, build_model
 from slowfast.models.blocks import ResBlock
 from slowfast.models.norm import SubBatchNorm3d, SyncBatchNorm3d
 
-FAMILIES = ["VoV3D", "X3D"]
+FAMILIES = ["ResNet", "ResNet_nopool", "SlowFast", "VoV3D", "X3D"]
+
+
+def num_pathways(family):
+    return 2 if family == "SlowFast" else 1
 
 
 def small_cfg(family, **keys):
     cfg = get_cfg()
     values = {
         "MODEL.MODEL_NAME": family,
+        "MODEL.ARCH": "i3d",
         "MODEL.NUM_CLASSES": 5,
-        "DATA.INPUT_CHANNEL_NUM": [3],
+        "DATA.INPUT_CHANNEL_NUM": [3] * num_pathways(family),
         "DATA.NUM_FRAMES": 4,
         "DATA.TRAIN_CROP_SIZE": 32,
-        "RESNET.TRANS_FUNC": "x3d_transform",
+        "RESNET.TRANS_FUNC": "x3d_transform" if family == "X3D" else "bottleneck_transform",
+        "RESNET.DEPTH": 18,
+        "RESNET.WIDTH_PER_GROUP": 8,
+        "SLOWFAST.ALPHA": 2,
+        "SLOWFAST.BETA_INV": 4,
         "X3D.BOTTLENECK_FACTOR": 2.25,
         "X3D.DIM_C5": 16,
         "VOV3D.NUM_MODULES": [1, 2, 1, 1],
@@ -37,9 +46,10 @@ def small_model(family, **keys):
     return build_model(small_cfg(family, **keys))
 
 
-def clips(num=2, frames=4, size=32, channels=3):
+def clips(family, num=2, frames=4, size=32, channels=3):
     generator = torch.Generator().manual_seed(0)
-    return [torch.randn(num, channels, frames, size, size, generator=generator)]
+    x = torch.randn(num, channels, frames, size, size, generator=generator)
+    return [x[:, :, ::2], x] if num_pathways(family) == 2 else [x]
 
 
 def test_the_table_lists_the_families():
@@ -49,7 +59,7 @@ def test_the_table_lists_the_families():
 @pytest.mark.parametrize("family", FAMILIES)
 def test_training_reaches_every_parameter(family):
     model = small_model(family)
-    out = model(clips())
+    out = model(clips(family))
     assert out.shape == (2, 5)
     out.square().sum().backward()
     without = [name for name, p in model.named_parameters() if p.grad is None]
@@ -59,40 +69,40 @@ def test_training_reaches_every_parameter(family):
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize(("frames", "size"), [(4, 64), (6, 40), (2, 32), (1, 16)])
 def test_evaluation_takes_clips_of_other_sizes(family, frames, size):
-    scores = small_model(family).eval()(clips(frames=frames, size=size))
+    scores = small_model(family).eval()(clips(family, frames=frames, size=size))
     torch.testing.assert_close(scores.sum(1), torch.ones(2))
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_input_channels_come_from_the_config(family):
-    model = small_model(family, **{"DATA.INPUT_CHANNEL_NUM": [2]})
-    assert model(clips(channels=2)).shape == (2, 5)
+    model = small_model(family, **{"DATA.INPUT_CHANNEL_NUM": [2] * num_pathways(family)})
+    assert model(clips(family, channels=2)).shape == (2, 5)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_features_stay_channels_last(family):
     model = small_model(family).to(memory_format=torch.channels_last_3d)
-    (x,) = clips(size=64)
-    x = x.to(memory_format=torch.channels_last_3d)
-    (features,) = model.forward_features([x])
-    assert features.shape[2:] == (4, 2, 2)
-    assert features.is_contiguous(memory_format=torch.channels_last_3d)
+    x = [clip.to(memory_format=torch.channels_last_3d) for clip in clips(family, size=64)]
+    for features in model.forward_features(x):
+        assert features.shape[3:] == (2, 2)
+        assert features.is_contiguous(memory_format=torch.channels_last_3d)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_clips_are_not_written_to(family):
-    x = clips()
+    x = clips(family)
     small_model(family).eval()(x)
-    torch.testing.assert_close(x, clips())
+    torch.testing.assert_close(x, clips(family))
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_drop_connect_grows_over_the_blocks_and_spares_evaluation(family):
     model = small_model(family, **{"MODEL.DROPCONNECT_RATE": 0.5})
-    rates = [m.drop_connect_rate for m in model.modules() if isinstance(m, ResBlock)]
+    blocks = {name: m for name, m in model.named_modules() if isinstance(m, ResBlock)}
+    rates = [block.drop_connect_rate for name, block in blocks.items() if "pathway0" in name]
     torch.testing.assert_close(rates, torch.linspace(0, 0.5, len(rates) + 1)[1:].tolist())
-    expected = small_model(family).eval()(clips())
-    torch.testing.assert_close(model.eval()(clips()), expected)
+    expected = small_model(family).eval()(clips(family))
+    torch.testing.assert_close(model.eval()(clips(family)), expected)
 
 
 def test_residual_block_drops_its_branch_in_training_only():
@@ -116,7 +126,7 @@ def test_norm_type_reaches_every_batch_norm_and_its_zero_gamma(family, name, kin
     blocks = [module for module in model.modules() if isinstance(module, ResBlock)]
     zeros = [norm for norm in norms if not norm.weight.any()]
     assert zeros == [block.branch2.c_bn for block in blocks]
-    assert model(clips()).shape == (2, 5)
+    assert model(clips(family)).shape == (2, 5)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -143,7 +153,7 @@ def test_weights_start_with_the_spread_of_the_reference(family):
 def test_vov3d_has_num_conv_layers_per_module(num_conv):
     model = small_model("VoV3D", **{"VOV3D.NUM_CONV": num_conv})
     assert len(model.s3.pathway0_res1.branch2.layers) == num_conv
-    assert model.eval()(clips()).shape == (2, 5)
+    assert model.eval()(clips("VoV3D")).shape == (2, 5)
 
 
 def test_vov3d_multipliers_set_the_widths():
@@ -151,7 +161,7 @@ def test_vov3d_multipliers_set_the_widths():
     model = small_model("VoV3D", **keys)
     assert model.s5.pathway0_res0.branch2.layers[0].a[0].out_channels == 24
     assert model.s5.pathway0_res0.branch2.c.out_channels == 20
-    assert model.eval()(clips()).shape == (2, 5)
+    assert model.eval()(clips("VoV3D")).shape == (2, 5)
 
 
 @pytest.mark.parametrize(
@@ -168,7 +178,7 @@ def test_vov3d_bottlenecks_run_and_have_their_names(name, names):
     model = small_model("VoV3D", **{"VOV3D.TRANS_FUNC": name})
     layer = model.s2.pathway0_res0.branch2.layers[0]
     assert [child for child, _ in layer.named_children()] == names
-    assert model.eval()(clips()).shape == (2, 5)
+    assert model.eval()(clips("VoV3D")).shape == (2, 5)
 
 
 def test_temporal_first_bottleneck_strides_in_space_only():
@@ -181,7 +191,7 @@ def test_temporal_first_bottleneck_strides_in_space_only():
 @pytest.mark.parametrize("name", ["x3d_2plus1_transform", "x3d_1plus2_transform"])
 def test_x3d_bottlenecks_run(name):
     model = small_model("X3D", **{"RESNET.TRANS_FUNC": name})
-    assert model.eval()(clips()).shape == (2, 5)
+    assert model.eval()(clips("X3D")).shape == (2, 5)
 
 
 def test_x3d_scale_res2_doubles_the_first_stage():
@@ -194,6 +204,21 @@ def test_x3d_scale_res2_doubles_the_first_stage():
     ("family", "key", "value", "message"),
     [
         ("Vov3D", "MODEL.NUM_CLASSES", 5, "MODEL.MODEL_NAME: 'Vov3D' .*VoV3D.*X3D"),
+        ("ResNet", "DATA.INPUT_CHANNEL_NUM", [3, 3], r"DATA.INPUT_CHANNEL_NUM: \[3, 3\] .*ResNet"),
+        ("ResNet", "MODEL.ARCH", "slowfast", "MODEL.ARCH: 'slowfast' .*c2d.*i3d.*slow"),
+        ("ResNet", "RESNET.DEPTH", 20, r"RESNET.DEPTH: 20 .*18, 34, 50, 101, 152"),
+        ("ResNet", "RESNET.TRANS_FUNC", "basic", "RESNET.TRANS_FUNC: 'basic' .*basic_transform"),
+        ("ResNet", "RESNET.SPATIAL_STRIDES", [[1], [2]], "RESNET.SPATIAL_STRIDES: .*four"),
+        ("ResNet", "NONLOCAL.LOCATION", [[[]], [[2]], [[]], [[]]], "NONLOCAL.LOCATION.*res3.*0..1"),
+        ("SlowFast", "DATA.INPUT_CHANNEL_NUM", [3], r"DATA.INPUT_CHANNEL_NUM: \[3\] .*SlowFast"),
+        ("SlowFast", "SLOWFAST.FUSION_KERNEL_SZ", 4, "SLOWFAST.FUSION_KERNEL_SZ: 4 must be odd"),
+        ("SlowFast", "SLOWFAST.BETA_INV", 16, "SLOWFAST.BETA_INV: 16 must be at most 8"),
+        ("ResNet", "RESNET.SPATIAL_STRIDES", [[0]] * 4, "RESNET.SPATIAL_STRIDES: 0 .*at least 1"),
+        ("ResNet", "RESNET.SPATIAL_DILATIONS", [["a"]] * 4, "RESNET.SPATIAL_DILATIONS: 'a'"),
+        ("ResNet", "NONLOCAL.LOCATION", [[], [1, 3], [], []], "NONLOCAL.LOCATION: .*four lists"),
+        ("ResNet", "NONLOCAL.LOCATION", [[1, 3]] * 4, "NONLOCAL.LOCATION: 1 .*list of numbers"),
+        ("ResNet", "NONLOCAL.POOL", [[[2, 2]]] * 4, r"NONLOCAL.POOL: \[2, 2\] .*T, H, W"),
+        ("ResNet", "NONLOCAL.GROUP", [[0]] * 4, "NONLOCAL.GROUP: 0 .*at least 1"),
         ("X3D", "DATA.INPUT_CHANNEL_NUM", [3, 3], r"DATA.INPUT_CHANNEL_NUM: \[3, 3\] .*X3D"),
         ("VoV3D", "DATA.INPUT_CHANNEL_NUM", [3, 3], r"DATA.INPUT_CHANNEL_NUM: \[3, 3\] .*VoV3D"),
         ("X3D", "RESNET.TRANS_FUNC", "bottleneck_transform", "RESNET.TRANS_FUNC.*x3d_transform"),

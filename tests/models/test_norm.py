@@ -8,7 +8,13 @@ import torch.multiprocessing as mp
 from torch import nn
 
 from slowfast.config.defaults import get_cfg
-from slowfast.models.norm import SubBatchNorm3d, SyncBatchNorm3d, build_norm
+from slowfast.models.norm import (
+    SubBatchNorm3d,
+    SyncBatchNorm3d,
+    build_norm,
+    make_norm,
+    replace_norms,
+)
 
 
 def clips(num=4, dim=3, dtype=torch.float64):
@@ -132,6 +138,53 @@ def test_sync_batch_norm_in_two_processes_equals_batch_norm_in_one(tmp_path):
     for part in parts:
         torch.testing.assert_close(part[4], plain.running_mean)
         torch.testing.assert_close(part[5], plain.running_var)
+
+
+KINDS = [("batchnorm", 1), ("sub_batchnorm", 2), ("sub_batchnorm", 4), ("sync_batchnorm", 2)]
+
+
+def small_network(kind):
+    """Used a little, so that parts have statistics of their own."""
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv3d(3, 3, 1), make_norm(*kind)(3), nn.ReLU()).double()
+    network[1].eps, network[1].momentum = 1e-3, 0.3
+    network(clips())
+    return network
+
+
+@pytest.mark.parametrize("new", KINDS)
+@pytest.mark.parametrize("old", KINDS)
+def test_replaced_norms_keep_parameters_statistics_and_settings(old, new):
+    network = small_network(old)
+    shared = [*network.parameters(), network[1].running_mean, network[1].running_var]
+    state = copy.deepcopy(network.state_dict())
+    expected = copy.deepcopy(network).eval()(clips())
+    replace_norms(network, make_norm(*new))
+    assert type(network[1]) is type(make_norm(*new)(3))
+    found = [*network.parameters(), network[1].running_mean, network[1].running_var]
+    assert all(ours is theirs for ours, theirs in zip(found, shared, strict=True))
+    for name, value in state.items():
+        if old == new or "split" not in name:
+            assert torch.equal(network.state_dict()[name], value), name
+    assert (network[1].eps, network[1].momentum) == (1e-3, 0.3)
+    assert network.training and network[1].training
+    torch.testing.assert_close(network.eval()(clips()), expected)
+
+
+def test_replaced_norms_take_the_new_number_of_parts():
+    network = small_network(("sub_batchnorm", 2))
+    replace_norms(network, make_norm("sub_batchnorm", 4))
+    whole = network[1].running_var.clone()
+    assert torch.equal(network[1].split_running_var, whole.repeat(4))
+    network(clips())
+    assert not torch.equal(network[1].split_running_var, whole.repeat(4))
+
+
+def test_replaced_norms_stay_in_evaluation_mode():
+    network = small_network(("batchnorm", 1))
+    network[1].eval()
+    replace_norms(network, make_norm("sub_batchnorm", 2))
+    assert network.training and not network[1].training
 
 
 def test_unknown_norm_names_the_key():

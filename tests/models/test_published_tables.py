@@ -15,6 +15,7 @@ def measure(crop, **keys):
     """Parameters without and with batch norm, and MACs of one clip."""
     cfg = get_cfg()
     cfg.DATA.INPUT_CHANNEL_NUM = [3]
+    cfg.DATA.TRAIN_CROP_SIZE = 224
     cfg.merge_from_list([part for pair in keys.items() for part in pair])
     with torch.device("meta"):
         model = build_model(cfg)
@@ -159,3 +160,33 @@ def test_x3d_m_with_factorised_depthwise_convolutions_has_its_size(name, gmacs):
     _, num_params, macs = x3d(16, 224, test_crop=256, **keys)
     assert num_params / 1e6 == pytest.approx(3.240, abs=1e-3)
     assert macs / 1e9 == pytest.approx(gmacs, abs=0.01)
+
+
+NONLOCAL = {"NONLOCAL.LOCATION": [[[]], [[1, 3]], [[1, 3, 5]], [[]]]}
+SLOWFAST = {"MODEL.MODEL_NAME": "SlowFast", "DATA.INPUT_CHANNEL_NUM": [3, 3]}
+ALPHA_4 = {"SLOWFAST.ALPHA": 4, "SLOWFAST.FUSION_KERNEL_SZ": 7}
+SSV2 = {"MODEL.NUM_CLASSES": 174}
+
+
+@pytest.mark.parametrize(
+    ("frames", "keys", "params", "gmacs_224", "gmacs_256"),
+    [
+        (8, {"MODEL.ARCH": "c2d"}, 24_327_632, 19.493, 25.463),
+        (8, {"MODEL.ARCH": "i3d"}, 28_043_472, 28.408, 37.106),
+        (8, {"MODEL.ARCH": "i3d", **NONLOCAL}, 35_401_936, 36.535, 48.917),
+        (4, {"MODEL.ARCH": "slow"}, 32_454_096, 20.871, 27.262),
+        (8, {"MODEL.ARCH": "slow"}, 32_454_096, 41.741, 54.521),
+        (8, {"MODEL.ARCH": "slow", **NONLOCAL}, 39_812_560, 63.976, 88.344),
+        (32, SLOWFAST, 34_480_216, 27.639, 36.102),
+        (32, {**SLOWFAST, **ALPHA_4}, 34_566_488, 50.309, 65.712),
+        (64, {**SLOWFAST, **ALPHA_4, **SSV2}, 34_045_558, 100.616, 131.418),
+    ],
+    ids=["C2D", "I3D", "I3D NLN", "SLOW 4x16", "SLOW 8x8", "SLOW NLN"]
+    + ["SLOWFAST 4x16", "SLOWFAST 8x8", "SSv2 SLOWFAST 16x8"],
+)
+def test_resnets_have_their_published_sizes(frames, keys, params, gmacs_224, gmacs_256):
+    values = {"MODEL.MODEL_NAME": "ResNet", "DATA.NUM_FRAMES": frames, **keys}
+    for crop, gmacs in ((224, gmacs_224), (256, gmacs_256)):
+        _, num_params, macs = measure(crop, **values)
+        assert num_params == params
+        assert macs / 1e9 == pytest.approx(gmacs, abs=1e-3)

@@ -8,7 +8,7 @@ from torch import nn
 from slowfast.config.defaults import get_cfg
 from slowfast.models import build_model
 from slowfast.models.norm import SubBatchNorm3d, SyncBatchNorm3d
-from slowfast.solver.optimizer import build_optimizer, param_groups
+from slowfast.solver.optimizer import build_optimizer, param_groups, set_learning_rate
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "optimizer_groups.json").read_text())
 
@@ -31,6 +31,7 @@ def _names(model, **settings):
         "bn_weight_decay": 0.0,
         "group_by": "type",
         "zero_wd_1d": False,
+        "head_lr_factor": 1.0,
         **settings,
     }
     names = {id(parameter): name for name, parameter in model.named_parameters()}
@@ -72,6 +73,57 @@ def test_a_shared_parameter_is_in_one_group():
     assert sum(len(names) for names, _ in _names(model)) == 7
 
 
+class NetWithHead(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.backbone = Net()
+        self.head = nn.Module()
+        self.head.conv_5 = nn.Conv3d(4, 4, 1, bias=False)
+        self.head.projection = nn.Linear(4, 3)
+
+
+def test_a_factor_for_the_head_puts_the_classifier_into_groups_of_its_own():
+    (_, bn_decay), (rest, decay), (classifier, head_decay) = _names(
+        NetWithHead(), head_lr_factor=10.0
+    )
+    assert (bn_decay, decay, head_decay) == (0.0, 0.1, 0.1)
+    assert classifier == ["head.projection.weight", "head.projection.bias"]
+    assert "head.conv_5.weight" in rest and not set(rest) & set(classifier)
+
+
+def test_the_classifier_keeps_its_two_kinds_of_decay():
+    groups = _names(NetWithHead(), head_lr_factor=10.0, zero_wd_1d=True)
+    assert groups[3:] == [(["head.projection.weight"], 0.1), (["head.projection.bias"], 0.0)]
+
+
+def test_factor_one_leaves_the_groups_as_they_are():
+    assert [len(names) for names, _ in _names(NetWithHead())] == [4, 7]
+
+
+def test_learning_rate_of_the_classifier_follows_its_factor():
+    cfg = get_cfg()
+    cfg.SOLVER.HEAD_LR_FACTOR = 10.0
+    model = NetWithHead()
+    optimizer = build_optimizer(cfg, model)
+    set_learning_rate(optimizer, 0.02)
+    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.02, 0.02, 0.2])
+    set_learning_rate(optimizer, 0.01)
+    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.01, 0.01, 0.1])
+
+
+def test_factor_zero_trains_all_but_the_classifier():
+    cfg = get_cfg()
+    cfg.SOLVER.HEAD_LR_FACTOR = 0.0
+    model = NetWithHead()
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    optimizer = build_optimizer(cfg, model)
+    set_learning_rate(optimizer, 0.1)
+    sum(p.square().sum() + p.sum() for p in model.parameters()).backward()
+    optimizer.step()
+    kept = {name for name, p in model.named_parameters() if torch.equal(p, before[name])}
+    assert kept == {"head.projection.weight", "head.projection.bias"}
+
+
 def test_unknown_rule_names_the_key():
     with pytest.raises(ValueError, match="BN.GROUP_BY: 'kind' is not one of"):
         _names(Net(), group_by="kind")
@@ -91,7 +143,7 @@ def test_groups_of_the_published_models(name, rule):
     expected = golden["reference_groups"] if by_reference else golden["type_groups"]
     sizes = [(len(g["params"]), sum(p.numel() for p in g["params"])) for g in groups]
     assert sizes == [(g["n_tensors"], g["n_scalars"]) for g in expected]
-    assert [g["weight_decay"] for g in groups] == [0.0, 5e-5]
+    assert [g["weight_decay"] for g in groups] == [0.0, golden["opts"]["SOLVER.WEIGHT_DECAY"]]
     if by_reference:
         names = {id(p): n for n, p in model.named_parameters()}
         for group, reference in zip(groups, expected, strict=True):

@@ -1,0 +1,35 @@
+"""Names of classes from files that people keep beside their weights."""
+
+import json
+from pathlib import Path
+
+from slowfast.datasets.kinetics import read_class_names
+
+
+def load_class_names(path: str | Path, num_classes: int) -> list[str]:
+    """Names in the order of their numbers, from a text file (one per line) or a JSON file.
+
+    The JSON is a list of names, or an object from names to numbers, as Something-Something's and
+    PySlowFast's. ValueError unless there is one name for each of `num_classes` classes.
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".json":
+        names = read_class_names(path, num_classes)
+        if names is None:
+            raise ValueError(f"{path}: no such file of class names")
+        return names
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        if isinstance(content, dict):
+            numbers = {name: int(number) for name, number in content.items()}
+            content = sorted(numbers, key=numbers.get)
+            if sorted(numbers.values()) != list(range(len(numbers))):
+                raise ValueError(f"the numbers of its {len(numbers)} names are not 0, 1, 2, ...")
+        names = [str(name).strip('"') for name in content]
+    except (OSError, TypeError, ValueError) as error:
+        raise ValueError(f"{path}: {error}; class names are a list or {{name: number}}") from error
+    if len(names) != num_classes:
+        raise ValueError(
+            f"{path}: {len(names)} class names, but MODEL.NUM_CLASSES is {num_classes}"
+        )
+    return names

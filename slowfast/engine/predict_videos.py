@@ -1,0 +1,170 @@
+"""This config, these weights, these video files -> the likeliest classes by name."""
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader
+
+from slowfast.checkpoint import files
+from slowfast.checkpoint.initialize import load_for_test
+from slowfast.config.cli import load_cfg
+from slowfast.config.node import ConfigNode
+from slowfast.datasets.build import build_test_views
+from slowfast.datasets.class_names import load_class_names
+from slowfast.datasets.clip_dataset import ClipDataset
+from slowfast.datasets.loader import ShardedBatchSampler, make_loader
+from slowfast.datasets.records import Record
+from slowfast.datasets.transforms import build_pack
+from slowfast.engine.device import build_autocast, build_device, place_model
+from slowfast.engine.predict import join_views, predict_views
+from slowfast.engine.stop import StopRequest
+from slowfast.engine.tasks import build_task
+from slowfast.models import build_model
+from slowfast.models.fold import build_folded
+
+# Batches for each loader process: fewer would leave the network waiting for the first one.
+_BATCHES_PER_WORKER = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """One class of a video: its number, its name, its score."""
+
+    label: int
+    name: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class VideoResult:
+    """The likeliest classes of a video, best first; none, and the reason, if it is unreadable."""
+
+    path: str
+    predictions: tuple[Prediction, ...]
+    error: str | None = None
+
+
+class Predictor:
+    """Names what happens in videos: `Predictor("X3D_M.yaml", "weights.pyth")("video.mp4")`.
+
+    `config` is a YAML file, `options` are overrides KEY, VALUE, ...; the views of a video are those
+    of testing (TEST.NUM_ENSEMBLE_VIEWS x TEST.NUM_SPATIAL_CROPS). Runs on one GPU if the config
+    asks for any and there is one, else on the CPU. `classes` is a file as for `load_class_names`;
+    without it names come from the checkpoint, and without those they are "class 7".
+    ValueError for mistakes in any of these.
+    """
+
+    def __init__(
+        self,
+        config: str | Path,
+        checkpoint: str | Path,
+        *,
+        classes: str | Path | None = None,
+        options: Sequence[Any] = (),
+    ):
+        cfg = build_single_process(load_cfg(config, options))
+        num_classes = cfg.MODEL.NUM_CLASSES
+        self.class_names = load_class_names(classes, num_classes) if classes else None
+        self.views = build_test_views(cfg)
+        self._pack = build_pack(cfg)
+        self._device = build_device(cfg)
+        model = place_model(build_model(cfg), self._device)
+        load_for_test(
+            model, checkpoint, clear_name_patterns=cfg.TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN
+        )
+        self._model = build_folded(cfg, model)
+        if self.class_names is None:
+            stored = _stored_names(checkpoint, num_classes)
+            self.class_names = stored or [f"class {label}" for label in range(num_classes)]
+        self._task = build_task(cfg)
+        self._autocast = build_autocast(cfg, self._device)
+        self._ensemble = cfg.DATA.ENSEMBLE_METHOD
+        self._max_clips = cfg.TEST.BATCH_SIZE
+        self._max_workers = cfg.DATA_LOADER.NUM_WORKERS
+
+    def __call__(self, video: str | Path, *, topk: int = 5) -> list[tuple[str, float]]:
+        """(name, score) of the `topk` likeliest classes, best first; ValueError if unreadable."""
+        (result,) = self.predict([video], topk=topk)
+        if result.error:
+            raise ValueError(f"{result.path}: unreadable ({result.error})")
+        return [(prediction.name, prediction.score) for prediction in result.predictions]
+
+    def predict(
+        self, videos: Iterable[str | Path], *, topk: int = 5, stop: StopRequest | None = None
+    ) -> list[VideoResult]:
+        """Results in the order of the files; after a stop request, of those that were finished."""
+        if topk < 1:
+            raise ValueError(f"topk: {topk} must be at least 1")
+        loader = self._make_loader([os.fspath(video) for video in videos])
+        scores, unreadable = predict_views(
+            self._model,
+            loader,
+            self._task,
+            self._device,
+            num_classes=len(self.class_names),
+            autocast=self._autocast,
+            title="predict",
+            stop=stop or StopRequest(),
+            max_clips=self._max_clips,
+        )
+        values, seen = join_views(scores, self._ensemble)
+        results = []
+        for record, row, is_seen in zip(loader.dataset.records, values, seen.tolist(), strict=True):
+            if is_seen:
+                results.append(VideoResult(record.path, self._best(row, topk)))
+            elif record.path in unreadable.reasons:
+                results.append(VideoResult(record.path, (), unreadable.reasons[record.path]))
+        return results
+
+    def _best(self, row: torch.Tensor, topk: int) -> tuple[Prediction, ...]:
+        scores, labels = row.topk(min(topk, len(row)))
+        return tuple(
+            Prediction(label, self.class_names[label], score)
+            for label, score in zip(labels.tolist(), scores.tolist(), strict=True)
+        )
+
+    def _make_loader(self, paths: list[str]) -> DataLoader:
+        """A lone video is read in this process, more by up to one other process per core."""
+        if not paths:
+            raise ValueError("no videos to predict")
+        num_workers = 0
+        if len(paths) > 1:
+            num_workers = min(self._max_workers, os.cpu_count() or 1, len(paths))
+        batch_size = min(
+            self._max_clips // self.views.num_views,
+            len(paths) // (_BATCHES_PER_WORKER * max(num_workers, 1)),
+        )
+        dataset = ClipDataset(
+            [Record(path, -1) for path in paths],
+            self.views,
+            pack=self._pack,
+            replace_unreadable=False,
+            seed=0,
+        )
+        return make_loader(
+            dataset,
+            ShardedBatchSampler(len(paths), max(batch_size, 1), shuffle=False),
+            num_workers=num_workers,
+            pin_memory=self._device.type == "cuda",
+        )
+
+
+def _stored_names(checkpoint: str | Path, num_classes: int) -> list[str] | None:
+    """Names that training put into the file; None in files of other programs."""
+    names = files.load(checkpoint).get("class_names")
+    return names if isinstance(names, list) and len(names) == num_classes else None
+
+
+def build_single_process(cfg: ConfigNode) -> ConfigNode:
+    """The config of one of the processes on its machine alone, on a GPU only if there is one."""
+    cfg = cfg.clone()
+    cfg.defrost()
+    cfg.TEST.BATCH_SIZE = max(cfg.TEST.BATCH_SIZE // max(cfg.NUM_GPUS, 1), 1)
+    cfg.NUM_GPUS = min(cfg.NUM_GPUS, torch.cuda.device_count(), 1)
+    cfg.NUM_SHARDS, cfg.SHARD_ID = 1, 0
+    cfg.freeze()
+    return cfg

@@ -1,0 +1,73 @@
+"""What a schedule of batches means for a run: its steps, its batch norm, its log."""
+
+import logging
+from collections.abc import Iterable, Sequence
+
+from tabulate import tabulate
+
+from slowfast.datasets.loader import ShardedBatchSampler
+from slowfast.engine.state import TrainState
+from slowfast.models.norm import make_norm, replace_norms
+from slowfast.solver.multigrid import NormKind, Phase, Schedule
+from slowfast.utils.batch_shape import BatchShape
+
+logger = logging.getLogger(__name__)
+
+
+class NormSwitch:
+    """Changes the batch norms of a state's models in place; the optimizer goes on with them.
+
+    `kinds` are all that will be asked for, in the same order in all processes; None is what the
+    model was built with, and cannot be returned to.
+    """
+
+    def __init__(self, state: TrainState, kinds: Iterable[NormKind | None]):
+        self._state = state
+        self._kind: NormKind | None = None
+        self._norms = {kind: make_norm(*kind) for kind in dict.fromkeys(kinds) if kind is not None}
+
+    def __call__(self, kind: NormKind | None) -> None:
+        if kind == self._kind:
+            return
+        for model in self._state.models:
+            replace_norms(model, self._norms[kind])
+        self._kind = kind
+
+
+def steps_of_epochs(
+    schedule: Schedule, sampler: ShardedBatchSampler, accumulation: int
+) -> list[int]:
+    """Optimizer steps of every epoch; ValueError when there is an epoch without any."""
+    steps = []
+    for phase in schedule.phases:
+        count = sampler.num_batches(repeated(phase.shapes, accumulation)) // accumulation
+        if count == 0:
+            needed = phase.shapes[0].num_clips * sampler.world_size * accumulation
+            raise ValueError(
+                f"TRAIN.BATCH_SIZE: a step of epoch {phase.start + 1} needs {needed} clips, but "
+                f"the training list holds {sampler.num_samples} videos"
+            )
+        steps += [count] * (phase.end - phase.start)
+    return steps
+
+
+def repeated(shapes: Sequence[BatchShape], times: int) -> list[BatchShape]:
+    """Each shape several times in a row: for all batches of a step."""
+    return [shape for shape in shapes for _ in range(times)]
+
+
+def log_schedule(schedule: Schedule, steps: Sequence[int]) -> None:
+    """Log the phases: epochs, shapes of the batches of a process, batch norm, steps."""
+    logger.info(
+        "schedule:\n%s",
+        tabulate(
+            [_schedule_row(phase, steps[phase.start]) for phase in schedule.phases],
+            headers=["epochs", "clips x frames x crop per process", "batch norm", "steps / epoch"],
+        ),
+    )
+
+
+def _schedule_row(phase: Phase, num_steps: int) -> list:
+    shapes = ", ".join(" x ".join(map(str, shape)) for shape in phase.shapes)
+    norm = "as built" if phase.norm is None else f"{phase.norm[0]} {phase.norm[1]}"
+    return [f"{phase.start + 1}-{phase.end}", shapes, norm, num_steps]

@@ -1,0 +1,91 @@
+"""Batch norms folded into the convolutions before them: in evaluation both are one affine map."""
+
+import copy
+from collections import Counter
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from slowfast.config.node import ConfigNode
+from slowfast.models.batch_norm import BatchNorm3d
+from slowfast.models.conv import Conv3d
+from slowfast.models.meta import build_meta_clips
+from slowfast.models.norm import SubBatchNorm3d, SyncBatchNorm3d
+
+# Exact types: a subclass may compute something else.
+_CONVS = (nn.Conv3d, Conv3d)
+_NORMS = (nn.BatchNorm3d, BatchNorm3d, SubBatchNorm3d, SyncBatchNorm3d)
+
+
+def fold_batch_norm(model: nn.Module, clips: Sequence[torch.Tensor]) -> nn.Module:
+    """A copy of `model` for evaluation, whose batch norms are part of the convolutions before them.
+
+    What follows what is seen in one pass over `clips` (one tensor per pathway, as `forward` takes
+    them; their values do not matter) on the meta device, which computes nothing. A batch norm
+    without a convolution of its own right before it stays. The output of a folded convolution may
+    have no other reader than its batch norm.
+    """
+    folded = copy.deepcopy(model).eval().requires_grad_(False)
+    for conv_name, norm_name in batch_norms_after_convs(model, clips):
+        _fold(folded.get_submodule(conv_name), folded.get_submodule(norm_name))
+        parent, _, name = norm_name.rpartition(".")
+        setattr(folded.get_submodule(parent), name, nn.Identity())
+    return folded
+
+
+@torch.no_grad()
+def batch_norms_after_convs(
+    model: nn.Module, clips: Sequence[torch.Tensor]
+) -> list[tuple[str, str]]:
+    """Names (convolution, batch norm) of all pairs that only ever run one right after the other."""
+    model = copy.deepcopy(model).to("meta").eval()
+    made: dict[int, tuple[str, torch.Tensor, int]] = {}  # id of an output: its convolution
+    pairs: list[tuple[str, str]] = []
+    calls: Counter[str] = Counter()
+
+    def conv_hook(name: str):
+        def hook(_module, _inputs, output):
+            calls[name] += 1
+            made[id(output)] = name, output, output._version
+
+        return hook
+
+    def norm_hook(name: str):
+        def hook(_module, inputs):
+            calls[name] += 1
+            conv, _, version = made.get(id(inputs[0]), ("", None, 0))
+            if conv and inputs[0]._version == version:  # else it was changed in place in between
+                pairs.append((conv, name))
+
+        return hook
+
+    for name, module in model.named_modules():
+        if type(module) in _CONVS:
+            module.register_forward_hook(conv_hook(name))
+        elif type(module) in _NORMS and module.track_running_stats:
+            module.register_forward_pre_hook(norm_hook(name))
+    model([clip.to("meta") for clip in clips])
+    return [pair for pair in pairs if calls[pair[0]] == calls[pair[1]] == 1]
+
+
+@torch.no_grad()
+def _fold(conv: nn.Conv3d, norm: nn.BatchNorm3d) -> None:
+    """conv := norm(conv), computed in float64; the weight keeps its memory order."""
+    scale = torch.rsqrt(norm.running_var.double() + norm.eps)
+    shift = -norm.running_mean.double()
+    if conv.bias is not None:
+        shift = shift + conv.bias.double()
+    if norm.affine:
+        scale = scale * norm.weight.double()
+    shift = shift * scale
+    if norm.affine:
+        shift = shift + norm.bias.double()
+    weight = conv.weight.double() * scale[:, None, None, None, None]
+    conv.weight = nn.Parameter(weight.to(conv.weight.dtype), requires_grad=False)
+    conv.bias = nn.Parameter(shift.to(conv.weight.dtype), requires_grad=False)
+
+
+def build_folded(cfg: ConfigNode, model: nn.Module) -> nn.Module:
+    """`fold_batch_norm` of the model that `cfg` describes, for its test clips."""
+    return fold_batch_norm(model, build_meta_clips(cfg, cfg.DATA.TEST_CROP_SIZE))

@@ -1,0 +1,155 @@
+"""Foreign names, pair by pair, as published files have them."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from slowfast.checkpoint.caffe2 import caffe2_name
+from slowfast.checkpoint.layouts import to_our_names
+
+CAFFE2 = json.loads((Path(__file__).parents[1] / "golden" / "caffe2_names.json").read_text())
+
+# Of the state dicts of pytorchvideo 0.1.5.
+X3D = {
+    "blocks.0.conv.conv_t.weight": "s1.pathway0_stem.conv_xy.weight",
+    "blocks.0.conv.conv_xy.weight": "s1.pathway0_stem.conv.weight",
+    "blocks.0.norm.running_mean": "s1.pathway0_stem.bn.running_mean",
+    "blocks.1.res_blocks.0.branch1_conv.weight": "s2.pathway0_res0.branch1.weight",
+    "blocks.2.res_blocks.0.branch1_conv.weight": "s3.pathway0_res0.branch1.weight",
+    "blocks.2.res_blocks.0.branch1_norm.bias": "s3.pathway0_res0.branch1_bn.bias",
+    "blocks.1.res_blocks.0.branch2.conv_a.weight": "s2.pathway0_res0.branch2.a.weight",
+    "blocks.1.res_blocks.0.branch2.norm_a.weight": "s2.pathway0_res0.branch2.a_bn.weight",
+    "blocks.3.res_blocks.10.branch2.conv_b.weight": "s4.pathway0_res10.branch2.b.weight",
+    "blocks.3.res_blocks.10.branch2.norm_b.0.weight": "s4.pathway0_res10.branch2.b_bn.weight",
+    "blocks.4.res_blocks.2.branch2.norm_b.1.block.0.bias": "s5.pathway0_res2.branch2.se.fc1.bias",
+    "blocks.4.res_blocks.2.branch2.norm_b.1.block.2.weight": (
+        "s5.pathway0_res2.branch2.se.fc2.weight"
+    ),
+    "blocks.4.res_blocks.6.branch2.conv_c.weight": "s5.pathway0_res6.branch2.c.weight",
+    "blocks.4.res_blocks.6.branch2.norm_c.running_var": "s5.pathway0_res6.branch2.c_bn.running_var",
+    "blocks.5.pool.pre_conv.weight": "head.conv_5.weight",
+    "blocks.5.pool.pre_norm.weight": "head.conv_5_bn.weight",
+    "blocks.5.pool.post_conv.weight": "head.lin_5.weight",
+    "blocks.5.proj.bias": "head.projection.bias",
+}
+SLOWFAST = {
+    "blocks.0.multipathway_blocks.0.conv.weight": "s1.pathway0_stem.conv.weight",
+    "blocks.0.multipathway_blocks.1.norm.num_batches_tracked": (
+        "s1.pathway1_stem.bn.num_batches_tracked"
+    ),
+    "blocks.0.multipathway_fusion.conv_fast_to_slow.weight": "s1_fuse.conv_f2s.weight",
+    "blocks.0.multipathway_fusion.norm.bias": "s1_fuse.bn.bias",
+    "blocks.3.multipathway_fusion.conv_fast_to_slow.weight": "s4_fuse.conv_f2s.weight",
+    "blocks.1.multipathway_blocks.0.res_blocks.0.branch1_conv.weight": (
+        "s2.pathway0_res0.branch1.weight"
+    ),
+    "blocks.1.multipathway_blocks.0.res_blocks.0.branch1_norm.weight": (
+        "s2.pathway0_res0.branch1_bn.weight"
+    ),
+    "blocks.4.multipathway_blocks.1.res_blocks.2.branch2.norm_b.weight": (
+        "s5.pathway1_res2.branch2.b_bn.weight"
+    ),
+    "blocks.6.proj.weight": "head.projection.weight",
+}
+# Block 2 of C2D and I3D is a pooling, so that their stages are blocks 1, 3, 4 and 5.
+I3D = {
+    "blocks.0.conv.weight": "s1.pathway0_stem.conv.weight",
+    "blocks.1.res_blocks.2.branch2.conv_a.weight": "s2.pathway0_res2.branch2.a.weight",
+    "blocks.3.res_blocks.0.branch2.conv_a.weight": "s3.pathway0_res0.branch2.a.weight",
+    "blocks.4.res_blocks.5.branch2.norm_c.bias": "s4.pathway0_res5.branch2.c_bn.bias",
+    "blocks.5.res_blocks.0.branch2.conv_b.weight": "s5.pathway0_res0.branch2.b.weight",
+    "blocks.6.proj.weight": "head.projection.weight",
+}
+RESNET_2D = {
+    "conv1.weight": "s1.pathway0_stem.conv.weight",
+    "bn1.running_var": "s1.pathway0_stem.bn.running_var",
+    "layer1.0.conv1.weight": "s2.pathway0_res0.branch2.a.weight",
+    "layer1.0.bn1.weight": "s2.pathway0_res0.branch2.a_bn.weight",
+    "layer2.3.conv2.weight": "s3.pathway0_res3.branch2.b.weight",
+    "layer2.3.bn2.bias": "s3.pathway0_res3.branch2.b_bn.bias",
+    "layer3.22.conv3.weight": "s4.pathway0_res22.branch2.c.weight",
+    "layer3.22.bn3.num_batches_tracked": "s4.pathway0_res22.branch2.c_bn.num_batches_tracked",
+    "layer4.0.downsample.0.weight": "s5.pathway0_res0.branch1.weight",
+    "layer4.0.downsample.1.weight": "s5.pathway0_res0.branch1_bn.weight",
+    "fc.bias": "head.projection.bias",
+}
+VIDEO_RESNET = {
+    "stem.0.weight": "s1.pathway0_stem.conv.weight",
+    "stem.1.running_mean": "s1.pathway0_stem.bn.running_mean",
+    "layer1.1.conv1.0.weight": "s2.pathway0_res1.branch2.a.weight",
+    "layer1.1.conv1.1.weight": "s2.pathway0_res1.branch2.a_bn.weight",
+    "layer4.0.conv2.0.weight": "s5.pathway0_res0.branch2.b.weight",
+    "layer4.0.conv2.1.bias": "s5.pathway0_res0.branch2.b_bn.bias",
+    "layer4.0.downsample.0.weight": "s5.pathway0_res0.branch1.weight",
+    "fc.weight": "head.projection.weight",
+}
+
+
+@pytest.mark.parametrize("blob", CAFFE2)
+def test_caffe2_blob(blob):
+    assert caffe2_name(blob) == CAFFE2[blob]
+
+
+def test_caffe2_leaves_out_what_the_optimizer_had():
+    state = {"res2_0_branch1_w": 1, "res2_0_branch1_w_momentum": 2, "lr": 3, "model_iter": 4}
+    assert to_our_names(state) == ({"s2.pathway0_res0.branch1.weight": 1}, "Caffe2")
+
+
+@pytest.mark.parametrize(
+    ("layout", "pairs"),
+    [
+        ("pytorchvideo", X3D),
+        ("pytorchvideo", SLOWFAST),
+        ("pytorchvideo", I3D),
+        ("torchvision", RESNET_2D),
+        ("torchvision", VIDEO_RESNET),
+    ],
+    ids=["X3D", "SlowFast", "I3D", "ResNet", "video ResNet"],
+)
+def test_names_become_ours(layout, pairs):
+    # The stages of pytorchvideo are counted, so all of them must be there.
+    others = {} if pairs is I3D else {f"blocks.{n}.res_blocks.0.x": 0 for n in (1, 2, 3, 4)}
+    others = others if layout == "pytorchvideo" else {}
+    tensors = {name: torch.full((2,), float(n)) for n, name in enumerate(pairs)}
+    state, found = to_our_names({**tensors, **others})
+    assert found == layout
+    assert {n: state.get(new) is tensors[n] for n, new in pairs.items()} == dict.fromkeys(
+        pairs, True
+    )
+
+
+def test_a_shortcut_of_pytorchvideo_without_batch_norm_gets_the_identity():
+    state, _ = to_our_names(
+        {"blocks.1.res_blocks.0.branch1_conv.weight": torch.ones(4, 4, 1, 1, 1)}
+    )
+    norm = torch.nn.BatchNorm3d(4).eval()
+    prefix = "s2.pathway0_res0.branch1_bn."
+    named = {n.removeprefix(prefix): v for n, v in state.items() if n.startswith(prefix)}
+    norm.load_state_dict(named, strict=False)
+    x = torch.randn(2, 4, 3, 3, 3)
+    torch.testing.assert_close(norm(x), x, rtol=1e-6, atol=0)
+
+
+def test_names_of_another_pattern_stay_and_are_reported_later():
+    state = {"layer1.0.conv1.weight": 1, "layer1.0.extra.weight": 2, "aux.weight": 3}
+    renamed, _ = to_our_names(state)
+    assert set(renamed) >= {"layer1.0.extra.weight", "aux.weight"}
+
+
+@pytest.mark.parametrize(
+    ("state", "layout"),
+    [
+        ({"s2.pathway0_res0.branch1.weight": 1, "layer1.0.x": 2}, "PySlowFast"),
+        ({"features.0.weight": 1}, "unknown"),
+        ({"s1_fuse.weight": 1}, "unknown"),
+    ],
+)
+def test_other_names_are_left_as_they_are(state, layout):
+    assert to_our_names(state) == (state, layout)
+
+
+def test_r2plus1d_is_refused_with_the_reason():
+    with pytest.raises(ValueError, match=r"R\(2\+1\)D.*no model here"):
+        to_our_names({"stem.0.weight": 1, "layer1.0.conv1.0.0.weight": 2})

@@ -1,0 +1,88 @@
+import os
+import pickle
+
+import pytest
+import torch
+import torchvision
+
+from slowfast.checkpoint import files
+from slowfast.checkpoint.initialize import load_for_test
+from slowfast.config.cli import load_cfg
+from slowfast.models import build_model
+from tools import convert_checkpoint
+
+RESNET_18 = ["MODEL.MODEL_NAME", "ResNet", "MODEL.ARCH", "c2d", "RESNET.DEPTH", "18"]
+RESNET_18 += ["RESNET.TRANS_FUNC", "basic_transform"]
+
+
+@pytest.fixture
+def convert(toy_yaml, tmp_path, capsys):
+    """Function (source, options) -> (path of the result, what was printed)."""
+
+    def call(source, *options):
+        target = tmp_path / "converted" / "ours.pyth"
+        convert_checkpoint.main([str(source), str(target), "--cfg", str(toy_yaml), *options])
+        return target, capsys.readouterr().out
+
+    return call
+
+
+def test_a_2d_network_of_torchvision_becomes_ours(convert, toy_yaml, tmp_path):
+    source = torchvision.models.resnet18(num_classes=3)
+    torch.save({"state_dict": source.state_dict()}, tmp_path / "resnet18.pth")
+    target, printed = convert(tmp_path / "resnet18.pth", *RESNET_18)
+    assert "(torchvision names)" in printed and "100.0% of the backbone" in printed
+    assert f"wrote {target}: 122 tensors" in printed
+    model = build_model(load_cfg(toy_yaml, RESNET_18))
+    load_for_test(model, target)
+    kernel = model.s5.pathway0_res1.branch2.b.weight
+    assert torch.equal(kernel[:, :, 0], source.layer4[1].conv2.weight)
+
+
+def test_the_result_can_be_tested(convert, toy_yaml, tmp_path):
+    cfg = load_cfg(toy_yaml)
+    source, model = build_model(cfg), build_model(cfg)
+    arrays = {f"module.{n}": v.numpy() for n, v in source.state_dict().items()}
+    (tmp_path / "arrays.pkl").write_bytes(pickle.dumps({"model": arrays}))
+    target, printed = convert(tmp_path / "arrays.pkl")
+    load_for_test(model, target)
+    assert torch.equal(model.s1.pathway0_stem.conv.weight, source.s1.pathway0_stem.conv.weight)
+    assert "(PySlowFast names)" in printed
+
+
+def test_another_number_of_classes_keeps_the_classifier_of_the_file(convert, toy_yaml, tmp_path):
+    source = build_model(load_cfg(toy_yaml, ["MODEL.NUM_CLASSES", "7"]))
+    torch.save(source.state_dict(), tmp_path / "seven.pth")
+    target, printed = convert(tmp_path / "seven.pth")
+    assert files.load(target)["model_state"]["head.projection.bias"].shape == (7,)
+    assert "head.projection.bias ((7,) -> (3,))" in printed
+
+
+class Malicious:
+    def __init__(self, marker):
+        self.marker = marker
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.marker}",)
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        ("weights.pkl", lambda value, path: path.write_bytes(pickle.dumps(value, 2))),
+        ("weights.pyth", torch.save),
+    ],
+)
+def test_a_malicious_file_is_refused_and_does_nothing(convert, tmp_path, name, write):
+    marker = tmp_path / "marker"
+    write({"blobs": {"pred_w": Malicious(marker)}}, tmp_path / name)
+    with pytest.raises(SystemExit, match=f"{name}: holds a Python object .*would run code"):
+        convert(tmp_path / name)
+    assert not marker.exists() and not (tmp_path / "converted").exists()
+
+
+def test_a_file_of_another_model_is_refused(convert, tmp_path):
+    torch.save({"s1.pathway0_stem.conv.weight": torch.ones(2)}, tmp_path / "other.pth")
+    with pytest.raises(SystemExit, match="(?s)TRAIN.CHECKPOINT_MIN_COVERAGE.*mismatched"):
+        convert(tmp_path / "other.pth")
+    assert not (tmp_path / "converted").exists()

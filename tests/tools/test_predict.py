@@ -1,0 +1,102 @@
+"""tools/predict.py on files, folders, damaged videos and Ctrl-C."""
+
+import json
+import os
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+
+from slowfast.checkpoint import files
+from slowfast.config.cli import load_cfg
+from slowfast.models import build_model
+from tools import predict
+
+
+@pytest.fixture
+def folder(toy_set, tmp_path):
+    """Three videos, one below the others, and a text with a video's name."""
+    folder = tmp_path / "my videos"
+    (folder / "more").mkdir(parents=True)
+    for index, name in enumerate(["a.mp4", "b.mp4", "more/c.mp4"]):
+        shutil.copy(toy_set / f"test_{index}.mp4", folder / name)
+    (folder / "broken.mp4").write_text("not a video")
+    return folder
+
+
+@pytest.fixture
+def run(toy_yaml, tmp_path, capfd):
+    """A function from words to (exit code, what was printed)."""
+    torch.manual_seed(0)
+    weights = tmp_path / "weights.pyth"
+    model = build_model(load_cfg(toy_yaml))
+    files.save(weights, {"model_state": model.state_dict(), "class_names": ["run", "eat", "sit"]})
+
+    def start(*words):
+        where = ["--cfg", str(toy_yaml), "--checkpoint", str(weights)]
+        code = predict.main([str(word) for word in (*words[:1], *where, *words[1:])])
+        captured = capfd.readouterr()
+        return code, captured.out + captured.err
+
+    return start
+
+
+def test_a_folder_gives_a_table_and_a_file_with_names_and_reasons(run, folder, tmp_path):
+    code, output = run(folder, "--output", tmp_path / "out.json", "--topk", 2)
+    assert code == 0, output
+    assert "unreadable: InvalidDataError" in output and "sit" in output
+    assert "3 of 4 videos predicted, 1 unreadable; 2 x 3 views" in output
+    content = json.loads((tmp_path / "out.json").read_text())
+    names = [Path(video["path"]).name for video in content["videos"]]
+    assert names == ["a.mp4", "b.mp4", "broken.mp4", "c.mp4"]
+    assert [len(video.get("predictions", [])) for video in content["videos"]] == [2, 2, 0, 2]
+
+
+def test_views_crops_classes_and_overrides_are_heeded(run, folder, tmp_path):
+    names = tmp_path / "names.json"
+    names.write_text('["un", "deux", "trois"]')
+    words = ["--views", 1, "--crops", 1, "--classes", names, "TEST.NUM_ENSEMBLE_VIEWS", 7]
+    code, output = run(folder / "a.mp4", *words)
+    assert code == 0 and "trois" in output and "1 x 1 views" in output
+
+
+def test_only_unreadable_videos_are_a_failure_that_is_written_down(run, folder, tmp_path):
+    code, output = run(folder / "broken.mp4", "--output", tmp_path / "out.csv")
+    assert code == 1 and "InvalidDataError" in output
+    assert "InvalidDataError" in (tmp_path / "out.csv").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["DATA.NUM_FRAME", 4], "DATA.NUM_FRAMES"),
+        (["--classes", "nowhere.txt"], "nowhere.txt"),
+        (["--output", "out.xml"], "out.xml"),
+        (["--topk", 0], "topk: 0"),
+    ],
+)
+def test_mistakes_are_one_line(run, folder, words, message):
+    code, output = run(folder, *words)
+    assert code == 1 and message in output and "Traceback" not in output
+
+
+def test_a_mistyped_video_is_a_video_not_a_key(run, folder):
+    code, output = run("IMG_0001.MOV", folder / "a.mp4")
+    assert code == 0 and "unreadable: FileNotFoundError" in output
+
+
+def test_ctrl_c_keeps_what_is_done(run, folder, tmp_path, monkeypatch):
+    real = torch.nn.Module.__call__
+
+    def interrupt(module, clips):
+        if clips[0].device.type != "meta":
+            os.kill(os.getpid(), signal.SIGINT)
+        return real(module, clips)
+
+    monkeypatch.setattr("slowfast.models.network.VideoNetwork.__call__", interrupt)
+    code, output = run(folder, "--output", tmp_path / "out.json")
+    assert code == 128 + signal.SIGINT
+    (video,) = json.loads((tmp_path / "out.json").read_text())["videos"]
+    assert video["path"].endswith("a.mp4") and "1 of 4 videos predicted" in output
