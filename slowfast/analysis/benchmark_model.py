@@ -130,7 +130,9 @@ def build_contenders(cfg: ConfigNode, *, batch: int) -> tuple[Contender, Contend
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the benchmark of networks."""
-    parser.add_argument("--cfg", nargs="+", metavar="FILE", help="YAML files to measure")
+    parser.add_argument(
+        "--cfg", dest="paths", nargs="+", metavar="FILE", help="YAML files to measure"
+    )
     parser.add_argument(
         "--model",
         nargs="+",
@@ -156,7 +158,7 @@ def run_model(args: argparse.Namespace) -> str:
     ]
     try:
         tables = []
-        for path in args.cfg or [CONFIGS[name] for name in args.model]:
+        for path in args.paths or [CONFIGS[name] for name in args.model]:
             ours, plain = build_contenders(load_cfg(path, opts), batch=args.batch)
             tables.append(measure(ours, plain, name=path, repeats=args.repeats))
     finally:
