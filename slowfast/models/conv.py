@@ -14,6 +14,10 @@ from torch.autograd.function import once_differentiable
 Triple = tuple[int, int, int]
 
 
+def _is_channels_last(x: Tensor) -> bool:
+    return x.is_contiguous(memory_format=torch.channels_last_3d)
+
+
 def _frames(x: Tensor) -> Tensor:
     return x.permute(0, 2, 3, 4, 1).flatten(0, 1).permute(0, 3, 1, 2)  # N,C,T,H,W -> N*T,C,H,W
 
@@ -136,27 +140,29 @@ def _depthwise_conv(
 
 
 class Conv3d(nn.Conv3d):
-    """nn.Conv3d that takes a faster way for 1xkxk kernels and for depthwise kernels on the CPU.
+    """nn.Conv3d with faster ways for depthwise kernels, and for 1x1x1 on one thread, on the CPU.
 
-    Where it does, the output is channels_last_3d, and only 1xkxk and kx1x1 kernels can be
-    differentiated twice.
+    Where a depthwise kernel has a fast way, its output is channels_last_3d, and only 1xkxk and
+    kx1x1 kernels can be differentiated twice.
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        is_depthwise = self.groups == self.in_channels == self.out_channels
-        is_spatial = self.kernel_size[0] == self.stride[0] == 1
-        if not (is_depthwise or is_spatial) or not self._has_fast_way(x):
-            return super().forward(x)
-        if is_depthwise:
-            x = x.contiguous(memory_format=torch.channels_last_3d)
-        elif not x.is_contiguous(memory_format=torch.channels_last_3d):
+        if not self._has_fast_way(x):
             return super().forward(x)
         args = (self.weight, self.bias, self.stride, self.padding)
-        if is_spatial:
+        if self.groups == self.in_channels == self.out_channels:
+            x = x.contiguous(memory_format=torch.channels_last_3d)
+            if self.kernel_size[0] == self.stride[0] == 1:
+                return _spatial_conv(x, *args, self.groups)
+            if self.kernel_size[1:] == self.stride[1:] == (1, 1):
+                return _temporal_conv(x, *args)
+            return _depthwise_conv(x, *args)
+        # PyTorch computes a 1x1x1 nn.Conv3d of few clips on one thread in contiguous memory, which
+        # is slow and loses channels_last_3d for all that follows; for nn.Conv2d it does not.
+        is_pointwise = self.kernel_size == (1, 1, 1) and self.stride[0] == 1
+        if is_pointwise and torch.get_num_threads() == 1 and _is_channels_last(x):
             return _spatial_conv(x, *args, self.groups)
-        if self.kernel_size[1:] == self.stride[1:] == (1, 1):
-            return _temporal_conv(x, *args)
-        return _depthwise_conv(x, *args)
+        return super().forward(x)
 
     def _has_fast_way(self, x: Tensor) -> bool:
         """A batch on the CPU, no dilation, zero padding of less than half the kernel."""
