@@ -23,5 +23,5 @@ setup(
         "tqdm",
         "yacs",
     ],
-    extras_require={"dev": ["pytest>=8", "ruff"]},
+    extras_require={"dev": ["fvcore", "pytest>=8", "ruff"]},
 )

@@ -119,6 +119,7 @@ def _run_process(
         setup_logging(cfg.OUTPUT_DIR, is_main=distributed.is_main_process())
         for run in runs:
             run(cfg)
+        distributed.barrier()  # a process that leaves early breaks the others' connections
     finally:
         if dist.is_initialized():
             dist.destroy_process_group()

@@ -194,7 +194,7 @@ def train_epoch(
     _broadcast_buffers(state.model)
     summary = meter.epoch(state.epoch, lr)
     log.write(summary, step=state.epoch + 1)
-    return {"epoch": state.epoch + 1, "lr": lr, **_prefixed("train", summary)}
+    return {"epoch": state.epoch + 1, **_prefixed("train", summary)}
 
 
 def _groups(loader: DataLoader, size: int, count: int) -> Iterator[list[dict]]:

@@ -27,7 +27,7 @@ class UnreadableVideos:
             path = self._paths[index]
             if path not in self.reasons and path not in self._new:
                 self._new[path] = reason
-                logger.warning("unreadable video, left out: %s (%s)", path, reason)
+                logger.warning("unreadable video: %s (%s)", path, reason)
         return len(self._new)
 
     def merge(self) -> None:

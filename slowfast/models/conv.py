@@ -151,6 +151,8 @@ class Conv3d(nn.Conv3d):
             x = x.contiguous(memory_format=torch.channels_last_3d)
         elif not x.is_contiguous(memory_format=torch.channels_last_3d):
             return super().forward(x)
+        if self.kernel_size == (1, 1, 1) and self.groups == 1 and not _is_single_threaded():
+            return super().forward(x)
         if _is_spatial(self.kernel_size, self.stride, self.padding):
             return _on_frames(x, self._spatial)
         if _is_temporal(self.kernel_size, self.stride, self.padding):
@@ -177,6 +179,14 @@ class Conv3d(nn.Conv3d):
         return self.dilation == (1, 1, 1) and all(
             2 * p < k for p, k in zip(self.padding, self.kernel_size, strict=True)
         )
+
+
+def _is_single_threaded() -> bool:
+    """On one thread PyTorch computes a 1x1x1 nn.Conv3d of few clips in contiguous memory.
+
+    That is slow and loses channels_last_3d for all that follows; nn.Conv2d has neither flaw.
+    """
+    return not torch.compiler.is_compiling() and torch.get_num_threads() == 1
 
 
 def _is_spatial(kernel: Triple, stride: Triple, padding: Triple) -> bool:

@@ -238,15 +238,25 @@ def test_max_pool_equals_plain_max_pool(kernel, stride, padding, layout):
     assert y.is_contiguous(memory_format=layout)
 
 
-def test_one_thread_keeps_channels_last():
-    """With one thread PyTorch's own 1x1x1 convolution returns contiguous memory, and is slow."""
+@pytest.fixture
+def one_thread():
     num_threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    try:
-        y = conv3d(4, 8, 1)(clips(2, 4, 3, 4, 5, dtype=torch.float32))
-    finally:
-        torch.set_num_threads(num_threads)
-    assert y.is_contiguous(memory_format=torch.channels_last_3d)
+    yield
+    torch.set_num_threads(num_threads)
+
+
+@pytest.mark.parametrize("stride", [1, (1, 2, 2)])
+def test_pointwise_convolution_on_one_thread_keeps_channels_last(one_thread, stride):
+    conv, x = conv3d(4, 8, 1, stride=stride), clips(2, 4, 3, 4, 5, dtype=torch.float32)
+    assert conv(x).is_contiguous(memory_format=torch.channels_last_3d)
+    assert_like_plain(conv.double(), x.detach().double().requires_grad_())
+
+
+def test_compiled_pointwise_convolution_on_one_thread(one_thread):
+    conv, x = conv3d(4, 8, 1), clips(2, 4, 3, 4, 5, dtype=torch.float32)
+    compiled = torch.compile(conv, backend="aot_eager", fullgraph=True)
+    torch.testing.assert_close(compiled(x), conv(x))
 
 
 def test_sizes():
