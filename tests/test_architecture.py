@@ -21,7 +21,7 @@ RUN_FUNCTIONS = {
     "engine": {
         *("train", "test"),
         # launch.py hands the config to the processes of a run.
-        *("launch", "_check_gpus", "_with_torchrun_sizes", "_spawn", "_spawned", "_run_process"),
+        *("launch", "_check_gpus", "_with_torchrun_sizes", "_run_spawned", "_run_process"),
     },
 }
 

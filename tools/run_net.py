@@ -6,6 +6,7 @@ import sys
 
 from slowfast.analysis.complexity import build_complexity
 from slowfast.config.cli import load_cfg_from_args, parse_args, save_run_config
+from slowfast.datasets.build import build_dataset
 from slowfast.engine.launch import launch
 from slowfast.engine.test import test
 from slowfast.engine.train import train
@@ -21,6 +22,7 @@ def main(argv: list[str] | None = None) -> int:
     setup_logging(None, is_main=is_main)
     try:
         cfg = load_cfg_from_args(args)
+        is_main = is_main and cfg.SHARD_ID == 0
         setup_logging(cfg.OUTPUT_DIR, is_main=is_main)
         if is_main:
             save_run_config(cfg, sys.argv if argv is None else [__file__, *argv])
@@ -33,12 +35,17 @@ def main(argv: list[str] | None = None) -> int:
                     size.macs_train / 1e9,
                     size.macs_test / 1e9,
                 )
+        for split in ["train", "val"] * cfg.TRAIN.ENABLE + ["test"] * cfg.TEST.ENABLE:
+            build_dataset(cfg, split)  # a mistake in the test list shows before days of training
         runs = [train] * cfg.TRAIN.ENABLE + [test] * cfg.TEST.ENABLE
         launch(runs, cfg, args.init_method)
     except (ValueError, OSError) as error:
         logger.debug("traceback of the error below", exc_info=True)
         logger.error("%s: %s", type(error).__name__, error)
         return 1
+    except KeyboardInterrupt:
+        logger.error("interrupted")
+        return 130
     return 0
 
 

@@ -1,5 +1,6 @@
 """Mistakes in single values and between keys, found before anything is built or opened."""
 
+import os
 import re
 from collections.abc import Iterator
 from functools import reduce
@@ -98,15 +99,10 @@ def check_cfg(cfg: ConfigNode) -> None:
             *_pathway_mistakes(cfg),
             *_size_mistakes(cfg),
             *_multigrid_mistakes(cfg),
-            *_process_mistakes(cfg, max(cfg.NUM_GPUS, 1)),
+            # torchrun's number of processes wins over NUM_GPUS
+            *_process_mistakes(cfg, int(os.environ.get("LOCAL_WORLD_SIZE", max(cfg.NUM_GPUS, 1)))),
         ]
     if mistakes:
-        raise ValueError("\n".join(mistakes))
-
-
-def check_processes(cfg: ConfigNode, num_local: int) -> None:
-    """ValueError when batches and norms do not fit `num_local` processes on each machine."""
-    if mistakes := list(_process_mistakes(cfg, num_local)):
         raise ValueError("\n".join(mistakes))
 
 

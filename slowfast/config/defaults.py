@@ -34,7 +34,7 @@ _C.TRAIN = ConfigNode()
 _C.TRAIN.ENABLE = True
 # Name of the dataset loader.
 _C.TRAIN.DATASET = "kinetics"
-# Clips per step and machine, over all its processes.
+# Clips per batch and machine, over all its processes.
 _C.TRAIN.BATCH_SIZE = 64
 # Validate every so many epochs.
 _C.TRAIN.EVAL_PERIOD = 10

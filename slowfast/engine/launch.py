@@ -1,5 +1,6 @@
 """Starts run functions in one process, one per GPU, or inside the processes of torchrun."""
 
+import logging
 import os
 import signal
 from collections.abc import Callable, Sequence
@@ -8,10 +9,11 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
-from slowfast.config.checks import check_processes
 from slowfast.config.node import ConfigNode
 from slowfast.utils import distributed
 from slowfast.utils.logging import setup_logging
+
+logger = logging.getLogger(__name__)
 
 
 def launch(runs: Sequence[Callable], cfg: ConfigNode, init_method: str) -> None:
@@ -20,23 +22,16 @@ def launch(runs: Sequence[Callable], cfg: ConfigNode, init_method: str) -> None:
     torchrun's environment wins over NUM_GPUS, NUM_SHARDS, SHARD_ID and `init_method`. Without it,
     one process per GPU is spawned on this machine; NUM_GPUS 0 is one process on the CPU.
     """
-    _check_gpus(cfg)
-    if "TORCHELASTIC_RUN_ID" in os.environ or {"RANK", "WORLD_SIZE", "LOCAL_RANK"} <= set(
-        os.environ
-    ):
+    if {"RANK", "WORLD_SIZE", "LOCAL_RANK"} <= set(os.environ):
         cfg = _with_torchrun_sizes(cfg)
-        _run_process(
-            runs,
-            cfg,
-            local_rank=int(os.environ["LOCAL_RANK"]),
-            global_rank=int(os.environ["RANK"]),
-            world_size=int(os.environ["WORLD_SIZE"]),
-            init_method="env://",
-        )
-    elif max(cfg.NUM_GPUS, 1) * cfg.NUM_SHARDS == 1:
+        rank, world_size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+        _run_process(runs, cfg, int(os.environ["LOCAL_RANK"]), rank, world_size, "env://")
+        return
+    _check_gpus(cfg)
+    if max(cfg.NUM_GPUS, 1) * cfg.NUM_SHARDS == 1:
         _run_process(runs, cfg, 0, 0, 1, init_method)
     else:
-        _spawn(runs, cfg, init_method)
+        run_in_processes(_run_spawned, (runs, cfg, init_method), cfg.NUM_GPUS)
 
 
 def _check_gpus(cfg: ConfigNode) -> None:
@@ -46,7 +41,7 @@ def _check_gpus(cfg: ConfigNode) -> None:
             f"NUM_GPUS: {cfg.NUM_GPUS}, but this machine has {available} usable GPU(s); "
             f"set NUM_GPUS to at most {available} (0 runs on the CPU)"
         )
-    if cfg.NUM_GPUS == 0 and cfg.NUM_SHARDS > 1 and "LOCAL_RANK" not in os.environ:
+    if cfg.NUM_GPUS == 0 and cfg.NUM_SHARDS > 1:
         raise ValueError(
             f"NUM_SHARDS: {cfg.NUM_SHARDS} machines without GPUs (NUM_GPUS 0): start them with "
             f"torchrun"
@@ -65,18 +60,18 @@ def _with_torchrun_sizes(cfg: ConfigNode) -> ConfigNode:
     cfg.NUM_GPUS = local_size if cfg.NUM_GPUS else 0
     cfg.NUM_SHARDS = int(os.environ["WORLD_SIZE"]) // local_size
     cfg.SHARD_ID = int(os.environ.get("GROUP_RANK", 0))
-    check_processes(cfg, local_size)
     cfg.freeze()
     return cfg
 
 
-def _spawn(runs: Sequence[Callable], cfg: ConfigNode, init_method: str) -> None:
+def run_in_processes(function: Callable, args: tuple, count: int) -> None:
+    """Call `function(number, *args)` in `count` new processes; returns when all ended well.
+
+    Signals are passed on to them. When one ends badly the others are ended too, and SystemExit has
+    its exit code; a user's mistake (ValueError, OSError) has been logged there as one line.
+    """
     context = mp.start_processes(
-        _spawned,
-        args=(runs, cfg, init_method),
-        nprocs=cfg.NUM_GPUS,
-        join=False,
-        start_method="spawn",
+        _call_in_process, args=(function, args), nprocs=count, join=False, start_method="spawn"
     )
 
     def forward(signum, frame):
@@ -90,12 +85,28 @@ def _spawn(runs: Sequence[Callable], cfg: ConfigNode, init_method: str) -> None:
     try:
         while not context.join():
             continue
+    except mp.ProcessExitedException as error:
+        # Negative: ended by that signal; a shell says 128 + its number.
+        raise SystemExit(
+            error.exit_code if error.exit_code > 0 else 128 - error.exit_code
+        ) from None
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
 
 
-def _spawned(local_rank: int, runs: Sequence[Callable], cfg: ConfigNode, init_method: str) -> None:
+def _call_in_process(number: int, function: Callable, args: tuple) -> None:
+    try:
+        function(number, *args)
+    except (ValueError, OSError) as error:
+        logger.debug("traceback of the error below", exc_info=True)
+        logger.error("%s: %s", type(error).__name__, error)
+        raise SystemExit(1) from error
+
+
+def _run_spawned(
+    local_rank: int, runs: Sequence[Callable], cfg: ConfigNode, init_method: str
+) -> None:
     global_rank = cfg.SHARD_ID * cfg.NUM_GPUS + local_rank
     _run_process(runs, cfg, local_rank, global_rank, cfg.NUM_GPUS * cfg.NUM_SHARDS, init_method)
 

@@ -11,7 +11,7 @@ from slowfast.engine.tasks import Classification
 
 
 class TrainMeter:
-    """Running sums of an epoch and of the current log period.
+    """Running sums of the current log period, and the lines of the log.
 
     `steps` is the number of steps of every epoch of the run. `data_time` and `step_time` are
     medians in seconds over the log period.
@@ -20,7 +20,6 @@ class TrainMeter:
     def __init__(self, task: Classification, *, steps: Sequence[int]):
         self._task = task
         self._steps = steps
-        self._epoch_sums = np.zeros(1)
         self._period_sums = np.zeros(1)
         self._data_times: list[float] = []
         self._step_times: list[float] = []
@@ -31,7 +30,6 @@ class TrainMeter:
         self, sums: np.ndarray, *, data_time: float, step_time: float, norm: float | None
     ) -> None:
         """Add one step; `norm` is the gradient norm before clipping."""
-        self._epoch_sums = self._epoch_sums + sums
         self._period_sums = self._period_sums + sums
         self._data_times.append(data_time)
         self._step_times.append(step_time)
@@ -58,12 +56,12 @@ class TrainMeter:
         self._data_times, self._step_times, self._norms = [], [], []
         return values
 
-    def epoch(self, epoch: int, lr: float) -> dict:
-        """Values of the whole epoch, as one log line."""
+    def epoch(self, epoch: int, lr: float, sums: Sequence[float]) -> dict:
+        """Values of the whole epoch, whose steps added up to `sums`, as one log line."""
         return {
             "_type": "train_epoch",
             "epoch": f"{epoch + 1}/{len(self._steps)}",
-            **self._task.train_metrics(self._epoch_sums),
+            **self._task.train_metrics(sums),
             "lr": lr,
             "seconds": time.perf_counter() - self._start,
             **memory_usage(),

@@ -20,7 +20,8 @@ class TrainState:
     """Model, optimizer and progress of a run.
 
     `epoch` is the number of finished epochs and `step` the finished optimizer steps of the epoch
-    under way. `class_names` travel with the weights, for predictions; None where unknown.
+    under way; `sums` is what those steps added up for the meter, `lr` the last one's rate.
+    `class_names` travel with the weights, for predictions; None where unknown.
     """
 
     model: nn.Module
@@ -29,6 +30,8 @@ class TrainState:
     ema: ModelEma | None = None
     epoch: int = 0
     step: int = 0
+    sums: list[float] = field(default_factory=list)
+    lr: float = 0.0
     best: dict = field(default_factory=dict)
     history: list[dict] = field(default_factory=list)
     class_names: list[str] | None = None
@@ -48,6 +51,8 @@ class TrainState:
             "cfg": cfg_text,
             "scaler_state": self.scaler.state_dict(),
             "step": self.step,
+            "sums": self.sums,
+            "lr": self.lr,
             "sub_bn_state": split_state,
             "best": self.best,
             "history": self.history,
@@ -83,8 +88,21 @@ class TrainState:
                 )
             self.ema.load_state_dict(state["ema_state"])
         self.epoch, self.step = state["epoch"] + 1, state["step"]
+        self.sums, self.lr = state["sums"], state["lr"]
         self.best, self.history = state["best"], state["history"]
         self.class_names = self.class_names or state.get("class_names")
+
+
+def set_aside(output_dir: Path) -> None:
+    """Rename the folder of an earlier run's checkpoints to checkpoints_1, checkpoints_2, ..."""
+    folder = interrupted_path(output_dir).parent
+    if not folder.exists() or not any(folder.glob("*.pyth")):
+        return
+    number = 1
+    while (name := folder.with_name(f"{folder.name}_{number}")).exists():
+        number += 1
+    folder.rename(name)
+    logger.warning("TRAIN.AUTO_RESUME is False: the checkpoints found are now in %s", name)
 
 
 def save_epoch(state: TrainState, output_dir: Path, cfg_text: str, *, keep: int) -> Path:

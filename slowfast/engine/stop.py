@@ -4,9 +4,19 @@ import logging
 import signal
 import time
 
+import torch
+
+from slowfast.utils import distributed
+
 logger = logging.getLogger(__name__)
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def agreed(stop: "StopRequest", device: torch.device) -> bool:
+    """Whether any process was asked to stop; all must call this, and all get the same answer."""
+    flag = torch.tensor(float(bool(stop.signum)), device=device)
+    return bool(distributed.all_reduce_sum(flag).item())
 
 
 class Interrupted(SystemExit):

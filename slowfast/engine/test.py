@@ -14,7 +14,7 @@ from slowfast.datasets.clip_dataset import ClipDataset
 from slowfast.engine.device import build_autocast, build_device, place_model
 from slowfast.engine.predict import join_views, predict_views
 from slowfast.engine.runlog import build_run_log
-from slowfast.engine.stop import Interrupted, StopRequest
+from slowfast.engine.stop import Interrupted, StopRequest, agreed
 from slowfast.engine.tasks import build_task
 from slowfast.models import build_model
 from slowfast.models.fold import build_folded
@@ -51,12 +51,14 @@ def test(cfg: ConfigNode) -> dict:
             stop=stop,
             max_clips=max(cfg.TEST.BATCH_SIZE // num_processes, 1),
         )
-    if stop.signum:
-        raise Interrupted(128 + stop.signum)
+    if agreed(stop, device):
+        raise Interrupted(128 + stop.signum if stop.signum else 1)
     if not distributed.is_main_process():
         return {}
     labels = torch.tensor([record.label for record in loader.dataset.records])
     values, seen = join_views(scores, cfg.DATA.ENSEMBLE_METHOD)
+    if not seen.any():
+        raise ValueError(f"no test video could be read: {unreadable.reasons}")
     results = {
         **task.metrics(values[seen], labels[seen]),
         "num_videos": int(seen.sum()),

@@ -1,10 +1,12 @@
 """Trains one model: epochs, validation, checkpoints."""
 
+import contextlib
 import logging
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from tabulate import tabulate
 from torch import nn
@@ -22,9 +24,9 @@ from slowfast.engine.meters import TrainMeter
 from slowfast.engine.predict import predict_views
 from slowfast.engine.runlog import RunLog, build_run_log
 from slowfast.engine.schedule import NormSwitch, log_schedule, repeated, steps_of_epochs
-from slowfast.engine.state import TrainState, resume, save_epoch, save_interrupted
+from slowfast.engine.state import TrainState, resume, save_epoch, save_interrupted, set_aside
 from slowfast.engine.step import TrainStep, build_train_step
-from slowfast.engine.stop import Interrupted, StopRequest
+from slowfast.engine.stop import Interrupted, StopRequest, agreed
 from slowfast.engine.tasks import Classification, build_task
 from slowfast.engine.unreadable import UnreadableVideos
 from slowfast.models import build_model
@@ -57,6 +59,8 @@ def train(cfg: ConfigNode) -> TrainState:
     is_resumed = cfg.TRAIN.AUTO_RESUME and resume(
         state, output_dir, lambda epoch: switch_norm(schedule.phase(epoch).norm)
     )
+    if not cfg.TRAIN.AUTO_RESUME and distributed.is_main_process():
+        set_aside(output_dir)
     if not is_resumed and cfg.TRAIN.CHECKPOINT_FILE_PATH:
         initialize_from(
             state.model,
@@ -95,11 +99,7 @@ def train(cfg: ConfigNode) -> TrainState:
                 frozen=frozen,
                 stop=stop,
             )
-            if (
-                cfg.BN.USE_PRECISE_STATS
-                and (is_validated or is_saved)
-                and not _agreed(stop, device)
-            ):
+            if cfg.BN.USE_PRECISE_STATS and (is_validated or is_saved) and not agreed(stop, device):
                 switch_norm(schedule.default.norm)
                 precise_batch_norm(
                     state,
@@ -110,9 +110,11 @@ def train(cfg: ConfigNode) -> TrainState:
                     autocast,
                     shapes=schedule.default.shapes,
                     num_batches=cfg.BN.NUM_BATCHES_PRECISE,
+                    seed=cfg.RNG_SEED,
+                    stop=stop,
                 )
                 switch_norm(phase.norm)
-            if is_validated and not _agreed(stop, device):
+            if is_validated and not agreed(stop, device):
                 # A stop during validation leaves the epoch unfinished: it is validated on resuming.
                 summary |= validate(
                     state,
@@ -124,10 +126,10 @@ def train(cfg: ConfigNode) -> TrainState:
                     autocast=autocast,
                     stop=stop,
                 )
-            if _agreed(stop, device):
+            if agreed(stop, device):
                 _save_and_raise(state, output_dir, cfg.dump(), stop)
             state.history.append(summary)
-            state.epoch, state.step = state.epoch + 1, 0
+            state.epoch, state.step, state.sums = state.epoch + 1, 0, []
             switch_norm(schedule.phase(state.epoch).norm)
             if distributed.is_main_process():
                 if is_saved:
@@ -135,10 +137,13 @@ def train(cfg: ConfigNode) -> TrainState:
                 if is_validated and _is_best(state, task.metric):
                     files.save(files.best_path(output_dir), state.state_dict(cfg.dump()))
                 unreadable.write(output_dir / "unreadable_train.csv")
+                write_history(state.history, output_dir)
             distributed.barrier()
-    if distributed.is_main_process():
-        write_history(state.history, output_dir)
-    log.close()
+        log.close()
+        if agreed(stop, device):
+            raise Interrupted(128 + stop.signum if stop.signum else 1)
+    rows = [row for row in state.history if any(key.startswith("val_") for key in row)]
+    logger.info("epochs with validation:\n%s", tabulate(rows, headers="keys", floatfmt=".4g"))
     return state
 
 
@@ -166,7 +171,7 @@ def train_epoch(
     set_training(state.model, frozen)
     loader.batch_sampler.set_epoch(state.epoch, repeated(shapes, accumulation))
     loader.batch_sampler.set_start(state.step * accumulation)
-    lr = 0.0
+    num_done = state.step
     start = time.perf_counter()
     with tqdm(
         total=num_steps,
@@ -178,22 +183,25 @@ def train_epoch(
     ) as bar:
         for batches in _groups(loader, accumulation, num_steps - state.step):
             loaded = time.perf_counter()
-            sums, lr, norm, is_stopped = train_step(
+            sums, state.lr, norm, is_stopped = train_step(
                 batches, steps_per_epoch=num_steps, stop=stop, paths=paths
             )
+            state.sums = (sums + np.array(state.sums or 0.0)).tolist()
             end = time.perf_counter()
             meter.update(sums, data_time=loaded - start, step_time=end - start, norm=norm)
             start = end
             bar.update()
             if state.step % log_period == 0:
-                values = meter.period(state.epoch, state.step - 1, lr)
+                values = meter.period(state.epoch, state.step - 1, state.lr)
                 log.write(values, step=num_earlier + state.step)
                 bar.set_postfix(loss=f"{values['loss']:.3f}")
             if is_stopped:
                 break
-    _broadcast_buffers(state.model)
-    summary = meter.epoch(state.epoch, lr)
-    log.write(summary, step=state.epoch + 1)
+    for model in state.models:
+        _broadcast_buffers(model)
+    summary = meter.epoch(state.epoch, state.lr, state.sums)
+    if num_done < state.step == num_steps:  # else it goes on later, or its line is there already
+        log.write(summary, step=state.epoch + 1)
     return {"epoch": state.epoch + 1, **_prefixed("train", summary)}
 
 
@@ -212,6 +220,10 @@ def _groups(loader: DataLoader, size: int, count: int) -> Iterator[list[dict]]:
             return
 
 
+class _Stopped(Exception):
+    """Leaves a pass over batches that has no result unless it is whole."""
+
+
 def precise_batch_norm(
     state: TrainState,
     loader: DataLoader,
@@ -222,23 +234,37 @@ def precise_batch_norm(
     *,
     shapes: Sequence[BatchShape],
     num_batches: int,
+    seed: int,
+    stop: StopRequest,
 ) -> None:
-    """Recompute batch-norm statistics on the first `num_batches` batches of this epoch."""
+    """Recompute batch-norm statistics on the first `num_batches` batches of this epoch.
+
+    A stop request leaves the statistics as they are: the caller must look at it.
+    """
+
+    def clips_until_stop() -> Iterator[list[torch.Tensor]]:
+        for (batch,) in _groups(loader, 1, num_batches):
+            if agreed(stop, device):
+                raise _Stopped
+            yield task.to_device(batch["clips"], device)
+
     for model in state.models:
         set_training(model, frozen)
+        torch.manual_seed(derive_seed("precise", seed, state.epoch, distributed.rank()))
         loader.batch_sampler.set_epoch(state.epoch, shapes)
         batches = tqdm(
-            (
-                task.to_device(batch["clips"], device)
-                for (batch,) in _groups(loader, 1, num_batches)
-            ),
+            clips_until_stop(),
             total=min(num_batches, len(loader)),
             desc="precise BN",
             disable=None if distributed.is_main_process() else True,
             leave=False,
         )
         # Eager: a compiled model would not call the hooks that measure the statistics.
-        with autocast, torch.compiler.set_stance("force_eager"):
+        with (
+            contextlib.suppress(_Stopped),
+            autocast,
+            torch.compiler.set_stance("force_eager"),
+        ):
             update_bn_stats(model, batches, model)
 
 
@@ -268,9 +294,12 @@ def validate(
         title="validate",
         stop=stop,
     )
-    if _agreed(stop, device) or not distributed.is_main_process():
+    if agreed(stop, device) or not distributed.is_main_process():
         return {}
     values, seen = scores.ensemble("sum")
+    if not seen.any():
+        logger.warning("no validation video could be read: this epoch has no validation metrics")
+        return {}
     labels = torch.tensor([record.label for record in loader.dataset.records])
     metrics = task.metrics(values[seen], labels[seen])
     metrics["num_videos"], metrics["num_unreadable"] = int(seen.sum()), len(unreadable.reasons)
@@ -282,15 +311,13 @@ def validate(
 
 
 def write_history(history: list[dict], output_dir: Path) -> None:
-    """Write the table of all epochs as csv and log its validated rows."""
+    """Write the table of all epochs as csv."""
     header = list(dict.fromkeys(key for row in history for key in row))
     write_csv(
         output_dir / "history.csv",
         header,
         [[row.get(key, "") for key in header] for row in history],
     )
-    rows = [row for row in history if any(key.startswith("val_") for key in row)]
-    logger.info("epochs with validation:\n%s", tabulate(rows, headers="keys", floatfmt=".4g"))
 
 
 def _prefixed(prefix: str, values: dict) -> dict:
@@ -301,12 +328,6 @@ def _prefixed(prefix: str, values: dict) -> dict:
 
 def _is_best(state: TrainState, metric: str) -> bool:
     return metric in state.best and state.best["epoch"] == state.epoch
-
-
-def _agreed(stop: StopRequest, device: torch.device) -> bool:
-    """Whether any process was asked to stop; the same answer in all."""
-    flag = torch.tensor(float(bool(stop.signum)), device=device)
-    return bool(distributed.all_reduce_sum(flag).item())
 
 
 def _broadcast_buffers(model: nn.Module) -> None:

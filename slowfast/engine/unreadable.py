@@ -3,7 +3,7 @@
 import logging
 from pathlib import Path
 
-from slowfast.utils.distributed import gather_objects
+from slowfast.utils.distributed import gather_objects, is_main_process
 from slowfast.utils.io import write_csv
 
 logger = logging.getLogger(__name__)
@@ -31,8 +31,14 @@ class UnreadableVideos:
         return len(self._new)
 
     def merge(self) -> None:
-        """Join the new failures of all processes; every process must call this together."""
-        for new in gather_objects(self._new):
+        """Join the new failures of all processes; every process must call this together.
+
+        The main process names those of the others, whose log lines go nowhere.
+        """
+        for rank, new in enumerate(gather_objects(self._new)):
+            for path, reason in new.items():
+                if rank and is_main_process() and path not in self.reasons:
+                    logger.warning("unreadable video: %s (%s)", path, reason)
             self.reasons.update(new)
         self._new = {}
         share = len(self.reasons) / len(self._paths)

@@ -39,7 +39,8 @@ def update_bn_stats(
 
     They become mean and variance of the layers' inputs over all batches of all processes, each of
     which must call this. `forward(batch)` runs the network on the layers of `model`, not compiled.
-    A layer that no batch reaches keeps its statistics. Modules keep their mode and momentum.
+    A layer that no batch reaches keeps its statistics, as do all when `batches` raises. Modules
+    keep their mode, momentum and count of batches.
     """
     layers = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.training]
     moments = [_InputMoments(layer) for layer in layers]
@@ -47,12 +48,18 @@ def update_bn_stats(
         layer.register_forward_pre_hook(moment)
         for layer, moment in zip(layers, moments, strict=True)
     ]
+    counters = [(layer.momentum, layer.num_batches_tracked.clone()) for layer in layers]
     try:
+        for layer in layers:
+            layer.momentum = 0.0  # the running statistics wait for the result
         for batch in batches:
             forward(batch)
     finally:
         for hook in hooks:
             hook.remove()
+        for layer, (momentum, num_batches) in zip(layers, counters, strict=True):
+            layer.momentum = momentum
+            layer.num_batches_tracked.copy_(num_batches)
     if not layers:
         return
     totals = all_reduce_sum(torch.cat([moment.totals for moment in moments], dim=1))

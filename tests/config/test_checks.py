@@ -1,6 +1,6 @@
 import pytest
 
-from slowfast.config.checks import AT_LEAST, CHOICES, SHARES, check_cfg, check_processes
+from slowfast.config.checks import AT_LEAST, CHOICES, SHARES, check_cfg
 from slowfast.config.defaults import get_cfg
 
 
@@ -187,8 +187,9 @@ def test_what_fits_passes(overrides):
     check_cfg(make_cfg(*overrides))
 
 
-def test_processes_of_torchrun_are_checked_by_their_number():
-    cfg = make_cfg("NUM_GPUS", 0, "TRAIN.BATCH_SIZE", 9, "TEST.BATCH_SIZE", 9)
-    check_processes(cfg, 3)
+def test_number_of_processes_of_torchrun_wins_over_num_gpus(monkeypatch):
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")
+    check_cfg(make_cfg("NUM_GPUS", 8, "TRAIN.BATCH_SIZE", 9, "TEST.BATCH_SIZE", 9))
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
     with pytest.raises(ValueError, match="TRAIN.BATCH_SIZE: 9 must be a multiple of 2"):
-        check_processes(cfg, 2)
+        check_cfg(make_cfg("NUM_GPUS", 3, "TRAIN.BATCH_SIZE", 9, "TEST.BATCH_SIZE", 9))

@@ -69,3 +69,75 @@ def test_run_resumed_after_any_epoch_ends_with_the_same_weights(toy_cfg, tmp_pat
     for name, value in whole.model.state_dict().items():
         assert torch.equal(resumed.model.state_dict()[name], value), name
     assert [row["epoch"] for row in resumed.history] == [1, 2, 3, 4]
+
+
+def _signal_at_call(monkeypatch, name, number):
+    """Let the `number`-th call of the function `name` begin with Ctrl-C."""
+    module, _, attribute = name.rpartition(".")
+    original, calls = getattr(sys.modules[module], attribute), []
+
+    def call(*args, **kwargs):
+        calls.append(1)
+        if len(calls) == number:
+            os.kill(os.getpid(), signal.SIGINT)
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(name, call)
+
+
+OPTIONS = {
+    "plain": [],
+    "fp16": ["TRAIN.MIXED_PRECISION", True],
+    "average": ["TRAIN.EMA_DECAY", 0.9],
+    "accumulation": ["TRAIN.ACCUMULATION_STEPS", 2, "TRAIN.BATCH_SIZE", 2],
+    "splits": ["BN.NORM_TYPE", "sub_batchnorm", "BN.NUM_SPLITS", 2],
+    "drop-connect": ["MODEL.DROPCONNECT_RATE", 0.5],
+    "mixed": ["MIXUP.ENABLE", True, "AUG.ENABLE", True],
+}
+
+
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+@pytest.mark.parametrize(
+    "place",
+    [
+        ("slowfast.engine.step.clip_gradients", 3),  # first step of the second epoch
+        ("slowfast.engine.step.clip_gradients", 4),  # its last step
+        ("slowfast.engine.train.update_bn_stats", 2),
+        ("slowfast.engine.train.predict_views", 2),
+    ],
+    ids=["first step", "last step", "precise BN", "validation"],
+)
+def test_stopped_anywhere_the_run_goes_on_as_if_it_had_not(
+    toy_cfg, tmp_path, monkeypatch, place, options
+):
+    options = [*options, "SOLVER.CLIP_GRAD_L2NORM", 10.0, "SOLVER.MAX_EPOCH", 3]
+    options += ["BN.USE_PRECISE_STATS", True, "BN.NUM_BATCHES_PRECISE", 2]
+    whole = train(toy_cfg(*options, "OUTPUT_DIR", tmp_path / "whole"))
+    with monkeypatch.context() as patch:
+        _signal_at_call(patch, *place)
+        with pytest.raises(SystemExit) as stopped:
+            train(toy_cfg(*options, "OUTPUT_DIR", tmp_path / "stopped"))
+    assert stopped.value.code == 128 + signal.SIGINT
+    resumed = train(toy_cfg(*options, "OUTPUT_DIR", tmp_path / "stopped"))
+    for model, expected in zip(resumed.models, whole.models, strict=True):
+        for name, value in expected.state_dict().items():
+            assert torch.equal(model.state_dict()[name], value), name
+    for row, expected in zip(resumed.history, whole.history, strict=True):
+        for key in expected.keys() - {"train_seconds"}:
+            assert row[key] == pytest.approx(expected[key], rel=1e-9), key
+    lines = (tmp_path / "stopped/log.jsonl").read_text().splitlines()
+    assert sum('"train_epoch"' in line for line in lines) == 3
+
+
+def test_signal_during_the_last_save_does_not_go_on_to_the_test(toy_cfg, monkeypatch):
+    _signal_at_call(monkeypatch, "slowfast.engine.train.write_history", 2)
+    with pytest.raises(SystemExit) as stopped:
+        train(toy_cfg("SOLVER.MAX_EPOCH", 2))
+    assert stopped.value.code == 128 + signal.SIGINT
+
+
+def test_run_without_resuming_sets_the_old_checkpoints_aside(toy_cfg, tmp_path):
+    train(toy_cfg("SOLVER.MAX_EPOCH", 3))
+    train(toy_cfg("SOLVER.MAX_EPOCH", 1, "TRAIN.AUTO_RESUME", False, "TRAIN.KEEP_CHECKPOINTS", 1))
+    assert files.last_checkpoint(tmp_path / "run").name == "checkpoint_epoch_00001.pyth"
+    assert (tmp_path / "run/checkpoints_1/checkpoint_epoch_00003.pyth").exists()

@@ -101,3 +101,18 @@ def test_interrupting_a_test_is_no_result(toy_cfg, monkeypatch, tmp_path):
         run_test(toy_cfg())
     assert stopped.value.code == 130
     assert not (tmp_path / "run/test_results.json").exists()
+
+
+def test_nothing_readable_is_an_error(toy_cfg, damaged_set):
+    train(toy_cfg("SOLVER.MAX_EPOCH", 1))
+    for index in range(5):
+        (damaged_set / f"test_{index}.mp4").write_text("not a video")
+    with pytest.raises(ValueError, match="no test video could be read.*test_4.mp4"):
+        run_test(toy_cfg("DATA.PATH_TO_DATA_DIR", damaged_set))
+
+
+def test_validation_without_readable_videos_goes_on_without_metrics(toy_cfg, damaged_set):
+    for index in range(5):
+        (damaged_set / f"val_{index}.mp4").write_text("not a video")
+    state = train(toy_cfg("DATA.PATH_TO_DATA_DIR", damaged_set, "SOLVER.MAX_EPOCH", 1))
+    assert state.best == {} and "val_loss" not in state.history[0]

@@ -73,6 +73,14 @@ def test_wrong_csv_is_named_with_its_line(run, edited_set, content, words):
     assert all(word in output for word in words), output
 
 
+def test_mistake_in_the_test_list_shows_before_training(run, toy_set, tmp_path):
+    folder = tmp_path / "edited"
+    shutil.copytree(toy_set, folder)
+    (folder / "test.csv").write_text("test_0.mp4 7\n")
+    code, output = run("DATA.PATH_TO_DATA_DIR", folder)
+    assert code == 1 and "test.csv:1" in output and "train_iter" not in output
+
+
 def test_folder_without_videos_names_them(run, edited_set):
     folder = edited_set("".join(f"gone_{i}.mp4 0\n" for i in range(8)))
     code, output = run("DATA.PATH_TO_DATA_DIR", folder)
