@@ -1,7 +1,7 @@
 """Name what happens in videos.
 
 python tools/predict.py clip.mp4 folder/ --cfg X3D_M.yaml --checkpoint x3d_m.pyth \
-    --classes names.txt --output results.json TEST.BATCH_SIZE 4
+    --classes names.txt --output results.json NUM_GPUS 0 TEST.BATCH_SIZE 4
 """
 
 import argparse

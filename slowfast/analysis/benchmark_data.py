@@ -1,11 +1,9 @@
 """Loading clips: our way, and the plain way that decodes whole videos again for every clip."""
 
 import argparse
-import statistics
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
 import av
@@ -13,6 +11,7 @@ import numpy as np
 import torch
 from tabulate import tabulate
 
+from slowfast.analysis.timing import Timing, time_in_turns
 from slowfast.datasets import sampling
 from slowfast.datasets.clip_dataset import (
     ClipDataset,
@@ -42,20 +41,6 @@ KEYFRAME_INTERVALS = (12, 250)
 HEIGHT, WIDTH, SECONDS, FPS = 256, 340, 10, 30
 
 
-@dataclass(frozen=True)
-class Timing:
-    """Seconds of one piece of work in several rounds, both ways."""
-
-    what: str
-    plain: Sequence[float]
-    ours: Sequence[float]
-
-    def row(self) -> list[str]:
-        """Medians in milliseconds and their ratio, as a line of the printed table."""
-        plain, ours = statistics.median(self.plain), statistics.median(self.ours)
-        return [self.what, f"{plain * 1e3:.1f}", f"{ours * 1e3:.1f}", f"{plain / ours:.1f} x"]
-
-
 def make_video(path: str | Path, *, gop: int) -> None:
     """A 10-second H.264 video, 340 x 256, 30 fps: a square moves over a drifting soft texture."""
     rng = np.random.default_rng(0)
@@ -73,17 +58,6 @@ def make_video(path: str | Path, *, gop: int) -> None:
             yield picture
 
     write_video(path, frames(), fps=FPS, gop=gop, options={"crf": "28"})
-
-
-def time_in_turns(*works: Callable[[], object], repeats: int) -> list[list[float]]:
-    """Seconds of each piece of work in each of `repeats` rounds; they take turns."""
-    times: list[list[float]] = [[] for _ in works]
-    for _ in range(repeats):
-        for work, seconds in zip(works, times, strict=True):
-            start = time.perf_counter()
-            work()
-            seconds.append(time.perf_counter() - start)
-    return times
 
 
 def decode_whole(path: str) -> torch.Tensor:
