@@ -24,7 +24,12 @@ def main() -> int:
     args = parser.parse_args()
     output = Path(args.output)
     common = ["--cfg", str(CONFIG), "DATA.PATH_TO_DATA_DIR", args.data]
-    make_dataset(args.data, MotionSettings(), workers=min(os.cpu_count() or 1, 8))
+    try:
+        make_dataset(args.data, MotionSettings(), workers=min(os.cpu_count() or 1, 8))
+    except (OSError, ValueError) as error:
+        # make_dataset names the option of its own tool.
+        print(f"--data: {str(error).removeprefix('--output: ')}", file=sys.stderr)
+        return 1
     code = run_net.main([*common, "OUTPUT_DIR", str(output)])
     if code:
         return code

@@ -33,7 +33,9 @@ def main() -> None:
             try:
                 results[file.as_posix()] = build_complexity(load_cfg(file))
             except (OSError, ValueError) as error:
-                sys.exit(f"{file}: {error}")
+                # A mistake in the file names it, with its line; one elsewhere does not.
+                message = str(error)
+                sys.exit(message if message.startswith(str(file)) else f"{file}: {message}")
     rows = [
         (name, c.params / 1e6, c.macs_train / 1e9, c.macs_test / 1e9) for name, c in results.items()
     ]

@@ -77,16 +77,21 @@ def save_run_config(cfg: ConfigNode, argv: Sequence[str]) -> Path:
     """
     path, command = Path(cfg.OUTPUT_DIR) / "config.yaml", shlex.join(argv)
     values = cfg.dump()
-    earlier = path.read_text(encoding="utf-8") if path.is_file() else ""
+    earlier = _read_text(path)
     if earlier and _without_comments(earlier) != values:
         _write_text(_free_name(path), earlier)
-    # One comment line, whatever the command's words hold.
-    _write_text(path, f"# Written by: {' '.join(command.splitlines())}\n{values}")
+    # One comment line of valid UTF-8, whatever the command's words hold.
+    comment = " ".join(command.encode(errors="backslashreplace").decode().splitlines())
+    _write_text(path, f"# Written by: {comment}\n{values}")
     log = path.with_name("command.txt")
-    lines = log.read_text(encoding="utf-8") if log.is_file() else ""
     time = datetime.now().astimezone().isoformat(timespec="seconds")
-    _write_text(log, f"{lines}{time} {command}\n")
+    _write_text(log, f"{_read_text(log)}{time} {command}\n")
     return path
+
+
+def _read_text(path: Path) -> str:
+    """What `_write_text` wrote; "" where there is no such file."""
+    return path.read_text(encoding="utf-8", errors="surrogateescape") if path.is_file() else ""
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -248,8 +248,8 @@ def _prepare_folder(output: Path, description: dict, force: bool) -> None:
     if not output.exists() or not any(output.iterdir()):
         return
     try:
-        found = json.loads((output / DESCRIPTION).read_text())
-    except (OSError, ValueError):
+        found = dict(json.loads((output / DESCRIPTION).read_text()))
+    except (OSError, ValueError, TypeError):
         raise ValueError(
             f"--output: {str(output)!r} holds files that this program did not make; "
             "give a new or empty folder"
@@ -261,7 +261,7 @@ def _prepare_folder(output: Path, description: dict, force: bool) -> None:
         raise ValueError(
             f"--output: {str(output)!r} holds a set with other settings "
             f"({', '.join(f'{key} {found.get(key)}, not {description[key]}' for key in changed)}); "
-            "give another folder, or --force to replace it"
+            "give another folder, or replace it with tools/make_motion_dataset.py --force"
         )
     for split in SPLITS:
         shutil.rmtree(output / split, ignore_errors=True)

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 from pathlib import Path
 
 from torch.utils.tensorboard import SummaryWriter
@@ -16,6 +17,7 @@ logger = logging.getLogger(__name__)
 class RunLog:
     """Writes dicts of numbers to OUTPUT_DIR/log.jsonl; only the main process writes anything.
 
+    NaN and infinity, as in the gradient norm of a step that loss scaling skips, become null.
     `tensorboard_dir` None leaves TensorBoard out.
     """
 
@@ -47,7 +49,9 @@ class RunLog:
 
 
 def _rounded(value):
-    return float(f"{value:.6g}") if isinstance(value, float) else value
+    if not isinstance(value, float):
+        return value
+    return float(f"{value:.6g}") if math.isfinite(value) else None
 
 
 def build_run_log(cfg: ConfigNode) -> RunLog:

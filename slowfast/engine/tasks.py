@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from slowfast.config.node import ConfigNode
-from slowfast.datasets.augment import build_mix
+from slowfast.datasets.augment import build_mix, smooth_labels
 from slowfast.datasets.transforms import normalize
 from slowfast.engine.device import clip_layout
 from slowfast.evaluation.topk import topk_accuracies, topk_correct
@@ -106,7 +106,7 @@ def build_task(cfg: ConfigNode) -> Classification:
             logits, labels, label_smoothing=0.0 if labels.ndim == 2 else smoothing
         ),
         "bce_logit": lambda logits, labels: F.binary_cross_entropy_with_logits(
-            logits, (labels if labels.ndim == 2 else F.one_hot(labels, classes)).to(logits.dtype)
+            logits, labels if labels.ndim == 2 else smooth_labels(labels, classes, smoothing)
         ),
     }
     losses["soft_cross_entropy"] = losses["cross_entropy"]

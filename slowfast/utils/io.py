@@ -16,14 +16,15 @@ from typing import IO, Any
 def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO]:
     """Open a temporary file beside `path` that replaces it only when the block ends without error.
 
-    After a full disk, an exception or a kill the old file is still there, whole.
+    After a full disk, an exception or a kill the old file is still there, whole. Text is UTF-8;
+    file names that are not keep their bytes.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    text = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
+    text = {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}
     try:
-        with os.fdopen(handle, mode, **text) as file:
+        with os.fdopen(handle, mode, **({} if "b" in mode else text)) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())

@@ -27,7 +27,10 @@ def setup_logging(output_dir: str | Path | None, *, is_main: bool) -> None:
     logger.addHandler(console)
     if is_main and output_dir is not None:
         Path(output_dir).mkdir(parents=True, exist_ok=True)
-        file = logging.FileHandler(Path(output_dir) / "stdout.log", encoding="utf-8")
+        # File names need not be UTF-8: such bytes are written as in \udce9.
+        file = logging.FileHandler(
+            Path(output_dir) / "stdout.log", encoding="utf-8", errors="backslashreplace"
+        )
         file.setFormatter(logging.Formatter(_FORMAT))
         logger.addHandler(file)
 

@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -123,3 +124,13 @@ def test_other_config_of_an_earlier_run_is_kept(small, tmp_path):
     names = ["config_1.yaml", "config_2.yaml", "config.yaml"]
     assert [load_cfg(tmp_path / name).LOG_PERIOD for name in names] == [1, 2, 3]
     assert sorted(path.name for path in tmp_path.glob("config*.yaml")) == sorted(names)
+
+
+def test_command_and_values_may_hold_names_that_are_not_utf8(small, tmp_path):
+    folder = tmp_path / os.fsdecode(b"run_\xe9")
+    cfg = load_cfg(small, ["OUTPUT_DIR", str(folder)])
+    for _ in range(2):
+        path = save_run_config(cfg, ["run_net.py", "OUTPUT_DIR", str(folder)])
+    assert load_cfg(path) == cfg
+    lines = (folder / "command.txt").read_bytes().splitlines()
+    assert len(lines) == 2 and all(os.fsencode(folder) in line for line in lines)

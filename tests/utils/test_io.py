@@ -1,3 +1,4 @@
+import json
 import os
 
 import pytest
@@ -35,3 +36,11 @@ def test_atomic_write_gives_the_usual_permissions(tmp_path):
 def test_write_csv_quotes_commas(tmp_path):
     write_csv(tmp_path / "a.csv", ["path", "n"], [["a, b.mp4", 1]])
     assert (tmp_path / "a.csv").read_text().split() == ["path,n", '"a,', 'b.mp4",1']
+
+
+def test_file_name_that_is_not_utf8_keeps_its_bytes(tmp_path):
+    name = os.fsdecode(b"train_\xe9.mp4")
+    write_csv(tmp_path / "a.csv", ["path"], [[name]])
+    assert (tmp_path / "a.csv").read_bytes().split() == [b"path", b"train_\xe9.mp4"]
+    write_json(tmp_path / "a.json", name)
+    assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == name

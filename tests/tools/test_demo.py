@@ -1,0 +1,49 @@
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from slowfast.datasets.motion import DESCRIPTION
+
+TOOLS = Path(__file__).parents[2] / "tools"
+
+
+@pytest.fixture
+def run(monkeypatch, capfd):
+    """Function (words) -> (exit code, what was printed)."""
+    monkeypatch.syspath_prepend(str(TOOLS))
+    import demo
+
+    def call(*words):
+        monkeypatch.setattr(sys, "argv", ["demo.py", *map(str, words)])
+        code = demo.main()
+        captured = capfd.readouterr()
+        return code, captured.out + captured.err
+
+    return call
+
+
+@pytest.mark.parametrize(
+    "name, content, message",
+    [
+        ("thesis.txt", "mine", "did not make"),
+        (DESCRIPTION, json.dumps({"version": 0}), "other settings"),
+        (DESCRIPTION, "[1, 2]", "did not make"),
+    ],
+    ids=["foreign", "outdated", "foreign description"],
+)
+def test_folder_of_something_else_is_named_in_one_line(run, tmp_path, name, content, message):
+    (tmp_path / name).write_text(content)
+    code, output = run("--data", tmp_path, "--output", tmp_path / "out")
+    assert code == 1 and message in output and output.count("\n") == 1
+    assert output.startswith(f"--data: {str(tmp_path)!r}") and "--output" not in output
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_file_in_place_of_the_folder_is_named_in_one_line(run, tmp_path):
+    path = tmp_path / "data"
+    path.write_text("mine")
+    code, output = run("--data", path, "--output", tmp_path / "out")
+    assert code == 1 and output.startswith("--data: ") and str(path) in output
+    assert output.count("\n") == 1
