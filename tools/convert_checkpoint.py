@@ -39,10 +39,15 @@ def main(argv: list[str] | None = None) -> None:
             min_coverage=cfg.TRAIN.CHECKPOINT_MIN_COVERAGE,
         )
         print(report.table())
-        files.save(args.target, {"model_state": state})
+        names = files.load(args.source).get("class_names")
+        files.save(args.target, {"model_state": state} | ({"class_names": names} if names else {}))
     except (OSError, ValueError) as error:
         sys.exit(str(error))
     print(f"wrote {args.target}: {len(state)} tensors")
+    if incomplete := len(report.missing) + len(report.mismatched) + len(report.replaced):
+        print(
+            f"not complete: {incomplete} of the model's tensors are not in it; fine-tune it first"
+        )
 
 
 if __name__ == "__main__":

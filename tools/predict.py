@@ -96,6 +96,7 @@ def run(args: argparse.Namespace) -> int:
     )
     if args.output:
         about = {"config": args.cfg, "checkpoint": args.checkpoint, "views": views}
+        about |= {"num_videos": len(videos), "was_interrupted": bool(stop.signum)}
         write_results(args.output, results, about)
         logger.info("results: %s", args.output)
     if stop.signum:

@@ -80,13 +80,13 @@ def plain_batch_norm(state: State) -> State:
 
 
 def inflate(
-    state: State, shapes: Mapping[str, torch.Size], *, repeats_single_frames: bool
+    state: State, shapes: Mapping[str, torch.Size], *, repeats_frames: bool
 ) -> tuple[State, list[str]]:
     """`state` with the time axis that `shapes` ask for, and the names of the tensors it was given.
 
     A 2D kernel O,I,H,W becomes O,I,T,H,W: repeated over time and divided by T, so that it answers
-    equal frames as before (arXiv 1705.07750, section 2.1). So does a kernel of one frame where
-    `repeats_single_frames`. A linear layer O,I becomes a 1x1x1 convolution.
+    equal frames as before (arXiv 1705.07750, section 2.1), and so does a kernel O,I,1,H,W; without
+    `repeats_frames` only where T is 1. A linear layer O,I becomes a 1x1x1 convolution.
     """
     inflated: State = {}
     for name, value in state.items():
@@ -96,9 +96,8 @@ def inflate(
         kernel = value
         if value.ndim in (2, 4):
             kernel = value[..., None, None, None] if value.ndim == 2 else value.unsqueeze(2)
-        elif not repeats_single_frames:
-            continue
-        if kernel.ndim == 5 and kernel.shape == (*shape[:2], 1, *shape[3:]):
+        is_frame = kernel.ndim == 5 and kernel.shape == (*shape[:2], 1, *shape[3:])
+        if is_frame and (shape[2] == 1 or repeats_frames):
             inflated[name] = kernel.repeat(1, 1, shape[2], 1, 1) / shape[2]
     return {**state, **inflated}, list(inflated)
 

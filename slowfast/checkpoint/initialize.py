@@ -91,7 +91,7 @@ def load_for_test(
 ) -> CoverageReport:
     """Copy a file's weights into `model`; CheckpointError unless all fit, the classifier's too."""
     state, report = _fit(
-        model, Path(path), clear_name_patterns, classifier=None, repeats_single_frames=False
+        model, Path(path), clear_name_patterns, classifier=None, repeats_frames=False
     )
     if report.mismatched or report.missing or report.unexpected:
         raise CheckpointError(
@@ -117,7 +117,7 @@ def convert_file(
     Only names and shapes of `model` count, so it may be on the meta device.
     """
     state, report = _fit(
-        model, Path(path), clear_name_patterns, classifier=_CLASSIFIER, repeats_single_frames=True
+        model, Path(path), clear_name_patterns, classifier=_CLASSIFIER, repeats_frames=True
     )
     if report.coverage < min_coverage:
         raise CheckpointError(
@@ -135,14 +135,14 @@ def _fit(
     clear_name_patterns: Sequence[str],
     *,
     classifier: str | None,
-    repeats_single_frames: bool,
+    repeats_frames: bool,
 ) -> tuple[State, CoverageReport]:
     """The file's tensors under our names and in the model's shapes, and how they fit."""
     state, layout = _read(path, clear_name_patterns)
     own, _ = split_sub_bn(model.state_dict())
     own = {name: value for name, value in own.items() if name in state or not _is_counter(name)}
     shapes = {name: value.shape for name, value in own.items()}
-    state, inflated = inflate(state, shapes, repeats_single_frames=repeats_single_frames)
+    state, inflated = inflate(state, shapes, repeats_frames=repeats_frames)
     fits = {n for n, shape in shapes.items() if n in state and state[n].shape == shape}
     differs = {n for n in own if n in state and n not in fits}
     in_head = {n for n in own if classifier is not None and n.startswith(f"{classifier}.")}
@@ -172,7 +172,7 @@ def _read(path: Path, clear_name_patterns: Sequence[str]) -> tuple[State, str]:
     """The file's tensors under our names, and whose names they had."""
     content = load(path)
     try:
-        state = clear_names(strip_wrappers(find_model_state(content)), clear_name_patterns)
+        state = strip_wrappers(clear_names(find_model_state(content), clear_name_patterns))
         state, layout = to_our_names(state)
         return plain_batch_norm(state), layout
     except ValueError as error:

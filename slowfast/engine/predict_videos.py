@@ -13,7 +13,7 @@ from slowfast.checkpoint import files
 from slowfast.checkpoint.initialize import load_for_test
 from slowfast.config.cli import load_cfg
 from slowfast.config.node import ConfigNode
-from slowfast.datasets.build import build_test_views
+from slowfast.datasets.build import DATASETS, build_test_views
 from slowfast.datasets.class_names import load_class_names
 from slowfast.datasets.clip_dataset import ClipDataset
 from slowfast.datasets.loader import ShardedBatchSampler, make_loader
@@ -67,6 +67,7 @@ class Predictor:
         options: Sequence[Any] = (),
     ):
         cfg = build_single_process(load_cfg(config, options))
+        DATASETS.get(cfg.TEST.DATASET)  # one that is not read yet would sample other frames
         num_classes = cfg.MODEL.NUM_CLASSES
         self.class_names = load_class_names(classes, num_classes) if classes else None
         self.views = build_test_views(cfg)

@@ -180,6 +180,11 @@ def build_mobile_network(
     norm: Norm,
 ) -> VideoNetwork:
     """X3D's stem and head, one pathway, and `stages` between them, with initial weights."""
+    if any(path for stage in cfg.NONLOCAL.LOCATION for path in stage):
+        raise ValueError(
+            f"NONLOCAL.LOCATION: {cfg.NONLOCAL.LOCATION} asks for Non-local blocks, which "
+            f"{cfg.MODEL.MODEL_NAME} does not have"
+        )
     dim_clip = single_pathway_channels(cfg.DATA.INPUT_CHANNEL_NUM, model=cfg.MODEL.MODEL_NAME)
     modules = network_stages(
         Stage([{"stem": X3DStem(dim_clip, dim_stem, norm=norm)}]),

@@ -17,7 +17,7 @@ def load_arrays(file: IO[bytes]) -> Any:
     damaged file can fail in any way. Even numpy's own functions stay out of it, because with a
     made-up dtype they read memory at any address; objects that only store take their place.
     """
-    return _plain(_Unpickler(file, encoding="latin1").load())
+    return _plain(_Unpickler(file, encoding="latin1").load(), {})
 
 
 class _StandIn:
@@ -104,12 +104,19 @@ def _from_bytes(data: str | bytes, dtype: _Dtype, shape: tuple, order: str) -> n
     return array.astype(array.dtype.newbyteorder("="))  # a copy that can be written to
 
 
-def _plain(value: Any) -> Any:
-    """With every stand-in replaced by its value."""
+def _plain(value: Any, done: dict[int, Any]) -> Any:
+    """With every stand-in replaced by its value; `done` has the containers met so far, by id.
+
+    A container that stands in many places is walked through once, so that small files stay small.
+    """
     if isinstance(value, _StandIn):
         return value.value
-    if isinstance(value, dict):
-        return {_plain(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value)(map(_plain, value))
-    return value
+    if not isinstance(value, dict | list | tuple):
+        return value
+    if id(value) not in done:
+        if isinstance(value, dict):
+            plain = {_plain(key, done): _plain(item, done) for key, item in value.items()}
+        else:
+            plain = type(value)([_plain(item, done) for item in value])
+        done[id(value)] = plain
+    return done[id(value)]

@@ -89,11 +89,11 @@ def test_plain_batch_norm_is_left_as_it_is():
     assert plain_batch_norm(state) == state
 
 
-def _inflated(value, shape, *, repeats_single_frames=True):
+def _inflated(value, shape, *, repeats_frames=True):
     state, names = inflate(
         {"a": value, "other": ONE},
         {"a": torch.Size(shape)},
-        repeats_single_frames=repeats_single_frames,
+        repeats_frames=repeats_frames,
     )
     assert names in ([], ["a"]) and state["other"] is ONE
     return state["a"] if names else None
@@ -101,21 +101,22 @@ def _inflated(value, shape, *, repeats_single_frames=True):
 
 def test_a_2d_kernel_is_repeated_over_time_and_keeps_its_sum():
     kernel = torch.rand(4, 3, 2, 2)
-    inflated = _inflated(kernel, (4, 3, 5, 2, 2), repeats_single_frames=False)
+    assert _inflated(kernel, (4, 3, 5, 2, 2), repeats_frames=False) is None
+    inflated = _inflated(kernel, (4, 3, 5, 2, 2))
     torch.testing.assert_close(inflated, kernel[:, :, None].repeat(1, 1, 5, 1, 1) / 5)
     torch.testing.assert_close(inflated.sum(2), kernel)
 
 
 def test_a_linear_layer_becomes_a_convolution():
     weight = torch.rand(4, 3)
-    inflated = _inflated(weight, (4, 3, 1, 1, 1), repeats_single_frames=False)
+    inflated = _inflated(weight, (4, 3, 1, 1, 1), repeats_frames=False)
     assert torch.equal(inflated[..., 0, 0, 0], weight)
 
 
 def test_a_kernel_of_one_frame_is_repeated_on_request():
     kernel = torch.rand(4, 3, 1, 2, 2)
     assert torch.equal(_inflated(kernel, (4, 3, 2, 2, 2)), kernel.repeat(1, 1, 2, 1, 1) / 2)
-    assert _inflated(kernel, (4, 3, 2, 2, 2), repeats_single_frames=False) is None
+    assert _inflated(kernel, (4, 3, 2, 2, 2), repeats_frames=False) is None
 
 
 @pytest.mark.parametrize(
@@ -132,3 +133,8 @@ def test_a_kernel_of_one_frame_is_repeated_on_request():
 )
 def test_other_shapes_are_not_inflated(shape, target):
     assert _inflated(torch.rand(shape), target) is None
+
+
+def test_pattern_that_begins_with_a_wrapper_is_cleared():
+    names = clear_names({"module.encoder.s1.weight": torch.zeros(1)}, [r"module\.encoder\."])
+    assert list(strip_wrappers(names)) == ["s1.weight"]

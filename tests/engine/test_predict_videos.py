@@ -146,3 +146,9 @@ def test_the_package_is_imported_without_torch():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert "module 'slowfast' has no attribute 'x'" in done.stderr
     assert "Predictor" in dir(slowfast) and slowfast.build_model is build_model
+
+
+def test_dataset_that_is_not_read_yet_is_refused(toy_yaml, weights):
+    """Its clips are sampled in another way than those of Kinetics."""
+    with pytest.raises(ValueError, match="'ssv2' is not one of"):
+        Predictor(toy_yaml, weights, options=["TEST.DATASET", "ssv2"])

@@ -35,6 +35,11 @@ OUTPUTS = [
     ("sf__Kinetics__SLOW_NLN_8x8_R50.json", "golden_damped"),
     ("sf__Kinetics__SLOWFAST_4x16_R50.json", "golden"),
     ("sf__Kinetics__SLOWFAST_8x8_R50.json", "golden_damped"),
+    ("sf__Kinetics__I3D_8x8_R50.json", "golden"),
+    ("sf__Kinetics__SLOW_4x16_R50.json", "golden"),
+    ("sf__Kinetics__SLOW_8x8_R50.json", "golden_damped"),
+    ("sf__SSv2__SLOWFAST_16x8_R50.json", "golden"),
+    ("vov3d__SSv2__SLOWFAST_16x8_R50.json", "golden_damped"),
 ]
 
 

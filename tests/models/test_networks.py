@@ -209,6 +209,7 @@ def test_x3d_scale_res2_doubles_the_first_stage():
         ("ResNet", "RESNET.DEPTH", 20, r"RESNET.DEPTH: 20 .*18, 34, 50, 101, 152"),
         ("ResNet", "RESNET.TRANS_FUNC", "basic", "RESNET.TRANS_FUNC: 'basic' .*basic_transform"),
         ("ResNet", "RESNET.SPATIAL_STRIDES", [[1], [2]], "RESNET.SPATIAL_STRIDES: .*four"),
+        ("X3D", "NONLOCAL.LOCATION", [[[]], [[1]], [[]], [[]]], "NONLOCAL.LOCATION.* X3D does not"),
         ("ResNet", "NONLOCAL.LOCATION", [[[]], [[2]], [[]], [[]]], "NONLOCAL.LOCATION.*res3.*0..1"),
         ("SlowFast", "DATA.INPUT_CHANNEL_NUM", [3], r"DATA.INPUT_CHANNEL_NUM: \[3\] .*SlowFast"),
         ("SlowFast", "SLOWFAST.FUSION_KERNEL_SZ", 4, "SLOWFAST.FUSION_KERNEL_SZ: 4 must be odd"),

@@ -110,3 +110,11 @@ def test_a_pickle_cannot_change_how_later_ones_are_read(name, state):
 def test_arrays_of_objects_are_refused():
     with pytest.raises(ValueError, match="an array of type 'O8'; only numbers are read"):
         _load(pickle.dumps(np.array([None, "a"], dtype=object)))
+
+
+def test_shared_containers_are_walked_through_once():
+    value = [1]
+    for _ in range(60):
+        value = [value, value]
+    loaded = _load(pickle.dumps(value, protocol=2))
+    assert loaded[0] is loaded[1]
