@@ -85,27 +85,29 @@ def _signal_at_call(monkeypatch, name, number):
     monkeypatch.setattr(name, call)
 
 
-OPTIONS = {
-    "plain": [],
-    "fp16": ["TRAIN.MIXED_PRECISION", True],
-    "average": ["TRAIN.EMA_DECAY", 0.9],
-    "accumulation": ["TRAIN.ACCUMULATION_STEPS", 2, "TRAIN.BATCH_SIZE", 2],
-    "splits": ["BN.NORM_TYPE", "sub_batchnorm", "BN.NUM_SPLITS", 2],
-    "drop-connect": ["MODEL.DROPCONNECT_RATE", 0.5],
-    "mixed": ["MIXUP.ENABLE", True, "AUG.ENABLE", True],
-}
+FIRST_STEP = ("slowfast.engine.step.clip_gradients", 3)  # of the second epoch
+LAST_STEP = ("slowfast.engine.step.clip_gradients", 4)
+PRECISE_BN = ("slowfast.engine.train.update_bn_stats", 2)
+VALIDATION = ("slowfast.engine.train.predict_views", 2)
 
 
-@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 @pytest.mark.parametrize(
-    "place",
+    "place, options",
     [
-        ("slowfast.engine.step.clip_gradients", 3),  # first step of the second epoch
-        ("slowfast.engine.step.clip_gradients", 4),  # its last step
-        ("slowfast.engine.train.update_bn_stats", 2),
-        ("slowfast.engine.train.predict_views", 2),
+        (FIRST_STEP, []),
+        (LAST_STEP, []),
+        (PRECISE_BN, []),
+        (VALIDATION, []),
+        (FIRST_STEP, ["TRAIN.MIXED_PRECISION", True]),
+        (LAST_STEP, ["TRAIN.MIXED_PRECISION", True]),
+        (FIRST_STEP, ["TRAIN.EMA_DECAY", 0.9]),
+        (PRECISE_BN, ["TRAIN.EMA_DECAY", 0.9]),
+        (FIRST_STEP, ["TRAIN.ACCUMULATION_STEPS", 2, "TRAIN.BATCH_SIZE", 2]),
+        (FIRST_STEP, ["BN.NORM_TYPE", "sub_batchnorm", "BN.NUM_SPLITS", 2]),
+        (VALIDATION, ["BN.NORM_TYPE", "sub_batchnorm", "BN.NUM_SPLITS", 2]),
+        (PRECISE_BN, ["MODEL.DROPCONNECT_RATE", 0.5]),
+        (FIRST_STEP, ["MIXUP.ENABLE", True, "AUG.ENABLE", True]),
     ],
-    ids=["first step", "last step", "precise BN", "validation"],
 )
 def test_stopped_anywhere_the_run_goes_on_as_if_it_had_not(
     toy_cfg, tmp_path, monkeypatch, place, options
