@@ -39,8 +39,8 @@ def main(argv: list[str] | None = None) -> None:
             min_coverage=cfg.TRAIN.CHECKPOINT_MIN_COVERAGE,
         )
         print(report.table())
-        names = files.load(args.source).get("class_names")
-        files.save(args.target, {"model_state": state} | ({"class_names": names} if names else {}))
+        names = {"class_names": report.class_names} if report.class_names else {}
+        files.save(args.target, {"model_state": state, **names})
     except (OSError, ValueError) as error:
         sys.exit(str(error))
     print(f"wrote {args.target}: {len(state)} tensors")

@@ -33,7 +33,8 @@ class CoverageReport:
     layout: whose names the file has. inflated: those of `loaded` that were given a time axis.
     replaced: the head's, kept fresh as the file's has other shapes. mismatched: other shapes
     elsewhere. Entries of both read "name (file's shape -> model's shape)".
-    coverage: share of the model's tensors outside the head that were loaded.
+    coverage: share of the model's tensors outside the head that were loaded. class_names: those
+    that training put into the file; None in files of other programs.
     """
 
     path: Path
@@ -45,6 +46,7 @@ class CoverageReport:
     missing: tuple[str, ...]
     unexpected: tuple[str, ...]
     coverage: float
+    class_names: list[str] | None
 
     def table(self) -> str:
         """Counts and names as text; long lists are shortened."""
@@ -138,7 +140,13 @@ def _fit(
     repeats_frames: bool,
 ) -> tuple[State, CoverageReport]:
     """The file's tensors under our names and in the model's shapes, and how they fit."""
-    state, layout = _read(path, clear_name_patterns)
+    content = load(path)
+    try:
+        state = strip_wrappers(clear_names(find_model_state(content), clear_name_patterns))
+        state, layout = to_our_names(state)
+        state = plain_batch_norm(state)
+    except ValueError as error:
+        raise CheckpointError(f"{path}: {error}") from error
     own, _ = split_sub_bn(model.state_dict())
     own = {name: value for name, value in own.items() if name in state or not _is_counter(name)}
     shapes = {name: value.shape for name, value in own.items()}
@@ -165,18 +173,8 @@ def _fit(
         missing=tuple(n for n in own if n not in state),
         unexpected=tuple(n for n in state if n not in own),
         coverage=sum(n in loaded for n in backbone) / max(len(backbone), 1),
+        class_names=content.get("class_names"),
     )
-
-
-def _read(path: Path, clear_name_patterns: Sequence[str]) -> tuple[State, str]:
-    """The file's tensors under our names, and whose names they had."""
-    content = load(path)
-    try:
-        state = strip_wrappers(clear_names(find_model_state(content), clear_name_patterns))
-        state, layout = to_our_names(state)
-        return plain_batch_norm(state), layout
-    except ValueError as error:
-        raise CheckpointError(f"{path}: {error}") from error
 
 
 @torch.no_grad()

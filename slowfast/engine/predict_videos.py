@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
-from slowfast.checkpoint import files
 from slowfast.checkpoint.initialize import load_for_test
 from slowfast.config.cli import load_cfg
 from slowfast.config.node import ConfigNode
@@ -74,13 +73,14 @@ class Predictor:
         self._pack = build_pack(cfg)
         self._device = build_device(cfg)
         model = place_model(build_model(cfg), self._device)
-        load_for_test(
+        report = load_for_test(
             model, checkpoint, clear_name_patterns=cfg.TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN
         )
         self._model = build_folded(cfg, model)
         if self.class_names is None:
-            stored = _stored_names(checkpoint, num_classes)
-            self.class_names = stored or [f"class {label}" for label in range(num_classes)]
+            names = report.class_names or []
+            fits = len(names) == num_classes
+            self.class_names = names if fits else [f"class {i}" for i in range(num_classes)]
         self._task = build_task(cfg)
         self._autocast = build_autocast(cfg, self._device)
         self._ensemble = cfg.DATA.ENSEMBLE_METHOD
@@ -152,12 +152,6 @@ class Predictor:
             num_workers=num_workers,
             pin_memory=self._device.type == "cuda",
         )
-
-
-def _stored_names(checkpoint: str | Path, num_classes: int) -> list[str] | None:
-    """Names that training put into the file; None in files of other programs."""
-    names = files.load(checkpoint).get("class_names")
-    return names if isinstance(names, list) and len(names) == num_classes else None
 
 
 def build_single_process(cfg: ConfigNode) -> ConfigNode:

@@ -38,7 +38,6 @@ def test(cfg: ConfigNode) -> dict:
     model = place_model(build_model(cfg), device)
     load_for_test(model, path, clear_name_patterns=cfg.TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN)
     model = build_folded(cfg, model)
-    num_processes = max(distributed.world_size() // cfg.NUM_SHARDS, 1)
     with StopRequest() as stop:
         scores, unreadable = predict_views(
             model,
@@ -49,7 +48,7 @@ def test(cfg: ConfigNode) -> dict:
             autocast=build_autocast(cfg, device),
             title="test",
             stop=stop,
-            max_clips=max(cfg.TEST.BATCH_SIZE // num_processes, 1),
+            max_clips=max(cfg.TEST.BATCH_SIZE // distributed.local_size(cfg.NUM_SHARDS), 1),
         )
     if agreed(stop, device):
         raise Interrupted(128 + stop.signum if stop.signum else 1)

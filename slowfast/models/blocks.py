@@ -95,7 +95,19 @@ class ResBlock(nn.Module):
         return F.relu(shortcut + branch, inplace=True)
 
 
-class BottleneckBranch(nn.Module):
+class EndsInC:
+    """A residual branch whose last layers are the convolution `c` and its batch norm `c_bn`."""
+
+    @property
+    def final_conv(self) -> nn.Module:
+        return self.c
+
+    @property
+    def final_norm(self) -> nn.Module:
+        return self.c_bn
+
+
+class BottleneckBranch(EndsInC, nn.Module):
     """Residual branch: kx1x1 (k = `kernel_t`), 1x3x3, 1x1x1, each with batch norm, ReLU between.
 
     The spatial stride is that of the 1x3x3, or with `strides_first` of the kx1x1 before it.
@@ -130,14 +142,6 @@ class BottleneckBranch(nn.Module):
         self.b_bn = norm(dim_inner)
         self.c = conv3d(dim_inner, dim_out, 1)
         self.c_bn = norm(dim_out)
-
-    @property
-    def final_conv(self) -> nn.Module:
-        return self.c
-
-    @property
-    def final_norm(self) -> nn.Module:
-        return self.c_bn
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = F.relu(self.a_bn(self.a(x)), inplace=True)

@@ -12,6 +12,7 @@ from slowfast.models.blocks import (
     KERNELS_1PLUS2,
     KERNELS_2PLUS1,
     KERNELS_3D,
+    EndsInC,
     Kernel,
     Middle,
     MobileBottleneck,
@@ -64,7 +65,7 @@ class OSALayer(MobileBottleneck):
         return F.relu(x + out if self.has_shortcut else out, inplace=True)
 
 
-class TOSABranch(nn.Module):
+class TOSABranch(EndsInC, nn.Module):
     """Residual branch: sub-blocks in series; all their outputs are concatenated, then reduced once.
 
     The input joins the concatenation where the resolution stays.
@@ -102,14 +103,6 @@ class TOSABranch(nn.Module):
         dim_concat = num_layers * dim_layer + (dim_in if self.keeps_input else 0)
         self.c = conv3d(dim_concat, dim_out, 1)
         self.c_bn = norm(dim_out)
-
-    @property
-    def final_conv(self) -> nn.Module:
-        return self.c
-
-    @property
-    def final_norm(self) -> nn.Module:
-        return self.c_bn
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         outputs = [x] if self.keeps_input else []

@@ -13,6 +13,7 @@ from slowfast.models.blocks import (
     KERNELS_1PLUS2,
     KERNELS_2PLUS1,
     KERNELS_3D,
+    EndsInC,
     Kernel,
     MobileBottleneck,
     Norm,
@@ -34,7 +35,7 @@ _KERNELS = {
 }
 
 
-class X3DBranch(MobileBottleneck):
+class X3DBranch(EndsInC, MobileBottleneck):
     """Residual branch: `a`, batch norm, ReLU, the middle with Swish, 1x1x1 `c`, batch norm.
 
     Names fixed by released weights: a, a_bn, b (b1, b2), b_bn, se, c, c_bn.
@@ -56,14 +57,6 @@ class X3DBranch(MobileBottleneck):
         self._add_middle(middle)
         self.c = conv3d(dim_inner, dim_out, 1)
         self.c_bn = norm(dim_out)
-
-    @property
-    def final_conv(self) -> nn.Module:
-        return self.c
-
-    @property
-    def final_norm(self) -> nn.Module:
-        return self.c_bn
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = F.relu(self.a_bn(self.a(x)), inplace=True)

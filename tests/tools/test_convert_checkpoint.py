@@ -86,3 +86,13 @@ def test_a_file_of_another_model_is_refused(convert, tmp_path):
     with pytest.raises(SystemExit, match="(?s)TRAIN.CHECKPOINT_MIN_COVERAGE.*mismatched"):
         convert(tmp_path / "other.pth")
     assert not (tmp_path / "converted").exists()
+
+
+def test_class_names_stay_and_an_incomplete_file_is_called_so(convert, toy_yaml, tmp_path):
+    state, names = build_model(load_cfg(toy_yaml)).state_dict(), ["run", "eat", "sleep"]
+    files.save(tmp_path / "whole.pyth", {"model_state": state, "class_names": names})
+    target, printed = convert(tmp_path / "whole.pyth")
+    assert files.load(target)["class_names"] == names and "not complete" not in printed
+    del state["s1.pathway0_stem.conv.weight"]
+    files.save(tmp_path / "part.pyth", {"model_state": state})
+    assert "not complete: 1 of the model's tensors" in convert(tmp_path / "part.pyth")[1]
