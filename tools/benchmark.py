@@ -1,4 +1,4 @@
-"""Time our way against the plain one: python tools/benchmark.py {model,data,test} [options]"""
+"""Time our way against the plain one: tools/benchmark.py {model,data,loader,test} [options]"""
 
 import argparse
 import os
@@ -10,6 +10,7 @@ from slowfast.analysis.benchmark_data import (
     run_data,
     run_test,
 )
+from slowfast.analysis.benchmark_loader import add_loader_arguments, run_loader
 from slowfast.analysis.benchmark_model import add_model_arguments, run_model
 
 _BENCHMARKS = {
@@ -19,6 +20,11 @@ _BENCHMARKS = {
         run_model,
     ),
     "data": ("training clips against decoding whole videos", add_data_arguments, run_data),
+    "loader": (
+        "training clips per second from a loader with workers, for each way of storing videos",
+        add_loader_arguments,
+        run_loader,
+    ),
     "test": ("all views of a video against reopening it for each", add_test_arguments, run_test),
 }
 

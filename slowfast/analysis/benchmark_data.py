@@ -3,7 +3,7 @@
 import argparse
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import av
@@ -13,20 +13,16 @@ from tabulate import tabulate
 
 from slowfast.analysis.timing import Timing, time_in_turns
 from slowfast.datasets import sampling
-from slowfast.datasets.clip_dataset import (
-    ClipDataset,
-    ClipShape,
-    EvalViews,
-    FrameLoader,
-    TrainViews,
-)
+from slowfast.datasets.clip_dataset import ClipDataset
+from slowfast.datasets.clip_samplers import SpanSampler
+from slowfast.datasets.clip_views import EvalViews, FrameLoader, TrainViews
+from slowfast.datasets.labels import ClassLabel
 from slowfast.datasets.motion import write_video
 from slowfast.datasets.readers import open_video
-from slowfast.datasets.records import Record
+from slowfast.datasets.records import Annotations, Record
 from slowfast.datasets.transforms import (
     PackPathways,
     RandomCrop,
-    RandomFlip,
     TrainTransform,
     crop,
     flip,
@@ -41,23 +37,24 @@ KEYFRAME_INTERVALS = (12, 250)
 HEIGHT, WIDTH, SECONDS, FPS = 256, 340, 10, 30
 
 
-def make_video(path: str | Path, *, gop: int) -> None:
-    """A 10-second H.264 video, 340 x 256, 30 fps: a square moves over a drifting soft texture."""
+def draw_frames() -> Iterator[np.ndarray]:
+    """10 seconds of 340 x 256 at 30 fps: a square moves over a drifting soft texture."""
     rng = np.random.default_rng(0)
     noise = rng.normal(size=(3, HEIGHT * 2, WIDTH * 2))
     frequency = np.hypot(np.fft.fftfreq(HEIGHT * 2)[:, None], np.fft.fftfreq(WIDTH * 2))
     texture = np.fft.ifft2(np.fft.fft2(noise) / (frequency + 0.01)).real.transpose(1, 2, 0)
     texture = np.clip(128 + 45 * texture / texture.std(), 0, 255).astype(np.uint8)
+    for number in range(SECONDS * FPS):
+        drift = (-(number // 2), -number)
+        picture = np.roll(texture, drift, axis=(0, 1))[:HEIGHT, :WIDTH].copy()
+        x = 20 + (7 * number) % (WIDTH - 100)
+        picture[90:150, x : x + 60] = texture[:60, :60]
+        yield picture
 
-    def frames():
-        for number in range(SECONDS * FPS):
-            drift = (-(number // 2), -number)
-            picture = np.roll(texture, drift, axis=(0, 1))[:HEIGHT, :WIDTH].copy()
-            x = 20 + (7 * number) % (WIDTH - 100)
-            picture[90:150, x : x + 60] = texture[:60, :60]
-            yield picture
 
-    write_video(path, frames(), fps=FPS, gop=gop, options={"crf": "28"})
+def make_video(path: str | Path, *, gop: int) -> None:
+    """These frames as H.264."""
+    write_video(path, draw_frames(), fps=FPS, gop=gop, options={"crf": "28"})
 
 
 def decode_whole(path: str) -> torch.Tensor:
@@ -68,12 +65,12 @@ def decode_whole(path: str) -> torch.Tensor:
 
 
 def _plain_clip(
-    frames: torch.Tensor, shape: ClipShape, place: float, short_side: int
+    frames: torch.Tensor, sampler: SpanSampler, place: float, short_side: int
 ) -> torch.Tensor:
     """The clip that begins at share `place` (0..1) of the room for it, scaled by torch."""
-    span = shape.span(FPS)
+    span = sampler.span(FPS)
     start = place * max(len(frames) - span, 0)
-    indices = sampling.clip_indices(start, span, shape.num_frames, len(frames))
+    indices = sampling.clip_indices(start, span, sampler.num_frames, len(frames))
     clip = frames[torch.from_numpy(indices)].permute(3, 0, 1, 2)  # T,H,W,C -> C,T,H,W
     return resize(clip.float(), short_side_size(*clip.shape[-2:], short_side))
 
@@ -84,8 +81,8 @@ class PlainViews:
     decode_seconds: what the decoding alone took in each call of `load`.
     """
 
-    def __init__(self, shape: ClipShape, *, num_clips: int, num_crops: int, size: int):
-        self.shape, self.size = shape, size
+    def __init__(self, sampler: SpanSampler, *, num_clips: int, num_crops: int, size: int):
+        self.sampler, self.size = sampler, size
         self.num_clips = num_clips
         self.crops = (1,) if num_crops == 1 else (0, 1, 2)
         self.decode_seconds: list[float] = []
@@ -98,36 +95,65 @@ class PlainViews:
                 start = time.perf_counter()
                 frames = decode_whole(path)
                 seconds += time.perf_counter() - start
-                clip = _plain_clip(frames, self.shape, number / self.num_clips, self.size)
+                clip = _plain_clip(frames, self.sampler, number / self.num_clips, self.size)
                 y, x = uniform_crop_offsets(*clip.shape[-2:], self.size, spatial)
                 views.append(crop(clip, y, x, self.size))
         self.decode_seconds.append(seconds)
         return torch.stack(views)
 
 
-def _our_dataset(path: str, views: TrainViews | EvalViews) -> ClipDataset:
-    pack = PackPathways((1,), reverse_channels=False)
-    return ClipDataset([Record(path, 0)], views, pack=pack, replace_unreadable=False, seed=0)
+def plain_training_clip(
+    frames: torch.Tensor,
+    sampler: SpanSampler,
+    rng: np.random.Generator,
+    *,
+    scales: tuple[int, int],
+    size: int,
+) -> torch.Tensor:
+    """A clip C,T,H,W at a random place of all frames T,H,W,C, scaled, cropped and flipped."""
+    clip = _plain_clip(frames, sampler, rng.uniform(), jitter_size(rng, *scales, False))
+    y, x = random_crop_offsets(rng, *clip.shape[-2:], size)
+    clip = crop(clip, y, x, size)
+    return (flip(clip) if rng.uniform() < 0.5 else clip).contiguous()
+
+
+def our_training_views(sampler: SpanSampler, *, scales: tuple[int, int], size: int) -> TrainViews:
+    """The same our way."""
+    transform = TrainTransform(RandomCrop(size), flips=True)
+    load = FrameLoader(scale_while_decoding=True)
+    return TrainViews(sampler, load, jitter=(*scales, False), transform=transform)
+
+
+def our_dataset(records: list[Record], views: TrainViews | EvalViews) -> ClipDataset:
+    """For a model with one pathway."""
+    return ClipDataset(
+        Annotations(records),
+        views,
+        label=ClassLabel(),
+        pack=PackPathways((1,), reverse_channels=False),
+        replace_unreadable=False,
+        seed=0,
+    )
 
 
 def _decode_for(views: EvalViews, path: str) -> None:
     with open_video(path) as video:
-        views.decode(video)
+        views.decode(video, Record(path, 0))
 
 
-def time_test_views(path: str, shape: ClipShape, args: argparse.Namespace) -> list[Timing]:
+def time_test_views(path: str, sampler: SpanSampler, args: argparse.Namespace) -> list[Timing]:
     """Decoding alone and whole items: all views of one test video, both ways."""
     size = args.crop_size
-    plain = PlainViews(shape, num_clips=args.clips, num_crops=args.crops, size=size)
+    plain = PlainViews(sampler, num_clips=args.clips, num_crops=args.crops, size=size)
     ours = EvalViews(
-        shape,
+        sampler,
         FrameLoader(scale_while_decoding=True),
         num_clips=args.clips,
         num_crops=args.crops,
         short_side=size,
         crop_size=size,
     )
-    dataset = _our_dataset(path, ours)
+    dataset = our_dataset([Record(path, 0)], ours)
     _, decoding, plain_whole, whole = time_in_turns(
         lambda: dataset[0],  # warms up caches and memory
         lambda: _decode_for(ours, path),
@@ -141,31 +167,28 @@ def time_test_views(path: str, shape: ClipShape, args: argparse.Namespace) -> li
     ]
 
 
-def time_training_clips(path: str, shape: ClipShape, args: argparse.Namespace) -> Timing:
+def time_training_clips(path: str, sampler: SpanSampler, args: argparse.Namespace) -> Timing:
     """One training clip at a random place, scaled, cropped and flipped, both ways."""
-    size, scales = args.crop_size, args.short_side
-    transform = TrainTransform([RandomCrop(size), RandomFlip()])
-    load = FrameLoader(scale_while_decoding=True)
-    views = TrainViews(shape, load, jitter=(*scales, False), transform=transform)
-    dataset = _our_dataset(path, views)
+    how = {"scales": args.short_side, "size": args.crop_size}
+    dataset = our_dataset([Record(path, 0)], our_training_views(sampler, **how))
     rng = np.random.default_rng(0)
     epochs = iter(range(10**9))
-
-    def plain() -> torch.Tensor:
-        clip = _plain_clip(
-            decode_whole(path), shape, rng.uniform(), jitter_size(rng, *scales, False)
-        )
-        y, x = random_crop_offsets(rng, *clip.shape[-2:], size)
-        clip = crop(clip, y, x, size)
-        return (flip(clip) if rng.uniform() < 0.5 else clip).contiguous()
-
-    times = time_in_turns(plain, lambda: dataset[(next(epochs), 0)], repeats=args.repeats)
+    times = time_in_turns(
+        lambda: plain_training_clip(decode_whole(path), sampler, rng, **how),
+        lambda: dataset[(next(epochs), 0)],
+        repeats=args.repeats,
+    )
     return Timing("training clip", *times)
 
 
 def add_data_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the benchmark of training clips."""
-    _add_common_arguments(parser, crop_size=224, repeats=20)
+    add_common_arguments(parser, crop_size=224, repeats=20)
+    add_short_side_argument(parser)
+
+
+def add_short_side_argument(parser: argparse.ArgumentParser) -> None:
+    """What training clips are scaled to."""
     parser.add_argument(
         "--short-side",
         type=int,
@@ -177,12 +200,13 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_test_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the benchmark of test views."""
-    _add_common_arguments(parser, crop_size=256, repeats=3)
+    add_common_arguments(parser, crop_size=256, repeats=3)
     parser.add_argument("--clips", type=int, default=10, help="clips per video")
     parser.add_argument("--crops", type=int, default=3, choices=(1, 3), help="crops per clip")
 
 
-def _add_common_arguments(parser: argparse.ArgumentParser, *, crop_size: int, repeats: int) -> None:
+def add_common_arguments(parser: argparse.ArgumentParser, *, crop_size: int, repeats: int) -> None:
+    """What every benchmark of clips takes."""
     parser.add_argument("--frames", type=int, default=16, help="frames per clip")
     parser.add_argument("--rate", type=int, default=5, help="step between them")
     parser.add_argument("--crop-size", type=int, default=crop_size, help="side of the crop")
@@ -191,14 +215,14 @@ def _add_common_arguments(parser: argparse.ArgumentParser, *, crop_size: int, re
 
 def run_data(args: argparse.Namespace) -> str:
     """Measure training clips and return a table."""
-    shape = ClipShape(args.frames, args.rate, FPS)
-    return _run(lambda path: [time_training_clips(path, shape, args)])
+    sampler = SpanSampler(args.frames, args.rate, FPS)
+    return _run(lambda path: [time_training_clips(path, sampler, args)])
 
 
 def run_test(args: argparse.Namespace) -> str:
     """Measure test views and return a table."""
-    shape = ClipShape(args.frames, args.rate, FPS)
-    return _run(lambda path: time_test_views(path, shape, args))
+    sampler = SpanSampler(args.frames, args.rate, FPS)
+    return _run(lambda path: time_test_views(path, sampler, args))
 
 
 def _run(measure: Callable[[str], list[Timing]]) -> str:

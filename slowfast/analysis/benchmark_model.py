@@ -42,10 +42,19 @@ def plain_twin(model: nn.Module) -> nn.Module:
 
 
 class Contender:
-    """A network with what a training step and inference need; its clips in its memory order."""
+    """A network with what a training step and inference need; its clips in its memory order.
 
-    def __init__(self, model: nn.Module, clips: list[torch.Tensor], labels: torch.Tensor):
-        self.model, self.clips, self.labels = model, clips, labels
+    There is a label per clip, or where there are `boxes` per box.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        clips: list[torch.Tensor],
+        labels: torch.Tensor,
+        boxes: torch.Tensor | None,
+    ):
+        self.model, self.clips, self.labels, self.boxes = model, clips, labels, boxes
         self.optimizer = torch.optim.SGD(
             model.parameters(), lr=1e-3, momentum=0.9, nesterov=True, weight_decay=5e-5
         )
@@ -54,13 +63,13 @@ class Contender:
         """Forward, cross entropy, backward, one step of SGD."""
         self.model.train()
         self.optimizer.zero_grad()
-        F.cross_entropy(self.model(self.clips), self.labels).backward()
+        F.cross_entropy(self.model(self.clips, self.boxes), self.labels).backward()
         self.optimizer.step()
 
     @torch.no_grad()
     def infer(self) -> torch.Tensor:
         """Scores in evaluation mode."""
-        return self.model.eval()(self.clips)
+        return self.model.eval()(self.clips, self.boxes)
 
     @torch.no_grad()
     def features(self) -> torch.Tensor:
@@ -125,9 +134,12 @@ def build_contenders(cfg: ConfigNode, *, batch: int) -> tuple[Contender, Contend
         for channels, stride in zip(cfg.DATA.INPUT_CHANNEL_NUM, pathway_strides(cfg), strict=True)
     ]
     labels = torch.randint(cfg.MODEL.NUM_CLASSES, (batch,))
-    plain = Contender(plain_twin(model), clips, labels)
+    boxes = None
+    if cfg.DETECTION.ENABLE:  # the whole of each clip
+        boxes = torch.tensor([[number, 0.0, 0.0, size, size] for number in range(batch)])
+    plain = Contender(plain_twin(model), clips, labels, boxes)
     clips = [clip.contiguous(memory_format=torch.channels_last_3d) for clip in clips]
-    return Contender(model, clips, labels), plain
+    return Contender(model, clips, labels, boxes), plain
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,101 +1,102 @@
 """From the config to datasets and loaders."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 from torch.utils.data import DataLoader
 
 from slowfast.config.node import ConfigNode
-from slowfast.datasets.clip_dataset import (
-    ClipDataset,
-    ClipShape,
-    EvalViews,
-    FrameLoader,
-    TrainViews,
+from slowfast.datasets.ava import build_ava
+from slowfast.datasets.box_views import build_train_box_views, build_whole_frame_views
+from slowfast.datasets.charades import build_charades
+from slowfast.datasets.clip_dataset import ClipDataset, Views
+from slowfast.datasets.clip_samplers import (
+    ClipSampler,
+    build_center_sampler,
+    build_segment_sampler,
+    build_span_sampler,
+    build_stride_sampler,
 )
+from slowfast.datasets.clip_views import build_test_views, build_train_views, build_val_views
+from slowfast.datasets.folder import build_folder
+from slowfast.datasets.hmdb51 import build_hmdb51
+from slowfast.datasets.index_file import build_index
+from slowfast.datasets.jhmdb import build_jhmdb
 from slowfast.datasets.kinetics import build_kinetics
-from slowfast.datasets.loader import ShardedBatchSampler, make_loader
-from slowfast.datasets.transforms import build_pack, build_train_transform
+from slowfast.datasets.labels import BoxLabels, build_label_rule
+from slowfast.datasets.loader import ShardedBatchSampler, collate, collate_by_size, make_loader
+from slowfast.datasets.records import Annotations
+from slowfast.datasets.ssv1 import build_ssv1
+from slowfast.datasets.ssv2 import build_ssv2
+from slowfast.datasets.transforms import PackPathways, build_pack
+from slowfast.datasets.ucf101 import build_ucf101
+from slowfast.datasets.ucf101_24 import build_ucf101_24
 from slowfast.utils import distributed
 from slowfast.utils.registry import Registry
 
-# Builders `(cfg, split) -> (records, class names or None)`.
+
+@dataclass(frozen=True)
+class DatasetParts:
+    """What makes a dataset different from others.
+
+    build_annotations: (cfg, split) -> Annotations. build_sampler: cfg -> which frames make a clip.
+    is_bgr_in_reference: the order of channels in the reference's images, see `build_pack`.
+    """
+
+    build_annotations: Callable[[ConfigNode, str], Annotations]
+    build_sampler: Callable[[ConfigNode], ClipSampler]
+    is_bgr_in_reference: bool = False
+
+
 DATASETS = Registry("TRAIN.DATASET or TEST.DATASET")
-DATASETS.register("kinetics")(build_kinetics)
+for _name, _parts in {
+    "kinetics": DatasetParts(build_kinetics, build_span_sampler),
+    "folder": DatasetParts(build_folder, build_span_sampler),
+    "ucf101": DatasetParts(build_ucf101, build_span_sampler),
+    "hmdb51": DatasetParts(build_hmdb51, build_span_sampler),
+    "ssv1": DatasetParts(build_ssv1, build_segment_sampler, is_bgr_in_reference=True),
+    "ssv2": DatasetParts(build_ssv2, build_segment_sampler, is_bgr_in_reference=True),
+    "charades": DatasetParts(build_charades, build_stride_sampler, is_bgr_in_reference=True),
+    "ava": DatasetParts(build_ava, build_center_sampler),
+    "jhmdb": DatasetParts(build_jhmdb, build_center_sampler),
+    "ucf101_24": DatasetParts(build_ucf101_24, build_center_sampler),
+}.items():
+    DATASETS.register(_name)(_parts)
 
 
-def build_frame_loader(cfg: ConfigNode) -> FrameLoader:
-    """Reads frames, scaled by what DATA.RESIZE_BACKEND names."""
-    backend = cfg.DATA.RESIZE_BACKEND
-    if backend not in ("swscale", "torch"):
-        raise ValueError(f"DATA.RESIZE_BACKEND: {backend!r} is not one of ['swscale', 'torch']")
-    return FrameLoader(scale_while_decoding=backend == "swscale")
+def build_parts(cfg: ConfigNode, split: str) -> DatasetParts:
+    """Those of TEST.DATASET for the "test" split, else of TRAIN.DATASET."""
+    return DATASETS.get(cfg.TEST.DATASET if split == "test" else cfg.TRAIN.DATASET)
 
 
-def build_train_views(cfg: ConfigNode) -> TrainViews:
-    """The random clip of training."""
-    scales = cfg.DATA.TRAIN_JITTER_SCALES
-    return TrainViews(
-        build_clip_shape(cfg),
-        build_frame_loader(cfg),
-        jitter=None
-        if cfg.DATA.TRAIN_JITTER_SCALES_RELATIVE
-        else (scales[0], scales[1], cfg.DATA.INV_UNIFORM_SAMPLE),
-        transform=build_train_transform(cfg),
-    )
+def build_views(cfg: ConfigNode, split: str) -> Views:
+    """What the "train", "val" or "test" split cuts from a video."""
+    sampler = build_parts(cfg, split).build_sampler(cfg)
+    if split == "train":
+        build = build_train_box_views if cfg.DETECTION.ENABLE else build_train_views
+        return build(cfg, sampler)
+    if cfg.DETECTION.ENABLE:
+        return build_whole_frame_views(cfg, sampler, split)
+    return (build_test_views if split == "test" else build_val_views)(cfg, sampler)
 
 
-def build_val_views(cfg: ConfigNode) -> EvalViews:
-    """The centre clip and centre crop of validation."""
-    short_side, crop_size = cfg.DATA.TRAIN_JITTER_SCALES[0], cfg.DATA.TRAIN_CROP_SIZE
-    if short_side < crop_size:
-        raise ValueError(
-            f"DATA.TRAIN_JITTER_SCALES: {list(cfg.DATA.TRAIN_JITTER_SCALES)} goes below "
-            f"DATA.TRAIN_CROP_SIZE {crop_size}"
-        )
-    return EvalViews(
-        build_clip_shape(cfg),
-        build_frame_loader(cfg),
-        num_clips=1,
-        num_crops=1,
-        short_side=short_side,
-        crop_size=crop_size,
-    )
-
-
-def build_test_views(cfg: ConfigNode) -> EvalViews:
-    """TEST.NUM_ENSEMBLE_VIEWS clips times TEST.NUM_SPATIAL_CROPS crops."""
-    num_clips, num_crops = cfg.TEST.NUM_ENSEMBLE_VIEWS, cfg.TEST.NUM_SPATIAL_CROPS
-    if num_clips < 1:
-        raise ValueError(f"TEST.NUM_ENSEMBLE_VIEWS: {num_clips} is not 1 or more")
-    if num_crops not in (1, 3):
-        raise ValueError(f"TEST.NUM_SPATIAL_CROPS: {num_crops} is not one of [1, 3]")
-    return EvalViews(
-        build_clip_shape(cfg),
-        build_frame_loader(cfg),
-        num_clips=num_clips,
-        num_crops=num_crops,
-        short_side=cfg.DATA.TEST_CROP_SIZE,
-        crop_size=cfg.DATA.TEST_CROP_SIZE,
-        reach_end=cfg.DATA.USE_OFFSET_SAMPLING,
-        reverse_time=cfg.TEST.REVERSE_TIME,
-    )
-
-
-def build_clip_shape(cfg: ConfigNode) -> ClipShape:
-    """Length and step of a clip."""
-    return ClipShape(cfg.DATA.NUM_FRAMES, cfg.DATA.SAMPLING_RATE, cfg.DATA.TARGET_FPS)
+def build_clip_pack(cfg: ConfigNode, split: str) -> PackPathways:
+    """Clips of a split to the model's pathways, with the channels in the order of its dataset."""
+    return build_pack(cfg, is_bgr_in_reference=build_parts(cfg, split).is_bgr_in_reference)
 
 
 def build_dataset(cfg: ConfigNode, split: str) -> ClipDataset:
     """The "train", "val" or "test" split of TRAIN.DATASET (test: TEST.DATASET)."""
-    name = cfg.TEST.DATASET if split == "test" else cfg.TRAIN.DATASET
-    records, class_names = DATASETS.get(name)(cfg, split)
-    build_views = {"train": build_train_views, "val": build_val_views, "test": build_test_views}
+    annotations = build_parts(cfg, split).build_annotations(cfg, split)
     return ClipDataset(
-        records,
-        build_views[split](cfg),
-        pack=build_pack(cfg),
+        annotations,
+        build_views(cfg, split),
+        label=build_label_rule(cfg, split, annotations),
+        pack=build_clip_pack(cfg, split),
         replace_unreadable=split == "train",
         seed=cfg.RNG_SEED,
-        class_names=class_names,
+        box_labels=BoxLabels(cfg.MODEL.NUM_CLASSES) if cfg.DETECTION.ENABLE else None,
+        index_file=build_index(cfg),
     )
 
 
@@ -125,11 +126,15 @@ def build_batch_sampler(cfg: ConfigNode, split: str, dataset: ClipDataset) -> Sh
 
 
 def build_loader(cfg: ConfigNode, split: str) -> DataLoader:
-    """Batches (see `collate`) of a split; its batch_sampler is a ShardedBatchSampler."""
+    """Batches (see `collate`) of a split; its batch_sampler is a ShardedBatchSampler.
+
+    Whole frames differ in size: in val and test of detection, an item is a list of batches.
+    """
     dataset = build_dataset(cfg, split)
     return make_loader(
         dataset,
         build_batch_sampler(cfg, split, dataset),
         num_workers=cfg.DATA_LOADER.NUM_WORKERS,
         pin_memory=cfg.DATA_LOADER.PIN_MEMORY and cfg.NUM_GPUS > 0,
+        collate=collate_by_size if cfg.DETECTION.ENABLE and split != "train" else collate,
     )

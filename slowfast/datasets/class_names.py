@@ -1,9 +1,17 @@
-"""Names of classes from files that people keep beside their weights."""
+"""Names of classes from files that people keep beside their data and weights."""
 
 import json
 from pathlib import Path
 
-from slowfast.datasets.kinetics import read_class_names
+
+def read_class_names(path: Path, num_classes: int) -> list[str] | None:
+    """One name per line, the first for label 0; None where there is no such file."""
+    if not path.is_file():
+        return None
+    names = path.read_text(encoding="utf-8-sig").splitlines()
+    names = [name.strip() for name in names if name.strip()]
+    check_number(names, path, num_classes)
+    return names
 
 
 def load_class_names(path: str | Path, num_classes: int) -> list[str]:
@@ -28,8 +36,13 @@ def load_class_names(path: str | Path, num_classes: int) -> list[str]:
         names = [str(name).strip('"') for name in content]
     except (OSError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: {error}; class names are a list or {{name: number}}") from error
+    check_number(names, path, num_classes)
+    return names
+
+
+def check_number(names: list[str], path: str | Path, num_classes: int) -> None:
+    """ValueError unless there is one name for each of `num_classes` classes."""
     if len(names) != num_classes:
         raise ValueError(
             f"{path}: {len(names)} class names, but MODEL.NUM_CLASSES is {num_classes}"
         )
-    return names

@@ -5,10 +5,12 @@ import re
 from pathlib import Path
 
 from slowfast.config.node import ConfigNode
-from slowfast.datasets.records import Record
+from slowfast.datasets.annotation_files import check_files_exist, find_file, read_lines
+from slowfast.datasets.class_names import read_class_names
+from slowfast.datasets.flip_labels import build_flip_labels
+from slowfast.datasets.records import Annotations, Record
 
 _INTEGER = re.compile(r"-?[0-9]+")
-_NUM_PROBED = 100
 
 
 def parse_line(line: str, separator: str) -> tuple[str, int]:
@@ -41,50 +43,23 @@ def read_list(path: Path, *, separator: str, prefix: str, num_classes: int) -> l
     """
     folder = prefix or str(path.parent)
     records = []
-    # Bytes that are not UTF-8 survive the round trip into a file name.
-    with open(path, encoding="utf-8-sig", errors="surrogateescape") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.strip():
-                continue
-            try:
-                name, label = parse_line(line, separator)
-            except ValueError as error:
-                raise ValueError(
-                    f"{path}:{number}: {error}; a line is `path label`, separated by "
-                    "DATA.PATH_LABEL_SEPARATOR"
-                ) from None
-            if not 0 <= label < num_classes:
-                raise ValueError(
-                    f"{path}:{number}: label {label} is not within 0..{num_classes - 1} "
-                    f"(MODEL.NUM_CLASSES {num_classes})"
-                )
-            records.append(Record(os.path.join(folder, name), label))
+    for number, line in read_lines(path):
+        try:
+            name, label = parse_line(line, separator)
+        except ValueError as error:
+            raise ValueError(
+                f"{path}:{number}: {error}; a line is `path label`, separated by "
+                "DATA.PATH_LABEL_SEPARATOR"
+            ) from None
+        if not 0 <= label < num_classes:
+            raise ValueError(
+                f"{path}:{number}: label {label} is not within 0..{num_classes - 1} "
+                f"(MODEL.NUM_CLASSES {num_classes})"
+            )
+        records.append(Record(os.path.join(folder, name), label))
     if not records:
         raise ValueError(f"{path}: the list holds no videos")
     return records
-
-
-def read_class_names(path: Path, num_classes: int) -> list[str] | None:
-    """One name per line, the first for label 0; None where there is no such file."""
-    if not path.is_file():
-        return None
-    names = path.read_text(encoding="utf-8-sig").splitlines()
-    names = [name.strip() for name in names if name.strip()]
-    if len(names) != num_classes:
-        raise ValueError(
-            f"{path}: {len(names)} class names, but MODEL.NUM_CLASSES is {num_classes}"
-        )
-    return names
-
-
-def check_files_exist(records: list[Record], path: Path) -> None:
-    """ValueError when none of about 100 files spread over the list exists: a wrong folder."""
-    step = -(-len(records) // _NUM_PROBED)
-    if not any(os.path.exists(record.path) for record in records[::step]):
-        raise ValueError(
-            f"{path}: none of its videos exists, for example {records[0].path!r}; paths start from "
-            "DATA.PATH_PREFIX, or from the list's own folder where that is empty"
-        )
 
 
 def _split_last(text: str, separator: str) -> tuple[str, str]:
@@ -99,16 +74,9 @@ def _unquoted(field: str) -> str:
     return field
 
 
-def build_kinetics(cfg: ConfigNode, split: str) -> tuple[list[Record], list[str] | None]:
-    """Records of <split>.csv in DATA.PATH_TO_DATA_DIR; names in classes.txt there, if any."""
-    folder = Path(cfg.DATA.PATH_TO_DATA_DIR)
-    path = folder / f"{split}.csv"
-    if not path.is_file():
-        there = sorted(file.name for file in folder.glob("*.csv")) if folder.is_dir() else []
-        raise ValueError(
-            f"DATA.PATH_TO_DATA_DIR: {cfg.DATA.PATH_TO_DATA_DIR!r} holds no {split}.csv "
-            f"(looked for {path.absolute()}; csv files there: {there})"
-        )
+def build_kinetics(cfg: ConfigNode, split: str) -> Annotations:
+    """<split>.csv in DATA.PATH_TO_DATA_DIR; names in classes.txt there, if any."""
+    path = find_file("DATA.PATH_TO_DATA_DIR", cfg.DATA.PATH_TO_DATA_DIR, f"{split}.csv")
     if not cfg.DATA.PATH_LABEL_SEPARATOR:
         raise ValueError("DATA.PATH_LABEL_SEPARATOR: '' is empty; use for example ' ' or ','")
     num_classes = cfg.MODEL.NUM_CLASSES
@@ -119,4 +87,5 @@ def build_kinetics(cfg: ConfigNode, split: str) -> tuple[list[Record], list[str]
         num_classes=num_classes,
     )
     check_files_exist(records, path)
-    return records, read_class_names(folder / "classes.txt", num_classes)
+    class_names = read_class_names(path.with_name("classes.txt"), num_classes)
+    return Annotations(records, class_names, build_flip_labels(cfg, split, class_names))

@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate, cycle, islice
 
 import numpy as np
@@ -98,25 +98,60 @@ class ShardedBatchSampler(Sampler[list[SampleKey]]):
 def collate(samples: Sequence[Sample]) -> dict:
     """One batch from samples: all views of all readable videos, one after another.
 
-    clips: per pathway N,C,T,H,W (no pathways when nothing was readable); labels, indices (positions
-    in the records) and views (number of the view within its video): int64 of length N; failures:
-    (index, reason).
+    clips: per pathway N,C,T,H,W (no pathways when nothing was readable); labels: N int64, or
+    N,classes float32; indices (positions in the records) and views (number of the view within its
+    video): N int64; failures: (index, reason). See `_collate_boxes` for what detection adds.
     """
     readable = [sample for sample in samples if sample.clips]
     counts = torch.tensor([len(sample.clips[0]) for sample in readable], dtype=torch.int64)
 
-    def per_view(values: list[int]) -> torch.Tensor:
-        return torch.tensor(values, dtype=torch.int64).repeat_interleave(counts)
+    def per_view(values: list[int | torch.Tensor]) -> torch.Tensor:
+        if not values:
+            return torch.empty(0, dtype=torch.int64)
+        stacked = torch.stack([torch.as_tensor(value) for value in values])
+        return stacked.repeat_interleave(counts, dim=0)
 
     pathways = zip(*(sample.clips for sample in readable), strict=True)
     views = [torch.arange(count) for count in counts.tolist()]
-    return {
+    batch = {
         "clips": [torch.cat(clips) if len(clips) > 1 else clips[0] for clips in pathways],
         "labels": per_view([sample.label for sample in readable]),
         "indices": per_view([sample.index for sample in readable]),
         "views": torch.cat(views) if views else torch.empty(0, dtype=torch.int64),
         "failures": [failure for sample in samples for failure in sample.failures],
     }
+    if readable and readable[0].boxes is not None:
+        batch |= _collate_boxes(readable)
+    return batch
+
+
+def _collate_boxes(samples: Sequence[Sample]) -> dict:
+    """Boxes of the samples, which have one view each, one after another; there may be none.
+
+    boxes: M,5 float32: number of the clip in the batch, x1,y1,x2,y2 in its pixels; box_labels:
+    M,classes float32; box_indices: M int64, positions in the records; box_numbers: M int64, which
+    of the record's boxes they are.
+    """
+    counts = torch.tensor([len(sample.boxes) for sample in samples])
+    clip = torch.arange(len(samples)).repeat_interleave(counts)
+    boxes = torch.cat([sample.boxes for sample in samples])
+    return {
+        "boxes": torch.cat([clip[:, None].to(boxes), boxes], dim=1),
+        "box_labels": torch.cat([sample.box_labels for sample in samples]),
+        "box_indices": torch.tensor([sample.index for sample in samples])[clip],
+        "box_numbers": torch.cat([sample.box_numbers for sample in samples]),
+    }
+
+
+def collate_by_size(samples: Sequence[Sample]) -> list[dict]:
+    """Batches of samples whose clips have the same size; unreadable ones go with the first."""
+    groups: dict[torch.Size, list[Sample]] = {}
+    for sample in samples:
+        if sample.clips:
+            groups.setdefault(sample.clips[0].shape, []).append(sample)
+    first, *others = groups.values() or [[]]
+    unreadable = [sample for sample in samples if not sample.clips]
+    return [collate(group) for group in ([*first, *unreadable], *others)]
 
 
 def make_loader(
@@ -125,6 +160,7 @@ def make_loader(
     *,
     num_workers: int = 0,
     pin_memory: bool = False,
+    collate: Callable[[Sequence[Sample]], dict | list[dict]] = collate,
 ) -> DataLoader:
     """A DataLoader whose batches are the same for any number of workers."""
     return DataLoader(

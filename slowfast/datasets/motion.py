@@ -22,7 +22,7 @@ import av
 import numpy as np
 from tqdm import tqdm
 
-from slowfast.utils.io import atomic_write, write_json
+from slowfast.utils.io import atomic_write, write_json, write_lines
 from slowfast.utils.seeding import derive_seed
 
 logger = logging.getLogger(__name__)
@@ -287,9 +287,9 @@ def make_dataset(
     missing = [item for item in items if not (output / item.path).exists()]
     _write_items(missing, partial(_write_item, output=output, settings=settings), workers)
     for split, items in splits.items():
-        _write_lines(output / f"{split}.csv", [f"{item.path} {item.label}" for item in items])
-    _write_lines(output / "classes.txt", CLASSES)
-    _write_lines(
+        write_lines(output / f"{split}.csv", [f"{item.path} {item.label}" for item in items])
+    write_lines(output / "classes.txt", CLASSES)
+    write_lines(
         output / "README.txt",
         ["Moving, rotating and scaling shapes made by tools/make_motion_dataset.py; no rights."],
     )
@@ -310,8 +310,3 @@ def _write_items(items: Sequence[_Item], write: partial, workers: int) -> None:
         with ProcessPoolExecutor(workers, mp_context=context) as pool:
             for _ in pool.map(write, items, chunksize=4):
                 bar.update()
-
-
-def _write_lines(path: Path, lines: Iterable[str]) -> None:
-    with atomic_write(path, "w") as file:
-        file.writelines(f"{line}\n" for line in lines)

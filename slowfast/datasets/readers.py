@@ -1,71 +1,63 @@
 """Video file and frame numbers -> uint8 frames, exact, decoding no more than needed."""
 
 import os
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from itertools import groupby
 
 import av
 import numpy as np
 from av.stream import Disposition
 from av.video.reformatter import VideoReformatter
 
+from slowfast.datasets.sought_packets import PacketNotFound, SoughtPackets
+from slowfast.datasets.video_index import VideoIndex, index_packets, packet_facts
+
 # (height, width) of a frame -> the (height, width) to scale it to
 SizeRule = Callable[[int, int], tuple[int, int]]
+# Keyframes to go back, in a file that is not in memory, before a frame that came out damaged.
+_LEAD = 4
 
 
 class UnreadableVideo(Exception):
     """Nothing can be decoded; the text is "Type: reason" of the first exception."""
 
 
-@dataclass(frozen=True, slots=True)
-class VideoIndex:
-    """What a file holds, counted packet by packet, because headers lie.
-
-    pts: times of the frames in display order, in ticks of the stream; empty where the file's times
-    do not give the display order, as in AVI with B-frames. keyframes: frame numbers at which
-    decoding can begin.
-    """
-
-    num_frames: int
-    fps: float
-    pts: tuple[int, ...]
-    keyframes: tuple[int, ...]
-
-
 class Video:
-    """An open file whose compressed packets are in memory; made by `open_video`.
+    """An open file; made by `open_video`.
 
-    Having them there, decoding begins at any keyframe without the container's own seeking, which is
-    inexact or absent in many formats.
+    Without an index its compressed packets are all in memory, and decoding begins at any keyframe
+    without the container's own seeking, which is inexact or absent in many formats. With an index
+    that has `key_times` they are read when they are needed.
     """
 
-    def __init__(self, container: av.container.InputContainer):
-        self._stream = _first_stream(container)
-        self._context = self._stream.codec_context
+    def __init__(
+        self,
+        container: av.container.InputContainer,
+        stream: av.VideoStream,
+        index: VideoIndex | None = None,
+    ):
+        self._context = stream.codec_context
+        # Before `skip_frame` is set for the first packet: libdav1d would keep to that for ever.
+        self._context.open(strict=False)
         self._broken: dict[int, av.FFmpegError] = {}  # position of the packet: what FFmpeg said
-        self._packets = self._demux(container)
-        shown = [packet for packet in self._packets if _is_shown(packet, self._context.name)]
-        if not shown:
-            raise self._unreadable()
-        # AVI has no display times, and some codecs do not tell of B-frames before they decode.
-        ordered = container.format.name != "avi" and self._has_display_times(shown)
-        pts = sorted(packet.pts for packet in shown) if ordered else []
-        self._number = {time: number for number, time in enumerate(pts)}
-        # Packet positions at which decoding can begin, and the number of the first frame that is
-        # whole then.
-        self._starts = [(0, 0)]
-        for position, packet in enumerate(self._packets):
-            if ordered and position and packet.is_keyframe:
-                self._starts.append((bisect_right(pts, packet.pts - 1), position))
-        self.index = VideoIndex(
-            num_frames=len(shown),
-            fps=self._frame_rate(pts),
-            pts=tuple(pts),
-            keyframes=tuple(number for number, _ in self._starts),
-        )
+        self._lost: set[int] = set()  # frame numbers
+        if index is not None and index.key_times:
+            self._packets, self.index = SoughtPackets(container, stream, index), index
+            self._lead = _LEAD
+        else:
+            errors: list[av.FFmpegError] = []
+            self._packets = list(_demux(container, stream, errors))
+            self._broken.update((len(self._packets), error) for error in errors)
+            facts = [packet_facts(packet, self._context.name) for packet in self._packets]
+            self.index = index_packets(facts, stream, container.format.name)
+            self._lead = len(self._packets)
+        if not self.index.num_frames:
+            raise _unreadable(self._broken.values())
+        # Number of the first frame that is whole when decoding begins at a packet position.
+        self._starts = list(zip(self.index.keyframes, self.index.key_packets, strict=True))
 
     def read(self, indices: Sequence[int], size: SizeRule | None = None) -> np.ndarray:
         """Frames T,H,W,C (RGB, uint8) of the given numbers, in their order, in one pass.
@@ -82,92 +74,100 @@ class Video:
         if self.index.pts:
             frames, is_intact = self._decode(wanted, convert, sparse=True)
         if not is_intact:
-            frames, _ = self._decode(wanted, convert, sparse=False)
+            frames = {}
+            for start, group in groupby(wanted, self._lead_start):
+                group = list(group)
+                found, _ = self._decode(group, convert, sparse=False, start=start)
+                frames |= found or self._decode(group, convert, sparse=False)[0]
         if not frames:
-            raise self._unreadable()
+            raise _unreadable(self._broken.values())
         return np.stack([frames[int(number)] for number in indices])
+
+    def frames(self, size: SizeRule | None = None) -> Iterator[np.ndarray]:
+        """All frames H,W,C like those of `read`, one after another, none of them kept."""
+        picture = None
+        for _, picture, _ in self._decoded(
+            range(self.index.num_frames), _Converter(size), sparse=False
+        ):
+            yield picture
+        if picture is None:
+            raise _unreadable(self._broken.values())
 
     @property
     def num_broken(self) -> int:
-        """Number of packets met so far that could not be decoded."""
-        return len(self._broken)
+        """Packets met so far that could not be decoded, or frames that came out damaged or not at
+        all, whichever are more."""
+        return max(len(self._broken), len(self._lost))
 
     def close(self) -> None:
         """Drop the packets; they must not outlive the container."""
         self._packets = []
 
-    def _demux(self, container: av.container.InputContainer) -> list[av.Packet]:
-        packets = []
-        try:
-            for packet in container.demux(self._stream):
-                if packet.size:
-                    packets.append(packet)
-        except av.FFmpegError as error:
-            self._broken[len(packets)] = error
-        return packets
+    def _lead_start(self, number: int) -> int:
+        """Position at which to begin for a frame that a short run-up did not give undamaged."""
+        key = bisect_right(self.index.keyframes, number) - 1
+        return self.index.key_packets[max(0, key - self._lead)]
 
-    def _has_display_times(self, shown: list[av.Packet]) -> bool:
-        """True when sorting frames by their times gives the order in which they are shown.
-
-        A codec that reorders frames in a file whose times never step back has decoding times only.
-        """
-        times = [packet.pts for packet in shown]
-        if None in times or len(set(times)) < len(times):
-            return False
-        keys = [packet.pts for packet in self._packets if packet.is_keyframe]
-        if None in keys or keys != sorted(keys):
-            return False
-        return not (self._context.has_b_frames and len(times) > 1 and times == sorted(times))
-
-    def _frame_rate(self, pts: list[int]) -> float:
-        """The header's rate, or the measured one where the header is off by more than half."""
-        rate = float(self._stream.average_rate or self._stream.guessed_rate or 0)
-        if len(pts) > 1:
-            measured = float((len(pts) - 1) / ((pts[-1] - pts[0]) * self._stream.time_base))
-            if not measured / 2 < rate < measured * 2:
-                return measured
-        return rate or 30.0
+    def _number(self, time: int | None) -> int | None:
+        """Number of the frame that is shown at `time`, if one is."""
+        pts = self.index.pts
+        number = len(pts) if time is None else bisect_left(pts, time)
+        return number if number < len(pts) and pts[number] == time else None
 
     def _decode(
-        self, wanted: list[int], convert: "_Converter", *, sparse: bool
+        self, wanted: Sequence[int], convert: "_Converter", *, sparse: bool, start: int = 0
     ) -> tuple[dict[int, np.ndarray], bool]:
-        """Converted frames by number, and whether every one of them came out undamaged.
+        """What `_decoded` gives, by number, and whether all of it is there and undamaged."""
+        decoded = list(self._decoded(wanted, convert, sparse=sparse, start=start))
+        is_intact = len(decoded) == len(wanted) and all(is_intact for _, _, is_intact in decoded)
+        return {number: picture for number, picture, _ in decoded}, is_intact
+
+    def _decoded(
+        self, wanted: Sequence[int], convert: "_Converter", *, sparse: bool, start: int = 0
+    ) -> Iterator[tuple[int, np.ndarray, bool]]:
+        """(number, converted frame, whether it came out and nothing was damaged on the way).
 
         `sparse` jumps to the last keyframe before the next wanted frame, and passes over frames
-        that are neither wanted nor referred to; otherwise every packet is decoded, from the first
-        one on.
+        that are neither wanted nor referred to; otherwise every packet is decoded, from the one at
+        `start` on.
         """
-        queue, found = deque(wanted), {}
+        queue = deque(wanted)
         times = {self.index.pts[number] for number in wanted} if sparse else set()
-        position, num_out = 0, 0
-        previous, is_intact = None, True
+        position, num_out = start, 0
+        previous, is_broken, awaited = None, False, None
         self._context.flush_buffers()
         self._context.skip_frame = "DEFAULT"
         while queue and position <= len(self._packets):
             if sparse:
-                position = self._jump(position, queue[0])
+                first, begin = self._start(queue[0])
+                if begin > position:
+                    position, awaited = begin, first
+                    self._context.flush_buffers()
                 self._skip_unless(position, times)
             for frame in self._decode_packet(position):
-                number = self._number.get(frame.pts) if self._number else num_out
+                number = self._number(frame.pts) if self.index.pts else num_out
                 num_out += 1
+                # Until the frame of the keyframe comes out, others may be half of what they are.
+                awaited = None if number == awaited else awaited
                 while queue and number is not None and queue[0] <= number:
-                    is_intact &= queue[0] == number and not frame.is_corrupt
+                    is_lost = queue[0] != number or frame.is_corrupt
+                    if is_lost and not sparse:
+                        self._lost.add(queue[0])
                     chosen = frame if queue[0] == number or previous is None else previous
-                    found[queue.popleft()] = convert(chosen)
+                    is_intact = not (is_lost or is_broken) and awaited is None
+                    yield queue.popleft(), convert(chosen), is_intact
                 previous = frame
-            is_intact &= position not in self._broken
+                is_broken |= frame.is_corrupt
+            is_broken |= position in self._broken
             position += 1
-        for number in queue if previous is not None else ():
-            found[number] = convert(previous)
-        return found, is_intact and not queue
+        if previous is not None:
+            self._lost.update(() if sparse else queue)
+            for number in queue:
+                yield number, convert(previous), False
 
-    def _jump(self, position: int, target: int) -> int:
-        """`position`, or the later one of the last keyframe at or before frame `target`."""
-        start = self._starts[bisect_right(self._starts, (target, len(self._packets))) - 1][1]
-        if start <= position:
-            return position
-        self._context.flush_buffers()
-        return start
+    def _start(self, number: int) -> tuple[int, int]:
+        """The last keyframe at or before a frame, and the position of its packet."""
+        return self._starts[bisect_right(self._starts, (number, len(self._packets))) - 1]
 
     def _skip_unless(self, position: int, times: set[int]) -> None:
         is_wanted = position == len(self._packets) or self._packets[position].pts in times
@@ -181,11 +181,6 @@ class Video:
         except av.FFmpegError as error:
             self._broken.setdefault(position, error)
             return []
-
-    def _unreadable(self) -> UnreadableVideo:
-        for error in self._broken.values():
-            return _as_unreadable(error)
-        return UnreadableVideo("NoFrames: the video stream holds no frames")
 
 
 class _Converter:
@@ -209,32 +204,47 @@ class _Converter:
 
 
 @contextmanager
-def open_video(path: str) -> Iterator[Video]:
+def open_video(path: str, index: VideoIndex | None = None) -> Iterator[Video]:
     """A `Video` for the best video stream of a file; UnreadableVideo names what is wrong with it.
 
-    The whole compressed stream is held in memory while it is open.
+    Given its index, with `key_times`, only what is wanted is read from the disk. Otherwise the
+    whole compressed stream is held in memory while it is open.
     """
-    try:
-        with av.open(os.path.abspath(path), metadata_errors="replace") as container:
-            video = Video(container)
-            try:
-                yield video
-            finally:
-                video.close()
-    except av.FFmpegError as error:
-        raise _as_unreadable(error) from error
+    with _open_stream(path) as (container, stream):
+        video = Video(container, stream, index)
+        try:
+            yield video
+        finally:
+            video.close()
 
 
 def scan_video(path: str) -> VideoIndex:
-    """The index of a file; nothing is decoded."""
-    with open_video(path) as video:
-        return video.index
+    """The index of a file; nothing is decoded or kept."""
+    with _open_stream(path) as (container, stream):
+        errors: list[av.FFmpegError] = []
+        codec = stream.codec_context.name
+        facts = [packet_facts(packet, codec) for packet in _demux(container, stream, errors)]
+        index = index_packets(facts, stream, container.format.name)
+        if not index.num_frames:
+            raise _unreadable(errors)
+        return index
 
 
 def read_frames(path: str, indices: Sequence[int], size: SizeRule | None = None) -> np.ndarray:
     """Frames T,H,W,C of a file; see `Video.read`."""
     with open_video(path) as video:
         return video.read(indices, size)
+
+
+@contextmanager
+def _open_stream(path: str) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
+    try:
+        with av.open(os.path.abspath(path), metadata_errors="replace") as container:
+            yield container, _first_stream(container)
+    except av.FFmpegError as error:
+        raise _unreadable([error]) from error
+    except PacketNotFound as error:
+        raise UnreadableVideo(f"PacketNotFound: {error}") from error
 
 
 def _first_stream(container: av.container.InputContainer) -> av.VideoStream:
@@ -252,16 +262,23 @@ def _first_stream(container: av.container.InputContainer) -> av.VideoStream:
     return stream
 
 
-def _is_shown(packet: av.Packet, codec: str) -> bool:
-    """False for packets without a frame: cut by an edit list, or a hidden reference in VP8."""
-    if codec in ("vp8", "libvpx") and not memoryview(packet)[0] & 0x10:
-        return False
-    return not packet.is_discard
+def _demux(
+    container: av.container.InputContainer, stream: av.VideoStream, errors: list[av.FFmpegError]
+) -> Iterator[av.Packet]:
+    """Packets up to the end of the file or the first error, which is appended to `errors`."""
+    try:
+        for packet in container.demux(stream):
+            if packet.size:
+                yield packet
+    except av.FFmpegError as error:
+        errors.append(error)
 
 
 def _swapped(size: tuple[int, int], turns: int) -> tuple[int, int]:
     return (size[1], size[0]) if turns % 2 else size
 
 
-def _as_unreadable(error: av.FFmpegError) -> UnreadableVideo:
-    return UnreadableVideo(f"{type(error).__name__}: {error.strerror or error}")
+def _unreadable(errors: Iterable[av.FFmpegError]) -> UnreadableVideo:
+    for error in errors:
+        return UnreadableVideo(f"{type(error).__name__}: {error.strerror or error}")
+    return UnreadableVideo("NoFrames: the video stream holds no frames")

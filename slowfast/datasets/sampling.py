@@ -75,3 +75,34 @@ def uniform_segment_indices(
     first, last = segment_bounds(num_frames, clip_length)
     share = (2 * clip + 1) / (2 * num_clips)
     return first + np.floor((last - first) * share + 0.5).astype(np.int64)
+
+
+def stride_span(clip_length: int, step: float) -> int:
+    """Frames from the first to the last of a clip whose frames are `step` apart."""
+    return math.floor(step * (clip_length - 1) + 0.5) + 1
+
+
+def stride_indices(start: int, step: float, clip_length: int, num_frames: int) -> np.ndarray:
+    """`clip_length` frames from `start` on, `step` apart, rounded, kept inside the video."""
+    places = start + np.floor(step * np.arange(clip_length) + 0.5).astype(np.int64)
+    return places.clip(0, num_frames - 1)
+
+
+def random_stride_start(rng: np.random.Generator, num_frames: int, span: int) -> int:
+    """Any start inside the video; a clip that is too long may begin before it, up to its end."""
+    room = num_frames - span
+    return int(rng.integers(min(room, 0), max(room, 0), endpoint=True))
+
+
+def uniform_stride_start(num_frames: int, span: int, clip: int, num_clips: int) -> int:
+    """Start of test clip number `clip`; the last ends with the video, a single one is central.
+
+    The reference divides by zero for a single clip.
+    """
+    room = max(num_frames - span, 0)
+    return round(room * clip / (num_clips - 1)) if num_clips > 1 else room // 2
+
+
+def center_start(center: int, step: float, clip_length: int) -> int:
+    """Start of the clip around frame `center`, half of it before that frame (AVA)."""
+    return center - math.floor(step * clip_length + 0.5) // 2

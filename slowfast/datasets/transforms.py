@@ -142,38 +142,43 @@ class RandomResizedCrop:
         return resize(clip[..., y : y + h, x : x + w], (self.size, self.size))
 
 
-class RandomFlip:
-    """Mirror half of the clips."""
-
-    def __call__(self, clip: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-        return flip(clip) if rng.uniform() < 0.5 else clip
-
-
 class TrainTransform:
-    """What happens to a decoded training clip, in order; it depends only on the `rng` passed.
+    """What happens to a decoded training clip; it depends only on the `rng` passed.
 
-    The first step is the crop.
+    crop: a RandomCrop or RandomResizedCrop. flips: whether half of the clips are mirrored.
+    augment: what follows.
     """
 
-    def __init__(self, steps: Sequence[Transform]):
-        self.steps = tuple(steps)
+    def __init__(
+        self,
+        crop: RandomCrop | RandomResizedCrop,
+        *,
+        flips: bool = False,
+        augment: Sequence[Transform] = (),
+    ):
+        self.crop, self.flips, self.augment = crop, flips, tuple(augment)
 
     @property
     def crop_size(self) -> int:
         """Side of the clips that come out."""
-        return self.steps[0].size
+        return self.crop.size
 
     def with_crop(self, size: int) -> "TrainTransform":
         """The same for crops of side `size`."""
-        first, *others = self.steps
-        first = copy.copy(first)
-        first.size = size
-        return TrainTransform([first, *others])
+        resized = copy.copy(self)
+        resized.crop = copy.copy(self.crop)
+        resized.crop.size = size
+        return resized
 
-    def __call__(self, clip: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-        for step in self.steps:
+    def __call__(self, clip: torch.Tensor, rng: np.random.Generator) -> tuple[torch.Tensor, bool]:
+        """The clip that comes out, and whether it is mirrored."""
+        clip = self.crop(clip, rng)
+        is_flipped = self.flips and rng.uniform() < 0.5
+        if is_flipped:
+            clip = flip(clip)
+        for step in self.augment:
             clip = step(clip, rng)
-        return clip
+        return clip, is_flipped
 
 
 class PackPathways:
@@ -208,28 +213,33 @@ def _jitter_step(size: int, scale: Sequence[float], ratio: Sequence[float]) -> R
     return RandomResizedCrop(size, scale=tuple(scale), ratio=tuple(ratio))
 
 
-def build_pack(cfg: ConfigNode) -> PackPathways:
-    """The transform from a finished C,T,H,W clip to the model's list of pathways."""
-    return PackPathways(pathway_strides(cfg), reverse_channels=cfg.DATA.REVERSE_INPUT_CHANNEL)
+def build_pack(cfg: ConfigNode, *, is_bgr_in_reference: bool) -> PackPathways:
+    """The transform from a finished C,T,H,W clip to the model's list of pathways.
+
+    Clips are RGB. Released weights want the order that the reference feeds them, and where its
+    images are BGR, DATA.REVERSE_INPUT_CHANNEL makes them RGB.
+    """
+    is_bgr = cfg.AVA.BGR if cfg.DETECTION.ENABLE else is_bgr_in_reference
+    reverse = is_bgr != cfg.DATA.REVERSE_INPUT_CHANNEL
+    return PackPathways(pathway_strides(cfg), reverse_channels=reverse)
 
 
 def build_train_transform(cfg: ConfigNode) -> TrainTransform:
-    """Crop, flip and augmentations of a training clip: `transform(clip, rng) -> clip`.
+    """Crop, flip and augmentations of a training clip: `transform(clip, rng)`.
 
     With DATA.TRAIN_JITTER_SCALES the clip must come with its short side scaled to a `jitter_size`
     draw. With DATA.TRAIN_JITTER_SCALES_RELATIVE there is no such draw: the clip must come in the
     video's own size; the box is cut out and scaled here.
     """
     size, relative = cfg.DATA.TRAIN_CROP_SIZE, cfg.DATA.TRAIN_JITTER_SCALES_RELATIVE
-    if relative:
-        steps = [_jitter_step(size, relative, cfg.DATA.TRAIN_JITTER_ASPECT_RELATIVE)]
-    elif min(cfg.DATA.TRAIN_JITTER_SCALES) < size:
+    if not relative and min(cfg.DATA.TRAIN_JITTER_SCALES) < size:
         raise ValueError(
             f"DATA.TRAIN_JITTER_SCALES: {list(cfg.DATA.TRAIN_JITTER_SCALES)} goes below "
             f"DATA.TRAIN_CROP_SIZE {size}"
         )
-    else:
-        steps = [RandomCrop(size)]
-    if cfg.DATA.RANDOM_FLIP:
-        steps.append(RandomFlip())
-    return TrainTransform(steps + build_augmentations(cfg))
+    first = (
+        _jitter_step(size, relative, cfg.DATA.TRAIN_JITTER_ASPECT_RELATIVE)
+        if relative
+        else RandomCrop(size)
+    )
+    return TrainTransform(first, flips=cfg.DATA.RANDOM_FLIP, augment=build_augmentations(cfg))

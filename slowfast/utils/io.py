@@ -3,6 +3,7 @@
 import csv
 import errno
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -41,10 +42,25 @@ def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO]:
 
 
 def write_json(path: str | Path, value: Any) -> None:
-    """Write `value` as indented JSON, atomically."""
+    """Write `value` as indented JSON, atomically; NaN and infinity become null."""
     with atomic_write(path, "w") as file:
-        json.dump(value, file, indent=2)
+        json.dump(_strict(value), file, indent=2, allow_nan=False)
         file.write("\n")
+
+
+def _strict(value: Any) -> Any:
+    """`value` with None in place of the numbers that JSON does not have: NaN and infinity."""
+    if isinstance(value, dict):
+        return {key: _strict(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_strict(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def write_lines(path: str | Path, lines: Iterable[str]) -> None:
+    """Write lines of text, atomically."""
+    with atomic_write(path, "w") as file:
+        file.writelines(f"{line}\n" for line in lines)
 
 
 def write_csv(path: str | Path, header: Sequence[str], rows: Iterable[Sequence]) -> None:

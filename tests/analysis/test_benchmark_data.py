@@ -4,17 +4,19 @@ import pytest
 import torch
 
 from slowfast.analysis import benchmark_data
-from slowfast.datasets.clip_dataset import ClipShape, EvalViews, FrameLoader
+from slowfast.datasets.clip_samplers import SpanSampler
+from slowfast.datasets.clip_views import EvalViews, FrameLoader
 from slowfast.datasets.readers import open_video
+from slowfast.datasets.records import Record
 
 
 def test_both_ways_load_the_same_test_views(video_dir):
-    shape, path = ClipShape(4, 2, 30), str(video_dir / "video0.mp4")
-    plain = benchmark_data.PlainViews(shape, num_clips=2, num_crops=3, size=32)
+    sampler, path = SpanSampler(4, 2, 30), str(video_dir / "video0.mp4")
+    plain = benchmark_data.PlainViews(sampler, num_clips=2, num_crops=3, size=32)
     load = FrameLoader(scale_while_decoding=False)
-    ours = EvalViews(shape, load, num_clips=2, num_crops=3, short_side=32, crop_size=32)
+    ours = EvalViews(sampler, load, num_clips=2, num_crops=3, short_side=32, crop_size=32)
     with open_video(path) as video:
-        expected = torch.stack(ours(video, None))
+        expected = torch.stack(ours(video, Record(path), None).clips)
     torch.testing.assert_close(plain.load(path), expected)
     assert len(plain.decode_seconds) == 1
 

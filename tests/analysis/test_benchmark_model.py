@@ -43,6 +43,14 @@ def test_plain_twin_has_the_same_outputs_and_gradients(name):
     )
 
 
+def test_detection_network_is_measured_with_a_box_per_clip():
+    cfg = make_cfg("X3D")
+    cfg.merge_from_list(["DETECTION.ENABLE", True, "DETECTION.SPATIAL_SCALE_FACTOR", 32])
+    ours, plain = benchmark_model.build_contenders(cfg, batch=2)
+    ours.train_step()
+    assert ours.infer().shape == plain.infer().shape == (2, 4)
+
+
 def test_plain_twin_is_plain_and_contiguous():
     _, plain = benchmark_model.build_contenders(make_cfg("VoV3D"), batch=2)
     layers = [m for m in plain.model.modules() if isinstance(m, nn.Conv3d | nn.BatchNorm3d)]

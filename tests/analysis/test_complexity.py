@@ -31,7 +31,7 @@ class Attention(nn.Module):
         super().__init__()
         self.project = nn.Linear(4, 4)
 
-    def forward(self, maps):
+    def forward(self, maps, _boxes):
         rows = maps[0].flatten(2).transpose(1, 2)  # N,THW,C
         weights = torch.einsum("npc,nqc->npq", rows, rows)
         return self.project(weights @ rows).mean(1)

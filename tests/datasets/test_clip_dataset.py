@@ -5,8 +5,10 @@ import torch
 from slowfast.config.defaults import get_cfg
 from slowfast.datasets import build, readers, sampling
 from slowfast.datasets.clip_dataset import ClipDataset, NoReadableVideo
+from slowfast.datasets.cut import Cut
+from slowfast.datasets.labels import BoxLabels, ClassLabel
 from slowfast.datasets.motion import write_video
-from slowfast.datasets.records import Record
+from slowfast.datasets.records import Annotations, KeyFrame, Record, TimedLabels
 from slowfast.datasets.transforms import uniform_crop_offsets
 from slowfast.utils.batch_shape import BatchShape
 
@@ -27,14 +29,8 @@ def cfg(video_dir):
 
 def first_of(dataset, *bad_files):
     """The dataset with unreadable files in front of its records."""
-    bad = [Record(str(path), 0) for path in bad_files]
-    return ClipDataset(
-        bad + list(dataset.records),
-        dataset.views,
-        pack=dataset.pack,
-        replace_unreadable=dataset.replace_unreadable,
-        seed=dataset.seed,
-    )
+    dataset.records = [Record(str(path), 0) for path in bad_files] + dataset.records
+    return dataset
 
 
 def numbers(clip, frame_number):
@@ -245,6 +241,60 @@ def test_nothing_readable_names_the_videos(cfg, tmp_path):
         NoReadableVideo, match="(?s)^3 videos in a row.*bad1.mp4: FileNotFoundError: No such file"
     ):
         dataset[1]
+
+
+def test_training_labels_are_those_of_the_frames_that_are_shown(cfg, frame_number):
+    """Class n holds in frame n: the labels are the numbers from the first frame to the last."""
+    cfg.DATA.MULTI_LABEL, cfg.MODEL.NUM_CLASSES = True, 30
+    cfg.DATA.TRAIN_JITTER_SCALES, cfg.DATA.TRAIN_CROP_SIZE = [48, 48], 48
+    dataset, frames = build.build_dataset(cfg, "train"), []
+    spans = TimedLabels(tuple((number, number, number) for number in range(20)))
+    dataset.records = [Record(dataset.records[0].path, spans=spans)]
+    replace_crop(dataset.views, frames)
+    for epoch in range(5):
+        label = dataset[(epoch, 0)].label
+        shown = numbers(frames[epoch], frame_number)
+        assert label.nonzero().flatten().tolist() == list(range(shown[0], shown[-1] + 1))
+
+
+def test_a_mirrored_clip_has_the_mirrored_label(cfg, monkeypatch):
+    plain = build.build_dataset(cfg, "train")
+    annotations = Annotations(plain.records, flip_labels=(0, 9, 2, 3))
+    parts = build.DatasetParts(lambda cfg, split: annotations, build.build_span_sampler)
+    monkeypatch.setattr(build.DATASETS, "get", lambda name: parts)
+    cfg.DATA.RANDOM_FLIP = cfg.DATA.LABEL_AWARE_FLIP = True
+    mirrored, labels = build.build_dataset(cfg, "train"), []
+    for epoch in range(12):
+        clips, sample = plain[(epoch, 1)].clips[0], mirrored[(epoch, 1)]
+        # The flip is drawn after place and crop: both datasets show the same part of the video.
+        labels.append(1 if sample.clips[0].equal(clips) else 9)
+        assert sample.label == labels[-1]
+        assert sample.clips[0].equal(clips if sample.label == 1 else clips.flip(-1))
+    assert set(labels) == {1, 9}
+
+
+def test_boxes_come_with_their_labels(video_dir):
+    class OneBox:
+        num_views = 1
+
+        def __call__(self, video, record, _rng):
+            clip = torch.from_numpy(video.read([0])).permute(3, 0, 1, 2)
+            box = torch.from_numpy(record.key.boxes[1:]).float()
+            return Cut([clip], np.array([0]), boxes=box, box_numbers=torch.tensor([1]))
+
+    key = KeyFrame("video0,0", 0, np.array([[0, 0, 1, 1], [1, 2, 3, 4]]), ((0,), (1, 2)))
+    dataset = ClipDataset(
+        Annotations([Record(str(video_dir / "video0.mp4"), key=key)], ["a", "b", "c"]),
+        OneBox(),
+        label=ClassLabel(),
+        pack=lambda clip: [clip],
+        replace_unreadable=False,
+        seed=0,
+        box_labels=BoxLabels(3),
+    )
+    sample = dataset[0]
+    assert sample.boxes.tolist() == [[1, 2, 3, 4]] and sample.box_numbers.tolist() == [1]
+    assert sample.box_labels.tolist() == [[0, 1, 1]]
 
 
 def test_crop_that_does_not_fit_is_refused(cfg):

@@ -96,9 +96,9 @@ def build(folder, split="train", **keys):
 
 
 def test_each_split_has_its_list(video_dir):
-    records, class_names = build(video_dir, "val")
-    assert [record.label for record in records] == [2, 3] and class_names is None
-    assert records[0].path == str(video_dir / "video6.mp4")
+    annotations = build(video_dir, "val")
+    assert [record.label for record in annotations.records] == [2, 3]
+    assert annotations.records[0].path == str(video_dir / "video6.mp4")
 
 
 def test_missing_list_names_the_key_and_what_is_there(tmp_path):
@@ -122,14 +122,24 @@ def test_list_of_which_no_video_exists_names_the_prefix(tmp_path):
 
 def test_path_prefix_takes_the_place_of_the_folder(tmp_path, video_dir):
     (tmp_path / "train.csv").write_text("video0.mp4 0\n")
-    records, _ = build(tmp_path, PATH_PREFIX=str(video_dir))
+    records = build(tmp_path, PATH_PREFIX=str(video_dir)).records
     assert records == [Record(str(video_dir / "video0.mp4"), 0)]
 
 
 def test_class_names_stand_beside_the_list(tmp_path, video_dir):
     (tmp_path / "train.csv").write_text(f"{video_dir}/video0.mp4 0\n")
     (tmp_path / "classes.txt").write_text("air drumming\nb\nc\nd\n")
-    assert build(tmp_path)[1] == ["air drumming", "b", "c", "d"]
+    assert build(tmp_path).class_names == ["air drumming", "b", "c", "d"]
+
+
+def test_class_names_may_be_missing(video_dir):
+    assert build(video_dir).class_names is None
+
+
+def test_mirrored_classes_come_from_their_names(tmp_path, video_dir):
+    (tmp_path / "train.csv").write_text(f"{video_dir}/video0.mp4 0\n")
+    (tmp_path / "classes.txt").write_text("left\nright\nup\ndown\n")
+    assert build(tmp_path, LABEL_AWARE_FLIP=True).flip_labels == (1, 0, 2, 3)
 
 
 def test_number_of_class_names_is_checked(tmp_path, video_dir):

@@ -7,7 +7,7 @@ import torch
 from slowfast.config.defaults import get_cfg
 from slowfast.datasets.build import build_loader
 from slowfast.datasets.clip_dataset import NoReadableVideo, Sample
-from slowfast.datasets.loader import ShardedBatchSampler, collate
+from slowfast.datasets.loader import ShardedBatchSampler, collate, collate_by_size
 from slowfast.datasets.records import Record
 from slowfast.utils.batch_shape import BatchShape
 
@@ -132,6 +132,57 @@ def test_collate_of_nothing_readable():
     assert batch["clips"] == [] and batch["failures"] == [(0, "moov")]
     for name in ("labels", "indices", "views"):
         assert batch[name].shape == (0,) and batch[name].dtype == torch.int64
+
+
+def test_collate_stacks_multi_hot_labels():
+    first, second = sample(0, 2), sample(3)
+    first.label, second.label = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0])
+    labels = collate([first, second])["labels"]
+    assert labels.tolist() == [[1, 0], [1, 0], [0, 1]] and labels.dtype == torch.float32
+
+
+def boxed(index, num_boxes, height=4):
+    """A sample with boxes, of which the first one of the record was dropped."""
+    boxed = sample(index)
+    boxed.clips = [torch.full((1, 3, 2, height, 4), index, dtype=torch.uint8)]
+    boxed.boxes = torch.arange(4.0).repeat(num_boxes, 1) + index
+    boxed.box_numbers = torch.arange(1, num_boxes + 1)
+    boxed.box_labels = torch.eye(5)[:num_boxes]
+    return boxed
+
+
+def test_boxes_know_their_clip_and_their_record():
+    batch = collate([sample(9, 0, [(9, "moov")]), boxed(7, 2), boxed(4, 0), boxed(5, 1)])
+    assert batch["boxes"].tolist() == [[0, 7, 8, 9, 10], [0, 7, 8, 9, 10], [2, 5, 6, 7, 8]]
+    assert batch["box_indices"].tolist() == [7, 7, 5]
+    assert batch["box_numbers"].tolist() == [1, 2, 1]
+    assert batch["box_labels"].equal(torch.eye(5)[[0, 1, 0]])
+
+
+def test_a_batch_may_have_no_boxes_at_all():
+    batch = collate([boxed(7, 0), boxed(4, 0)])
+    assert batch["boxes"].shape == (0, 5) and batch["box_labels"].shape == (0, 5)
+    assert batch["boxes"].dtype == torch.float32
+    for name in ("box_indices", "box_numbers"):
+        assert batch[name].shape == (0,) and batch[name].dtype == torch.int64
+
+
+def test_without_detection_there_are_no_boxes():
+    assert "boxes" not in collate([sample(0)])
+
+
+def test_batches_by_size():
+    samples = [sample(1, 0, [(1, "moov")]), boxed(2, 1), boxed(3, 1, height=6), boxed(4, 2)]
+    first, second = collate_by_size(samples)
+    assert first["indices"].tolist() == [2, 4] and first["failures"] == [(1, "moov")]
+    assert first["boxes"][:, 0].tolist() == [0, 1, 1]
+    assert second["indices"].tolist() == [3] and second["failures"] == []
+    assert second["boxes"][:, 0].tolist() == [0]
+
+
+def test_batches_by_size_of_nothing_readable():
+    (batch,) = collate_by_size([sample(1, 0, [(1, "moov")])])
+    assert batch["clips"] == [] and batch["failures"] == [(1, "moov")]
 
 
 @pytest.fixture

@@ -1,12 +1,14 @@
 import os
 import struct
 from fractions import Fraction
+from types import SimpleNamespace
 
 import av
 import numpy as np
 import pytest
 from av.stream import Disposition
 
+from slowfast.datasets import readers
 from slowfast.datasets.motion import write_video
 from slowfast.datasets.readers import UnreadableVideo, open_video, read_frames, scan_video
 
@@ -47,13 +49,24 @@ def decode_all(path):
 def assert_frames_equal_full_decode(path):
     """Any frames, read together or alone, are bit-equal to those of a decode from the start."""
     expected = np.stack(decode_all(path))
-    with open_video(path) as video:
-        assert video.index.num_frames == len(expected)
-        np.testing.assert_array_equal(video.read(range(len(expected))), expected)
-        rng = np.random.default_rng(0)
-        for count in (1, 1, 1, 1, 2, 4, 8):
-            indices = rng.choice(len(expected), count, replace=False)
-            np.testing.assert_array_equal(video.read(indices), expected[indices])
+    index = scan_video(path)
+    for given in (None, index) if index.key_times else (None,):
+        for number in range(0, len(expected), 3):  # the first thing that the decoder does
+            with open_video(path, given) as video:
+                np.testing.assert_array_equal(video.read([number])[0], expected[number])
+        with open_video(path, given) as video:
+            assert_reads_equal(video, expected)
+
+
+def assert_reads_equal(video, expected):
+    assert video.index.num_frames == len(expected)
+    np.testing.assert_array_equal(video.read(range(len(expected))), expected)
+    np.testing.assert_array_equal(list(video.frames()), expected)
+    rng = np.random.default_rng(0)
+    for count in (1, 1, 1, 1, 2, 4, 8):
+        indices = rng.choice(len(expected), count, replace=False)
+        np.testing.assert_array_equal(video.read(indices), expected[indices])
+    assert video.num_broken == 0
 
 
 STREAMS = {
@@ -82,6 +95,7 @@ STREAMS = {
         {"auto-alt-ref": "1", "lag-in-frames": "16", "deadline": "good", "cpu-used": "5"},
         {"gop_size": 16},
     ),
+    "av1": ("mkv", "libsvtav1", {"preset": "12", "svtav1-params": "lp=1"}, {"gop_size": 32}),
 }
 
 
@@ -115,6 +129,17 @@ def test_index_counts_packets(tmp_path, pictures):
     assert len(index.pts) == NUM_FRAMES and list(index.pts) == sorted(index.pts)
 
 
+def test_announced_b_frames_that_are_not_there_cost_no_decoding(tmp_path, pictures):
+    # All scenes are cuts: x264 takes no B-frames, but leaves room for them.
+    noise = np.random.default_rng(0).integers(0, 255, pictures.shape, dtype=np.uint8)
+    encode(tmp_path / "v.mp4", noise, options={"bf": "3"}, gop_size=8)
+    with av.open(str(tmp_path / "v.mp4")) as container:
+        times = [packet.pts for packet in container.demux(video=0) if packet.size]
+        assert container.streams.video[0].codec_context.has_b_frames and times == sorted(times)
+    assert list(scan_video(tmp_path / "v.mp4").pts) == times
+    assert_frames_equal_full_decode(tmp_path / "v.mp4")
+
+
 def test_avi_has_no_display_times(tmp_path, pictures):
     encode(tmp_path / "video.avi", pictures, codec="mpeg4", max_b_frames=2)
     assert scan_video(tmp_path / "video.avi").pts == ()
@@ -144,31 +169,30 @@ def test_scaling_while_decoding(video_dir, frame_number):
     assert [frame_number(frame) for frame in frames] == [2, 5]
 
 
-def encode_turned(path, frames, quarters):
-    """An mp4 to be shown turned clockwise by `quarters`, as phones write them."""
-    encode(path, frames)
+def turned_copy(path, quarters):
+    """A copy of an mp4 that is to be shown turned clockwise, as phones write them."""
     cosine, sine = ((1, 0), (0, 1), (-1, 0), (0, -1))[quarters]
     plain, turned = (
         struct.pack(">9i", c << 16, s << 16, 0, -s << 16, c << 16, 0, 0, 0, 1 << 30)
         for c, s in ((1, 0), (cosine, sine))
     )
     head, _, track = path.read_bytes().rpartition(plain)
-    path.write_bytes(head + turned + track)
+    return _write(path.with_name("turned.mp4"), head + turned + track)
 
 
 @pytest.mark.parametrize("quarters", [1, 2, 3])
 def test_rotation_is_applied(quarters, tmp_path, pictures):
     encode(tmp_path / "plain.mp4", pictures[:3])
-    encode_turned(tmp_path / "turned.mp4", pictures[:3], quarters)
     expected = np.rot90(read_frames(tmp_path / "plain.mp4", [0, 2]), -quarters, axes=(1, 2))
-    np.testing.assert_array_equal(read_frames(tmp_path / "turned.mp4", [0, 2]), expected)
+    turned = turned_copy(tmp_path / "plain.mp4", quarters)
+    np.testing.assert_array_equal(read_frames(turned, [0, 2]), expected)
 
 
 def test_size_refers_to_the_rotated_frame(tmp_path, pictures):
-    encode_turned(tmp_path / "turned.mp4", pictures[:2], 1)
+    encode(tmp_path / "plain.mp4", pictures[:2])
     shown = []
     frames = read_frames(
-        tmp_path / "turned.mp4", [0], lambda h, w: shown.append((h, w)) or (32, 20)
+        turned_copy(tmp_path / "plain.mp4", 1), [0], lambda h, w: shown.append((h, w)) or (32, 20)
     )
     assert shown == [(64, 48)] and frames.shape == (1, 32, 20, 3)
 
@@ -261,6 +285,67 @@ def test_a_lost_frame_is_replaced_by_the_one_before(tmp_path, numbered_frames, f
     assert [frame_number(frame) for frame in frames] == [3, 3, 3, 6]
 
 
+def test_damage_in_a_file_that_is_sought_in(tmp_path, whole_file, monkeypatch):
+    monkeypatch.setattr(readers, "_LEAD", 1)
+    path = _damage_packet(tmp_path, whole_file)
+    expected = read_frames(path, range(NUM_FRAMES))
+    for indices in (range(NUM_FRAMES), *([number] for number in range(10, 20))):
+        with open_video(path, scan_video(path)) as video:
+            np.testing.assert_array_equal(video.read(indices), expected[indices])
+
+
+def test_a_long_damaged_stretch_is_replaced_by_the_frame_before_it(
+    tmp_path, numbered_frames, frame_number, monkeypatch
+):
+    monkeypatch.setattr(readers, "_LEAD", 2)
+    write_video(tmp_path / "v.mp4", numbered_frames(12), gop=1, codec="mpeg4")
+    with open_video(tmp_path / "v.mp4", scan_video(tmp_path / "v.mp4")) as video:
+        decode = video._decode_packet
+        video._decode_packet = lambda position: [] if position in range(4, 12) else decode(position)
+        frames = video.read([3, 6, 11])
+    assert [frame_number(frame) for frame in frames] == [3, 3, 3]
+
+
+def test_a_file_that_its_index_does_not_describe_is_unreadable(video_dir):
+    index = scan_video(video_dir / "video3.mp4")  # longer than the other
+    with open_video(video_dir / "video0.mp4", index) as video:
+        video.read([0])
+    with (
+        pytest.raises(UnreadableVideo, match="PacketNotFound: "),
+        open_video(video_dir / "video0.mp4", index) as video,
+    ):
+        video.read([22])
+
+
+def test_all_frames_one_after_another(tmp_path, numbered_frames, frame_number):
+    write_video(tmp_path / "v.mp4", numbered_frames(12), gop=1, codec="mpeg4")
+    with open_video(tmp_path / "v.mp4") as video:
+        decode = video._decode_packet
+        video._decode_packet = lambda position: [] if position in (4, 5, 11) else decode(position)
+        frames = list(video.frames(lambda h, w: (h // 2, w // 2)))
+        assert video.num_broken == 3
+    assert frames[0].shape == (24, 32, 3)
+    assert [frame_number(frame) for frame in frames] == [0, 1, 2, 3, 3, 3, 6, 7, 8, 9, 10, 10]
+
+
+def test_a_damaged_frame_on_the_way_means_decoding_from_the_start(tmp_path, pictures):
+    write_video(
+        tmp_path / "v.mp4", pictures, gop=8, options={"x264-params": "scenecut=0:bframes=0"}
+    )
+    decoded = []
+    with open_video(tmp_path / "v.mp4") as video:
+        decode = video._decode_packet
+
+        def decode_packet(position):
+            decoded.append(position)
+            (frame,) = decode(position)
+            return [SimpleNamespace(pts=frame.pts, is_corrupt=True) if position == 9 else frame]
+
+        video._decode_packet = decode_packet
+        video.read([10])
+    assert decoded == [8, 9, 10, *range(11)]
+
+
 def test_damaged_frames_do_not_depend_on_what_is_read_with_them(tmp_path, whole_file):
     path = _damage_packet(tmp_path, whole_file)
     with open_video(path) as video:
@@ -339,6 +424,11 @@ def test_stream_that_never_decodes_gives_the_first_reason(tmp_path, whole_file):
     assert scan_video(path).num_frames == NUM_FRAMES
     with pytest.raises(UnreadableVideo, match="InvalidDataError"):
         read_frames(path, [0, 20])
+    with (
+        pytest.raises(UnreadableVideo, match="InvalidDataError"),
+        open_video(path, scan_video(path)) as video,
+    ):
+        next(video.frames())
 
 
 def test_no_file_stays_open(tmp_path, video_dir):

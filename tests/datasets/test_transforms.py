@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from slowfast.config.defaults import get_cfg
-from slowfast.datasets import transforms
 from slowfast.datasets.transforms import (
+    RandomCrop,
+    TrainTransform,
     build_pack,
     build_train_transform,
     crop,
@@ -99,8 +100,10 @@ def test_crop_larger_than_the_frame_is_refused():
 
 def test_flip_golden():
     draws, clip = ReferenceDraws(), ramp(3, 1, 2, 2)
-    flips = [transforms.RandomFlip()(clip, draws).equal(flip(clip)) for _ in GOLDEN["flip_draws"]]
-    assert flips == GOLDEN["flip_draws"]
+    transform = TrainTransform(RandomCrop(2), flips=True)
+    for expected in GOLDEN["flip_draws"]:
+        found, is_flipped = transform(clip, draws)
+        assert is_flipped == expected and found.equal(flip(clip) if expected else clip)
 
 
 def test_pack_pathways_golden():
@@ -159,28 +162,35 @@ def test_train_transform_depends_only_on_the_generator(cfg):
     cfg.AUG.ENABLE = True
     clip, transform = ramp(3, 4, 10, 12), build_train_transform(cfg)
     for seed in range(5):
-        assert transform(clip, rng(seed)).equal(transform(clip, rng(seed)))
+        assert transform(clip, rng(seed))[0].equal(transform(clip, rng(seed))[0])
 
 
 def test_train_transform_crops_and_flips(cfg):
     clip, transform, draws = ramp(3, 4, 10, 12), build_train_transform(cfg), rng()
     windows = [crop(clip, y, x, 8) for y in range(3) for x in range(5)]
-    windows = {bytes(w.numpy().tobytes()): 0 for window in windows for w in (window, flip(window))}
+    windows = {
+        (bytes(w.numpy().tobytes()), is_flipped): 0
+        for window in windows
+        for w, is_flipped in ((window, False), (flip(window), True))
+    }
     for _ in range(400):
-        windows[transform(clip, draws).numpy().tobytes()] += 1
+        window, is_flipped = transform(clip, draws)
+        windows[window.numpy().tobytes(), is_flipped] += 1
     assert len(windows) == 30 and min(windows.values()) > 0
 
 
 def test_train_transform_without_flip_never_flips(cfg):
     cfg.DATA.RANDOM_FLIP = False
     clip, transform, draws = ramp(3, 1, 8, 8), build_train_transform(cfg), rng()
-    assert all(transform(clip, draws).equal(clip) for _ in range(8))
+    for _ in range(8):
+        found, is_flipped = transform(clip, draws)
+        assert found.equal(clip) and not is_flipped
 
 
 def test_relative_jitter_cuts_a_box_and_scales_it(cfg):
     cfg.DATA.TRAIN_JITTER_SCALES_RELATIVE = [0.3, 1.0]
     cfg.DATA.TRAIN_JITTER_ASPECT_RELATIVE = [0.75, 1.3333]
-    assert build_train_transform(cfg)(ramp(3, 4, 20, 31), rng()).shape == (3, 4, 8, 8)
+    assert build_train_transform(cfg)(ramp(3, 4, 20, 31), rng())[0].shape == (3, 4, 8, 8)
 
 
 def test_relative_jitter_without_aspect_names_the_key(cfg):
@@ -200,6 +210,28 @@ def test_pack_reverses_channels_before_packing(cfg):
     cfg.DATA.REVERSE_INPUT_CHANNEL = True
     cfg.SLOWFAST.ALPHA = 4
     clip = ramp(3, 8, 2, 2)
-    slow, fast = build_pack(cfg)(clip)
+    slow, fast = build_pack(cfg, is_bgr_in_reference=False)(clip)
     assert fast.equal(clip[[2, 1, 0]])
     assert slow.equal(clip[[2, 1, 0]][:, [0, 7]])
+
+
+@pytest.mark.parametrize(
+    "is_bgr_in_reference, detection, options, is_bgr",
+    [
+        (False, False, [], False),
+        (False, False, ["DATA.REVERSE_INPUT_CHANNEL", True], True),
+        (True, False, [], True),
+        (True, False, ["DATA.REVERSE_INPUT_CHANNEL", True], False),
+        (True, False, ["AVA.BGR", True], True),
+        (False, True, [], False),
+        (False, True, ["AVA.BGR", True], True),
+        (False, True, ["AVA.BGR", True, "DATA.REVERSE_INPUT_CHANNEL", True], False),
+    ],
+)
+def test_channels_come_in_the_order_of_the_reference(
+    cfg, is_bgr_in_reference, detection, options, is_bgr
+):
+    cfg.merge_from_list(["DETECTION.ENABLE", detection, *options])
+    clip = ramp(3, 2, 2, 2)
+    (packed,) = build_pack(cfg, is_bgr_in_reference=is_bgr_in_reference)(clip)
+    assert packed.equal(clip.flip(0) if is_bgr else clip)

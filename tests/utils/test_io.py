@@ -1,4 +1,5 @@
 import json
+import math
 import os
 
 import pytest
@@ -44,3 +45,9 @@ def test_file_name_that_is_not_utf8_keeps_its_bytes(tmp_path):
     assert (tmp_path / "a.csv").read_bytes().split() == [b"path", b"train_\xe9.mp4"]
     write_json(tmp_path / "a.json", name)
     assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == name
+
+
+def test_number_that_json_does_not_have_is_null(tmp_path):
+    write_json(tmp_path / "a.json", {"rows": [{"map": math.nan}], "loss": math.inf, "n": 0.5})
+    found = json.loads((tmp_path / "a.json").read_text())
+    assert found == {"rows": [{"map": None}], "loss": None, "n": 0.5}

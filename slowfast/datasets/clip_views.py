@@ -1,0 +1,186 @@
+"""The clips that are cut from a video: a random one for training, fixed ones for evaluation."""
+
+import copy
+
+import numpy as np
+import torch
+
+from slowfast.config.node import ConfigNode
+from slowfast.datasets.clip_samplers import ClipSampler
+from slowfast.datasets.cut import Cut
+from slowfast.datasets.readers import SizeRule, Video
+from slowfast.datasets.records import Record
+from slowfast.datasets.transforms import (
+    TrainTransform,
+    build_train_transform,
+    crop,
+    jitter_size,
+    resize,
+    short_side_size,
+    uniform_crop_offsets,
+)
+
+
+class FrameLoader:
+    """Reads frames as a C,T,H,W tensor, scaled by swscale while decoding, or else by torch."""
+
+    def __init__(self, *, scale_while_decoding: bool):
+        self.scale_while_decoding = scale_while_decoding
+
+    def __call__(self, video: Video, indices: np.ndarray, size: SizeRule | None) -> torch.Tensor:
+        frames = video.read(indices, size if self.scale_while_decoding else None)
+        clip = torch.from_numpy(frames).permute(3, 0, 1, 2)  # T,H,W,C -> C,T,H,W
+        if size is None or self.scale_while_decoding:
+            return clip
+        return resize(clip, size(*clip.shape[-2:]))
+
+
+class TrainViews:
+    """One clip at a random place of the video, then `transform`.
+
+    jitter: (smallest, largest short side, draw in the inverse); None decodes at the video's own
+    size.
+    """
+
+    num_views = 1
+
+    def __init__(
+        self,
+        sampler: ClipSampler,
+        load: FrameLoader,
+        *,
+        jitter: tuple[int, int, bool] | None,
+        transform: TrainTransform,
+    ):
+        self.sampler, self.load = sampler, load
+        self.jitter, self.transform = jitter, transform
+
+    def resized(self, num_frames: int, crop_size: int) -> "TrainViews":
+        """The same views with clips of another size; the smallest short side shrinks with it."""
+        views = copy.copy(self)
+        views.sampler = self.sampler.resized(num_frames)
+        views.transform = self.transform.with_crop(crop_size)
+        if self.jitter is not None:
+            smallest, largest, is_inverse = self.jitter
+            smallest = round(smallest * crop_size / self.transform.crop_size)
+            views.jitter = (smallest, largest, is_inverse)
+        return views
+
+    def __call__(self, video: Video, record: Record, rng: np.random.Generator) -> Cut:
+        indices = self.sampler.random(rng, video.index, record)
+        size = None if self.jitter is None else short_side_rule(jitter_size(rng, *self.jitter))
+        clip, is_flipped = self.transform(self.load(video, indices, size), rng)
+        return Cut([clip], indices, is_flipped)
+
+
+class EvalViews:
+    """`num_clips` clips along the video times 1 (centre) or 3 crops along its longer side.
+
+    View number = clip * num_crops + crop. All come from one pass over the file. Draws nothing.
+    """
+
+    def __init__(
+        self,
+        sampler: ClipSampler,
+        load: FrameLoader,
+        *,
+        num_clips: int,
+        num_crops: int,
+        short_side: int,
+        crop_size: int,
+        reverse_time: bool = False,
+    ):
+        self.sampler, self.load = sampler, load
+        self.num_clips = num_clips
+        self.crops = (1,) if num_crops == 1 else (0, 1, 2)
+        self.num_views = num_clips * num_crops
+        self.short_side, self.crop_size = short_side, crop_size
+        self.reverse_time = reverse_time
+
+    def __call__(self, video: Video, record: Record, _rng: np.random.Generator) -> Cut:
+        frames, needed, clips = self.decode(video, record)
+        height, width = frames.shape[-2:]
+        views = []
+        for places in clips:
+            # Whole frames are gathered where they lie, T first; the crops are then mere views.
+            clip = frames.transpose(0, 1)[places].transpose(0, 1)
+            for number in self.crops:
+                y, x = uniform_crop_offsets(height, width, self.crop_size, number)
+                views.append(crop(clip, y, x, self.crop_size))
+        return Cut(views, needed[clips[0]])
+
+    def decode(
+        self, video: Video, record: Record
+    ) -> tuple[torch.Tensor, np.ndarray, list[np.ndarray]]:
+        """The frames that some clip needs, C,T,H,W, scaled; their numbers; each clip's places."""
+        clips = [
+            self.sampler.uniform(video.index, record, clip, self.num_clips)
+            for clip in range(self.num_clips)
+        ]
+        if self.reverse_time:
+            clips = [indices[::-1] for indices in clips]
+        needed = np.unique(np.concatenate(clips))
+        places = [np.searchsorted(needed, indices) for indices in clips]
+        return self.load(video, needed, short_side_rule(self.short_side)), needed, places
+
+
+def short_side_rule(size: int) -> SizeRule:
+    """Scales frames to this short side."""
+    return lambda height, width: short_side_size(height, width, size)
+
+
+def build_frame_loader(cfg: ConfigNode) -> FrameLoader:
+    """Reads frames, scaled by what DATA.RESIZE_BACKEND names."""
+    backend = cfg.DATA.RESIZE_BACKEND
+    if backend not in ("swscale", "torch"):
+        raise ValueError(f"DATA.RESIZE_BACKEND: {backend!r} is not one of ['swscale', 'torch']")
+    return FrameLoader(scale_while_decoding=backend == "swscale")
+
+
+def build_train_views(cfg: ConfigNode, sampler: ClipSampler) -> TrainViews:
+    """The random clip of training."""
+    scales = cfg.DATA.TRAIN_JITTER_SCALES
+    return TrainViews(
+        sampler,
+        build_frame_loader(cfg),
+        jitter=None
+        if cfg.DATA.TRAIN_JITTER_SCALES_RELATIVE
+        else (scales[0], scales[1], cfg.DATA.INV_UNIFORM_SAMPLE),
+        transform=build_train_transform(cfg),
+    )
+
+
+def build_val_views(cfg: ConfigNode, sampler: ClipSampler) -> EvalViews:
+    """The centre clip and centre crop of validation."""
+    short_side, crop_size = cfg.DATA.TRAIN_JITTER_SCALES[0], cfg.DATA.TRAIN_CROP_SIZE
+    if short_side < crop_size:
+        raise ValueError(
+            f"DATA.TRAIN_JITTER_SCALES: {list(cfg.DATA.TRAIN_JITTER_SCALES)} goes below "
+            f"DATA.TRAIN_CROP_SIZE {crop_size}"
+        )
+    return EvalViews(
+        sampler,
+        build_frame_loader(cfg),
+        num_clips=1,
+        num_crops=1,
+        short_side=short_side,
+        crop_size=crop_size,
+    )
+
+
+def build_test_views(cfg: ConfigNode, sampler: ClipSampler) -> EvalViews:
+    """TEST.NUM_ENSEMBLE_VIEWS clips times TEST.NUM_SPATIAL_CROPS crops."""
+    num_clips, num_crops = cfg.TEST.NUM_ENSEMBLE_VIEWS, cfg.TEST.NUM_SPATIAL_CROPS
+    if num_clips < 1:
+        raise ValueError(f"TEST.NUM_ENSEMBLE_VIEWS: {num_clips} is not 1 or more")
+    if num_crops not in (1, 3):
+        raise ValueError(f"TEST.NUM_SPATIAL_CROPS: {num_crops} is not one of [1, 3]")
+    return EvalViews(
+        sampler,
+        build_frame_loader(cfg),
+        num_clips=num_clips,
+        num_crops=num_crops,
+        short_side=cfg.DATA.TEST_CROP_SIZE,
+        crop_size=cfg.DATA.TEST_CROP_SIZE,
+        reverse_time=cfg.TEST.REVERSE_TIME,
+    )

@@ -1,0 +1,110 @@
+"""Which class a mirrored video belongs to: "left to right" becomes "right to left"."""
+
+import json
+import logging
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from tabulate import tabulate
+
+from slowfast.config.node import ConfigNode
+
+logger = logging.getLogger(__name__)
+
+_MIRRORED = {
+    "left": "right",
+    "right": "left",
+    "clockwise": "counterclockwise",
+    "counterclockwise": "clockwise",
+}
+_SIDE = re.compile(
+    r"(?<![a-z])(left|right|clockwise|counterclockwise)(?=(wards?|most|hand(ed)?)?(?![a-z]))"
+)
+
+
+def derive_flip_labels(class_names: Sequence[str]) -> tuple[int, ...]:
+    """The class of a mirrored video, by class, from the sides that the names mention.
+
+    A name with a side whose mirrored name is no class keeps its own, with a warning.
+    """
+    texts = [_plain(name) for name in class_names]
+    numbers = {text: number for number, text in enumerate(texts)}
+    flipped, alone = [], []
+    for number, text in enumerate(texts):
+        mirrored = _SIDE.sub(lambda match: _MIRRORED[match[1]], text)
+        flipped.append(number if mirrored == text else numbers.get(mirrored, number))
+        if mirrored not in numbers:
+            alone.append(class_names[number])
+    if alone:
+        logger.warning(
+            "mirrored videos of these classes keep their label, for want of a class for the other "
+            "side (DATA.FLIP_LABELS_FILE can name one): %s",
+            alone,
+        )
+    return tuple(flipped)
+
+
+def read_flip_labels(path: str | Path, derived: Sequence[int], names: Sequence[str]) -> list[int]:
+    """`derived` with the changes in a JSON file, {class: class of its mirrored video}.
+
+    Classes are names or numbers. ValueError for a class that is not there, and unless mirroring
+    twice leads back.
+    """
+    where = f"DATA.FLIP_LABELS_FILE: {str(path)!r}"
+    try:
+        changes = dict(json.loads(Path(path).read_text(encoding="utf-8-sig")))
+    except (OSError, TypeError, ValueError) as error:
+        raise ValueError(f"{where}: {error}; it is an object {{class: class}}") from error
+    numbers = {str(number): number for number in range(len(names))}
+    numbers.update({name: number for number, name in enumerate(names)})
+    flipped = list(derived)
+    for pair in changes.items():
+        unknown = [name for name in pair if str(name) not in numbers]
+        if unknown:
+            raise ValueError(f"{where}: {unknown[0]!r} is no class name or number")
+        source, target = (numbers[str(name)] for name in pair)
+        flipped[source] = target
+    for number, other in enumerate(flipped):
+        if flipped[other] != number:
+            raise ValueError(
+                f"{where}: mirrored twice, {names[number]!r} becomes {names[other]!r} and then "
+                f"{names[flipped[other]]!r}; name both classes of a pair"
+            )
+    return flipped
+
+
+def _plain(name: str) -> str:
+    """The name in lower case, one word for each sense of rotation, camel case as words."""
+    name = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
+    return re.sub(r"(anti|counter)[- ]?clockwise", "counterclockwise", name)
+
+
+def build_flip_labels(
+    cfg: ConfigNode, split: str, class_names: Sequence[str] | None
+) -> tuple[int, ...] | None:
+    """What DATA.LABEL_AWARE_FLIP does to the labels of the training split, as a table in the log.
+
+    None where it is off, and for the other splits, which are not mirrored.
+    """
+    if not cfg.DATA.LABEL_AWARE_FLIP or split != "train":
+        return None
+    path = cfg.DATA.FLIP_LABELS_FILE
+    if class_names is None and not path:
+        raise ValueError(
+            "DATA.LABEL_AWARE_FLIP: True needs class names (classes.txt) or DATA.FLIP_LABELS_FILE"
+        )
+    names = class_names or [str(number) for number in range(cfg.MODEL.NUM_CLASSES)]
+    flipped = derive_flip_labels(names)
+    if path:
+        flipped = tuple(read_flip_labels(path, flipped, names))
+    rows = [
+        (number, names[number], other, names[other])
+        for number, other in enumerate(flipped)
+        if number < other
+    ]
+    logger.info(
+        "classes that mirroring exchanges (DATA.LABEL_AWARE_FLIP):\n%s",
+        tabulate(rows, headers=["class", "name", "class", "name"]) if rows else "none",
+    )
+    return flipped

@@ -1,0 +1,78 @@
+"""Label rules: what a clip is to be recognised as, from its record and what was cut from it."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+import torch
+
+from slowfast.config.node import ConfigNode
+from slowfast.datasets.cut import Cut
+from slowfast.datasets.records import Annotations, Record
+
+# (record, cut, frames per second) -> a class number or the labels' (classes,) float32
+LabelRule = Callable[[Record, Cut, float | None], int | torch.Tensor]
+
+
+def multi_hot(labels: Iterable[int], num_classes: int) -> torch.Tensor:
+    """(classes,) float32: 1 for each of the labels."""
+    hot = torch.zeros(num_classes)
+    hot[list(labels)] = 1
+    return hot
+
+
+class ClassLabel:
+    """The class of the video; where the clip is mirrored, what `flip_labels` makes of it."""
+
+    def __init__(self, flip_labels: Sequence[int] | None = None):
+        self.flip_labels = flip_labels
+
+    def __call__(self, record: Record, cut: Cut, _fps: float | None) -> int:
+        is_other = cut.is_flipped and self.flip_labels is not None
+        return self.flip_labels[record.label] if is_other else record.label
+
+
+class ClipLabels:
+    """Multi-hot: the classes that hold somewhere between the clip's first and last frame."""
+
+    def __init__(self, num_classes: int):
+        self.num_classes = num_classes
+
+    def __call__(self, record: Record, cut: Cut, fps: float | None) -> torch.Tensor:
+        first, last = int(cut.frames.min()), int(cut.frames.max())
+        return multi_hot(record.spans.within(first, last, fps), self.num_classes)
+
+
+class VideoLabels:
+    """Multi-hot: all classes of the video."""
+
+    def __init__(self, num_classes: int):
+        self.num_classes = num_classes
+
+    def __call__(self, record: Record, _cut: Cut, _fps: float | None) -> torch.Tensor:
+        return multi_hot(record.spans.all(), self.num_classes)
+
+
+class BoxLabels:
+    """Multi-hot n,classes: those of each box that was kept; no label rule, but beside it."""
+
+    def __init__(self, num_classes: int):
+        self.num_classes = num_classes
+
+    def __call__(self, record: Record, cut: Cut) -> torch.Tensor:
+        labels = [record.key.labels[number] for number in cut.box_numbers.tolist()]
+        rows = [multi_hot(each, self.num_classes) for each in labels]
+        return torch.stack(rows) if rows else torch.zeros(0, self.num_classes)
+
+
+def build_label_rule(cfg: ConfigNode, split: str, annotations: Annotations) -> LabelRule:
+    """The rule of a split; only training clips are mirrored or labelled by their own frames."""
+    num_classes, is_train = cfg.MODEL.NUM_CLASSES, split == "train"
+    if cfg.DATA.MULTI_LABEL:
+        return ClipLabels(num_classes) if is_train else VideoLabels(num_classes)
+    if not (is_train and cfg.DATA.LABEL_AWARE_FLIP):
+        return ClassLabel()
+    if annotations.flip_labels is None:
+        raise ValueError(
+            f"DATA.LABEL_AWARE_FLIP: True needs to know which classes of {cfg.TRAIN.DATASET!r} "
+            "change when they are mirrored; DATA.FLIP_LABELS_FILE can say so"
+        )
+    return ClassLabel(annotations.flip_labels)

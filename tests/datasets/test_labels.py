@@ -1,0 +1,92 @@
+import numpy as np
+import pytest
+import torch
+
+from slowfast.config.defaults import get_cfg
+from slowfast.datasets.cut import Cut
+from slowfast.datasets.labels import (
+    BoxLabels,
+    ClassLabel,
+    ClipLabels,
+    VideoLabels,
+    build_label_rule,
+)
+from slowfast.datasets.records import Annotations, KeyFrame, Record, TimedLabels
+
+# Class 1 holds in frames 0 to 4, class 3 in frames 5 to 9, class 0 all the time.
+SPANS = TimedLabels(((1, 0, 4), (3, 5, 9), (0, 0, 9)))
+
+
+def cut(*frames, is_flipped=False, kept=()):
+    return Cut([], np.array(frames), is_flipped, box_numbers=torch.tensor(kept, dtype=torch.int64))
+
+
+@pytest.mark.parametrize(
+    "frames, expected",
+    [
+        ((0, 2, 4), [1, 1, 0, 0]),
+        ((5, 7, 9), [1, 0, 0, 1]),
+        ((8, 6, 4), [1, 1, 0, 1]),
+        ((9, 20, 31), [1, 0, 0, 1]),
+        ((30, 31), [0, 0, 0, 0]),
+    ],
+)
+def test_training_labels_are_those_of_the_sampled_frames(frames, expected):
+    hot = ClipLabels(4)(Record("a", spans=SPANS), cut(*frames), None)
+    assert hot.tolist() == expected and hot.dtype == torch.float32
+
+
+def test_labels_between_two_sampled_frames_count():
+    record = Record("a", spans=TimedLabels(((2, 3, 4),)))
+    assert ClipLabels(4)(record, cut(0, 8), None).tolist() == [0, 0, 1, 0]
+
+
+def test_seconds_go_by_the_frame_rate():
+    record = Record("a", spans=TimedLabels(((1, 1.0, 1.5),), in_seconds=True))
+    rule = ClipLabels(2)
+    assert rule(record, cut(16, 20), 10.0).tolist() == [0, 0]
+    assert rule(record, cut(16, 20), 20.0).tolist() == [0, 1]
+
+
+def test_evaluation_labels_are_those_of_the_whole_video():
+    assert VideoLabels(4)(Record("a", spans=SPANS), cut(0), None).tolist() == [1, 1, 0, 1]
+
+
+def test_a_mirrored_clip_gets_the_mirrored_class():
+    rule, record = ClassLabel((1, 0, 2)), Record("a", 0)
+    assert (rule(record, cut(0), None), rule(record, cut(0, is_flipped=True), None)) == (0, 1)
+
+
+def test_without_a_map_the_class_stays():
+    assert ClassLabel()(Record("a", 7), cut(0, is_flipped=True), None) == 7
+
+
+def test_box_labels_are_those_of_the_boxes_that_were_kept():
+    key = KeyFrame("a,1", 0, np.zeros((3, 4)), ((0, 2), (1,), ()))
+    labels = BoxLabels(3)(Record("a", key=key), cut(0, kept=[2, 0]))
+    assert labels.tolist() == [[0, 0, 0], [1, 0, 1]]
+    assert BoxLabels(3)(Record("a", key=key), cut(0)).shape == (0, 3)
+
+
+def rule_of(split, flip_labels, **data):
+    cfg = get_cfg()
+    cfg.merge_from_list([item for name, value in data.items() for item in (f"DATA.{name}", value)])
+    return build_label_rule(cfg, split, Annotations([], flip_labels=flip_labels))
+
+
+def test_only_training_labels_follow_the_flip():
+    mirrored, record = cut(0, is_flipped=True), Record("a", 0)
+    found = [
+        rule_of(s, (1, 0), LABEL_AWARE_FLIP=True)(record, mirrored, 1) for s in ("train", "val")
+    ]
+    assert found == [1, 0] and rule_of("train", (1, 0))(record, mirrored, 1) == 0
+
+
+def test_label_aware_flip_needs_a_map():
+    with pytest.raises(ValueError, match="DATA.LABEL_AWARE_FLIP: True .*'kinetics'"):
+        rule_of("train", None, LABEL_AWARE_FLIP=True)
+
+
+def test_multi_label_rules_differ_between_training_and_evaluation():
+    rules = [rule_of(split, None, MULTI_LABEL=True) for split in ("train", "val", "test")]
+    assert [type(rule) for rule in rules] == [ClipLabels, VideoLabels, VideoLabels]
