@@ -1,12 +1,11 @@
 """Scores of several views (clips x crops) of each video, and what they add up to."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from slowfast.evaluation.topk import topk_accuracies
 from slowfast.utils.io import atomic_write
 
 _JOIN = {"sum": (np.add, 0.0), "max": (np.maximum, -np.inf)}
@@ -29,8 +28,8 @@ class ViewScores:
 
     def add(self, indices: torch.Tensor, views: torch.Tensor, scores: torch.Tensor) -> None:
         """Store scores (N,classes) of the videos `indices` (N) in the views `views` (N)."""
-        scores = _to_numpy(scores)
-        indices, views = _to_numpy(indices).astype(int), _to_numpy(views).astype(int)
+        scores = to_numpy(scores)
+        indices, views = to_numpy(indices).astype(int), to_numpy(views).astype(int)
         assert scores.shape == (len(indices), self.num_classes), f"scores are {scores.shape}"
         assert ((0 <= indices) & (indices < self.num_videos)).all(), f"videos {indices}"
         assert ((0 <= views) & (views < self.num_views)).all(), f"views {views}"
@@ -67,17 +66,21 @@ class ViewScores:
             joined[index] = join.reduce(present, axis=0, initial=start)
         return torch.from_numpy(joined), torch.from_numpy(seen.any(axis=1))
 
-    def accuracy_by_views(
-        self, labels: Sequence[int], num_spatial_crops: int, *, method: str
+    def metrics_by_views(
+        self,
+        judge: Callable[[torch.Tensor, torch.Tensor], dict[str, float]],
+        num_spatial_crops: int,
+        *,
+        method: str,
     ) -> list[dict]:
-        """Accuracies with fewer views, without another pass: a row per number of clips and crops.
+        """Metrics with fewer views, without another pass: a row per number of clips and crops.
 
-        Clips are uniform subsets of those there are; crops are the centre one, and all. A row is
-        {"clips", "crops", "videos", "top1_acc", "top5_acc"}, in percent of the videos seen.
+        judge: (scores of the videos seen, videos bool: seen) -> metrics. Clips are uniform subsets
+        of those there are; crops are the centre one, and all. A row is {"clips", "crops", "videos",
+        and the metrics}.
         """
         num_clips = self.num_views // num_spatial_crops
         assert num_clips * num_spatial_crops == self.num_views, f"{num_spatial_crops} crops"
-        labels = torch.as_tensor(labels)
         crop_sets = [[num_spatial_crops // 2]]
         if num_spatial_crops > 1:
             crop_sets.append(list(range(num_spatial_crops)))
@@ -86,13 +89,15 @@ class ViewScores:
             for clips in _clip_subsets(num_clips):
                 views = [clip * num_spatial_crops + crop for clip in clips for crop in crops]
                 scores, seen = self.ensemble(method, views)
-                accuracies = topk_accuracies(scores[seen], labels[seen])
                 counts = {"clips": len(clips), "crops": len(crops), "videos": int(seen.sum())}
-                rows.append({**counts, **accuracies})
+                rows.append({**counts, **judge(scores[seen], seen)})
         return rows
 
-    def save_npz(self, path: str | Path, paths: Sequence[str], labels: Sequence[int]) -> None:
-        """Write scores (videos,views,classes; NaN: not seen), seen, paths, labels, atomically."""
+    def save_npz(self, path: str | Path, paths: Sequence[str], labels: Sequence) -> None:
+        """Write scores (videos,views,classes; NaN: not seen), seen, paths, labels, atomically.
+
+        labels: the class of each video, or classes of 0 and 1 for each.
+        """
         assert len(paths) == len(labels) == self.num_videos, "one path and one label per video"
         scores = np.full((*self._seen.shape, self.num_classes), np.nan, dtype=np.float32)
         for index, rows in self._scores.items():
@@ -107,7 +112,7 @@ class ViewScores:
             )
 
     @classmethod
-    def load_npz(cls, path: str | Path) -> tuple["ViewScores", list[str], list[int]]:
+    def load_npz(cls, path: str | Path) -> tuple["ViewScores", list[str], list]:
         """(scores, paths, labels) as `save_npz` wrote them."""
         with np.load(path, allow_pickle=False) as content:
             scores, seen = content["scores"], content["seen"]
@@ -131,7 +136,8 @@ def _clip_subsets(num_clips: int) -> list[list[int]]:
     ]
 
 
-def _to_numpy(values: torch.Tensor | np.ndarray) -> np.ndarray:
+def to_numpy(values: torch.Tensor | np.ndarray) -> np.ndarray:
+    """Values on the CPU; bfloat16, which numpy lacks, and other floats as float32."""
     if isinstance(values, torch.Tensor):
         values = values.detach().cpu()
         values = values.float() if values.is_floating_point() else values

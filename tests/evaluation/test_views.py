@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from slowfast.evaluation.topk import topk_accuracies
 from slowfast.evaluation.views import ViewScores
 
 VIDEOS, VIEWS, CLASSES = 4, 6, 3
@@ -76,27 +77,33 @@ def test_bfloat16_scores_can_be_added():
     torch.testing.assert_close(table.ensemble("sum", [0])[0], _scores()[:, 0].bfloat16().double())
 
 
-def test_accuracy_by_views_takes_uniform_clips_and_the_centre_crop():
+def _accuracies_by_views(table, labels, num_spatial_crops, method="sum"):
+    labels = torch.tensor(labels)
+    return table.metrics_by_views(
+        lambda scores, seen: topk_accuracies(scores, labels[seen]), num_spatial_crops, method=method
+    )
+
+
+def test_metrics_by_views_take_uniform_clips_and_the_centre_crop():
     """Two clips x three crops; only clip 1, centre crop (view 4) is right for every video."""
     scores = torch.zeros(VIDEOS, VIEWS, CLASSES)
     scores[:, :, 0] = 1.0
     scores[:, 4, 2] = 1.5
-    rows = _filled(ALL, scores).accuracy_by_views([2, 2, 2, 0], 3, method="sum")
+    rows = _accuracies_by_views(_filled(ALL, scores), [2, 2, 2, 0], 3)
     table = {(row["clips"], row["crops"]): row["top1_acc"] for row in rows}
     assert table == {(1, 1): 75.0, (2, 1): 25.0, (1, 3): 25.0, (2, 3): 25.0}
 
 
-def test_accuracy_by_views_counts_seen_videos_only():
-    rows = _filled(ALL[:VIEWS]).accuracy_by_views(torch.zeros(VIDEOS).long(), 1, method="max")
+def test_metrics_by_views_count_seen_videos_only():
+    rows = _accuracies_by_views(_filled(ALL[:VIEWS]), [0] * VIDEOS, 1, method="max")
     assert [row["clips"] for row in rows] == [1, 2, 3, 4, 5, 6]
     assert {row["videos"] for row in rows} == {1}
 
 
 def test_the_full_row_is_the_ensemble_of_all_views():
-    labels = torch.tensor([0, 1, 2, 0])
-    table = _filled(ALL)
-    last = table.accuracy_by_views(labels, 3, method="sum")[-1]
-    hits = (table.ensemble("sum")[0].argmax(1) == labels).double().mean()
+    table, labels = _filled(ALL), [0, 1, 2, 0]
+    last = _accuracies_by_views(table, labels, 3)[-1]
+    hits = (table.ensemble("sum")[0].argmax(1) == torch.tensor(labels)).double().mean()
     assert (last["clips"], last["crops"], last["top1_acc"]) == (2, 3, 100 * hits.item())
 
 
@@ -115,3 +122,9 @@ def test_npz_shows_what_was_not_seen(tmp_path):
     with np.load(tmp_path / "scores.npz") as content:
         assert content["scores"].shape == (VIDEOS, VIEWS, CLASSES)
         assert np.isnan(content["scores"][1:]).all() and not content["seen"][1:].any()
+
+
+def test_npz_keeps_several_labels_per_video(tmp_path):
+    labels = [[0, 1, 1], [0, 0, 0], [1, 0, 0], [0, 0, 1]]
+    _filled(ALL).save_npz(tmp_path / "scores.npz", ["p"] * VIDEOS, labels)
+    assert ViewScores.load_npz(tmp_path / "scores.npz")[2] == labels

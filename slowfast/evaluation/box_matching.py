@@ -1,0 +1,168 @@
+"""Which detections hit a box of the ground truth, and the average precision that follows."""
+
+from collections.abc import Callable, Collection
+from dataclasses import replace
+
+import numpy as np
+
+from slowfast.evaluation.mean_ap import check_scores
+from slowfast.utils.box_table import BoxTable, BoxTruth
+
+MIN_IOU = 0.5
+# What becomes of a detection.
+IGNORED, MISS, HIT = -1, 0, 1
+
+
+def judged_rows(
+    detections: BoxTable, truth: BoxTruth, *, excluded: Collection[str]
+) -> tuple[BoxTable, BoxTable]:
+    """Detections and ground truth of the classes that count, without the images `excluded`.
+
+    The keys of both become integers, equal for equal images. A NaN score raises ValueError.
+    """
+    check_scores(detections.scores)
+    excluded = np.array(sorted(excluded), dtype=object)
+    *keys, excluded = _image_numbers(detections.keys, truth.table.keys, excluded)
+    tables = (
+        replace(table, keys=numbers)
+        for table, numbers in zip((detections, truth.table), keys, strict=True)
+    )
+    classes = list(truth.classes)
+    judged, boxes = (
+        select(table, np.isin(table.labels, classes) & ~np.isin(table.keys, excluded))
+        for table in tables
+    )
+    return judged, boxes
+
+
+def select(table: BoxTable, rows: np.ndarray) -> BoxTable:
+    """The rows of a table: bool for each, or their numbers in the order wanted."""
+    if rows.dtype == bool and rows.all():
+        return table
+    scores = None if table.scores is None else table.scores[rows]
+    return BoxTable(table.keys[rows], table.boxes[rows], table.labels[rows], scores)
+
+
+def by_score(detections: BoxTable) -> BoxTable:
+    """Detections in the order of falling scores; equal ones stay in their order."""
+    return select(detections, np.argsort(-detections.scores, kind="stable"))
+
+
+def match_best(
+    detections: BoxTable, truth: BoxTable, is_difficult: np.ndarray | None = None
+) -> np.ndarray:
+    """HIT, MISS or IGNORED for each detection, in the order of the table.
+
+    A detection can only hit the box that it overlaps most (the first of several, of its image and
+    class), by an IoU of at least 0.5; the first one that does so hits it, all others miss. A
+    detection of a box `is_difficult` (bool for each row of `truth`) is ignored.
+    """
+    found, boxes = _overlapping(detections, truth)
+    found, first = np.unique(found, return_index=True)
+    boxes = boxes[first]
+    outcome = np.full(len(detections), MISS, dtype=np.int8)
+    outcome[found[np.unique(boxes, return_index=True)[1]]] = HIT
+    if is_difficult is not None:
+        outcome[found[is_difficult[boxes]]] = IGNORED
+    return outcome
+
+
+def match_left(detections: BoxTable, truth: BoxTable) -> np.ndarray:
+    """HIT or MISS for each detection, in the order of the table.
+
+    As `match_best`, but a box that was hit is gone: a detection can hit the best of those left.
+    """
+    outcome = np.full(len(detections), MISS, dtype=np.int8)
+    is_gone = np.zeros(len(truth), dtype=bool)
+    for detection, box in zip(*_overlapping(detections, truth), strict=True):
+        if outcome[detection] == MISS and not is_gone[box]:
+            outcome[detection] = HIT
+            is_gone[box] = True
+    return outcome
+
+
+def envelope_area(is_hit: np.ndarray, num_boxes: int) -> float:
+    """Area under the precision-recall curve made monotone, every point counts (VOC 2010 on).
+
+    is_hit: bool of each detection in the order of falling scores. num_boxes: of the ground truth.
+    """
+    precisions = _precisions(is_hit)
+    envelope = np.maximum.accumulate(precisions[::-1])[::-1]
+    return float(envelope[is_hit].sum() / num_boxes)
+
+
+def trapezoid_area(is_hit: np.ndarray, num_boxes: int) -> float:
+    """Area under the precision-recall points joined by lines, from precision 1 at recall 0."""
+    precisions = np.concatenate([[1.0], _precisions(is_hit)])
+    return float((precisions[:-1] + precisions[1:])[is_hit].sum() / 2 / num_boxes)
+
+
+def class_average_precisions(
+    detections: BoxTable,
+    outcome: np.ndarray,
+    truth: BoxTable,
+    *,
+    classes: Collection[int],
+    area: Callable[[np.ndarray, int], float],
+) -> dict[int, float]:
+    """Average precision 0..1 of each of `classes`; NaN for one without ground truth."""
+    order = np.lexsort((-detections.scores, detections.labels))
+    labels, outcome = detections.labels[order], outcome[order]
+    result = {}
+    for label in classes:
+        first, last = np.searchsorted(labels, [label, label + 1])
+        counted = outcome[first:last][outcome[first:last] != IGNORED]
+        num_boxes = int((truth.labels == label).sum())
+        result[label] = area(counted == HIT, num_boxes) if num_boxes else float("nan")
+    return result
+
+
+def _precisions(is_hit: np.ndarray) -> np.ndarray:
+    return is_hit.cumsum() / np.arange(1, len(is_hit) + 1)
+
+
+def _image_numbers(*tables: np.ndarray) -> list[np.ndarray]:
+    """For the keys of each table integers that are equal for equal keys.
+
+    Only the first key of each run of equal ones is sorted: tables are usually in order.
+    """
+    starts = [
+        np.flatnonzero(np.append(True, keys[1:] != keys[:-1])[: len(keys)]) for keys in tables
+    ]
+    heads = [keys[start].astype(object) for keys, start in zip(tables, starts, strict=True)]
+    _, numbers = np.unique(np.concatenate(heads), return_inverse=True)
+    ends = np.cumsum([len(start) for start in starts])
+    return [
+        np.repeat(own, np.diff(np.append(start, len(keys))))
+        for own, start, keys in zip(np.split(numbers, ends[:-1]), starts, tables, strict=True)
+    ]
+
+
+def _overlapping(detections: BoxTable, truth: BoxTable) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs (detection, box of the same image and class) with enough IoU, as two lists of rows.
+
+    In the order of the detections; of one detection, largest IoU first, then the box's own order.
+    """
+    num_labels = 1 + max(detections.labels.max(initial=0), truth.labels.max(initial=0))
+    cells = truth.keys * num_labels + truth.labels
+    order = np.argsort(cells, kind="stable")
+    wanted = detections.keys * num_labels + detections.labels
+    first = np.searchsorted(cells[order], wanted, side="left")
+    count = np.searchsorted(cells[order], wanted, side="right") - first
+    found = np.repeat(np.arange(len(detections)), count)
+    places = np.arange(len(found)) - np.repeat(count.cumsum() - count - first, count)
+    boxes = order[places]
+    iou = _iou(detections.boxes[found], truth.boxes[boxes])
+    is_enough = iou >= MIN_IOU
+    found, boxes, iou = found[is_enough], boxes[is_enough], iou[is_enough]
+    order = np.lexsort((boxes, -iou, found))
+    return found[order], boxes[order]
+
+
+def _iou(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """IoU of each of N,4 boxes x1,y1,x2,y2 with the other in the same row."""
+    low = np.maximum(boxes[:, :2], others[:, :2])
+    high = np.minimum(boxes[:, 2:], others[:, 2:])
+    shared = np.prod(np.maximum(high - low, 0), axis=1)
+    areas = [np.prod(each[:, 2:] - each[:, :2], axis=1) for each in (boxes, others)]
+    return shared / np.maximum(areas[0] + areas[1] - shared, np.finfo(np.float64).tiny)

@@ -1,0 +1,68 @@
+"""Average precision of multi-label classification, and the mean over classes."""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+
+def mean_over_classes(average_precisions: Iterable[float]) -> float:
+    """Mean over the classes that occur (not NaN); NaN where none does."""
+    values = np.array(list(average_precisions), dtype=np.float64)
+    occurs = ~np.isnan(values)
+    return float(values[occurs].mean()) if occurs.any() else float("nan")
+
+
+def average_precisions(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Average precision 0..1 of each class as sklearn defines it; NaN for a class without positive.
+
+    scores: N,classes; a NaN raises ValueError. labels: N,classes of 0 and 1. Precision at each
+    distinct score, weighted by the recall it adds, so equal scores count as one step.
+    """
+    from sklearn.metrics import average_precision_score
+
+    scores, labels = _checked(scores, labels)
+    return np.array(
+        [
+            average_precision_score(truth, column) if truth.any() else np.nan
+            for truth, column in zip(labels.T, scores.T, strict=True)
+        ]
+    )
+
+
+def mean_ap(scores: np.ndarray, labels: np.ndarray) -> float:
+    """Mean of `average_precisions`: what PySlowFast reports for Charades (its `get_map`).
+
+    Where no class has a positive, NaN (PySlowFast: 0).
+    """
+    return mean_over_classes(average_precisions(scores, labels))
+
+
+def charades_map(scores: np.ndarray, labels: np.ndarray) -> float:
+    """Mean AP as the Charades authors' evaluation defines it (`charades_map` in many repositories).
+
+    Videos without any label come last in every class. A class's AP is the mean over its positives
+    of the precision at their rank; equal scores are ranked in the order of the rows. Classes
+    without positive are left out; a NaN score raises ValueError.
+    """
+    scores, labels = _checked(scores, labels)
+    scores = np.where(labels.any(axis=1, keepdims=True), scores, -np.inf)
+    order = np.argsort(-scores, axis=0, kind="stable")
+    is_hit = np.take_along_axis(labels, order, axis=0)  # ranks,classes
+    precisions = is_hit.cumsum(axis=0) / np.arange(1, len(labels) + 1)[:, None]
+    num_positives = is_hit.sum(axis=0)
+    sums = (precisions * is_hit).sum(axis=0)
+    return mean_over_classes(sums[num_positives > 0] / num_positives[num_positives > 0])
+
+
+def _checked(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(scores, labels as bool)."""
+    scores, labels = np.asarray(scores), np.asarray(labels) > 0
+    assert scores.shape == labels.shape, f"scores {scores.shape}, labels {labels.shape}"
+    check_scores(scores)
+    return scores, labels
+
+
+def check_scores(scores: np.ndarray) -> None:
+    """Raise ValueError where a score is NaN: a model that diverged has no mAP."""
+    if num_nan := int(np.isnan(scores).sum()):
+        raise ValueError(f"mAP: {num_nan} of {scores.size} scores are NaN")
