@@ -12,16 +12,22 @@ from slowfast.config.pathways import pathway_strides
 # All models halve height and width five times.
 MODEL_STRIDE = 32
 
+DETECTION_DATASETS = ("ava", "jhmdb", "ucf101_24")
+MULTI_LABEL_DATASETS = ("charades",)
+
 CHOICES = {
     "AUG.INTERPOLATION": ("nearest", "bilinear", "bicubic"),
     "AUG.RE_MODE": ("pixel", "rand", "const"),
+    "AVA.METRIC": ("score_sorted", "pyslowfast", "activitynet"),
+    "AVA.TEST_BOXES": ("predicted", "ground_truth"),
     "BN.GROUP_BY": ("type", "name"),
     "BN.NORM_TYPE": ("batchnorm", "sub_batchnorm", "sync_batchnorm"),
     "DATA.ENSEMBLE_METHOD": ("sum", "max"),
     "DATA.RESIZE_BACKEND": ("swscale", "torch"),
+    "DATA.SOURCE": ("auto", "frames", "videos"),
+    "DATA.SPLIT_NUMBER": (1, 2, 3),
     "DIST_BACKEND": ("nccl", "gloo"),
     "MODEL.HEAD_ACT": ("softmax", "sigmoid", "none"),
-    # bce belongs to AVA detection; it is here so that its published recipes load.
     "MODEL.LOSS_FUNC": ("cross_entropy", "soft_cross_entropy", "bce", "bce_logit"),
     "NONLOCAL.INSTANTIATION": ("dot_product", "softmax"),
     "SOLVER.LR_POLICY": ("cosine", "steps_with_relative_lrs"),
@@ -34,6 +40,7 @@ CHOICES = {
 AT_LEAST = {
     "AUG.COLOR_JITTER": 0,
     "AUG.RE_COUNT": 1,
+    "AVA.VIDEO_START_SECOND": 0,
     "BN.NUM_BATCHES_PRECISE": 1,
     "BN.NUM_SPLITS": 1,
     "BN.NUM_SYNC_DEVICES": 1,
@@ -42,6 +49,8 @@ AT_LEAST = {
     "DATA.SAMPLING_RATE": 1,
     "DATA.TARGET_FPS": 1,
     "DATA_LOADER.NUM_WORKERS": 0,
+    "DETECTION.ROI_XFORM_RESOLUTION": 1,
+    "DETECTION.SPATIAL_SCALE_FACTOR": 1,
     "LOG_PERIOD": 1,
     "MIXUP.ALPHA": 0,
     "MIXUP.CUTMIX_ALPHA": 0,
@@ -78,7 +87,9 @@ AT_LEAST = {
 # Probabilities and shares, 0 to 1.
 SHARES = (
     "AUG.RE_PROB",
+    "AVA.DETECTION_SCORE_THRESH",
     "DATA.MAX_UNREADABLE_SHARE",
+    "DATA.VAL_SHARE",
     "MIXUP.LABEL_SMOOTH_VALUE",
     "MIXUP.PROB",
     "MIXUP.SWITCH_PROB",
@@ -98,6 +109,8 @@ def check_cfg(cfg: ConfigNode) -> None:
             *_solver_mistakes(cfg),
             *_pathway_mistakes(cfg),
             *_size_mistakes(cfg),
+            *_task_mistakes(cfg),
+            *_flip_mistakes(cfg),
             *_multigrid_mistakes(cfg),
             # torchrun's number of processes wins over NUM_GPUS
             *_process_mistakes(cfg, int(os.environ.get("LOCAL_WORLD_SIZE", max(cfg.NUM_GPUS, 1)))),
@@ -194,6 +207,68 @@ def _size_mistakes(cfg: ConfigNode) -> Iterator[str]:
         )
 
 
+def _task_mistakes(cfg: ConfigNode) -> Iterator[str]:
+    """What detection and multi-label classification need, and what needs them."""
+    tasks = {
+        "DETECTION.ENABLE": (cfg.DETECTION.ENABLE, DETECTION_DATASETS),
+        "DATA.MULTI_LABEL": (cfg.DATA.MULTI_LABEL, MULTI_LABEL_DATASETS),
+    }
+    used = [
+        (f"{name}.DATASET", cfg[name].DATASET) for name in ("TRAIN", "TEST") if cfg[name].ENABLE
+    ]
+    for key, (is_on, datasets) in tasks.items():
+        for dataset_key, dataset in used:
+            if is_on and dataset not in datasets:
+                yield f"{dataset_key}: {dataset!r} is not one of {list(datasets)} with {key} True"
+            elif not is_on and dataset in datasets:
+                yield f"{key}: False must be True with {dataset_key} {dataset!r}"
+    on = [key for key, (is_on, _) in tasks.items() if is_on]
+    if len(on) == 2:
+        yield "DATA.MULTI_LABEL: True is for whole videos; with DETECTION.ENABLE it must be False"
+    elif on:
+        yield from _label_mistakes(cfg, on[0])
+    if cfg.DETECTION.ENABLE:
+        yield from _detection_mistakes(cfg)
+
+
+def _label_mistakes(cfg: ConfigNode, task: str) -> Iterator[str]:
+    model = cfg.MODEL
+    if model.HEAD_ACT != "sigmoid":
+        yield f"MODEL.HEAD_ACT: {model.HEAD_ACT!r} must be 'sigmoid' with {task} True"
+    if model.LOSS_FUNC not in ("bce", "bce_logit"):
+        yield f"MODEL.LOSS_FUNC: {model.LOSS_FUNC!r} must be 'bce' or 'bce_logit' with {task} True"
+    if model.LABEL_SMOOTHING:
+        yield f"MODEL.LABEL_SMOOTHING: {model.LABEL_SMOOTHING} must be 0 with {task} True"
+    if cfg.MIXUP.ENABLE:
+        yield f"MIXUP.ENABLE: True must be False with {task} True"
+    if cfg.DATA.LABEL_AWARE_FLIP:
+        yield f"DATA.LABEL_AWARE_FLIP: True must be False with {task} True"
+
+
+def _detection_mistakes(cfg: ConfigNode) -> Iterator[str]:
+    for key in ("AUG.ENABLE", "MULTIGRID.LONG_CYCLE", "MULTIGRID.SHORT_CYCLE"):
+        if _get(cfg, key):
+            yield f"{key}: True must be False with DETECTION.ENABLE True"
+    if cfg.DATA.TRAIN_JITTER_SCALES_RELATIVE:
+        yield (
+            f"DATA.TRAIN_JITTER_SCALES_RELATIVE: {list(cfg.DATA.TRAIN_JITTER_SCALES_RELATIVE)} "
+            "must be [] with DETECTION.ENABLE True"
+        )
+    values, vectors = cfg.DATA.TRAIN_PCA_EIGVAL, cfg.DATA.TRAIN_PCA_EIGVEC
+    if not _are_three_numbers(values):
+        yield f"DATA.TRAIN_PCA_EIGVAL: {values} must be three numbers"
+    if len(vectors) != 3 or not all(map(_are_three_numbers, vectors)):
+        yield f"DATA.TRAIN_PCA_EIGVEC: {vectors} must be three rows of three numbers"
+
+
+def _flip_mistakes(cfg: ConfigNode) -> Iterator[str]:
+    data = cfg.DATA
+    if data.LABEL_AWARE_FLIP and not data.RANDOM_FLIP:
+        yield "DATA.LABEL_AWARE_FLIP: True needs DATA.RANDOM_FLIP True"
+    if data.FLIP_LABELS_FILE and not data.LABEL_AWARE_FLIP:
+        yield (f"DATA.FLIP_LABELS_FILE: {data.FLIP_LABELS_FILE!r} needs DATA.LABEL_AWARE_FLIP True")
+
+
 def _multigrid_mistakes(cfg: ConfigNode) -> Iterator[str]:
     grid, solver = cfg.MULTIGRID, cfg.SOLVER
     if not (grid.LONG_CYCLE or grid.SHORT_CYCLE):
@@ -278,6 +353,10 @@ def _are_numbers(values: list) -> bool:
 
 def _are_factors(values: list) -> bool:
     return _are_numbers(values) and all(0 < value <= 1 for value in values)
+
+
+def _are_three_numbers(values: Any) -> bool:
+    return isinstance(values, list | tuple) and len(values) == 3 and _are_numbers(values)
 
 
 def _is_factor_pair(values: Any) -> bool:

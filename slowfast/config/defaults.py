@@ -32,7 +32,8 @@ _C.BN.GROUP_BY = "type"
 _C.TRAIN = ConfigNode()
 # Train; False only tests.
 _C.TRAIN.ENABLE = True
-# Name of the dataset loader.
+# Dataset of training and of the validation in it: kinetics, folder, ssv1, ssv2, charades, ava,
+# ucf101, hmdb51, jhmdb or ucf101_24.
 _C.TRAIN.DATASET = "kinetics"
 # Clips per batch and machine, over all its processes.
 _C.TRAIN.BATCH_SIZE = 64
@@ -119,7 +120,7 @@ _C.MIXUP.LABEL_SMOOTH_VALUE = 0.1
 _C.TEST = ConfigNode()
 # Test (after training, when TRAIN.ENABLE).
 _C.TEST.ENABLE = True
-# Name of the dataset loader.
+# Dataset of the test; the names are those of TRAIN.DATASET.
 _C.TEST.DATASET = "kinetics"
 # Clips per forward pass and machine, over all its processes.
 _C.TEST.BATCH_SIZE = 8
@@ -143,7 +144,8 @@ _C.MODEL.MODEL_NAME = "SlowFast"
 _C.MODEL.ARCH = "slowfast"
 # Number of classes.
 _C.MODEL.NUM_CLASSES = 400
-# cross_entropy, soft_cross_entropy or bce_logit.
+# cross_entropy, soft_cross_entropy, or where several labels hold at once bce or bce_logit: both are
+# the binary cross entropy of logits.
 _C.MODEL.LOSS_FUNC = "cross_entropy"
 # Ours. Label smoothing when MIXUP is off.
 _C.MODEL.LABEL_SMOOTHING = 0.0
@@ -153,7 +155,7 @@ _C.MODEL.DROPOUT_RATE = 0.5
 _C.MODEL.DROPCONNECT_RATE = 0.0
 # Standard deviation of the classifier's initial weights.
 _C.MODEL.FC_INIT_STD = 0.01
-# Output in evaluation: softmax, sigmoid or none.
+# Output in evaluation: softmax, sigmoid (several labels at once) or none.
 _C.MODEL.HEAD_ACT = "softmax"
 # Keep all batch-norm layers in evaluation mode, parameters included, while training.
 _C.MODEL.FROZEN_BN = False
@@ -178,9 +180,9 @@ _C.RESNET.WIDTH_PER_GROUP = 64
 _C.RESNET.STRIDE_1X1 = False
 # Blocks of each stage that have temporal kernels, counted from its first; at most all of them.
 _C.RESNET.NUM_BLOCK_TEMP_KERNEL = [[3], [4], [6], [3]]
-# Spatial stride of each stage.
+# Spatial stride of each stage. X3D and VoV3D read it too, but their res2 always has stride 2.
 _C.RESNET.SPATIAL_STRIDES = [[1], [2], [2], [2]]
-# Spatial dilation of each stage.
+# Spatial dilation of each stage. X3D and VoV3D read it too.
 _C.RESNET.SPATIAL_DILATIONS = [[1], [1], [1], [1]]
 
 _C.NONLOCAL = ConfigNode()
@@ -248,12 +250,25 @@ _C.SLOWFAST.FUSION_KERNEL_SZ = 5
 
 # ---------------------------------------------------------------------------- data
 _C.DATA = ConfigNode()
-# Folder of train.csv, val.csv and test.csv.
+# Folder of the dataset's lists and labels (DATA.md): for kinetics train.csv, val.csv and test.csv.
 _C.DATA.PATH_TO_DATA_DIR = ""
 # Separator between path and label in a csv.
 _C.DATA.PATH_LABEL_SEPARATOR = " "
-# Folder that the csv's paths start from; empty: the csv's own folder.
+# Folder that the paths of videos and frames start from; empty: PATH_TO_DATA_DIR.
 _C.DATA.PATH_PREFIX = ""
+# Ours. What ssv2, charades, jhmdb and ucf101_24 are read from: frames (image files), videos, or
+# auto: frames where there is a list or folder of them, else videos.
+_C.DATA.SOURCE = "auto"
+# Ours. File that `tools/dataset.py index` wrote: frame counts, times and keyframes, so that long
+# videos need not be scanned; empty is none.
+_C.DATA.INDEX_FILE = ""
+# Ours. Official split of ucf101, hmdb51, jhmdb and ucf101_24: 1, 2 or 3.
+_C.DATA.SPLIT_NUMBER = 1
+# Ours. Share of each class of the dataset "folder" that is held out for validation, chosen by the
+# files' names, where the folder has no train and val folders of its own.
+_C.DATA.VAL_SHARE = 0.2
+# A video has any number of labels (charades).
+_C.DATA.MULTI_LABEL = False
 # Frames per clip.
 _C.DATA.NUM_FRAMES = 8
 # Step between them in frames at TARGET_FPS.
@@ -283,15 +298,88 @@ _C.DATA.USE_OFFSET_SAMPLING = False
 _C.DATA.INV_UNIFORM_SAMPLE = False
 # Random horizontal flip in training.
 _C.DATA.RANDOM_FLIP = True
+# Ours. A flipped clip gets the label with left and right swapped, where the classes have one.
+_C.DATA.LABEL_AWARE_FLIP = False
+# Ours. JSON {class: class when flipped} of names or numbers, which wins over what the names of the
+# classes say; empty is none.
+_C.DATA.FLIP_LABELS_FILE = ""
 # Join the scores of a video's views by sum or max.
 _C.DATA.ENSEMBLE_METHOD = "sum"
-# Give the network BGR in place of RGB.
+# Reverse the order of colours that the published code feeds: RGB for videos, BGR for the image
+# files of ssv1, ssv2 and charades.
 _C.DATA.REVERSE_INPUT_CHANNEL = False
+# Principal components of ImageNet's colours, for AVA.TRAIN_USE_COLOR_AUGMENTATION: eigenvalues.
+_C.DATA.TRAIN_PCA_EIGVAL = [0.225, 0.224, 0.229]
+# Their eigenvectors, in the columns of three rows R, G, B.
+_C.DATA.TRAIN_PCA_EIGVEC = [
+    [-0.5675, 0.7192, 0.4009],
+    [-0.5808, -0.0045, -0.8140],
+    [-0.5836, -0.6948, 0.4203],
+]
 # Ours. Who scales frames: swscale (while decoding: fast, little memory) or torch (the reference's
 # numbers).
 _C.DATA.RESIZE_BACKEND = "swscale"
 # Ours. Stop training when a larger share of the training videos turned out unreadable.
 _C.DATA.MAX_UNREADABLE_SHARE = 0.2
+
+# ---------------------------------------------------------------------------- detection
+_C.DETECTION = ConfigNode()
+# Classify boxes in place of clips: a head on regions of interest, for ava, jhmdb and ucf101_24.
+_C.DETECTION.ENABLE = False
+# Half-pixel correction of RoIAlign; False is how the weights of Caffe2 were trained.
+_C.DETECTION.ALIGNED = True
+# Pixels of the clip per position of the last map: 32, or 16 where RESNET.SPATIAL_STRIDES leaves out
+# the stride of res5.
+_C.DETECTION.SPATIAL_SCALE_FACTOR = 16
+# Positions that RoIAlign samples from a box, along each side.
+_C.DETECTION.ROI_XFORM_RESOLUTION = 7
+
+_C.AVA = ConfigNode()
+# Folder of the image files <video>/<video>_000001.jpg, 30 per second; empty: "frames" below
+# DATA.PATH_TO_DATA_DIR.
+_C.AVA.FRAME_DIR = ""
+# Folder of the frame lists; empty: "frame_lists" below DATA.PATH_TO_DATA_DIR.
+_C.AVA.FRAME_LIST_DIR = ""
+# Folder of the files with boxes and labels; empty: "annotations" below DATA.PATH_TO_DATA_DIR.
+_C.AVA.ANNOTATION_DIR = ""
+# Ours. Folder of video files <video>.*, read in place of image files; empty: image files.
+_C.AVA.VIDEO_DIR = ""
+# Ours. Second of the movie with which those files begin: 900 for the cut 15 minutes, 0 for whole
+# movies.
+_C.AVA.VIDEO_START_SECOND = 900
+# Frame lists of training.
+_C.AVA.TRAIN_LISTS = ["train.csv"]
+# Frame lists of validation and testing.
+_C.AVA.TEST_LISTS = ["val.csv"]
+# Boxes and labels of training.
+_C.AVA.TRAIN_GT_BOX_LISTS = ["ava_train_v2.2.csv"]
+# Detected boxes that training uses too.
+_C.AVA.TRAIN_PREDICT_BOX_LISTS = []
+# Detected boxes that are classified in validation and testing.
+_C.AVA.TEST_PREDICT_BOX_LISTS = ["ava_val_predicted_boxes.csv"]
+# Ours. Boxes that are classified in validation and testing: predicted or ground_truth.
+_C.AVA.TEST_BOXES = "predicted"
+# Lowest score of a detected box that is used.
+_C.AVA.DETECTION_SCORE_THRESH = 0.9
+# Give the network BGR in place of RGB.
+_C.AVA.BGR = False
+# Jitter colours in training.
+_C.AVA.TRAIN_USE_COLOR_AUGMENTATION = False
+# Only along the principal components, not also brightness, contrast and saturation.
+_C.AVA.TRAIN_PCA_JITTER_ONLY = True
+# Flip all clips in validation and testing.
+_C.AVA.TEST_FORCE_FLIP = False
+# Validate on every second of the lists; False: on every fourth. A test takes them all.
+_C.AVA.FULL_TEST_ON_VAL = False
+# Names of the classes.
+_C.AVA.LABEL_MAP_FILE = "ava_action_list_v2.2_for_activitynet_2019.pbtxt"
+# Videos and seconds left out of the metric.
+_C.AVA.EXCLUSION_FILE = "ava_val_excluded_timestamps_v2.2.csv"
+# Boxes and labels of validation and testing.
+_C.AVA.GROUNDTRUTH_FILE = "ava_val_v2.2.csv"
+# Ours. Definition of the mAP: score_sorted (boxes matched in the order of their scores), pyslowfast
+# (in the order of the file) or activitynet (the 50 best of a frame, as the official scorer).
+_C.AVA.METRIC = "score_sorted"
 
 # ---------------------------------------------------------------------------- solver
 _C.SOLVER = ConfigNode()

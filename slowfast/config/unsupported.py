@@ -4,7 +4,6 @@ A YAML that sets such a key still loads; the value is dropped with one warning. 
 whole section. A key that becomes supported moves from here to `defaults.py`.
 """
 
-_DETECTION = "arrives with AVA detection"
 _DEFAULT_SHAPE = "it is TRAIN.BATCH_SIZE, DATA.NUM_FRAMES and DATA.TRAIN_CROP_SIZE"
 _MVIT = "MViT is not part of this project"
 _SELF_SUPERVISED = "self-supervised training is not part of this project"
@@ -18,11 +17,9 @@ _WHOLE_CSV = "a csv is always read whole"
 
 UNSUPPORTED = {
     # whole sections
-    "AVA.*": _DETECTION,
     "BENCHMARK.*": "tools/benchmark.py takes its settings from its own command line",
     "CONTRASTIVE.*": _SELF_SUPERVISED,
     "DEMO.*": "tools/predict.py names what happens in your own videos",
-    "DETECTION.*": _DETECTION,
     "MASK.*": _SELF_SUPERVISED,
     "MVIT.*": _MVIT,
     "TENSORBOARD.CONFUSION_MATRIX.*": _VISUALISATION,
@@ -62,9 +59,12 @@ UNSUPPORTED = {
     "RESNET.INPLACE_RELU": "it never changes a result",
     "VOV3D.BN_LIN5": f"{_NO_EFFECT}; set X3D.BN_LIN5",
     "VOV3D.DIM_C5": f"{_NO_EFFECT}; set X3D.DIM_C5",
-    "VOV3D.SPATIAL_STRIDES": "every stage has stride 2",
+    "VOV3D.SPATIAL_STRIDES": f"{_NO_EFFECT}; set RESNET.SPATIAL_STRIDES",
     "VOV3D.TEMPORAL_DILATIONS": _NO_EFFECT,
     # data
+    "AVA.IMG_PROC_BACKEND": "clips and boxes are always transformed together, by PyTorch",
+    "AVA.TRAIN_PCA_EIGVAL": "its name is now DATA.TRAIN_PCA_EIGVAL",
+    "AVA.TRAIN_PCA_EIGVEC": "its name is now DATA.TRAIN_PCA_EIGVEC",
     "AUG.GEN_MASK_LOADER": _SELF_SUPERVISED,
     "AUG.MASK_FRAMES": _SELF_SUPERVISED,
     "AUG.MASK_RATIO": _SELF_SUPERVISED,
@@ -82,7 +82,6 @@ UNSUPPORTED = {
     "DATA.IN_VAL_CROP_RATIO": _IMAGENET,
     "DATA.LOADER_CHUNK_OVERALL_SIZE": _WHOLE_CSV,
     "DATA.LOADER_CHUNK_SIZE": _WHOLE_CSV,
-    "DATA.MULTI_LABEL": "arrives with Charades",
     "DATA.PATH_TO_PRELOAD_IMDB": _IMAGENET,
     "DATA.SKIP_ROWS": _WHOLE_CSV,
     "DATA.SSL_BLUR_SIGMA_MAX": _SELF_SUPERVISED,
@@ -96,8 +95,6 @@ UNSUPPORTED = {
     "DATA.TRAIN_CROP_NUM_TEMPORAL": _ONE_CLIP,
     "DATA.TRAIN_JITTER_FPS": "the frame rate is not jittered",
     "DATA.TRAIN_JITTER_MOTION_SHIFT": _SELF_SUPERVISED,
-    "DATA.TRAIN_PCA_EIGVAL": _DETECTION,
-    "DATA.TRAIN_PCA_EIGVEC": _DETECTION,
 }
 
 

@@ -23,6 +23,7 @@ def mobile_middle(
     dim: int,
     *,
     stride: int,
+    dilation: int,
     index: int,
     kernels: Sequence[Kernel],
     is_depthwise: bool,
@@ -31,16 +32,19 @@ def mobile_middle(
 ) -> dict[str, nn.Module]:
     """What lies between the 1x1x1 convolutions of X3D's and VoV3D's bottlenecks, by name, in order.
 
-    Convolutions of `dim` channels with nothing between them (the spatial `stride` is that of the
-    kernel that spans space), batch norm, squeeze-excitation where `index` is even (`se_ratio` 0:
-    nowhere). Names fixed by released weights: b (b1 and b2 for two kernels), b_bn, se.
+    Convolutions of `dim` channels with nothing between them (spatial `stride` and `dilation` are
+    those of the kernel that spans space), batch norm, squeeze-excitation where `index` is even
+    (`se_ratio` 0: nowhere). Names fixed by released weights: b (b1 and b2 for two kernels), b_bn,
+    se.
     """
     groups = dim if is_depthwise else 1
     names = ["b"] if len(kernels) == 1 else ["b1", "b2"]
     modules = {}
     for name, kernel in zip(names, kernels, strict=True):
-        conv_stride = (1, stride, stride) if kernel[1] > 1 else 1
-        modules[name] = conv3d(dim, dim, kernel, stride=conv_stride, groups=groups)
+        steps = {}
+        if kernel[1] > 1:
+            steps = {"stride": (1, stride, stride), "dilation": (1, dilation, dilation)}
+        modules[name] = conv3d(dim, dim, kernel, groups=groups, **steps)
     modules["b_bn"] = norm(dim)
     if se_ratio > 0.0 and index % 2 == 0:
         modules["se"] = SqueezeExcitation(dim, se_ratio)

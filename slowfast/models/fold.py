@@ -10,7 +10,7 @@ from torch import nn
 from slowfast.config.node import ConfigNode
 from slowfast.models.batch_norm import BatchNorm3d
 from slowfast.models.conv import Conv3d
-from slowfast.models.meta import build_meta_clips
+from slowfast.models.meta import build_meta_inputs
 from slowfast.models.norm import SubBatchNorm3d, SyncBatchNorm3d
 
 # Exact types: a subclass may compute something else.
@@ -18,16 +18,18 @@ _CONVS = (nn.Conv3d, Conv3d)
 _NORMS = (nn.BatchNorm3d, BatchNorm3d, SubBatchNorm3d, SyncBatchNorm3d)
 
 
-def fold_batch_norm(model: nn.Module, clips: Sequence[torch.Tensor]) -> nn.Module:
+def fold_batch_norm(
+    model: nn.Module, clips: Sequence[torch.Tensor], boxes: torch.Tensor | None = None
+) -> nn.Module:
     """A copy of `model` for evaluation, whose batch norms are part of the convolutions before them.
 
-    What follows what is seen in one pass over `clips` (one tensor per pathway, as `forward` takes
-    them; their values do not matter) on the meta device, which computes nothing. A batch norm
-    without a convolution of its own right before it stays. The output of a folded convolution may
-    have no other reader than its batch norm.
+    What follows what is seen in one pass over `clips` and `boxes` (as `forward` takes them; their
+    values do not matter) on the meta device, which computes nothing. A batch norm without a
+    convolution of its own right before it stays. The output of a folded convolution may have no
+    other reader than its batch norm.
     """
     folded = copy.deepcopy(model).eval().requires_grad_(False)
-    for conv_name, norm_name in batch_norms_after_convs(model, clips):
+    for conv_name, norm_name in batch_norms_after_convs(model, clips, boxes):
         _fold(folded.get_submodule(conv_name), folded.get_submodule(norm_name))
         parent, _, name = norm_name.rpartition(".")
         setattr(folded.get_submodule(parent), name, nn.Identity())
@@ -36,7 +38,7 @@ def fold_batch_norm(model: nn.Module, clips: Sequence[torch.Tensor]) -> nn.Modul
 
 @torch.no_grad()
 def batch_norms_after_convs(
-    model: nn.Module, clips: Sequence[torch.Tensor]
+    model: nn.Module, clips: Sequence[torch.Tensor], boxes: torch.Tensor | None = None
 ) -> list[tuple[str, str]]:
     """Names (convolution, batch norm) of all pairs that only ever run one right after the other."""
     model = copy.deepcopy(model).to("meta").eval()
@@ -65,7 +67,7 @@ def batch_norms_after_convs(
             module.register_forward_hook(conv_hook(name))
         elif type(module) in _NORMS and module.track_running_stats:
             module.register_forward_pre_hook(norm_hook(name))
-    model([clip.to("meta") for clip in clips])
+    model([clip.to("meta") for clip in clips], None if boxes is None else boxes.to("meta"))
     return [pair for pair in pairs if calls[pair[0]] == calls[pair[1]] == 1]
 
 
@@ -88,4 +90,4 @@ def _fold(conv: nn.Conv3d, norm: nn.BatchNorm3d) -> None:
 
 def build_folded(cfg: ConfigNode, model: nn.Module) -> nn.Module:
     """`fold_batch_norm` of the model that `cfg` describes, for its test clips."""
-    return fold_batch_norm(model, build_meta_clips(cfg, cfg.DATA.TEST_CROP_SIZE))
+    return fold_batch_norm(model, *build_meta_inputs(cfg, cfg.DATA.TEST_CROP_SIZE))

@@ -1,7 +1,8 @@
 """Stages of pathways, the one loop that fills them with residual blocks, and the whole network."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -12,16 +13,21 @@ from slowfast.models.blocks import Norm, ResBlock
 from slowfast.models.heads import build_x3d_head
 from slowfast.models.init import init_weights
 from slowfast.models.stems import X3DStem, single_pathway_channels
+from slowfast.models.tables import of_pathway
 
 
 @dataclass(frozen=True, slots=True)
 class StageSpec:
-    """One row of an architecture's table; the first block has the spatial stride `stride`."""
+    """One row of an architecture's table; the first block has the spatial stride `stride`.
+
+    `dilation` is the spatial dilation of all blocks.
+    """
 
     depth: int
     dim_inner: int
     dim_out: int
     stride: int = 2
+    dilation: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +39,7 @@ class BlockSpec:
     dim_inner: int
     dim_out: int
     stride: int
+    dilation: int
 
 
 class Stage(nn.Module):
@@ -78,9 +85,12 @@ class VideoNetwork(nn.Module):
         return maps
 
     def forward(self, clips: list[torch.Tensor], boxes: torch.Tensor | None = None) -> torch.Tensor:
-        """Clips N,C,T,H,W, one tensor per pathway -> N,classes: logits, in evaluation scores."""
-        assert boxes is None, "this network classifies whole clips and takes no boxes"
-        return self.head(self.forward_features(clips))
+        """Logits, in evaluation scores, of clips N,C,T,H,W (one tensor per pathway): N,classes.
+
+        A detection network takes boxes M,5 (number of the clip, x1, y1, x2, y2 in its pixels) and
+        gives M,classes; every other takes none.
+        """
+        return self.head(self.forward_features(clips), boxes)
 
 
 def drop_connect_rates(depths: Sequence[int], rate: float) -> list[list[float]]:
@@ -112,6 +122,7 @@ def residual_blocks(
             dim_inner=stage.dim_inner,
             dim_out=stage.dim_out,
             stride=stage.stride if index == 0 else 1,
+            dilation=stage.dilation,
         )
         blocks[f"res{index}"] = ResBlock(
             block.dim_in,
@@ -171,6 +182,20 @@ def build_network(
     return model
 
 
+def build_mobile_table(cfg: ConfigNode, stages: Sequence[StageSpec]) -> list[StageSpec]:
+    """`stages` with the strides and dilations of the config.
+
+    res2 keeps its stride, which takes the place of a ResNet's max-pool.
+    """
+    strides = of_pathway("RESNET.SPATIAL_STRIDES", cfg.RESNET.SPATIAL_STRIDES, 0)
+    dilations = of_pathway("RESNET.SPATIAL_DILATIONS", cfg.RESNET.SPATIAL_DILATIONS, 0)
+    strides[0] = stages[0].stride
+    return [
+        replace(stage, stride=stride, dilation=dilation)
+        for stage, stride, dilation in zip(stages, strides, dilations, strict=True)
+    ]
+
+
 def build_mobile_network(
     cfg: ConfigNode,
     dim_stem: int,
@@ -179,13 +204,17 @@ def build_mobile_network(
     *,
     norm: Norm,
 ) -> VideoNetwork:
-    """X3D's stem and head, one pathway, and `stages` between them, with initial weights."""
+    """X3D's stem and head, one pathway, and `stages` between them, with initial weights.
+
+    The stages get the strides and dilations of the config.
+    """
     if any(path for stage in cfg.NONLOCAL.LOCATION for path in stage):
         raise ValueError(
             f"NONLOCAL.LOCATION: {cfg.NONLOCAL.LOCATION} asks for Non-local blocks, which "
             f"{cfg.MODEL.MODEL_NAME} does not have"
         )
     dim_clip = single_pathway_channels(cfg.DATA.INPUT_CHANNEL_NUM, model=cfg.MODEL.MODEL_NAME)
+    stages = build_mobile_table(cfg, stages)
     modules = network_stages(
         Stage([{"stem": X3DStem(dim_clip, dim_stem, norm=norm)}]),
         [dim_stem],
@@ -193,5 +222,6 @@ def build_mobile_network(
         partial(residual_blocks, make_branch=make_branch, norm=norm),
         drop_connect_rate=cfg.MODEL.DROPCONNECT_RATE,
     )
-    head = build_x3d_head(cfg, stages[-1].dim_out, stages[-1].dim_inner, norm=norm)
+    last, map_stride = stages[-1], X3DStem.stride * math.prod(stage.stride for stage in stages)
+    head = build_x3d_head(cfg, last.dim_out, last.dim_inner, map_stride=map_stride, norm=norm)
     return build_network(cfg, modules, head)

@@ -1,9 +1,9 @@
 """Video ResNets of one pathway: C2D, I3D, Slow, with or without Non-local blocks."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from torch import nn
 
@@ -24,6 +24,7 @@ from slowfast.models.network import (
 from slowfast.models.nonlocal_ import NonLocal
 from slowfast.models.norm import build_norm
 from slowfast.models.stems import ResNetStem, single_pathway_channels
+from slowfast.models.tables import of_pathway
 
 # RESNET.DEPTH -> blocks of res2 ... res5.
 _DEPTHS = {
@@ -71,7 +72,6 @@ class ResNetStage(StageSpec):
     """
 
     kernels_t: tuple[int, ...] = ()
-    dilation: int = 1
     nonlocal_after: tuple[int, ...] = ()
     nonlocal_groups: int = 1
     nonlocal_pool: Triple = (1, 1, 1)
@@ -93,8 +93,7 @@ def resnet_blocks(
     """
 
     def make(block: BlockSpec) -> nn.Module:
-        kernel_t = stage.kernels_t[block.index]
-        return make_branch(block, kernel_t=kernel_t, dilation=stage.dilation)
+        return make_branch(block, kernel_t=stage.kernels_t[block.index])
 
     blocks = residual_blocks(dim_in, stage, make_branch=make, norm=norm, rates=rates)
     modules: dict[str, nn.Module] = {}
@@ -114,7 +113,7 @@ def resnet_blocks(
 
 
 def _bottleneck(
-    block: BlockSpec, *, kernel_t: int, dilation: int, groups: int, strides_first: bool, norm: Norm
+    block: BlockSpec, *, kernel_t: int, groups: int, strides_first: bool, norm: Norm
 ) -> BottleneckBranch:
     if block.dim_inner % groups:
         raise ValueError(
@@ -127,20 +126,20 @@ def _bottleneck(
         dim_inner=block.dim_inner,
         kernel_t=kernel_t,
         stride=block.stride,
-        dilation=dilation,
+        dilation=block.dilation,
         groups=groups,
         strides_first=strides_first,
         norm=norm,
     )
 
 
-def _basic(block: BlockSpec, *, kernel_t: int, dilation: int, norm: Norm) -> BasicBranch:
+def _basic(block: BlockSpec, *, kernel_t: int, norm: Norm) -> BasicBranch:
     return BasicBranch(
         block.dim_in,
         block.dim_out,
         kernel_t=kernel_t,
         stride=block.stride,
-        dilation=dilation,
+        dilation=block.dilation,
         norm=norm,
     )
 
@@ -150,48 +149,9 @@ def stem_width(num_groups: int, width_per_group: int) -> int:
     return width_per_group if num_groups == 1 else 64
 
 
-def of_pathway(key: str, table: Sequence[Any], pathway: int) -> list[Any]:
-    """The four stages' values for a pathway, from a table [[of slow, of fast], ...].
-
-    An entry with one value holds for all pathways. ValueError when a value is not one for `key`.
-    """
-    if len(table) != 4 or not all(isinstance(row, list | tuple) and row for row in table):
-        raise ValueError(f"{key}: {table!r} must be four lists, one per stage")
-    if any(1 < len(row) <= pathway for row in table):
-        raise ValueError(f"{key}: {table!r} has no value for pathway {pathway} in some stage")
-    values = [row[0] if len(row) == 1 else row[pathway] for row in table]
-    is_valid, allowed = _TABLES[key]
-    for value in values:
-        if not is_valid(value):
-            raise ValueError(f"{key}: {value!r} in {table!r} must be {allowed}")
-    return values
-
-
-def _is_count(value: Any) -> bool:
-    return type(value) is int and value >= 1
-
-
-def _is_number(value: Any) -> bool:
-    return type(value) is int and value >= 0
-
-
-def _is_locations(value: Any) -> bool:
-    return isinstance(value, list | tuple) and all(map(_is_number, value))
-
-
-def _is_size(value: Any) -> bool:
-    return isinstance(value, list | tuple) and len(value) == 3 and all(map(_is_count, value))
-
-
-# Key of a table -> test of its values, and what they must be.
-_TABLES = {
-    "RESNET.SPATIAL_STRIDES": (_is_count, "a whole number of at least 1"),
-    "RESNET.SPATIAL_DILATIONS": (_is_count, "a whole number of at least 1"),
-    "RESNET.NUM_BLOCK_TEMP_KERNEL": (_is_number, "a number of blocks"),
-    "NONLOCAL.LOCATION": (_is_locations, "a list of numbers of blocks, e.g. [1, 3], or []"),
-    "NONLOCAL.GROUP": (_is_count, "a whole number of at least 1"),
-    "NONLOCAL.POOL": (_is_size, "three whole numbers T, H, W of at least 1"),
-}
+def map_stride(table: Sequence[StageSpec]) -> int:
+    """Pixels of a clip per position of the last map, stem included."""
+    return ResNetStem.stride * math.prod(stage.stride for stage in table)
 
 
 def _temporal_kernels(cycle: Sequence[int], depth: int, num_temporal: int) -> tuple[int, ...]:
@@ -287,4 +247,8 @@ def build_resnet(cfg: ConfigNode, *, has_pool: bool = True) -> VideoNetwork:
         build_resnet_blocks(cfg, norm),
         drop_connect_rate=cfg.MODEL.DROPCONNECT_RATE,
     )
-    return build_network(cfg, stages, build_basic_head(cfg, [table[-1].dim_out], pool_t=pool_t))
+    return build_network(
+        cfg,
+        stages,
+        build_basic_head(cfg, [table[-1].dim_out], map_strides=[map_stride(table)], pool_t=pool_t),
+    )

@@ -18,6 +18,7 @@ from slowfast.models.resnet import (
     SLOW,
     build_resnet_blocks,
     build_resnet_table,
+    map_stride,
     stem_width,
 )
 from slowfast.models.stems import ResNetStem
@@ -85,4 +86,6 @@ def build_slowfast(cfg: ConfigNode) -> VideoNetwork:
         ),
     )
     dims = [slow[-1].dim_out, fast[-1].dim_out]
-    return build_network(cfg, stages, build_basic_head(cfg, dims, pool_t=1))
+    strides = [map_stride(slow), map_stride(fast)]
+    head = build_basic_head(cfg, dims, map_strides=strides, pool_t=1)
+    return build_network(cfg, stages, head)

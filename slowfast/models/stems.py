@@ -17,6 +17,8 @@ class X3DStem(nn.Module):
     Names fixed by released weights: conv_xy, conv, bn.
     """
 
+    stride = 2
+
     def __init__(self, dim_in: int, dim_out: int, *, norm: Norm):
         super().__init__()
         self.conv_xy = conv3d(dim_in, dim_out, (1, 3, 3), stride=(1, 2, 2))
@@ -32,6 +34,8 @@ class ResNetStem(nn.Module):
 
     Names fixed by released weights: conv, bn.
     """
+
+    stride = 4
 
     def __init__(self, dim_in: int, dim_out: int, *, kernel_t: int, norm: Norm):
         super().__init__()

@@ -68,7 +68,7 @@ class OSALayer(MobileBottleneck):
 class TOSABranch(EndsInC, nn.Module):
     """Residual branch: sub-blocks in series; all their outputs are concatenated, then reduced once.
 
-    The input joins the concatenation where the resolution stays.
+    The input joins the concatenation, but not in the first block of a stage (`is_first`).
     Names fixed by released weights: layers.{i}, c, c_bn.
     """
 
@@ -80,11 +80,12 @@ class TOSABranch(EndsInC, nn.Module):
         dim_inner: int,
         num_layers: int,
         stride: int,
+        is_first: bool,
         make_middle: Middle,
         norm: Norm,
     ):
         super().__init__()
-        self.keeps_input = stride == 1
+        self.keeps_input = not is_first
         dim_layer = dim_inner // 2
         layers = []
         for index in range(num_layers):
@@ -94,7 +95,7 @@ class TOSABranch(EndsInC, nn.Module):
                     dim_in if index == 0 else dim_layer,
                     dim_layer,
                     dim_inner=dim_inner,
-                    has_shortcut=layer_stride == 1,
+                    has_shortcut=not is_first or index > 0,
                     middle=make_middle(dim_inner, stride=layer_stride, index=index),
                     norm=norm,
                 )
@@ -177,7 +178,8 @@ def build_vov3d(cfg: ConfigNode) -> VideoNetwork:
             dim_inner=block.dim_inner,
             num_layers=num_layers,
             stride=block.stride,
-            make_middle=make_middle,
+            is_first=block.index == 0,
+            make_middle=partial(make_middle, dilation=block.dilation),
             norm=norm,
         )
 

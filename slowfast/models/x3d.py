@@ -124,7 +124,9 @@ def build_x3d(cfg: ConfigNode) -> VideoNetwork:
             block.dim_out,
             dim_inner=block.dim_inner,
             kernel_a=kernel_a,
-            middle=make_middle(block.dim_inner, stride=block.stride, index=block.index),
+            middle=make_middle(
+                block.dim_inner, stride=block.stride, dilation=block.dilation, index=block.index
+            ),
             norm=norm,
         )
 

@@ -14,6 +14,8 @@ CONFIGS = Path(__file__).parents[2] / "configs"
 # The files that the configs name -> the config whose weights they hold.
 SOURCES = {
     "pretrained/SLOWFAST_8x8_R50.pkl": "Kinetics/c2/SLOWFAST_8x8_R50.yaml",
+    "pretrained/SLOW_4x16_R50.pkl": "Kinetics/c2/SLOW_4x16_R50.yaml",
+    "pretrained/x3d_m.pyth": "Kinetics/x3d/X3D_M.yaml",
     "pretrained/vov3d_M_k400.pth": "Kinetics/vov3d/vov3d_M.yaml",
     "pretrained/vov3d_L_k400.pth": "Kinetics/vov3d/vov3d_L.yaml",
 }

@@ -23,7 +23,7 @@ def test_defaults_pass():
 
 @pytest.mark.parametrize("key", CHOICES)
 def test_value_outside_its_list_is_named_with_the_list(key):
-    wrong = 2 if isinstance(CHOICES[key][0], int) else "wrong"
+    wrong = -1 if isinstance(CHOICES[key][0], int) else "wrong"
     assert mistakes(key, wrong) == f"{key}: {wrong!r} is not one of {list(CHOICES[key])}"
 
 
@@ -83,6 +83,11 @@ def test_all_mistakes_come_at_once():
         (["MIXUP.ENABLE", True, "MIXUP.ALPHA", 0, "MIXUP.CUTMIX_ALPHA", 0], "MIXUP.ALPHA"),
         (["OUTPUT_DIR", ""], "OUTPUT_DIR: must not be empty"),
         (["TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN", ["("]], "'(' is not a regular expression"),
+        (
+            ["DATA.LABEL_AWARE_FLIP", True, "DATA.RANDOM_FLIP", False],
+            "DATA.LABEL_AWARE_FLIP: True needs DATA.RANDOM_FLIP True",
+        ),
+        (["DATA.FLIP_LABELS_FILE", "x.json"], "'x.json' needs DATA.LABEL_AWARE_FLIP True"),
     ],
 )
 def test_keys_that_do_not_fit_each_other(overrides, expected):
@@ -193,3 +198,63 @@ def test_number_of_processes_of_torchrun_wins_over_num_gpus(monkeypatch):
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
     with pytest.raises(ValueError, match="TRAIN.BATCH_SIZE: 9 must be a multiple of 2"):
         check_cfg(make_cfg("NUM_GPUS", 3, "TRAIN.BATCH_SIZE", 9, "TEST.BATCH_SIZE", 9))
+
+
+SIGMOID = ["MODEL.HEAD_ACT", "sigmoid", "MODEL.LOSS_FUNC", "bce"]
+AVA = ["TRAIN.DATASET", "ava", "TEST.DATASET", "ava"]
+DETECTION = [*AVA, "DETECTION.ENABLE", True, *SIGMOID]
+CHARADES = ["TRAIN.DATASET", "charades", "TEST.DATASET", "charades"]
+MULTI_LABEL = [*CHARADES, "DATA.MULTI_LABEL", True, *SIGMOID]
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        DETECTION,
+        MULTI_LABEL,
+        [*DETECTION, "TRAIN.DATASET", "jhmdb", "TEST.DATASET", "ucf101_24"],
+        [*MULTI_LABEL, "MODEL.LOSS_FUNC", "bce_logit", "AUG.ENABLE", True, *SHORT],
+        # A dataset that is not used may be anything.
+        [*DETECTION, "TRAIN.DATASET", "kinetics", "TRAIN.ENABLE", False],
+    ],
+)
+def test_several_labels_at_once_pass(overrides):
+    check_cfg(make_cfg(*overrides))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (AVA, "DETECTION.ENABLE: False must be True with TRAIN.DATASET 'ava'"),
+        (CHARADES, "DATA.MULTI_LABEL: False must be True with TRAIN.DATASET 'charades'"),
+        (
+            [*DETECTION, "TEST.DATASET", "kinetics"],
+            "TEST.DATASET: 'kinetics' is not one of ['ava', 'jhmdb', 'ucf101_24'] with "
+            "DETECTION.ENABLE True",
+        ),
+        ([*MULTI_LABEL, "TEST.DATASET", "ssv2"], "'ssv2' is not one of ['charades'] with DATA"),
+        ([*DETECTION, "DATA.MULTI_LABEL", True], "with DETECTION.ENABLE it must be False"),
+        ([*DETECTION, "MODEL.HEAD_ACT", "softmax"], "MODEL.HEAD_ACT: 'softmax' must be 'sigmoid'"),
+        (
+            [*MULTI_LABEL, "MODEL.LOSS_FUNC", "cross_entropy"],
+            "MODEL.LOSS_FUNC: 'cross_entropy' must be 'bce' or 'bce_logit' with DATA.MULTI_LABEL",
+        ),
+        ([*MULTI_LABEL, "MODEL.LABEL_SMOOTHING", 0.1], "MODEL.LABEL_SMOOTHING: 0.1 must be 0"),
+        ([*DETECTION, "MIXUP.ENABLE", True], "MIXUP.ENABLE: True must be False with DETECTION"),
+        ([*MULTI_LABEL, "DATA.LABEL_AWARE_FLIP", True], "LABEL_AWARE_FLIP: True must be False"),
+        ([*DETECTION, "AUG.ENABLE", True], "AUG.ENABLE: True must be False with DETECTION"),
+        ([*DETECTION, *SHORT], "MULTIGRID.SHORT_CYCLE: True must be False with DETECTION"),
+        (
+            [*DETECTION, "DATA.TRAIN_JITTER_SCALES_RELATIVE", [0.1, 1.0]]
+            + ["DATA.TRAIN_JITTER_ASPECT_RELATIVE", [1.0, 1.0]],
+            "DATA.TRAIN_JITTER_SCALES_RELATIVE: [0.1, 1.0] must be [] with DETECTION.ENABLE",
+        ),
+        ([*DETECTION, "DATA.TRAIN_PCA_EIGVAL", [1]], "TRAIN_PCA_EIGVAL: [1] must be three numbers"),
+        (
+            [*DETECTION, "DATA.TRAIN_PCA_EIGVEC", [[1, 0, 0], [0, 1, 0], [0]]],
+            "DATA.TRAIN_PCA_EIGVEC: [[1, 0, 0], [0, 1, 0], [0]] must be three rows",
+        ),
+    ],
+)
+def test_detection_and_several_labels_need_what_fits_them(overrides, expected):
+    assert expected in mistakes(*overrides)

@@ -263,3 +263,16 @@ def test_sizes():
     conv = conv3d(3, 8, (1, 3, 5), stride=2)
     assert (conv.kernel_size, conv.stride, conv.padding) == ((1, 3, 5), (2, 2, 2), (0, 1, 2))
     assert conv.bias is None
+
+
+@pytest.mark.parametrize("dim_in", [4, 16])
+@pytest.mark.parametrize("size", [(6, 8), (5, 7), (1, 1)])
+def test_strided_1x1x1_of_few_or_many_channels_equals_plain_convolution(dim_in, size):
+    conv = conv3d(dim_in, 8, 1, stride=(1, 2, 2), bias=True).double()
+    assert_like_plain(conv, clips(2, dim_in, 3, *size))
+
+
+def test_narrow_strided_1x1x1_keeps_to_its_memory():
+    conv = conv3d(8, 8, 1, stride=(1, 2, 2))
+    conv(clips(2, 8, 2, 56, 56, dtype=torch.float32)).sum().backward()  # PyTorch's own crashes
+    assert conv.weight.grad.isfinite().all()

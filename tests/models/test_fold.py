@@ -8,7 +8,7 @@ from slowfast.config.cli import load_cfg
 from slowfast.config.defaults import get_cfg
 from slowfast.models import build_model
 from slowfast.models.fold import batch_norms_after_convs, build_folded, fold_batch_norm
-from slowfast.models.meta import build_meta_clips
+from slowfast.models.meta import build_meta_inputs
 
 _RESNET = {
     "MODEL.MODEL_NAME": "ResNet",
@@ -81,7 +81,7 @@ def random_model(cfg):
 
 def random_clips(cfg):
     generator = torch.Generator().manual_seed(1)
-    meta = build_meta_clips(cfg, cfg.DATA.TEST_CROP_SIZE)
+    meta, _ = build_meta_inputs(cfg, cfg.DATA.TEST_CROP_SIZE)
     return [torch.randn(2, *clip.shape[1:], generator=generator) for clip in meta]
 
 
@@ -126,7 +126,13 @@ def test_the_network_itself_stays_as_it_was():
     assert all(parameter.requires_grad for parameter in model.parameters())
 
 
-RECIPES = ["Kinetics/x3d/X3D_XL", "Kinetics/vov3d/vov3d_L", "Kinetics/slowfast/SLOWFAST_8x8_R50"]
+RECIPES = [
+    "Kinetics/x3d/X3D_XL",
+    "Kinetics/vov3d/vov3d_L",
+    "Kinetics/slowfast/SLOWFAST_8x8_R50",
+    "AVA/slowfast/SLOWFAST_32x2_R50_SHORT",
+    "AVA/x3d/X3D_M",
+]
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -134,7 +140,7 @@ def test_every_batch_norm_of_a_recipe_is_folded(name):
     cfg = load_cfg(f"configs/{name}.yaml", ["NUM_GPUS", 0])
     with torch.device("meta"):
         model = build_model(cfg)
-    pairs = batch_norms_after_convs(model, build_meta_clips(cfg, cfg.DATA.TEST_CROP_SIZE))
+    pairs = batch_norms_after_convs(model, *build_meta_inputs(cfg, cfg.DATA.TEST_CROP_SIZE))
     assert sorted(norm for _, norm in pairs) == sorted(norms(model))
 
 
@@ -147,7 +153,7 @@ class Odd(nn.Module):
         self.plain = nn.BatchNorm3d(3, affine=False)
         self.norms = nn.ModuleList(nn.BatchNorm3d(3) for _ in range(4))
 
-    def forward(self, clips):
+    def forward(self, clips, _boxes=None):
         first, second, third, last = self.norms
         x = first(clips[0])
         x = second(self.shared(x)) + self.shared(x)

@@ -40,6 +40,10 @@ OUTPUTS = [
     ("sf__Kinetics__SLOW_8x8_R50.json", "golden_damped"),
     ("sf__SSv2__SLOWFAST_16x8_R50.json", "golden"),
     ("vov3d__SSv2__SLOWFAST_16x8_R50.json", "golden_damped"),
+    ("sf__AVA__SLOW_8x8_R50_SHORT.json", "golden"),
+    ("sf__AVA__SLOW_8x8_R50_SHORT.json", "golden_damped"),
+    ("sf__AVA__SLOWFAST_32x2_R50_SHORT.json", "golden"),
+    ("sf__AVA__SLOWFAST_32x2_R50_SHORT.json", "golden_damped"),
 ]
 
 
@@ -131,10 +135,11 @@ def test_float64_output_is_that_of_the_reference(name, kind):
     features = model.forward_features(
         [clip.contiguous(memory_format=torch.channels_last_3d) for clip in clips]
     )
-    scores = model.head(features)
+    boxes = torch.tensor(expected["boxes"]) if "boxes" in expected else None
+    scores = model.head(features, boxes)
     model.head.projection.weight *= expected["head_scale"]
     model.head.projection.bias *= expected["head_scale"]
-    scaled_scores = model.head(features)
+    scaled_scores = model.head(features, boxes)
 
     projection = outputs[0]
     assert list(projection.shape) == expected["shape"]

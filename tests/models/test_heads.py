@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from slowfast.models.heads import BasicHead, X3DHead
+from slowfast.models.heads import AveragePool, BasicHead, X3DHead
 
 
 def head(activation="softmax", pool_size=(2, 2, 2), has_bn_lin5=False):
@@ -12,7 +12,7 @@ def head(activation="softmax", pool_size=(2, 2, 2), has_bn_lin5=False):
         8,
         dim_out=16,
         num_classes=5,
-        pool_size=pool_size,
+        pool=AveragePool(pool_size),
         norm=nn.BatchNorm3d,
         has_bn_lin5=has_bn_lin5,
         dropout_rate=0.0,
@@ -74,7 +74,7 @@ def basic_head(pools):
     ).eval()
 
 
-TWO_PATHWAYS = [((2, 2, 2), 1), ((8, 2, 2), 4)]
+TWO_PATHWAYS = [AveragePool((2, 2, 2)), AveragePool((8, 2, 2), 4)]
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_basic_head_pools_each_pathway_then_concatenates():
     torch.testing.assert_close(model([slow, fast]), model.projection(features).softmax(-1))
 
 
-def test_basic_head_without_pools_averages_whole_maps():
+def test_a_pool_without_a_size_averages_whole_maps():
     inputs = [*maps(3, 5), *maps(12, 5)]
-    expected = basic_head([((3, 5, 5), 1), ((12, 5, 5), 4)])(inputs)
-    torch.testing.assert_close(basic_head(None)(inputs), expected)
+    expected = basic_head([AveragePool((3, 5, 5)), AveragePool((12, 5, 5), 4)])(inputs)
+    torch.testing.assert_close(basic_head([AveragePool(None)] * 2)(inputs), expected)

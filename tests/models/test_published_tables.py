@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from slowfast.analysis.complexity import build_meta_clips, count_macs
+from slowfast.analysis.complexity import build_meta_inputs, count_macs
 from slowfast.config.defaults import get_cfg
 from slowfast.models import build_model
 
@@ -22,7 +22,7 @@ def measure(crop, **keys):
     norms = [module for module in model.modules() if isinstance(module, torch.nn.BatchNorm3d)]
     num_norm = sum(parameter.numel() for norm in norms for parameter in norm.parameters())
     num_all = sum(parameter.numel() for parameter in model.parameters())
-    macs = count_macs(model, build_meta_clips(cfg, crop))
+    macs = count_macs(model, *build_meta_inputs(cfg, crop))
     return num_all - num_norm, num_all, sum(macs.values())
 
 

@@ -9,9 +9,10 @@ import torchvision
 from torch import nn
 
 from slowfast.config.defaults import get_cfg
-from slowfast.config.pathways import pathway_strides
 from slowfast.models import build_model
 from slowfast.models.blocks import ResBlock
+from slowfast.models.heads import AveragePool
+from slowfast.models.meta import build_meta_inputs
 from slowfast.models.norm import SubBatchNorm3d
 
 RECIPES = json.loads((Path(__file__).parents[1] / "golden/recipes.json").read_text())
@@ -81,7 +82,7 @@ def test_frames_are_pooled_once_where_the_architecture_says_so(name, arch, frame
     model = resnet(**{"MODEL.MODEL_NAME": name, "MODEL.ARCH": arch, "DATA.NUM_FRAMES": 8})
     (features,) = model.forward_features([torch.empty(1, 3, 8, 64, 64, device="meta")])
     assert features.shape == (1, 2048, frames, 2, 2)
-    assert model.head.pools == [((frames, 2, 2), 1)]
+    assert model.head.pools == [AveragePool((frames, 2, 2))]
 
 
 @pytest.mark.parametrize(
@@ -161,7 +162,7 @@ def test_groups_need_bottlenecks():
 
 
 def test_short_cycle_averages_whole_maps():
-    assert resnet(**{"MULTIGRID.SHORT_CYCLE": True}).head.pools is None
+    assert resnet(**{"MULTIGRID.SHORT_CYCLE": True}).head.pools == [AveragePool(None)]
 
 
 def our_name(name):
@@ -221,9 +222,7 @@ def test_published_recipe_builds_its_network(name):
     cfg.merge_from_list(["BN.NORM_TYPE", "batchnorm"])
     with torch.device("meta"):
         model = build_model(cfg)
-    frames = [cfg.DATA.NUM_FRAMES // stride for stride in pathway_strides(cfg)]
-    clips = [torch.empty(1, 3, num, 64, 64, device="meta") for num in frames]
-    assert model.eval()(clips).shape == (1, cfg.MODEL.NUM_CLASSES)
+    assert model.eval()(*build_meta_inputs(cfg, 64)).shape == (1, cfg.MODEL.NUM_CLASSES)
 
 
 def test_nonlocal_batch_norms_are_of_the_configured_kind():
