@@ -13,8 +13,8 @@ from pathlib import Path
 
 from tabulate import tabulate
 
+from slowfast.datasets.video_files import is_video
 from slowfast.engine.predict_files import (
-    SUFFIXES,
     check_output,
     find_videos,
     printable,
@@ -73,8 +73,8 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
 
 def _is_key(word: str) -> bool:
     path = Path(word)
-    is_video = path.exists() or path.suffix.lower() in SUFFIXES
-    return not is_video and _KEY.fullmatch(word) is not None
+    is_file = path.exists() or is_video(word)
+    return not is_file and _KEY.fullmatch(word) is not None
 
 
 def run(args: argparse.Namespace) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from slowfast.engine.tasks import Classification
+from slowfast.engine.tasks import Task
 
 
 class TrainMeter:
@@ -17,7 +17,7 @@ class TrainMeter:
     medians in seconds over the log period.
     """
 
-    def __init__(self, task: Classification, *, steps: Sequence[int]):
+    def __init__(self, task: Task, *, steps: Sequence[int]):
         self._task = task
         self._steps = steps
         self._period_sums = np.zeros(1)

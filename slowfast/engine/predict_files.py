@@ -5,14 +5,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from slowfast.datasets.video_files import SUFFIXES, walk_videos
 from slowfast.engine.predict_videos import VideoResult
 from slowfast.utils.io import write_csv, write_json
-
-# Containers that are taken from a folder; a file that is named itself may have any suffix.
-SUFFIXES = frozenset(
-    ".3gp .asf .avi .divx .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ogv .ts .vob .webm "
-    ".wmv".split()
-)
 
 
 def find_videos(paths: Iterable[str | Path]) -> list[Path]:
@@ -24,11 +19,7 @@ def find_videos(paths: Iterable[str | Path]) -> list[Path]:
     for path in map(Path, paths):
         inside = [path]
         if path.is_dir():
-            inside = sorted(
-                file
-                for file in path.rglob("*")
-                if file.suffix.lower() in SUFFIXES and file.is_file()
-            )
+            inside = [Path(file) for file in walk_videos(path)]
             if not inside:
                 raise ValueError(f"{path}: no video in this folder (looked for {sorted(SUFFIXES)})")
         found.update(dict.fromkeys(inside))

@@ -12,14 +12,14 @@ from torch.utils.data import DataLoader
 from slowfast.checkpoint.initialize import load_for_test
 from slowfast.config.cli import load_cfg
 from slowfast.config.node import ConfigNode
-from slowfast.datasets.build import DATASETS, build_test_views
+from slowfast.datasets.build import build_clip_pack, build_views
 from slowfast.datasets.class_names import load_class_names
 from slowfast.datasets.clip_dataset import ClipDataset
+from slowfast.datasets.labels import ClassLabel
 from slowfast.datasets.loader import ShardedBatchSampler, make_loader
-from slowfast.datasets.records import Record
-from slowfast.datasets.transforms import build_pack
+from slowfast.datasets.records import Annotations, Record
 from slowfast.engine.device import build_autocast, build_device, place_model
-from slowfast.engine.predict import join_views, predict_views
+from slowfast.engine.predict import predict_loader
 from slowfast.engine.stop import StopRequest
 from slowfast.engine.tasks import build_task
 from slowfast.models import build_model
@@ -66,11 +66,12 @@ class Predictor:
         options: Sequence[Any] = (),
     ):
         cfg = build_single_process(load_cfg(config, options))
-        DATASETS.get(cfg.TEST.DATASET)  # one that is not read yet would sample other frames
+        if cfg.DETECTION.ENABLE:
+            raise ValueError("DETECTION.ENABLE: True needs boxes; only whole videos are predicted")
         num_classes = cfg.MODEL.NUM_CLASSES
         self.class_names = load_class_names(classes, num_classes) if classes else None
-        self.views = build_test_views(cfg)
-        self._pack = build_pack(cfg)
+        self.views = build_views(cfg, "test")
+        self._pack = build_clip_pack(cfg, "test")
         self._device = build_device(cfg)
         model = place_model(build_model(cfg), self._device)
         report = load_for_test(
@@ -83,7 +84,6 @@ class Predictor:
             self.class_names = names if fits else [f"class {i}" for i in range(num_classes)]
         self._task = build_task(cfg)
         self._autocast = build_autocast(cfg, self._device)
-        self._ensemble = cfg.DATA.ENSEMBLE_METHOD
         self._max_clips = cfg.TEST.BATCH_SIZE
         self._max_workers = cfg.DATA_LOADER.NUM_WORKERS
 
@@ -101,18 +101,17 @@ class Predictor:
         if topk < 1:
             raise ValueError(f"topk: {topk} must be at least 1")
         loader = self._make_loader([os.fspath(video) for video in videos])
-        scores, unreadable = predict_views(
+        scores, unreadable = predict_loader(
             self._model,
             loader,
             self._task,
             self._device,
-            num_classes=len(self.class_names),
             autocast=self._autocast,
             title="predict",
             stop=stop or StopRequest(),
             max_clips=self._max_clips,
         )
-        values, seen = join_views(scores, self._ensemble)
+        values, seen = self._task.join(scores)
         results = []
         for record, row, is_seen in zip(loader.dataset.records, values, seen.tolist(), strict=True):
             if is_seen:
@@ -140,8 +139,9 @@ class Predictor:
             len(paths) // (_BATCHES_PER_WORKER * max(num_workers, 1)),
         )
         dataset = ClipDataset(
-            [Record(path, -1) for path in paths],
+            Annotations([Record(path) for path in paths]),
             self.views,
+            label=ClassLabel(),
             pack=self._pack,
             replace_unreadable=False,
             seed=0,

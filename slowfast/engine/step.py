@@ -12,7 +12,7 @@ from slowfast.config.node import ConfigNode
 from slowfast.engine.device import build_autocast
 from slowfast.engine.state import TrainState
 from slowfast.engine.stop import StopRequest
-from slowfast.engine.tasks import Classification
+from slowfast.engine.tasks import Task
 from slowfast.engine.unreadable import UnreadableVideos
 from slowfast.solver.clip import clip_gradients
 from slowfast.solver.lr_schedule import build_lr_schedule
@@ -36,7 +36,7 @@ class TrainStep:
         self,
         state: TrainState,
         network: nn.Module,
-        task: Classification,
+        task: Task,
         unreadable: UnreadableVideos,
         *,
         device: torch.device,
@@ -58,7 +58,7 @@ class TrainStep:
         self._seed = seed
 
     def __call__(
-        self, batches: list[dict], *, steps_per_epoch: int, stop: StopRequest, paths: list[str]
+        self, batches: list[dict], *, steps_per_epoch: int, stop: StopRequest, names: list[str]
     ) -> tuple[np.ndarray, float, float | None, bool]:
         """Returns the task's sums over all processes, learning rate, gradient norm, "stop now"."""
         state = self._state
@@ -73,7 +73,7 @@ class TrainStep:
             torch.cat([sums, flags])
         ).tolist()
         if not np.isfinite(sums).all():
-            self._raise_nonfinite(batches, paths)
+            self._raise_nonfinite(batches, names)
         if num_failures:
             self._unreadable.merge()
         norm = self._update()
@@ -82,12 +82,11 @@ class TrainStep:
 
     def _backward(self, batch: dict, part: int, num_parts: int) -> torch.Tensor:
         self._seed_torch(part)
-        clips = self._task.to_device(batch["clips"], self._device)
-        labels = batch["labels"].to(self._device, non_blocking=True)
+        batch = self._task.to_device(batch, self._device)
         is_partial = isinstance(self._network, DistributedDataParallel) and part < num_parts - 1
         with self._network.no_sync() if is_partial else contextlib.nullcontext():
             with self._autocast:
-                loss, sums = self._task.train_step(self._network, clips, labels, self._rng(part))
+                loss, sums = self._task.train_step(self._network, batch, self._rng(part))
             self._state.scaler.scale(loss / num_parts).backward()
         return sums
 
@@ -117,16 +116,16 @@ class TrainStep:
         state = self._state
         return derive_seed(what, self._seed, state.epoch, state.step, part, distributed.rank())
 
-    def _raise_nonfinite(self, batches: list[dict], paths: list[str]) -> None:
+    def _raise_nonfinite(self, batches: list[dict], names: list[str]) -> None:
         """Find the first module with a non-finite output; raise the same error in all processes."""
         found = ""
         for part, batch in enumerate(batches):
             self._seed_torch(part)
-            clips = self._task.to_device(batch["clips"], self._device)
+            inputs = self._task.inputs(self._task.to_device(batch, self._device))
             with self._autocast, torch.no_grad(), torch.compiler.set_stance("force_eager"):
-                module = first_nonfinite_module(self._state.model, clips)
+                module = first_nonfinite_module(self._state.model, inputs)
             if module is not None:
-                videos = ", ".join(paths[index] for index in batch["indices"].tolist())
+                videos = ", ".join(names[index] for index in batch["indices"].tolist())
                 found = f"first in the output of {module}; videos of the batch: {videos}"
                 break
         found = [item for item in distributed.gather_objects(found) if item]
@@ -138,7 +137,7 @@ class TrainStep:
         )
 
 
-def first_nonfinite_module(model: nn.Module, clips: list[torch.Tensor]) -> str | None:
+def first_nonfinite_module(model: nn.Module, inputs: tuple) -> str | None:
     """Name of the first module, in order of execution, whose output holds NaN or infinity."""
     found: list[str] = []
 
@@ -155,7 +154,7 @@ def first_nonfinite_module(model: nn.Module, clips: list[torch.Tensor]) -> str |
         for name, module in model.named_modules()
     ]
     try:
-        model(clips)
+        model(*inputs)
     finally:
         for handle in handles:
             handle.remove()
@@ -166,7 +165,7 @@ def build_train_step(
     cfg: ConfigNode,
     state: TrainState,
     network: nn.Module,
-    task: Classification,
+    task: Task,
     unreadable: UnreadableVideos,
     device: torch.device,
 ) -> TrainStep:

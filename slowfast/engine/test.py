@@ -1,18 +1,17 @@
-"""Tests one model with several views of every video."""
+"""Tests one model on the videos of the test split."""
 
 import logging
+import math
 from pathlib import Path
 
-import torch
 from tabulate import tabulate
 
 from slowfast.checkpoint import files
 from slowfast.checkpoint.initialize import load_for_test
 from slowfast.config.node import ConfigNode
 from slowfast.datasets.build import build_loader
-from slowfast.datasets.clip_dataset import ClipDataset
 from slowfast.engine.device import build_autocast, build_device, place_model
-from slowfast.engine.predict import join_views, predict_views
+from slowfast.engine.predict import predict_loader
 from slowfast.engine.runlog import build_run_log
 from slowfast.engine.stop import Interrupted, StopRequest, agreed
 from slowfast.engine.tasks import build_task
@@ -25,11 +24,11 @@ logger = logging.getLogger(__name__)
 
 
 def test(cfg: ConfigNode) -> dict:
-    """Score all views of the test videos, and write the metrics and the scores into OUTPUT_DIR.
+    """Score the test videos, and write the metrics and the scores into OUTPUT_DIR.
 
-    Writes test_results.json (metrics, unreadable videos, accuracy with fewer views),
-    test_results.csv (one line per video) and the scores of all views (npz). Returns what is in the
-    JSON.
+    Writes test_results.json (metrics, unreadable videos, and with several views the metrics with
+    fewer), the task's own files, all scores (npz), and the classes' own values where there are any
+    (test_results_per_class.csv). Returns what is in the JSON.
     """
     output_dir = Path(cfg.OUTPUT_DIR)
     device, task = build_device(cfg), build_task(cfg)
@@ -39,12 +38,11 @@ def test(cfg: ConfigNode) -> dict:
     load_for_test(model, path, clear_name_patterns=cfg.TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN)
     model = build_folded(cfg, model)
     with StopRequest() as stop:
-        scores, unreadable = predict_views(
+        scores, unreadable = predict_loader(
             model,
             loader,
             task,
             device,
-            num_classes=cfg.MODEL.NUM_CLASSES,
             autocast=build_autocast(cfg, device),
             title="test",
             stop=stop,
@@ -54,33 +52,30 @@ def test(cfg: ConfigNode) -> dict:
         raise Interrupted(128 + stop.signum if stop.signum else 1)
     if not distributed.is_main_process():
         return {}
-    labels = torch.tensor([record.label for record in loader.dataset.records])
-    values, seen = join_views(scores, cfg.DATA.ENSEMBLE_METHOD)
-    if not seen.any():
-        raise ValueError(f"no test video could be read: {unreadable.reasons}")
+    evaluation = task.evaluate(scores, loader.dataset)
+    if evaluation is None:
+        first = dict(list(unreadable.reasons.items())[:10])
+        raise ValueError(f"no test video could be scored; unreadable: {first}")
     results = {
-        **task.metrics(values[seen], labels[seen]),
-        "num_videos": int(seen.sum()),
+        **evaluation.metrics,
         "num_unreadable": len(unreadable.reasons),
-        "views": f"{cfg.TEST.NUM_ENSEMBLE_VIEWS} x {cfg.TEST.NUM_SPATIAL_CROPS}",
+        **task.details(scores, loader.dataset),
         "reversed_in_time": cfg.TEST.REVERSE_TIME,
-        "ensemble": cfg.DATA.ENSEMBLE_METHOD,
         "checkpoint": str(path),
-        "fewer_views": scores.accuracy_by_views(
-            labels, cfg.TEST.NUM_SPATIAL_CROPS, method=cfg.DATA.ENSEMBLE_METHOD
-        ),
         "unreadable": unreadable.reasons,
     }
+    results_path = output_dir / "test_results.json"
+    write_json(results_path, results)
     scores_path = output_dir / (cfg.TEST.SAVE_RESULTS_PATH or "test_scores.npz")
-    scores.save_npz(
-        scores_path, [record.path for record in loader.dataset.records], labels.tolist()
-    )
-    _write_results(output_dir, results, loader.dataset, values, seen)
+    written = [results_path, *task.write(scores, loader.dataset, output_dir, scores_path)]
+    if evaluation.per_class:
+        written.append(output_dir / "test_results_per_class.csv")
+        _write_classes(written[-1], evaluation.per_class, loader.dataset.class_names)
     log = build_run_log(cfg)
     line = {key: value for key, value in results.items() if not isinstance(value, list | dict)}
     log.write({"_type": "test_final", **line}, step=0)
     log.close()
-    _log_results(results, output_dir, scores_path)
+    _log_results(results, task.titles, written)
     return results
 
 
@@ -100,47 +95,44 @@ def _find_weights(output_dir: Path, test_path: str, train_path: str) -> Path:
     return Path(path)
 
 
-def _write_results(
-    output_dir: Path, results: dict, dataset: ClipDataset, values: torch.Tensor, seen: torch.Tensor
+def _write_classes(
+    path: Path, columns: dict[str, dict[int, float]], class_names: list[str] | None
 ) -> None:
-    write_json(output_dir / "test_results.json", results)
-    rows, class_names = [], dataset.class_names
-    for record, scores, is_seen in zip(dataset.records, values, seen.tolist(), strict=True):
-        if not is_seen:
-            continue
-        best = int(scores.argmax())
-        names = [class_names[record.label], class_names[best]] if class_names else ["", ""]
-        rows.append(
-            [
-                record.path,
-                record.label,
-                best,
-                int(best == record.label),
-                float(scores[best]),
-                *names,
-            ]
-        )
-    header = ["path", "label", "prediction", "is_correct", "score", "label_name", "prediction_name"]
-    write_csv(output_dir / "test_results.csv", header, rows)
-
-
-def _log_results(results: dict, output_dir: Path, scores_path: Path) -> None:
-    table = [
-        [f"{row['clips']} x {row['crops']}", row["top1_acc"], row["top5_acc"]]
-        for row in results["fewer_views"]
+    """One line per class; what is NaN stays empty."""
+    labels = list(next(iter(columns.values())))
+    rows = [
+        [
+            label,
+            class_names[label] if class_names else "",
+            *("" if math.isnan(column[label]) else column[label] for column in columns.values()),
+        ]
+        for label in labels
     ]
-    header = ["views", "top-1 %", "top-5 %"]
-    left_out = (
-        f", {results['num_unreadable']} unreadable left out" if results["num_unreadable"] else ""
-    )
+    write_csv(path, ["class", "name", *columns], rows)
+
+
+def _log_results(results: dict, titles: dict[str, str], written: list[Path]) -> None:
+    """Headline, counts, and the table of fewer views where there is one."""
+    shown = {name: title for name, title in titles.items() if name in results}
+    values = [f"{title} {_percent(results[name])}" for name, title in shown.items()]
+    counts = [
+        f"{value} {key.removeprefix('num_').replace('_', ' ')}"
+        for key, value in results.items()
+        if key.startswith("num_")
+    ]
+    rows = [
+        [f"{row['clips']} x {row['crops']}", *(row[name] for name in shown)]
+        for row in results.get("fewer_views", [])
+    ]
+    header = ["views", *(f"{title} %" for title in shown.values())]
     logger.info(
-        "test: top-1 %.2f %%, top-5 %.2f %% on %d videos%s\n%s\nresults: %s, %s, %s",
-        results["top1_acc"],
-        results["top5_acc"],
-        results["num_videos"],
-        left_out,
-        tabulate(table, headers=header, floatfmt=".2f"),
-        output_dir / "test_results.json",
-        output_dir / "test_results.csv",
-        scores_path,
+        "test: %s (%s)%s\nresults: %s",
+        ", ".join(values),
+        ", ".join(counts),
+        "\n" + tabulate(rows, headers=header, floatfmt=".2f") if rows else "",
+        ", ".join(map(str, written)),
     )
+
+
+def _percent(value: float) -> str:
+    return "unknown (no ground truth)" if math.isnan(value) else f"{value:.2f} %"

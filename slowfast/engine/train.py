@@ -21,14 +21,14 @@ from slowfast.datasets.build import build_loader
 from slowfast.engine.device import build_autocast, build_device, build_scaler, place_model
 from slowfast.engine.freeze import build_frozen, set_training
 from slowfast.engine.meters import TrainMeter
-from slowfast.engine.predict import predict_views
+from slowfast.engine.predict import predict_loader
 from slowfast.engine.runlog import RunLog, build_run_log
 from slowfast.engine.schedule import NormSwitch, log_schedule, repeated, steps_of_epochs
 from slowfast.engine.state import TrainState, resume, save_epoch, save_interrupted, set_aside
 from slowfast.engine.step import TrainStep, build_train_step
 from slowfast.engine.stop import Interrupted, StopRequest, agreed
-from slowfast.engine.tasks import Classification, build_task
-from slowfast.engine.unreadable import UnreadableVideos
+from slowfast.engine.tasks import Task, build_task
+from slowfast.engine.unreadable import UnreadableVideos, names_of
 from slowfast.models import build_model
 from slowfast.solver.ema import ModelEma
 from slowfast.solver.multigrid import build_schedule
@@ -76,7 +76,7 @@ def train(cfg: ConfigNode) -> TrainState:
     if state.epoch >= len(steps):
         logger.info("nothing to train: %d of %d epochs are done", state.epoch, len(steps))
     unreadable = UnreadableVideos(
-        [record.path for record in train_loader.dataset.records],
+        train_loader.dataset.records,
         max_share=cfg.DATA.MAX_UNREADABLE_SHARE,
     )
     network = build_network(cfg, state.model, device)
@@ -122,7 +122,6 @@ def train(cfg: ConfigNode) -> TrainState:
                     task,
                     device,
                     log,
-                    num_classes=cfg.MODEL.NUM_CLASSES,
                     autocast=autocast,
                     stop=stop,
                 )
@@ -134,7 +133,7 @@ def train(cfg: ConfigNode) -> TrainState:
             if distributed.is_main_process():
                 if is_saved:
                     save_epoch(state, output_dir, cfg.dump(), keep=cfg.TRAIN.KEEP_CHECKPOINTS)
-                if is_validated and _is_best(state, task.metric):
+                if is_validated and state.best.get("epoch") == state.epoch:
                     files.save(files.best_path(output_dir), state.state_dict(cfg.dump()))
                 unreadable.write(output_dir / "unreadable_train.csv")
                 write_history(state.history, output_dir)
@@ -167,7 +166,7 @@ def train_epoch(
     Batches at the end that do not fill an accumulation are left out.
     """
     num_steps, num_earlier = steps[state.epoch], sum(steps[: state.epoch])
-    paths = [record.path for record in loader.dataset.records]
+    names = names_of(loader.dataset.records)
     set_training(state.model, frozen)
     loader.batch_sampler.set_epoch(state.epoch, repeated(shapes, accumulation))
     loader.batch_sampler.set_start(state.step * accumulation)
@@ -184,7 +183,7 @@ def train_epoch(
         for batches in _groups(loader, accumulation, num_steps - state.step):
             loaded = time.perf_counter()
             sums, state.lr, norm, is_stopped = train_step(
-                batches, steps_per_epoch=num_steps, stop=stop, paths=paths
+                batches, steps_per_epoch=num_steps, stop=stop, names=names
             )
             state.sums = (sums + np.array(state.sums or 0.0)).tolist()
             end = time.perf_counter()
@@ -227,7 +226,7 @@ class _Stopped(Exception):
 def precise_batch_norm(
     state: TrainState,
     loader: DataLoader,
-    task: Classification,
+    task: Task,
     device: torch.device,
     frozen: list[str],
     autocast: torch.autocast,
@@ -242,18 +241,18 @@ def precise_batch_norm(
     A stop request leaves the statistics as they are: the caller must look at it.
     """
 
-    def clips_until_stop() -> Iterator[list[torch.Tensor]]:
+    def inputs_until_stop() -> Iterator[tuple]:
         for (batch,) in _groups(loader, 1, num_batches):
             if agreed(stop, device):
                 raise _Stopped
-            yield task.to_device(batch["clips"], device)
+            yield task.inputs(task.to_device(batch, device))
 
     for model in state.models:
         set_training(model, frozen)
         torch.manual_seed(derive_seed("precise", seed, state.epoch, distributed.rank()))
         loader.batch_sampler.set_epoch(state.epoch, shapes)
         batches = tqdm(
-            clips_until_stop(),
+            inputs_until_stop(),
             total=min(num_batches, len(loader)),
             desc="precise BN",
             disable=None if distributed.is_main_process() else True,
@@ -265,47 +264,45 @@ def precise_batch_norm(
             autocast,
             torch.compiler.set_stance("force_eager"),
         ):
-            update_bn_stats(model, batches, model)
+            update_bn_stats(model, batches, lambda inputs, model=model: model(*inputs))
 
 
 def validate(
     state: TrainState,
     loader: DataLoader,
-    task: Classification,
+    task: Task,
     device: torch.device,
     log: RunLog,
     *,
-    num_classes: int,
     autocast: torch.autocast,
     stop: StopRequest,
 ) -> dict:
-    """Metrics on the centre clips of the validation videos; notes the best so far in the state.
+    """Metrics on the validation videos; notes the best so far in the state.
 
     Only the main process has them; {} elsewhere, and after a stop request.
     """
     start = time.perf_counter()
-    scores, unreadable = predict_views(
+    scores, unreadable = predict_loader(
         state.model if state.ema is None else state.ema.module,
         loader,
         task,
         device,
-        num_classes=num_classes,
         autocast=autocast,
         title="validate",
         stop=stop,
     )
     if agreed(stop, device) or not distributed.is_main_process():
         return {}
-    values, seen = scores.ensemble("sum")
-    if not seen.any():
-        logger.warning("no validation video could be read: this epoch has no validation metrics")
+    evaluation = task.evaluate(scores, loader.dataset)
+    if evaluation is None:
+        logger.warning("nothing could be scored: this epoch has no validation metrics")
         return {}
-    labels = torch.tensor([record.label for record in loader.dataset.records])
-    metrics = task.metrics(values[seen], labels[seen])
-    metrics["num_videos"], metrics["num_unreadable"] = int(seen.sum()), len(unreadable.reasons)
+    metrics = {**evaluation.metrics, "num_unreadable": len(unreadable.reasons)}
     line = {"_type": "val_epoch", "epoch": state.epoch + 1, **metrics}
     log.write({**line, "seconds": time.perf_counter() - start}, step=state.epoch + 1)
-    if not state.best or metrics[task.metric] > state.best[task.metric]:
+    name = task.metric(loader.dataset)
+    # NaN, where there is no ground truth, is beaten by anything.
+    if not state.best or not metrics[name] <= state.best[name]:
         state.best = {"epoch": state.epoch + 1, **metrics}
     return _prefixed("val", metrics)
 
@@ -324,10 +321,6 @@ def _prefixed(prefix: str, values: dict) -> dict:
     return {
         f"{prefix}_{key}": value for key, value in values.items() if isinstance(value, int | float)
     }
-
-
-def _is_best(state: TrainState, metric: str) -> bool:
-    return metric in state.best and state.best["epoch"] == state.epoch
 
 
 def _broadcast_buffers(model: nn.Module) -> None:

@@ -12,7 +12,7 @@ import torch
 
 from slowfast.checkpoint import files
 from slowfast.engine.stop import Interrupted
-from slowfast.engine.tasks import Classification
+from slowfast.engine.tasks.classification import Classification
 from slowfast.engine.train import train
 
 RUN_NET = Path(__file__).parents[2] / "tools" / "run_net.py"
@@ -71,13 +71,13 @@ def seen(monkeypatch):
 
     shapes = Seen()
 
-    def spy(self, network, clips, labels, rng):
-        num_clips, _, num_frames, height, width = clips[0].shape
-        assert height == width and len(labels) == num_clips
+    def spy(self, network, batch, rng):
+        num_clips, _, num_frames, height, width = batch["clips"][0].shape
+        assert height == width and len(batch["labels"]) == num_clips
         shapes.append((num_clips, num_frames, height))
         if len(shapes) == shapes.stop_after:
             os.kill(os.getpid(), signal.SIGTERM)
-        return train_step(self, network, clips, labels, rng)
+        return train_step(self, network, batch, rng)
 
     monkeypatch.setattr(Classification, "train_step", spy)
     return shapes

@@ -12,6 +12,7 @@ import torch
 import slowfast
 from slowfast.checkpoint import files
 from slowfast.config.cli import load_cfg
+from slowfast.datasets.clip_samplers import SegmentSampler
 from slowfast.datasets.motion import write_video
 from slowfast.engine.predict_videos import Predictor
 from slowfast.engine.stop import StopRequest
@@ -148,7 +149,13 @@ def test_the_package_is_imported_without_torch():
     assert "Predictor" in dir(slowfast) and slowfast.build_model is build_model
 
 
-def test_dataset_that_is_not_read_yet_is_refused(toy_yaml, weights):
-    """Its clips are sampled in another way than those of Kinetics."""
-    with pytest.raises(ValueError, match="'ssv2' is not one of"):
-        Predictor(toy_yaml, weights, options=["TEST.DATASET", "ssv2"])
+def test_clips_are_sampled_as_those_of_the_test_set(toy_yaml, weights):
+    predictor = Predictor(toy_yaml, weights, options=["TEST.DATASET", "ssv2"])
+    assert predictor.views.sampler == SegmentSampler(4)
+
+
+def test_boxes_are_not_predicted(toy_yaml, weights):
+    options = ["TRAIN.DATASET", "ava", "TEST.DATASET", "ava", "DETECTION.ENABLE", True]
+    options += ["MODEL.HEAD_ACT", "sigmoid", "MODEL.LOSS_FUNC", "bce"]
+    with pytest.raises(ValueError, match="DETECTION.ENABLE: True needs boxes"):
+        Predictor(toy_yaml, weights, options=options)

@@ -88,7 +88,7 @@ def _signal_at_call(monkeypatch, name, number):
 FIRST_STEP = ("slowfast.engine.step.clip_gradients", 3)  # of the second epoch
 LAST_STEP = ("slowfast.engine.step.clip_gradients", 4)
 PRECISE_BN = ("slowfast.engine.train.update_bn_stats", 2)
-VALIDATION = ("slowfast.engine.train.predict_views", 2)
+VALIDATION = ("slowfast.engine.train.predict_loader", 2)
 
 
 @pytest.mark.parametrize(

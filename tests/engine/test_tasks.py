@@ -10,13 +10,14 @@ from slowfast.engine.tasks import build_task
 
 CLIPS = [torch.zeros(2, 3, 1, 1, 1)]
 LABELS = torch.tensor([1, 3])
+BATCH = {"clips": CLIPS, "labels": LABELS}
 LOGITS = torch.tensor([[0.0, 2.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0]])  # top-1: right, wrong
 
 
 def step(*options, network=lambda clips: LOGITS):
     cfg = get_cfg()
     cfg.merge_from_list(["MODEL.NUM_CLASSES", 4, *options])
-    return build_task(cfg).train_step(network, CLIPS, LABELS, np.random.default_rng(0))
+    return build_task(cfg).train_step(network, BATCH, np.random.default_rng(0))
 
 
 def smoothed(smoothing):
@@ -47,7 +48,9 @@ def test_network_sees_mixed_clips():
     cfg = get_cfg()
     cfg.merge_from_list(["MODEL.NUM_CLASSES", 4, "MIXUP.ENABLE", True, "MIXUP.CUTMIX_ALPHA", 0])
     build_task(cfg).train_step(
-        lambda clips: seen.extend(clips) or LOGITS, clips, LABELS, np.random.default_rng(0)
+        lambda clips: seen.extend(clips) or LOGITS,
+        {"clips": clips, "labels": LABELS},
+        np.random.default_rng(0),
     )
     assert 0 < seen[0].min() < seen[0].max() < 1
 
@@ -55,3 +58,9 @@ def test_network_sees_mixed_clips():
 def test_sums_become_means_over_clips():
     loss, sums = step()
     assert sums.tolist() == [2 * loss.item(), 1, 2, 2]
+
+
+@pytest.mark.parametrize("key", ["DATA.MULTI_LABEL", "DETECTION.ENABLE"])
+def test_several_labels_need_a_binary_loss(key):
+    with pytest.raises(ValueError, match="MODEL.LOSS_FUNC: 'cross_entropy' is not one of"):
+        step(key, True)

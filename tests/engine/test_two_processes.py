@@ -5,12 +5,16 @@ import os
 import shutil
 import signal
 
+import numpy as np
 import torch
 import torch.distributed as dist
+from torch.nn.parallel import DistributedDataParallel
 
 from slowfast.engine import test as test_module
 from slowfast.engine.launch import run_in_processes
+from slowfast.engine.tasks import build_task
 from slowfast.engine.train import train
+from slowfast.models import build_model
 from slowfast.utils.logging import setup_logging
 
 
@@ -21,13 +25,13 @@ def _train_and_test(rank, folder, train_cfg, test_cfg):
     state = train(train_cfg)
     torch.save(state.ema.module.state_dict(), folder / f"average_{rank}.pt")
     if rank == 1:  # only this process is asked to stop
-        predict = test_module.predict_views
+        predict = test_module.predict_loader
 
         def interrupted(*args, **kwargs):
             os.kill(os.getpid(), signal.SIGTERM)
             return predict(*args, **kwargs)
 
-        test_module.predict_views = interrupted
+        test_module.predict_loader = interrupted
     try:
         test_module.test(test_cfg)
     except SystemExit as stopped:
@@ -51,3 +55,31 @@ def test_two_processes_agree(toy_set, toy_cfg, tmp_path):
     assert (tmp_path / "stopped_0").exists()
     assert not (tmp_path / "run/test_results.json").exists()
     assert "val_1.mp4" in (tmp_path / "run/stdout.log").read_text()
+
+
+def _step_with_boxes_in_one(rank, folder, cfg):
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", f"file://{folder}/store", rank=rank, world_size=2)
+    torch.manual_seed(0)
+    network = DistributedDataParallel(build_model(cfg))
+    boxes = torch.tensor([[0, 8, 8, 40, 40.0]])[
+        rank:
+    ]  # one in the first process, none in the other
+    batch = {
+        "clips": [torch.randn(1, 3, cfg.DATA.NUM_FRAMES, 64, 64)],
+        "boxes": boxes,
+        "box_labels": torch.ones(len(boxes), cfg.MODEL.NUM_CLASSES),
+    }
+    loss, _ = build_task(cfg).train_step(network, batch, np.random.default_rng(0))
+    loss.backward()
+    gradients = [parameter.grad for parameter in network.parameters()]
+    torch.save((loss.detach(), gradients), folder / f"step_{rank}.pt")
+    dist.destroy_process_group()
+
+
+def test_process_without_boxes_takes_part_in_the_step(box_cfg, tmp_path):
+    run_in_processes(_step_with_boxes_in_one, (tmp_path, box_cfg()), 2)
+    (first, gradients), (second, others) = (torch.load(tmp_path / f"step_{r}.pt") for r in (0, 1))
+    assert first > 0 and second == 0
+    assert any(gradient.any() for gradient in gradients)
+    assert all(torch.equal(one, other) for one, other in zip(gradients, others, strict=True))

@@ -1,10 +1,15 @@
+import logging
+
+import numpy as np
 import pytest
 
+from slowfast.datasets.records import KeyFrame, Record
+from slowfast.engine import unreadable
 from slowfast.engine.unreadable import UnreadableVideos
 
 
 def test_each_video_is_named_once_and_written(tmp_path, caplog):
-    videos = UnreadableVideos(["a.mp4", "b.mp4", "c.mp4"])
+    videos = UnreadableVideos([Record("a.mp4"), Record("b.mp4"), Record("c.mp4")])
     assert videos.note([(1, "InvalidDataError: moov")]) == 1
     assert videos.note([(1, "InvalidDataError: moov")]) == 1
     videos.merge()
@@ -18,12 +23,24 @@ def test_each_video_is_named_once_and_written(tmp_path, caplog):
 
 
 def test_too_large_a_share_stops_and_names_them():
-    videos = UnreadableVideos(["a.mp4", "b.mp4"], max_share=0.4)
+    videos = UnreadableVideos([Record("a.mp4"), Record("b.mp4")], max_share=0.4)
     videos.note([(0, "InvalidDataError: moov")])
     with pytest.raises(ValueError, match="(?s)MAX_UNREADABLE_SHARE: 1 of 2.*0.4.*a.mp4: Invalid"):
         videos.merge()
 
 
 def test_nothing_unreadable_writes_no_file(tmp_path):
-    UnreadableVideos(["a.mp4"]).write(tmp_path / "list.csv")
+    UnreadableVideos([Record("a.mp4")]).write(tmp_path / "list.csv")
     assert not (tmp_path / "list.csv").exists()
+
+
+def test_key_frames_are_named_and_a_video_is_told_of_once(monkeypatch):
+    told = []
+    monkeypatch.setattr(unreadable.logger, "log", lambda level, *words: told.append(level))
+    boxes = np.zeros((1, 4), np.float32)
+    keys = [KeyFrame(f"a,{second:04d}", 0.0, boxes, ((),)) for second in (902, 903)]
+    videos = UnreadableVideos([Record("a.mp4", key=key) for key in keys])
+    videos.note([(0, "NoFrames: a"), (1, "NoFrames: a")])
+    videos.merge()
+    assert list(videos.reasons) == ["a.mp4 (a,0902)", "a.mp4 (a,0903)"]
+    assert told == [logging.WARNING, logging.DEBUG]  # debug goes to the file only

@@ -90,10 +90,10 @@ def test_a_mistyped_video_is_a_video_not_a_key(run, folder):
 def test_ctrl_c_keeps_what_is_done(run, folder, tmp_path, monkeypatch):
     real = torch.nn.Module.__call__
 
-    def interrupt(module, clips):
+    def interrupt(module, clips, boxes=None):
         if clips[0].device.type != "meta":
             os.kill(os.getpid(), signal.SIGINT)
-        return real(module, clips)
+        return real(module, clips, boxes)
 
     monkeypatch.setattr("slowfast.models.network.VideoNetwork.__call__", interrupt)
     code, output = run(folder, "--output", tmp_path / "out.json")

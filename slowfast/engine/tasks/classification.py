@@ -1,6 +1,6 @@
-"""What is learned: the loss of a training step, and the metric of a run."""
+"""One label per video."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -9,96 +9,84 @@ from torch import nn
 
 from slowfast.config.node import ConfigNode
 from slowfast.datasets.augment import build_mix, smooth_labels
-from slowfast.datasets.transforms import normalize
-from slowfast.engine.device import clip_layout
+from slowfast.datasets.clip_dataset import ClipDataset
+from slowfast.engine.tasks.base import sums_of
+from slowfast.engine.tasks.view_task import ViewTask, build_view_options
 from slowfast.evaluation.topk import topk_accuracies, topk_correct
 
+Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 Mix = Callable[
     [list[torch.Tensor], torch.Tensor, np.random.Generator], tuple[list[torch.Tensor], torch.Tensor]
 ]
 
 
-class Classification:
-    """One label per clip; trained with the loss, judged by top-1 and top-5 accuracy in percent.
+class Classification(ViewTask):
+    """One label per video; trained with `loss`, judged by top-1 and top-5 accuracy.
 
     `mix` turns (clips, labels, rng) into mixed clips and soft labels; None leaves batches as they
-    are.
+    are. The rest is for ViewTask.
     """
 
-    metric = "top1_acc"
+    titles = {"top1_acc": "top-1", "top5_acc": "top-5"}
 
-    def __init__(
-        self,
-        loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
-        eval_loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
-        *,
-        mean: list[float],
-        std: list[float],
-        mix: Mix | None,
-    ):
+    def __init__(self, loss: Loss, eval_loss: Loss, *, mix: Mix | None, **view_options):
+        super().__init__(**view_options)
         self._loss = loss
         self._eval_loss = eval_loss
-        self._mean = mean
-        self._std = std
         self._mix = mix
 
-    def to_device(self, clips: list[torch.Tensor], device: torch.device) -> list[torch.Tensor]:
-        """Normalised float32 clips on the device in its layout, from values 0..255."""
-        moved = [clip.to(device, non_blocking=True) for clip in clips]
-        return [
-            normalize(clip, self._mean, self._std).contiguous(memory_format=clip_layout(device))
-            for clip in moved
-        ]
+    def metric(self, _dataset: ClipDataset) -> str:
+        return "top1_acc"
 
     def train_step(
-        self,
-        network: nn.Module,
-        clips: list[torch.Tensor],
-        labels: torch.Tensor,
-        rng: np.random.Generator,
+        self, network: nn.Module, batch: dict, rng: np.random.Generator
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Loss of a batch, and what the meter adds up: loss * clips, top-1 hits, top-5 hits, clips.
+        """The sums are loss * clips, top-1 hits, top-5 hits, clips.
 
         With mixed batches the hits count the heavier of the two labels.
         """
-        targets = labels
+        labels = targets = batch["labels"]
         if self._mix is not None:
-            clips, targets = self._mix(clips, labels, rng)
-            labels = targets.argmax(dim=1)
-        logits = network(clips).float()
+            clips, targets = self._mix(batch["clips"], labels, rng)
+            batch, labels = {**batch, "clips": clips}, targets.argmax(dim=1)
+        logits = network(*self.inputs(batch)).float()
         loss = self._loss(logits, targets)
-        with torch.no_grad():
-            hits = [topk_correct(logits, labels, k) for k in (1, 5)]
-            count = len(labels)
-            sums = torch.stack(
-                [
-                    loss.detach().double() * count,
-                    *(h.double() for h in hits),
-                    loss.new_tensor(count).double(),
-                ]
-            )
-        return loss, sums
+        hits = [topk_correct(logits.detach(), labels, k) for k in (1, 5)]
+        return loss, sums_of(loss, *hits, count=len(labels))
 
     def train_metrics(self, sums: np.ndarray) -> dict[str, float]:
-        """Means of what `train_step` added up."""
-        loss, top1, top5, count = (float(value) for value in sums)
-        count = max(count, 1)
+        _, top1, top5, count = (float(value) for value in sums)
+        accuracies = {"top1_acc": top1, "top5_acc": top5}
         return {
-            "loss": loss / count,
-            "top1_acc": 100 * top1 / count,
-            "top5_acc": 100 * top5 / count,
+            **super().train_metrics(sums),
+            **{name: 100 * hits / max(count, 1) for name, hits in accuracies.items()},
         }
 
-    def metrics(self, scores: torch.Tensor, labels: torch.Tensor) -> dict[str, float]:
-        """Loss of the scores and accuracies over all videos (videos x classes, videos)."""
-        return {
-            "loss": float(self._eval_loss(scores, labels)),
-            **topk_accuracies(scores, labels),
-        }
+    def labels(self, dataset: ClipDataset) -> torch.Tensor:
+        return torch.tensor([record.label for record in dataset.records])
+
+    def judge(self, values: torch.Tensor, labels: torch.Tensor) -> dict[str, float]:
+        return topk_accuracies(values, labels)
+
+    def eval_loss(self, values: torch.Tensor, labels: torch.Tensor) -> float:
+        return float(self._eval_loss(values, labels))
+
+    def csv_table(
+        self, values: torch.Tensor, dataset: ClipDataset
+    ) -> tuple[list[str], Iterator[list]]:
+        header = ["label", "prediction", "is_correct", "score", "label_name", "prediction_name"]
+        return header, self._csv_rows(values, dataset)
+
+    def _csv_rows(self, values: torch.Tensor, dataset: ClipDataset) -> Iterator[list]:
+        names = dataset.class_names
+        for record, row in zip(dataset.records, values, strict=True):
+            label, best = record.label, int(row.argmax())
+            named = [names[label], names[best]] if names else ["", ""]
+            yield [label, best, int(best == label), float(row[best]), *named]
 
 
-def build_task(cfg: ConfigNode) -> Classification:
-    """The task that the config asks for."""
+def build_classification(cfg: ConfigNode) -> Classification:
+    """The task with the loss of MODEL.LOSS_FUNC."""
     smoothing = cfg.MODEL.LABEL_SMOOTHING
     classes = cfg.MODEL.NUM_CLASSES
     losses = {
@@ -122,7 +110,6 @@ def build_task(cfg: ConfigNode) -> Classification:
     return Classification(
         losses[cfg.MODEL.LOSS_FUNC],
         eval_losses[cfg.MODEL.HEAD_ACT],
-        mean=cfg.DATA.MEAN,
-        std=cfg.DATA.STD,
         mix=build_mix(cfg),
+        **build_view_options(cfg),
     )

@@ -1,0 +1,14 @@
+"""The choice of a task."""
+
+from slowfast.config.node import ConfigNode
+from slowfast.engine.tasks.base import Task
+from slowfast.engine.tasks.classification import build_classification
+from slowfast.engine.tasks.detection import build_detection
+from slowfast.engine.tasks.multi_label import build_multi_label
+
+
+def build_task(cfg: ConfigNode) -> Task:
+    """The task that the config asks for."""
+    if cfg.DETECTION.ENABLE:
+        return build_detection(cfg)
+    return build_multi_label(cfg) if cfg.DATA.MULTI_LABEL else build_classification(cfg)
