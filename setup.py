@@ -14,8 +14,12 @@ setup(
     packages=find_packages(include=["slowfast", "slowfast.*"]),
     install_requires=[
         "av>=17",
+        "matplotlib",
         "numpy",
+        "opencv-contrib-python-headless",
         "pyyaml",
+        "scikit-learn",
+        "scipy",
         "tabulate",
         "tensorboard",
         "torch>=2.6",

@@ -14,7 +14,7 @@ LAYERS = [
     {"utils"},
     {"config"},
     {"models", "datasets", "solver", "checkpoint", "evaluation"},
-    {"engine", "analysis", "visualization"},
+    {"engine", "analysis", "curation", "visualization"},
 ]
 # The functions that take a whole config, beside those named build_*.
 RUN_FUNCTIONS = {

@@ -10,14 +10,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from slowfast.config.node import ConfigNode
 from slowfast.models import build_model
-from slowfast.models.meta import build_meta_clips
+from slowfast.models.meta import build_meta_inputs
 
 _LAYERS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 
 
 @dataclass(frozen=True, slots=True)
 class Complexity:
-    """Parameters, and MACs for one clip at the training and at the test crop."""
+    """Parameters, and MACs for one clip (and one box) at the training and at the test crop."""
 
     params: int
     macs_train: int
@@ -33,8 +33,10 @@ def count_parameters(model: nn.Module) -> dict[str, int]:
 
 
 @torch.no_grad()
-def count_macs(model: nn.Module, clips: list[torch.Tensor]) -> dict[str, int]:
-    """MACs of each top module in one evaluation pass over `clips`, on any device.
+def count_macs(
+    model: nn.Module, clips: list[torch.Tensor], boxes: torch.Tensor | None = None
+) -> dict[str, int]:
+    """MACs of each top module in one evaluation pass over `clips` and `boxes`, on any device.
 
     Counted are convolutions, linear layers and matrix products outside of them. Convolutions count
     kernel and output shapes, whatever formulation computes them, taps on padding included.
@@ -53,7 +55,7 @@ def count_macs(model: nn.Module, clips: list[torch.Tensor]) -> dict[str, int]:
     model.eval()
     try:
         with counter:
-            model(clips)
+            model(clips, boxes)
     finally:
         model.train(was_training)
         for handle in handles:
@@ -106,7 +108,7 @@ def build_complexity(cfg: ConfigNode) -> Complexity:
     with torch.device("meta"):
         model = build_model(cfg)
     macs = [
-        sum(count_macs(model, build_meta_clips(cfg, crop)).values())
+        sum(count_macs(model, *build_meta_inputs(cfg, crop)).values())
         for crop in (cfg.DATA.TRAIN_CROP_SIZE, cfg.DATA.TEST_CROP_SIZE)
     ]
     return Complexity(sum(count_parameters(model).values()), *macs)

@@ -1,0 +1,92 @@
+"""Mean and spread of the metrics of several runs, such as those of the official splits."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tabulate import tabulate
+
+from slowfast.utils.io import write_csv, write_json
+
+
+@dataclass(frozen=True)
+class MetricSummary:
+    """A metric's values in the order of the runs, their mean, and their sample deviation.
+
+    One run has no deviation: NaN.
+    """
+
+    name: str
+    values: tuple[float, ...]
+    mean: float
+    std: float
+
+
+def read_metrics(run: str | Path) -> dict[str, float]:
+    """The fractional numbers in a run's test_results.json; `run` is its folder or the file.
+
+    A metric without a value (null) is NaN.
+    """
+    path = Path(run)
+    path = path / "test_results.json" if path.is_dir() else path
+    try:
+        results = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ValueError(f"{path}: no results here; the run has not been tested") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}: is not JSON ({error})") from error
+    return {
+        name: math.nan if value is None else value
+        for name, value in results.items()
+        if value is None or type(value) is float
+    }
+
+
+def summarize(runs: Sequence[str | Path], metrics: Sequence[str] = ()) -> list[MetricSummary]:
+    """Of each metric, or of all that all runs have; ValueError names a run without one of them."""
+    found = [read_metrics(run) for run in runs]
+    names = list(metrics) or [name for name in found[0] if all(name in one for one in found)]
+    for run, one in zip(runs, found, strict=True):
+        missing = [name for name in names if name not in one]
+        if missing:
+            raise ValueError(f"{run}: no metric {missing} among {sorted(one)}")
+    if not names:
+        raise ValueError(f"{list(map(str, runs))}: these runs have no metric in common")
+    return [_summary(name, [one[name] for one in found]) for name in names]
+
+
+def _summary(name: str, values: list[float]) -> MetricSummary:
+    std = float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
+    return MetricSummary(name, tuple(values), float(np.mean(values)), std)
+
+
+def as_table(summaries: Sequence[MetricSummary], runs: Sequence[str | Path]) -> str:
+    """A line per metric: mean, deviation, the value of each run."""
+    return tabulate(_rows(summaries), headers=_header(runs), floatfmt=".2f")
+
+
+def write_summary(
+    path: str | Path, summaries: Sequence[MetricSummary], runs: Sequence[str | Path]
+) -> None:
+    """Write a .json or a .csv file, atomically."""
+    if Path(path).suffix == ".csv":
+        write_csv(path, _header(runs), _rows(summaries))
+    elif Path(path).suffix == ".json":
+        metrics = {
+            item.name: {"mean": item.mean, "std": item.std, "values": item.values}
+            for item in summaries
+        }
+        write_json(path, {"runs": list(map(str, runs)), "metrics": metrics})
+    else:
+        raise ValueError(f"{path}: the file of results must end in .json or .csv")
+
+
+def _header(runs: Sequence[str | Path]) -> list[str]:
+    return ["metric", "mean", "std", *map(str, runs)]
+
+
+def _rows(summaries: Sequence[MetricSummary]) -> list[list]:
+    return [[item.name, item.mean, item.std, *item.values] for item in summaries]

@@ -1,0 +1,61 @@
+"""The splits of a config's datasets, as they are."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from slowfast.config.node import ConfigNode
+from slowfast.curation.splits import Entry, Split, read_csv_split
+from slowfast.datasets.annotation_files import find_file
+from slowfast.datasets.build import build_parts
+from slowfast.datasets.class_names import read_class_names
+from slowfast.datasets.clip_samplers import ClipSampler, SpanSampler
+from slowfast.datasets.records import Record
+
+
+def span_sampler(num_frames: int, sampling_rate: int) -> ClipSampler:
+    """What tells how long a video of a plain list has to be."""
+    return SpanSampler(num_frames, sampling_rate, target_fps=30)
+
+
+def build_splits(cfg: ConfigNode, names: Sequence[str]) -> tuple[list[Split], ClipSampler]:
+    """Splits of the config's datasets, and how long their clips are.
+
+    Plain lists are read line by line, so that each mistake in them is found; other formats end at
+    the first, and the split has it as its problem. ValueError where that holds for all splits.
+    """
+    splits = []
+    for name in names:
+        dataset = cfg.TEST.DATASET if name == "test" else cfg.TRAIN.DATASET
+        is_training = name == "train"
+        try:
+            if dataset == "kinetics":
+                folder = Path(cfg.DATA.PATH_TO_DATA_DIR)
+                split = read_csv_split(
+                    find_file("DATA.PATH_TO_DATA_DIR", str(folder), f"{name}.csv"),
+                    separator=cfg.DATA.PATH_LABEL_SEPARATOR,
+                    prefix=cfg.DATA.PATH_PREFIX,
+                    num_classes=cfg.MODEL.NUM_CLASSES,
+                    is_training=is_training,
+                )
+                class_names = read_class_names(folder / "classes.txt", cfg.MODEL.NUM_CLASSES)
+                split = replace(split, class_names=class_names)
+            else:
+                annotations = build_parts(cfg, name).build_annotations(cfg, name)
+                entries = [Entry(0, record, _labels(record)) for record in annotations.records]
+                split = Split(name, entries, is_training, class_names=annotations.class_names)
+        except ValueError as error:
+            split = Split(name, [], is_training, problem=str(error))
+        splits.append(split)
+    if not any(split.entries for split in splits):
+        raise ValueError(splits[0].problem)
+    return splits, build_parts(cfg, names[0]).build_sampler(cfg)
+
+
+def _labels(record: Record) -> tuple[int, ...]:
+    """Every class of a record once."""
+    if record.spans is not None:
+        return tuple(sorted(record.spans.all()))
+    if record.key is not None:
+        return tuple(sorted({label for labels in record.key.labels for label in labels}))
+    return (record.label,) if record.label >= 0 else ()

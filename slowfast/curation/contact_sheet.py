@@ -1,0 +1,105 @@
+"""A picture of what the network sees: a row for each sample, with its labels and boxes."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from slowfast.config.node import ConfigNode
+from slowfast.datasets.build import build_dataset
+from slowfast.datasets.clip_dataset import ClipDataset, Sample, SampleKey
+from slowfast.datasets.records import Record
+
+logger = logging.getLogger(__name__)
+
+_NUM_COLUMNS = 8
+_INCHES = 1.8  # width of a picture
+
+
+@dataclass(frozen=True)
+class SheetRow:
+    """One clip: frames T,H,W,C uint8, boxes n,4 x1,y1,x2,y2 in their pixels."""
+
+    title: str
+    frames: np.ndarray
+    boxes: np.ndarray
+
+
+def draw_sheet(path: str | Path, rows: list[SheetRow]) -> None:
+    """Write the picture: up to 8 frames of each clip, the first and the last among them."""
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Rectangle
+
+    num_columns = min(_NUM_COLUMNS, max(len(row.frames) for row in rows))
+    heights = [row.frames.shape[1] / row.frames.shape[2] * _INCHES + 0.3 for row in rows]
+    figure = Figure((num_columns * _INCHES, sum(heights)), layout="constrained")
+    grid = figure.subplots(len(rows), num_columns, squeeze=False, height_ratios=heights)
+    for row, axes in zip(rows, grid, strict=True):
+        # Names may hold $, which is no formula.
+        title = axes[0].set_title(row.title, loc="left", fontsize=8, parse_math=False)
+        title.set_in_layout(False)  # a long one would widen its column
+        places = np.linspace(0, len(row.frames) - 1, num_columns).round().astype(int)
+        for place, axis in zip(places, axes, strict=True):
+            axis.set_axis_off()
+            axis.imshow(row.frames[place])
+            for number, (x1, y1, x2, y2) in enumerate(row.boxes, start=1):
+                axis.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, color="lime"))
+                axis.text(x1, y1, str(number), va="top", fontsize=8, backgroundcolor="lime")
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=100)
+
+
+def sheet_rows(
+    dataset: ClipDataset, *, num: int, seed: int, class_names: list[str], is_bgr: bool
+) -> list[SheetRow]:
+    """`num` samples drawn with `seed`, of evaluation the middle view; unreadable ones are named.
+
+    `is_bgr`: the network gets BGR; the picture has natural colours all the same.
+    """
+    rows = []
+    for index in np.random.default_rng(seed).permutation(len(dataset))[:num].tolist():
+        sample = dataset[SampleKey(seed, index)]
+        for failed, reason in sample.failures:
+            logger.warning("unreadable video: %s (%s)", dataset.records[failed].path, reason)
+        if not sample.clips:
+            continue
+        views = max(sample.clips, key=lambda clips: clips.shape[2])  # V,C,T,H,W, most frames
+        frames = views[len(views) // 2].permute(1, 2, 3, 0)  # C,T,H,W -> T,H,W,C
+        frames = frames.round().clamp(0, 255).to(torch.uint8).numpy()
+        title = _title(dataset.records[sample.index], sample, class_names)
+        boxes = np.empty((0, 4)) if sample.boxes is None else sample.boxes.numpy()
+        rows.append(SheetRow(title, frames[..., ::-1] if is_bgr else frames, boxes))
+    return rows
+
+
+def _title(record: Record, sample: Sample, class_names: list[str]) -> str:
+    def text(labels: torch.Tensor) -> str:
+        return ", ".join(class_names[number] for number in labels.nonzero().flatten().tolist())
+
+    if sample.boxes is not None:
+        texts = [f"{n}: {text(labels)}" for n, labels in enumerate(sample.box_labels, start=1)]
+        return "  ".join([record.key.key, *texts])
+    label = sample.label
+    named = text(label) if isinstance(label, torch.Tensor) else class_names[label]
+    return f"{Path(record.path).name}  {named}"
+
+
+def build_contact_sheet(
+    cfg: ConfigNode, split: str, path: str | Path, *, num: int, seed: int
+) -> int:
+    """Draw samples of a split as the loader gives them; returns how many there are."""
+    dataset = build_dataset(cfg, split)
+    numbers = [f"class {number}" for number in range(cfg.MODEL.NUM_CLASSES)]
+    rows = sheet_rows(
+        dataset,
+        num=num,
+        seed=seed,
+        class_names=dataset.class_names or numbers,
+        is_bgr=dataset.pack.reverse_channels,
+    )
+    if not rows:
+        raise ValueError(f"{split}: none of {min(num, len(dataset))} videos could be read")
+    draw_sheet(path, rows)
+    return len(rows)

@@ -1,0 +1,156 @@
+"""Videos of lists or folders made quick to load; what is done is not done again."""
+
+import os
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import astuple
+from functools import partial
+from pathlib import Path
+
+from tqdm import tqdm
+
+from slowfast.curation.convert import (
+    PARTIAL,
+    Job,
+    Prepared,
+    PrepareSettings,
+    convert,
+    image_name,
+    num_bytes,
+)
+from slowfast.curation.facts import fingerprint
+from slowfast.curation.splits import read_csv_splits
+from slowfast.curation.state import StateFile
+from slowfast.curation.workers import Failure, run_parallel
+from slowfast.datasets.records import Record
+from slowfast.datasets.video_files import SUFFIXES, walk_videos
+from slowfast.utils.io import atomic_write, write_csv
+
+STATE, FAILURES = "prepare.jsonl", "failures.csv"
+
+
+def find_videos(folder: str | Path) -> list[str]:
+    """Paths of the videos below a folder, in alphabetical order; ValueError if there are none."""
+    found = walk_videos(folder)
+    if not found:
+        raise ValueError(f"{folder}: no video in this folder (looked for {sorted(SUFFIXES)})")
+    return found
+
+
+def name_targets(paths: Iterable[str], root: str | Path, *, as_images: bool) -> dict[str, str]:
+    """Path -> what it becomes, at the same place below the output folder as it has below `root`.
+
+    Two videos that differ in their suffix keep it. Frame lists have no room for spaces.
+    """
+    names = {path: os.path.relpath(path, root) for path in paths}
+    for path, name in names.items():
+        if name.startswith(os.pardir + os.sep):
+            name = os.path.abspath(path).lstrip(os.sep)
+        names[path] = "_".join(name.split()) if as_images else name
+    stems = Counter(os.path.splitext(name)[0] for name in names.values())
+    suffix = "" if as_images else ".mp4"
+    targets = {}
+    for path, name in names.items():
+        stem = os.path.splitext(name)[0]
+        targets[path] = (stem if stems[stem] == 1 else name) + suffix
+    return targets
+
+
+def prepare(
+    targets: dict[str, str], output: str | Path, settings: PrepareSettings, *, workers: int
+) -> tuple[dict[str, Prepared], dict[str, str]]:
+    """Make what is not there yet; returns what is there by source, and reasons by source.
+
+    ValueError for an output folder with files that this function did not make.
+    """
+    output = Path(output)
+    if output.exists() and any(output.iterdir()) and not (output / STATE).exists():
+        raise ValueError(
+            f"{output}: holds files that this program did not make; give a new or empty folder"
+        )
+    done, failed, jobs, keys = {}, {}, [], {}
+    with StateFile(output / STATE) as state:
+        for source, target in targets.items():
+            changes_with = fingerprint(Record(source))
+            if changes_with is None:
+                failed[source] = "missing: no such file"
+                continue
+            keys[source] = f"{changes_with}|{target}|{astuple(settings)}"
+            known = state.values.get(keys[source])
+            if known and num_bytes(output / target) == Prepared(*known).num_bytes:
+                done[source] = Prepared(*known)
+            else:
+                jobs.append(Job(source, target))
+        work = partial(convert, output=output, settings=settings)
+        shutil.rmtree(output / PARTIAL, ignore_errors=True)
+        (output / PARTIAL).mkdir()
+        try:
+            with closing(run_parallel(work, jobs, workers=workers)) as results:
+                bar = tqdm(results, "preparing", total=len(jobs), unit="video", disable=None)
+                for job, result in bar:
+                    if isinstance(result, Failure):
+                        failed[job.source] = result.reason
+                    else:
+                        done[job.source] = result
+                        state.add(keys[job.source], result)
+        finally:
+            shutil.rmtree(output / PARTIAL, ignore_errors=True)
+    return done, failed
+
+
+def prepare_lists(
+    lists: Sequence[str | Path],
+    videos: str,
+    output: str | Path,
+    settings: PrepareSettings,
+    *,
+    separator: str,
+    workers: int,
+) -> tuple[dict[str, Prepared], list[tuple[str, str]]]:
+    """`prepare` the videos of lists `path label`, or without lists all that lie below `videos`.
+
+    Writes a list of the same name for each, and failures.csv where there are failures. Returns what
+    is there by source, and (path, or line without one, reason) of each failure.
+    """
+    if not videos and not lists:
+        raise ValueError("give --videos, --csv or both")
+    root, output = Path(videos or Path(lists[0]).parent), Path(output)
+    if output.resolve().is_relative_to(root.resolve()):
+        raise ValueError(f"--output: {output} lies in {root}, the folder of the videos")
+    splits = read_csv_splits(lists, separator=separator, prefix=videos)
+    paths = [entry.record.path for split in splits for entry in split.entries if entry.record]
+    if not lists:
+        paths = find_videos(root)
+    targets = name_targets(dict.fromkeys(paths), root, as_images=settings.as_images)
+    done, failed = prepare(targets, output, settings, workers=workers)
+    failures = list(failed.items())
+    for split in splits:
+        rows = []
+        for entry in split.entries:
+            if entry.problem:
+                failures.append((split.where(entry), f"wrong label: {entry.problem}"))
+            elif entry.record.path in done:
+                rows.append((done[entry.record.path], entry.record.label))
+        lines = _frame_lines(rows) if settings.as_images else _lines(rows, separator)
+        with atomic_write(output / split.path.name, "w") as file:
+            file.writelines(lines)
+    (output / FAILURES).unlink(missing_ok=True)
+    if failures:
+        write_csv(output / FAILURES, ["path", "reason"], failures)
+    return done, failures
+
+
+def _lines(rows: Sequence[tuple[Prepared, int]], separator: str) -> Iterator[str]:
+    for made, label in rows:
+        yield f"{made.target}{separator}{label}\n"
+
+
+def _frame_lines(rows: Sequence[tuple[Prepared, int]]) -> Iterator[str]:
+    yield "original_vido_id video_id frame_id path labels\n"
+    for number, (made, label) in enumerate(rows):
+        name = os.path.basename(made.target)
+        for frame in range(made.num_frames):
+            path = f"{made.target}/{image_name(name, frame + 1)}"
+            yield f'{made.target} {number} {frame} {path} "{label}"\n'

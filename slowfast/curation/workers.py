@@ -1,0 +1,113 @@
+"""A function over many items in several processes, any of which may die without ending the run."""
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection, wait
+from typing import Any, TypeVar
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why there is no result for an item: an exception, or the end of the process."""
+
+    reason: str
+
+
+def default_workers() -> int:
+    """One process per core that this one may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def run_parallel(
+    function: Callable[[Item], Any], items: Iterable[Item], *, workers: int
+) -> Iterator[tuple[Item, Any]]:
+    """(item, result) as they get done; the result is a Failure where there is none.
+
+    A new process takes the place of one that a library crashed, which a ProcessPoolExecutor does
+    not survive. The processes end with the generator, also when Ctrl-C or `close` ends it.
+    """
+    queue = iter(items)
+    team: list[_Worker] = []
+    try:
+        for item in queue:
+            team.append(_Worker(function))
+            team[-1].give(item)
+            if len(team) == workers:
+                break
+        while busy := {worker.connection: worker for worker in team if worker.is_busy}:
+            for connection in wait(list(busy)):
+                worker = busy[connection]
+                yield worker.item, worker.result()
+                if not worker.is_alive:
+                    team.remove(worker)
+                    worker = _Worker(function)
+                    team.append(worker)
+                for item in queue:
+                    worker.give(item)
+                    break
+    finally:
+        for worker in team:
+            worker.process.kill()
+        for worker in team:
+            worker.process.join()
+
+
+class _Worker:
+    """A process that takes one item at a time; deaf to Ctrl-C, which is for the main process."""
+
+    def __init__(self, function: Callable):
+        # Spawned: forking a process in which torch already runs threads can hang.
+        context = multiprocessing.get_context("spawn")
+        self.connection, theirs = context.Pipe()
+        self.process = context.Process(target=_serve, args=(theirs, function), daemon=True)
+        self.item, self.is_busy, self.is_alive = None, False, True
+        resource_tracker.ensure_running()  # its own start would unblock the signal
+        # Blocked rather than ignored: a Ctrl-C in this moment comes a moment later.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            self.process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        theirs.close()
+
+    def give(self, item: Any) -> None:
+        self.item, self.is_busy = item, True
+        try:
+            self.connection.send(item)
+        except BrokenPipeError:
+            pass  # dead already: `result` says so
+
+    def result(self) -> Any:
+        self.is_busy = False
+        try:
+            return self.connection.recv()
+        except (EOFError, ConnectionResetError):
+            self.is_alive = False
+            self.process.join()
+            return Failure(f"WorkerDied: its process ended with {_end(self.process.exitcode)}")
+
+
+def _serve(connection: Connection, function: Callable) -> None:
+    while True:
+        try:
+            item = connection.recv()
+        except EOFError:  # the main process is gone
+            return
+        try:
+            result = function(item)
+        except Exception as error:
+            result = Failure(f"{type(error).__name__}: {error}")
+        try:
+            connection.send(result)
+        except BrokenPipeError:
+            return
+
+
+def _end(code: int) -> str:
+    return signal.Signals(-code).name if code < 0 else f"exit code {code}"

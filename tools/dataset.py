@@ -1,0 +1,300 @@
+"""Check, prepare, index and look at datasets.
+
+python tools/dataset.py check --cfg configs/tiny/ssv2.yaml DATA.PATH_TO_DATA_DIR data/ssv2
+python tools/dataset.py check --csv train.csv val.csv --videos data/videos --fix
+python tools/dataset.py prepare --videos data/videos --csv train.csv val.csv --output data/small
+python tools/dataset.py index --videos data/videos --output data/videos/index.npz
+python tools/dataset.py show --cfg X3D_M.yaml --split train --output sheet.png
+"""
+
+# Workers are spawned and import this file: what is slow to import is imported by what needs it.
+import argparse
+import logging
+import os
+import signal
+import sys
+from collections import Counter
+from functools import partial
+from pathlib import Path
+
+from tabulate import tabulate
+
+from slowfast.curation.workers import default_workers, run_parallel
+from slowfast.utils.logging import setup_logging
+
+logger = logging.getLogger("slowfast.dataset")
+
+_NUM_SHOWN = 20
+_INTERRUPTED = 128 + signal.SIGINT
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Returns the exit code: 0 where all is well, 1 for mistakes, faults and failures."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("command", choices=_COMMANDS, help="its options: dataset.py COMMAND -h")
+    parser.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    chosen = parser.parse_args(argv)
+    description, add_arguments, run = _COMMANDS[chosen.command]
+    command = argparse.ArgumentParser(
+        prog=f"{parser.prog} {chosen.command}", description=description, allow_abbrev=False
+    )
+    add_arguments(command)
+    args = command.parse_intermixed_args(chosen.rest)
+    setup_logging(None, is_main=True)
+    sys.stdout.reconfigure(errors="backslashreplace")  # file names need not be UTF-8
+    try:
+        return run(args)
+    except (ValueError, OSError) as error:
+        logger.error("%s: %s", type(error).__name__, error)
+        return 1
+    except KeyboardInterrupt:
+        logger.error("interrupted; the same command goes on where this one ended")
+        return _INTERRUPTED
+
+
+def add_check_arguments(parser: argparse.ArgumentParser) -> None:
+    from slowfast.curation.check import KINDS, TOLERABLE
+
+    parser.add_argument("--cfg", metavar="FILE", help="YAML file whose datasets are checked")
+    parser.add_argument("options", nargs="*", metavar="KEY VALUE", help="overrides of --cfg")
+    parser.add_argument(
+        "--splits",
+        nargs="+",
+        default=["train", "val"],
+        choices=["train", "val", "test"],
+        help="of --cfg (default: train val)",
+    )
+    _add_list_arguments(parser, "in place of --cfg: lists `path label`, that of training first")
+    parser.add_argument(
+        "--num-classes", type=int, metavar="N", help="of --csv (default: labels that occur)"
+    )
+    parser.add_argument(
+        "--clip",
+        type=int,
+        nargs=2,
+        default=(8, 8),
+        metavar=("FRAMES", "RATE"),
+        help="of --csv: a video needs so many frames, so far apart at 30 fps (default: 8 8)",
+    )
+    parser.add_argument(
+        "--fix",
+        nargs="*",
+        metavar="KIND",
+        choices=KINDS,
+        help="write NAME.fixed.csv without lines that have a fault, or one of these faults "
+        f"(default: all but {', '.join(TOLERABLE)})",
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path("dataset_check"),
+        metavar="DIR",
+        help="folder for report.json, faults.csv and what a restart needs (default: %(default)s)",
+    )
+    _add_workers(parser)
+
+
+def run_check(args: argparse.Namespace) -> int:
+    """Exit code 1 if there are faults."""
+    from slowfast.config.cli import load_cfg
+    from slowfast.curation import check, config_splits, splits
+
+    if bool(args.cfg) == bool(args.csv):
+        raise ValueError("give either --cfg or --csv")
+    if args.fix is not None and not args.csv:
+        raise ValueError("--fix is for --csv: other formats have no lines to leave out")
+    if args.cfg:
+        cfg = load_cfg(args.cfg, args.options)
+        num_classes = cfg.MODEL.NUM_CLASSES
+        lists, sampler = config_splits.build_splits(cfg, args.splits)
+    else:
+        num_classes, sampler = args.num_classes, config_splits.span_sampler(*args.clip)
+        lists = splits.read_csv_splits(
+            args.csv, separator=args.separator, prefix=args.videos, num_classes=num_classes
+        )
+    fixed = [] if args.fix is None else [(check.fixed_path(split), split) for split in lists]
+    names = splits.class_names_of(lists, num_classes)
+    faults = check.check(
+        lists, args.output, span=sampler.span, class_names=names, workers=args.workers
+    )
+    _print_check(lists, faults, names)
+    logger.info("%d faults; report: %s", len(faults), args.output / "report.json")
+    for path, split in fixed:
+        num_left = check.write_fixed(split, faults, args.fix or check.USELESS)
+        logger.info("%s: %d of %d lines", path, num_left, len(split.entries))
+    return 1 if faults else 0
+
+
+def _print_check(splits: list, faults: list, names: dict[int, str]) -> None:
+    from slowfast.curation.check import count_classes
+
+    rows = []
+    for split in splits:
+        counts = sorted(count_classes(split, names).values()) or [0]
+        present = sum(count > 0 for count in counts)
+        sizes = (counts[0], counts[len(counts) // 2], counts[-1])
+        rows.append([split.name, len(split.entries), f"{present} of {len(names)}", *sizes])
+    print(tabulate(rows, ["list", "entries", "classes", "smallest", "median", "largest"]))
+    if not faults:
+        return
+    print()
+    print(tabulate(Counter(fault.kind for fault in faults).items(), ["fault", "number"]))
+    print()
+    rows = [[f.kind, f"{f.split}:{f.line}" if f.line else f.split, *f[3:]] for f in faults]
+    print(tabulate(rows[:_NUM_SHOWN], ["fault", "where", "path", "reason"]))
+    if len(faults) > _NUM_SHOWN:
+        print(f"... and {len(faults) - _NUM_SHOWN} more in faults.csv")
+
+
+def add_prepare_arguments(parser: argparse.ArgumentParser) -> None:
+    _add_list_arguments(parser, "lists `path label`; without, all videos below --videos")
+    parser.add_argument("--output", required=True, metavar="DIR", help="new folder")
+    parser.add_argument(
+        "--short-side",
+        type=int,
+        default=256,
+        metavar="PIXELS",
+        help="larger videos are scaled down to it; 0 keeps every size (default: %(default)s)",
+    )
+    parser.add_argument("--gop", type=int, default=12, help="frames between keyframes at most")
+    parser.add_argument("--crf", type=int, default=20, help="x264's quality, smaller is better")
+    parser.add_argument("--frames", action="store_true", help="JPEG files in place of videos")
+    parser.add_argument("--fps", type=float, default=0, help="of --frames (default: every frame)")
+    _add_workers(parser)
+
+
+def run_prepare(args: argparse.Namespace) -> int:
+    """Exit code 1 if a video could not be converted."""
+    from slowfast.curation.prepare import PrepareSettings, prepare_lists
+
+    settings = PrepareSettings(args.short_side, args.gop, args.crf, args.frames, args.fps)
+    done, failures = prepare_lists(
+        args.csv or (),
+        args.videos,
+        args.output,
+        settings,
+        separator=args.separator,
+        workers=args.workers,
+    )
+    if failures:
+        print(tabulate(failures[:_NUM_SHOWN], ["video", "reason"]))
+    num_damaged = sum(bool(made.damage) for made in done.values())
+    logger.info(
+        "%d videos in %s (%d of them damaged), %d failures%s",
+        *(len(done), args.output, num_damaged, len(failures)),
+        ", all in failures.csv" if failures else "",
+    )
+    return 1 if failures else 0
+
+
+def add_index_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--videos", required=True, metavar="DIR", help="with all below it")
+    parser.add_argument(
+        "--output", required=True, metavar="FILE", help="for DATA.INDEX_FILE, best beside them"
+    )
+    _add_workers(parser)
+
+
+def run_index(args: argparse.Namespace) -> int:
+    """Exit code 1 if a video could not be read."""
+    from slowfast.curation.prepare import find_videos
+    from slowfast.datasets.index_file import write_index
+
+    paths = find_videos(args.videos)
+    run = partial(run_parallel, workers=args.workers)
+    failures = write_index(args.output, paths, run=run)
+    if failures:
+        print(tabulate(list(failures.items())[:_NUM_SHOWN], ["video", "reason"]))
+    logger.info("%d videos, %d of them unreadable: %s", len(paths), len(failures), args.output)
+    return 1 if failures else 0
+
+
+def add_show_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--cfg", required=True, metavar="FILE", help="YAML file of a run")
+    parser.add_argument("options", nargs="*", metavar="KEY VALUE", help="overrides")
+    parser.add_argument("--split", default="train", choices=["train", "val", "test"])
+    parser.add_argument("--num", type=_positive, default=8, help="samples (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="which ones, and their augmentation")
+    parser.add_argument("--output", default="sheet.png", metavar="FILE", help="the picture")
+
+
+def run_show(args: argparse.Namespace) -> int:
+    """Draw the contact sheet."""
+    from slowfast.config.cli import load_cfg
+    from slowfast.curation.contact_sheet import build_contact_sheet
+
+    cfg = load_cfg(args.cfg, args.options)
+    num = build_contact_sheet(cfg, args.split, args.output, num=args.num, seed=args.seed)
+    logger.info("%d samples: %s", num, args.output)
+    return 0
+
+
+def add_kinetics_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--train", required=True, type=Path, metavar="CSV")
+    parser.add_argument("--val", required=True, type=Path, metavar="CSV")
+    parser.add_argument("--test", type=Path, metavar="CSV", help="one with labels")
+    parser.add_argument("--videos", required=True, type=Path, metavar="DIR")
+    parser.add_argument("--output", required=True, type=Path, metavar="DIR")
+    parser.add_argument(
+        "--subset",
+        nargs="+",
+        default=(),
+        type=Path,
+        metavar="FILE",
+        help="only these: ids, class names or a list of ours, one per line (Mini-Kinetics-200)",
+    )
+
+
+def run_kinetics(args: argparse.Namespace) -> int:
+    """Write our lists from the official ones."""
+    from slowfast.datasets.kinetics_official import make_kinetics_lists
+
+    annotations = {name: getattr(args, name) for name in ("train", "val", "test")}
+    annotations = {name: path for name, path in annotations.items() if path}
+    counts = make_kinetics_lists(annotations, args.videos, args.output, subset=args.subset)
+    rows = [[split, *numbers] for split, numbers in counts.items()]
+    print(tabulate(rows, ["list", "found", "missing"]))
+    return 0
+
+
+def _add_list_arguments(parser: argparse.ArgumentParser, help_text: str) -> None:
+    parser.add_argument("--csv", nargs="+", metavar="FILE", help=help_text)
+    parser.add_argument(
+        "--videos", default="", metavar="DIR", help="where paths start (default: the list's folder)"
+    )
+    parser.add_argument("--separator", default=" ", help="of path and label (default: a space)")
+
+
+def _add_workers(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--workers",
+        type=_positive,
+        default=default_workers(),
+        help="processes (default: one per core)",
+    )
+
+
+def _positive(text: str) -> int:
+    """Type of an argument; argparse names it in its message."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is not at least 1")
+    return number
+
+
+_COMMANDS = {
+    "check": ("Find faults in files, labels and lists.", add_check_arguments, run_check),
+    "prepare": ("Make videos small and quick to load.", add_prepare_arguments, run_prepare),
+    "index": ("Note frames and keyframes of videos.", add_index_arguments, run_index),
+    "show": ("Draw what the network sees.", add_show_arguments, run_show),
+    "kinetics-lists": ("Our lists from official ones.", add_kinetics_arguments, run_kinetics),
+}
+
+if __name__ == "__main__":
+    code = main()
+    if code == _INTERRUPTED:
+        sys.stdout.flush()
+        os._exit(code)  # an orderly end of torch takes a second
+    sys.exit(code)
