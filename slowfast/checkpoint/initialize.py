@@ -18,6 +18,7 @@ from slowfast.checkpoint.convert import (
     strip_wrappers,
 )
 from slowfast.checkpoint.files import CheckpointError, load
+from slowfast.checkpoint.inception import identities_over_time
 from slowfast.checkpoint.layouts import to_our_names
 
 logger = logging.getLogger(__name__)
@@ -31,6 +32,8 @@ class CoverageReport:
     """What became of each tensor of a model, and `unexpected`: tensors that only the file has.
 
     layout: whose names the file has. inflated: those of `loaded` that were given a time axis.
+    identities: those of `loaded` that the file lacks, temporal halves of separable convolutions
+    that copy frames (with their batch norms).
     replaced: the head's, kept fresh as the file's has other shapes. mismatched: other shapes
     elsewhere. Entries of both read "name (file's shape -> model's shape)".
     coverage: share of the model's tensors outside the head that were loaded. class_names: those
@@ -41,6 +44,7 @@ class CoverageReport:
     layout: str
     loaded: tuple[str, ...]
     inflated: tuple[str, ...]
+    identities: tuple[str, ...]
     replaced: tuple[str, ...]
     mismatched: tuple[str, ...]
     missing: tuple[str, ...]
@@ -53,6 +57,7 @@ class CoverageReport:
         rows = [
             ("loaded", self.loaded, "from the file"),
             ("inflated", self.inflated, "of these, from a 2D kernel or a linear layer"),
+            ("identity", self.identities, "of these, made: temporal kernels that copy frames"),
             ("replaced", self.replaced, "classifier of other shape, starts fresh"),
             ("mismatched", self.mismatched, "other shape in the file, not loaded"),
             ("missing", self.missing, "not in the file, not loaded"),
@@ -61,7 +66,7 @@ class CoverageReport:
         lines = [f"weights from {self.path} ({self.layout} names)"]
         for title, names, meaning in rows:
             lines.append(f"  {title:<11}{len(names):>5}  {meaning}")
-            if title not in ("loaded", "inflated"):
+            if title not in ("loaded", "inflated", "identity"):
                 lines += [f"      {name}" for name in _shorten(names)]
         lines.append(f"  {self.coverage:.1%} of the backbone's tensors were loaded")
         return "\n".join(lines)
@@ -151,6 +156,8 @@ def _fit(
     own = {name: value for name, value in own.items() if name in state or not _is_counter(name)}
     shapes = {name: value.shape for name, value in own.items()}
     state, inflated = inflate(state, shapes, repeats_frames=repeats_frames)
+    identities = identities_over_time(state, shapes) if repeats_frames else {}
+    state |= identities
     fits = {n for n, shape in shapes.items() if n in state and state[n].shape == shape}
     differs = {n for n in own if n in state and n not in fits}
     in_head = {n for n in own if classifier is not None and n.startswith(f"{classifier}.")}
@@ -168,6 +175,7 @@ def _fit(
         layout=layout,
         loaded=tuple(n for n in own if n in loaded),
         inflated=tuple(n for n in inflated if n in loaded),
+        identities=tuple(n for n in identities if n in loaded),
         replaced=with_shapes(replaced),
         mismatched=with_shapes(differs - replaced),
         missing=tuple(n for n in own if n not in state),

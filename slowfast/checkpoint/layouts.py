@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from slowfast.checkpoint.caffe2 import from_caffe2
 from slowfast.checkpoint.convert import State
+from slowfast.checkpoint.inception import from_googlenet, from_torchvision_s3d
 from slowfast.checkpoint.pytorchvideo import from_pytorchvideo
 from slowfast.checkpoint.torchvision import from_torchvision
 
@@ -16,6 +17,8 @@ _FOREIGN: dict[str, tuple[re.Pattern, Callable[[State], State]]] = {
     "Caffe2": (re.compile(r"(?:t_)?res\d_\d+_branch\d"), from_caffe2),
     "pytorchvideo": (re.compile(r"blocks\.\d+\."), from_pytorchvideo),
     "torchvision": (re.compile(r"layer\d\.\d+\."), from_torchvision),
+    "torchvision S3D": (re.compile(r"features\.\d+\.branch\d\."), from_torchvision_s3d),
+    "torchvision GoogLeNet": (re.compile(r"inception\d[a-e]\.branch\d\."), from_googlenet),
 }
 _OURS = re.compile(r"s\d+\.pathway\d+_")
 

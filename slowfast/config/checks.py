@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from functools import reduce
 from typing import Any
 
+from slowfast.config.defaults import get_cfg
 from slowfast.config.node import ConfigNode
 from slowfast.config.pathways import pathway_strides
+from slowfast.config.s3d import FIRST_MIXED, GENERAL_KEYS, NUM_POSITIONS, VARIANTS, temporal_form
 
 # All models halve height and width five times.
 MODEL_STRIDE = 32
@@ -30,6 +32,10 @@ CHOICES = {
     "MODEL.HEAD_ACT": ("softmax", "sigmoid", "none"),
     "MODEL.LOSS_FUNC": ("cross_entropy", "soft_cross_entropy", "bce", "bce_logit"),
     "NONLOCAL.INSTANTIATION": ("dot_product", "softmax"),
+    "S3D.STEM": ("", "2d", "3d", "separable"),
+    "S3D.STEM_KERNEL_T": (3, 5, 7),
+    "S3D.TEMPORAL_END": ("top", "bottom"),
+    "S3D.VARIANT": ("", *VARIANTS),
     "SOLVER.LR_POLICY": ("cosine", "steps_with_relative_lrs"),
     "SOLVER.OPTIMIZING_METHOD": ("sgd", "adam", "adamw"),
     "TEST.NUM_SPATIAL_CROPS": (1, 3),
@@ -62,6 +68,7 @@ AT_LEAST = {
     "NUM_SHARDS": 1,
     "RESNET.NUM_GROUPS": 1,
     "RESNET.WIDTH_PER_GROUP": 1,
+    "S3D.POSITION": 0,
     "SHARD_ID": 0,
     "SLOWFAST.ALPHA": 1,
     "SLOWFAST.BETA_INV": 1,
@@ -111,6 +118,7 @@ def check_cfg(cfg: ConfigNode) -> None:
             *_size_mistakes(cfg),
             *_task_mistakes(cfg),
             *_flip_mistakes(cfg),
+            *_s3d_mistakes(cfg),
             *_multigrid_mistakes(cfg),
             # torchrun's number of processes wins over NUM_GPUS
             *_process_mistakes(cfg, int(os.environ.get("LOCAL_WORLD_SIZE", max(cfg.NUM_GPUS, 1)))),
@@ -267,6 +275,29 @@ def _flip_mistakes(cfg: ConfigNode) -> Iterator[str]:
         yield "DATA.LABEL_AWARE_FLIP: True needs DATA.RANDOM_FLIP True"
     if data.FLIP_LABELS_FILE and not data.LABEL_AWARE_FLIP:
         yield (f"DATA.FLIP_LABELS_FILE: {data.FLIP_LABELS_FILE!r} needs DATA.LABEL_AWARE_FLIP True")
+
+
+def _s3d_mistakes(cfg: ConfigNode) -> Iterator[str]:
+    s3d, default = cfg.S3D, get_cfg().S3D
+    if not s3d.WIDTH_FACTOR > 0:
+        yield f"S3D.WIDTH_FACTOR: {s3d.WIDTH_FACTOR} must be above 0"
+    if s3d.POSITION >= NUM_POSITIONS:
+        yield f"S3D.POSITION: {s3d.POSITION} must be at most {NUM_POSITIONS - 1}"
+    if s3d.VARIANT:
+        for key in GENERAL_KEYS:
+            if s3d[key] != default[key]:
+                yield (
+                    f"S3D.{key}: {s3d[key]!r} has no effect beside S3D.VARIANT {s3d.VARIANT!r}; an "
+                    "empty VARIANT reads it"
+                )
+    positions = temporal_form(cfg).positions
+    if s3d.ALL_BRANCHES and not any(position >= FIRST_MIXED for position in positions):
+        yield "S3D.ALL_BRANCHES: True has no effect where no Inception block sees time"
+    if s3d.STEM and list(positions) == [0]:
+        yield f"S3D.STEM: {s3d.STEM!r} contradicts S3D.POSITION 0, bottom: only the stem sees time"
+    is_2d = s3d.STEM == "2d" or (not s3d.STEM and 0 not in positions)
+    if is_2d and s3d.STEM_KERNEL_T != default.STEM_KERNEL_T:
+        yield f"S3D.STEM_KERNEL_T: {s3d.STEM_KERNEL_T} has no effect on a 2D stem; see S3D.STEM"
 
 
 def _multigrid_mistakes(cfg: ConfigNode) -> Iterator[str]:

@@ -137,7 +137,8 @@ _C.TEST.REVERSE_TIME = False
 
 # ---------------------------------------------------------------------------- models
 _C.MODEL = ConfigNode()
-# Name of the model builder: ResNet, ResNet_nopool (no temporal max-pool), SlowFast, X3D or VoV3D.
+# Name of the model builder: ResNet, ResNet_nopool (no temporal max-pool), S3D, SlowFast, X3D or
+# VoV3D.
 _C.MODEL.MODEL_NAME = "SlowFast"
 # Temporal kernels and max-pool of ResNet: 2d, c2d, i3d, slow, c2d_nopool or i3d_nopool. Other
 # models do not read it.
@@ -237,6 +238,28 @@ _C.VOV3D.INNER_CH = 40
 _C.VOV3D.INNER_MULTIPLIER = [1, 2, 4, 8]
 # Output width of each stage over INNER_CH.
 _C.VOV3D.OUT_MULTIPLIER = [0.5, 1.0, 2, 4]
+
+# Ours, the whole section.
+_C.S3D = ConfigNode()
+# i3d, i2d, s3d, s3d-g or fast-s3d; empty: what the next four keys say, which nothing else reads.
+_C.S3D.VARIANT = "s3d"
+# End of the network that has temporal convolutions: top or bottom.
+_C.S3D.TEMPORAL_END = "top"
+# Where that end begins (top) or ends (bottom), K in the paper: 0 the stem, 1 conv2c, 2 ... 10 the
+# blocks 3b, 3c, 4b, 4c, 4d, 4e, 4f, 5b, 5c.
+_C.S3D.POSITION = 0
+# Convolve space, then time; False: both at once.
+_C.S3D.SEPARABLE = True
+# Gate the channels after each temporal convolution.
+_C.S3D.GATING = False
+# Temporal convolutions on all four branches of an Inception block, rather than on two.
+_C.S3D.ALL_BRANCHES = False
+# Stem: 2d, 3d or separable; empty: like the rest of its end.
+_C.S3D.STEM = ""
+# Frames of its kernel where it is not 2d: 3, 5 or 7.
+_C.S3D.STEM_KERNEL_T = 7
+# Width factor.
+_C.S3D.WIDTH_FACTOR = 1.0
 
 _C.SLOWFAST = ConfigNode()
 # Frame rate of the fast pathway over that of the slow pathway.

@@ -153,8 +153,8 @@ class Conv3d(nn.Conv3d):
             return super().forward(x)
         if self.kernel_size == (1, 1, 1) and self.groups == 1 and not _is_single_threaded():
             return super().forward(x)
-        if _is_spatial(self.kernel_size, self.stride, self.padding):
-            return _on_frames(x, self._spatial)
+        if _is_spatial(self.kernel_size, self.padding):
+            return _on_frames(x[:, :, :: self.stride[0]], self._spatial)
         if _is_temporal(self.kernel_size, self.stride, self.padding):
             return _over_time(x, self._temporal)
         if is_depthwise:
@@ -192,8 +192,8 @@ def _is_single_threaded() -> bool:
     return not torch.compiler.is_compiling() and torch.get_num_threads() == 1
 
 
-def _is_spatial(kernel: Triple, stride: Triple, padding: Triple) -> bool:
-    return kernel[0] == stride[0] == 1 and padding[0] == 0
+def _is_spatial(kernel: Triple, padding: Triple) -> bool:
+    return kernel[0] == 1 and padding[0] == 0
 
 
 def _is_temporal(kernel: Triple, stride: Triple, padding: Triple) -> bool:
@@ -203,8 +203,9 @@ def _is_temporal(kernel: Triple, stride: Triple, padding: Triple) -> bool:
 def max_pool3d(x: Tensor, kernel: Triple, *, stride: Triple, padding: Triple) -> Tensor:
     """F.max_pool3d, folded like the convolutions."""
     is_cpu = x.device.type == "cpu" and x.is_contiguous(memory_format=torch.channels_last_3d)
-    if is_cpu and _is_spatial(kernel, stride, padding):
-        return _on_frames(x, lambda y: F.max_pool2d(y, kernel[1:], stride[1:], padding[1:]))
+    if is_cpu and _is_spatial(kernel, padding):
+        size = kernel[1:], stride[1:], padding[1:]
+        return _on_frames(x[:, :, :: stride[0]], lambda y: F.max_pool2d(y, *size))
     if is_cpu and _is_temporal(kernel, stride, padding):
         size = (kernel[0], 1), (stride[0], 1), (padding[0], 0)
         return _over_time(x, lambda y: F.max_pool2d(y, *size))

@@ -23,8 +23,7 @@ ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
 class ClassifierHead(nn.Module):
     """Base of heads that classify every position of a map, then average over positions.
 
-    In training the logits are averaged; in evaluation the activation comes first. Half-precision
-    logits become float32. Names fixed by released weights: projection.
+    Half-precision logits become float32. Names fixed by released weights: projection.
     """
 
     def __init__(self, *, dropout_rate: float, activation: str):
@@ -34,13 +33,19 @@ class ClassifierHead(nn.Module):
         self.dropout_rate = dropout_rate
         self.activation = activation
 
-    def _classify(self, x: torch.Tensor) -> torch.Tensor:
+    def _logits(self, x: torch.Tensor) -> torch.Tensor:
+        """N,C,T,H,W -> N,T,H,W,classes."""
         x = x.permute(0, 2, 3, 4, 1)  # N,C,T,H,W -> N,T,H,W,C
         logits = self.projection(F.dropout(x, self.dropout_rate, self.training))
-        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        if not self.training:
-            logits = ACTIVATIONS[self.activation](logits)
-        return logits.mean((1, 2, 3))  # N,T,H,W,classes -> N,classes
+        return logits.to(torch.promote_types(logits.dtype, torch.float32))
+
+    def _classify(self, x: torch.Tensor) -> torch.Tensor:
+        """Mean of the logits; in evaluation the activation comes before the mean."""
+        return self._scores(self._logits(x)).mean((1, 2, 3))  # N,T,H,W,classes -> N,classes
+
+    def _scores(self, logits: torch.Tensor) -> torch.Tensor:
+        """The logits, in evaluation what the activation makes of them."""
+        return logits if self.training else ACTIVATIONS[self.activation](logits)
 
 
 Pool = Callable[[torch.Tensor, torch.Tensor | None], torch.Tensor]
@@ -154,6 +159,28 @@ class BasicHead(ClassifierHead):
         return self._classify(torch.cat(pooled, 1))
 
 
+class S3DHead(ClassifierHead):
+    """The head of S3D: pool, classify every position; the activation follows the mean of logits."""
+
+    def __init__(
+        self,
+        dim_in: int,
+        *,
+        pool: Pool,
+        num_classes: int,
+        dropout_rate: float,
+        activation: str,
+    ):
+        super().__init__(dropout_rate=dropout_rate, activation=activation)
+        self.pool = pool
+        self.projection = nn.Linear(dim_in, num_classes)
+
+    def forward(self, maps: list[torch.Tensor], boxes: torch.Tensor | None = None) -> torch.Tensor:
+        (x,) = maps
+        logits = self._logits(self.pool(x, boxes))
+        return self._scores(logits.mean((1, 2, 3)))  # N,T,H,W,classes -> N,classes
+
+
 def build_region_pool(cfg: ConfigNode, map_stride: int) -> RegionPool:
     """The pool of detection; ValueError unless the config knows the network's `map_stride`."""
     detection = cfg.DETECTION
@@ -212,6 +239,18 @@ def build_basic_head(
     return BasicHead(
         dims_in,
         pools=pools,
+        num_classes=cfg.MODEL.NUM_CLASSES,
+        dropout_rate=cfg.MODEL.DROPOUT_RATE,
+        activation=cfg.MODEL.HEAD_ACT,
+    )
+
+
+def build_s3d_head(cfg: ConfigNode, dim_in: int, *, pool_t: int) -> S3DHead:
+    """The head that averages `pool_t` frames and the 7x7 pixels of a crop of 224, or boxes."""
+    pool: Pool = AveragePool((pool_t, 7, 7))
+    return S3DHead(
+        dim_in,
+        pool=build_region_pool(cfg, 32) if cfg.DETECTION.ENABLE else pool,
         num_classes=cfg.MODEL.NUM_CLASSES,
         dropout_rate=cfg.MODEL.DROPOUT_RATE,
         activation=cfg.MODEL.HEAD_ACT,

@@ -32,6 +32,21 @@ class SqueezeExcitation(nn.Module):
         return x * torch.sigmoid(self.fc2(gate))
 
 
+class FeatureGate(nn.Module):
+    """x * sigmoid(W mean(x) + b), the mean over time and space (arXiv 1712.04851, feature gating).
+
+    Squeeze-excitation without the narrow layer in between.
+    """
+
+    def __init__(self, dim: int):
+        super().__init__()
+        self.fc = conv3d(dim, dim, 1, bias=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        mean = x.mean((2, 3, 4), keepdim=True)  # N,C,T,H,W -> N,C,1,1,1
+        return x * torch.sigmoid(self.fc(mean))
+
+
 class MaxPool3d(nn.Module):
     """Max-pool of windows side by side, no larger than the map.
 
@@ -45,6 +60,18 @@ class MaxPool3d(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         kernel = tuple(map(min, self.kernel, x.shape[2:]))
         return max_pool3d(x, kernel, stride=kernel, padding=(0, 0, 0))
+
+
+class OverlappingMaxPool3d(nn.Module):
+    """Max-pool of windows that start half a window before the map and go on by `stride`."""
+
+    def __init__(self, kernel: Triple, *, stride: Triple):
+        super().__init__()
+        self.kernel, self.stride = kernel, stride
+        self.padding = tuple(size // 2 for size in kernel)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return max_pool3d(x, self.kernel, stride=self.stride, padding=self.padding)
 
 
 def drop_connect(x: torch.Tensor, rate: float) -> torch.Tensor:

@@ -18,6 +18,7 @@ SOURCES = {
     "pretrained/x3d_m.pyth": "Kinetics/x3d/X3D_M.yaml",
     "pretrained/vov3d_M_k400.pth": "Kinetics/vov3d/vov3d_M.yaml",
     "pretrained/vov3d_L_k400.pth": "Kinetics/vov3d/vov3d_L.yaml",
+    "pretrained/s3d_g_k400.pth": "Kinetics/s3d/S3D_G.yaml",
 }
 IMAGENET = "pretrained/R50_IN1K.pyth"
 

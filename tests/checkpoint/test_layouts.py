@@ -85,6 +85,32 @@ VIDEO_RESNET = {
     "layer4.0.downsample.0.weight": "s5.pathway0_res0.branch1.weight",
     "fc.weight": "head.projection.weight",
 }
+# A separable convolution is two of (convolution, batch norm), space first.
+S3D = {
+    "features.0.0.0.weight": "s1.pathway0_stem.conv.weight",
+    "features.0.1.1.running_var": "s1.pathway0_stem.bn_t.running_var",
+    "features.2.0.weight": "s2.pathway0_conv2b.conv.weight",
+    "features.2.1.bias": "s2.pathway0_conv2b.bn.bias",
+    "features.3.1.0.weight": "s2.pathway0_conv2c.conv_t.weight",
+    "features.5.branch0.0.weight": "s3.pathway0_mixed3b.branch0.conv.weight",
+    "features.6.branch1.0.0.weight": "s3.pathway0_mixed3c.branch1_reduce.conv.weight",
+    "features.8.branch1.1.0.1.weight": "s4.pathway0_mixed4b.branch1.bn.weight",
+    "features.12.branch2.1.1.0.weight": "s4.pathway0_mixed4f.branch2.conv_t.weight",
+    "features.14.branch2.0.1.running_mean": "s5.pathway0_mixed5b.branch2_reduce.bn.running_mean",
+    "features.15.branch3.1.0.weight": "s5.pathway0_mixed5c.branch3.conv.weight",
+    "classifier.1.bias": "head.projection.bias",
+}
+GOOGLENET = {
+    "conv1.conv.weight": "s1.pathway0_stem.conv.weight",
+    "conv2.bn.bias": "s2.pathway0_conv2b.bn.bias",
+    "conv3.conv.weight": "s2.pathway0_conv2c.conv.weight",
+    "inception3a.branch1.conv.weight": "s3.pathway0_mixed3b.branch0.conv.weight",
+    "inception3b.branch2.0.conv.weight": "s3.pathway0_mixed3c.branch1_reduce.conv.weight",
+    "inception4e.branch2.1.bn.running_var": "s4.pathway0_mixed4f.branch1.bn.running_var",
+    "inception4a.branch3.1.conv.weight": "s4.pathway0_mixed4b.branch2.conv.weight",
+    "inception5b.branch4.1.conv.weight": "s5.pathway0_mixed5c.branch3.conv.weight",
+    "fc.weight": "head.projection.weight",
+}
 
 
 @pytest.mark.parametrize("blob", CAFFE2)
@@ -105,8 +131,10 @@ def test_caffe2_leaves_out_what_the_optimizer_had():
         ("pytorchvideo", I3D),
         ("torchvision", RESNET_2D),
         ("torchvision", VIDEO_RESNET),
+        ("torchvision S3D", S3D),
+        ("torchvision GoogLeNet", GOOGLENET),
     ],
-    ids=["X3D", "SlowFast", "I3D", "ResNet", "video ResNet"],
+    ids=["X3D", "SlowFast", "I3D", "ResNet", "video ResNet", "S3D", "GoogLeNet"],
 )
 def test_names_become_ours(layout, pairs):
     # The stages of pytorchvideo are counted, so all of them must be there.
@@ -130,6 +158,26 @@ def test_a_shortcut_of_pytorchvideo_without_batch_norm_gets_the_identity():
     norm.load_state_dict(named, strict=False)
     x = torch.randn(2, 4, 3, 3, 3)
     torch.testing.assert_close(norm(x), x, rtol=1e-6, atol=0)
+
+
+def test_googlenet_s_auxiliary_classifiers_are_left_out():
+    state = {"inception3a.branch1.conv.weight": 1, "aux1.conv.conv.weight": 2, "aux2.fc1.bias": 3}
+    assert list(to_our_names(state)[0]) == ["s3.pathway0_mixed3b.branch0.conv.weight"]
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"features.5.branch0.0.weight": 1, "features.4.branch0.0.weight": 2, "x.1.bias": 3},
+        {"features.5.branch0.0.weight": 1, "features.5.branch4.0.weight": 2},
+        {"inception3a.branch1.conv.weight": 1, "inception3a.branch5.conv.weight": 2},
+        {"inception3a.branch1.conv.weight": 1, "conv4.conv.weight": 2, "conv1.weight": 3},
+    ],
+)
+def test_unknown_layers_of_inception_networks_keep_their_names(state):
+    known, *others = state
+    renamed, _ = to_our_names(state)
+    assert known not in renamed and set(others) <= renamed.keys()
 
 
 def test_names_of_another_pattern_stay_and_are_reported_later():

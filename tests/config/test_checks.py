@@ -94,6 +94,53 @@ def test_keys_that_do_not_fit_each_other(overrides, expected):
     assert expected in mistakes(*overrides)
 
 
+GENERAL = ["S3D.VARIANT", ""]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (["S3D.POSITION", 3], "S3D.POSITION: 3 has no effect beside S3D.VARIANT 's3d'"),
+        (["S3D.SEPARABLE", False], "S3D.SEPARABLE: False has no effect beside S3D.VARIANT 's3d'"),
+        (["S3D.VARIANT", "i3d", "S3D.GATING", True], "S3D.GATING: True has no effect beside"),
+        (["S3D.TEMPORAL_END", "bottom"], "S3D.TEMPORAL_END: 'bottom' has no effect beside"),
+        ([*GENERAL, "S3D.POSITION", 11], "S3D.POSITION: 11 must be at most 10"),
+        (["S3D.WIDTH_FACTOR", 0], "S3D.WIDTH_FACTOR: 0.0 must be above 0"),
+        (["S3D.VARIANT", "i2d", "S3D.ALL_BRANCHES", True], "S3D.ALL_BRANCHES: True has no effect"),
+        (
+            [*GENERAL, "S3D.TEMPORAL_END", "bottom", "S3D.POSITION", 1, "S3D.ALL_BRANCHES", True],
+            "S3D.ALL_BRANCHES: True has no effect",
+        ),
+        (["S3D.VARIANT", "i2d", "S3D.STEM_KERNEL_T", 3], "S3D.STEM_KERNEL_T: 3 has no effect"),
+        (["S3D.STEM", "2d", "S3D.STEM_KERNEL_T", 5], "S3D.STEM_KERNEL_T: 5 has no effect"),
+        (
+            [*GENERAL, "S3D.POSITION", 1, "S3D.STEM_KERNEL_T", 3],
+            "S3D.STEM_KERNEL_T: 3 has no effect on a 2D stem",
+        ),
+        (
+            [*GENERAL, "S3D.TEMPORAL_END", "bottom", "S3D.STEM", "2d"],
+            "S3D.STEM: '2d' contradicts S3D.POSITION 0",
+        ),
+    ],
+)
+def test_key_of_s3d_that_another_one_makes_void_is_refused(overrides, expected):
+    assert mistakes(*overrides).startswith(expected)
+    assert len(mistakes(*overrides).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        [*GENERAL, "S3D.POSITION", 4, "S3D.SEPARABLE", False, "S3D.GATING", True],
+        [*GENERAL, "S3D.TEMPORAL_END", "bottom", "S3D.STEM_KERNEL_T", 3],
+        ["S3D.VARIANT", "fast-s3d", "S3D.STEM", "3d", "S3D.STEM_KERNEL_T", 3],
+        ["S3D.VARIANT", "s3d-g", "S3D.ALL_BRANCHES", True, "S3D.WIDTH_FACTOR", 0.25],
+    ],
+)
+def test_keys_of_s3d_that_work_together_pass(overrides):
+    check_cfg(make_cfg(*overrides))
+
+
 @pytest.mark.parametrize(
     ("steps", "factors", "expected"),
     [

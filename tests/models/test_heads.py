@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from slowfast.models.heads import AveragePool, BasicHead, X3DHead
+from slowfast.models.heads import AveragePool, BasicHead, S3DHead, X3DHead
 
 
 def head(activation="softmax", pool_size=(2, 2, 2), has_bn_lin5=False):
@@ -43,6 +43,19 @@ def test_logits_are_averaged_in_training():
     logits = []
     model.projection.register_forward_hook(lambda *args: logits.append(args[2]))
     torch.testing.assert_close(model(maps(2, 3)), logits[0].mean((1, 2, 3)))
+
+
+def test_s3d_averages_logits_before_the_activation():
+    torch.manual_seed(0)
+    model = S3DHead(
+        4, pool=AveragePool((2, 7, 7)), num_classes=5, dropout_rate=0.0, activation="softmax"
+    )
+    logits = []
+    model.projection.register_forward_hook(lambda *args: logits.append(args[2]))
+    scores = model.eval()(maps(3, 8))
+    assert logits[0].shape == (2, 2, 2, 2, 5)
+    torch.testing.assert_close(scores, logits[0].mean((1, 2, 3)).softmax(-1))
+    torch.testing.assert_close(model.train()(maps(3, 8)), logits[0].mean((1, 2, 3)))
 
 
 def test_activations_follow_their_names():

@@ -9,7 +9,8 @@ from slowfast.models import MODELS, build_model
 from slowfast.models.blocks import ResBlock
 from slowfast.models.norm import SubBatchNorm3d, SyncBatchNorm3d
 
-FAMILIES = ["ResNet", "ResNet_nopool", "SlowFast", "VoV3D", "X3D"]
+FAMILIES = ["ResNet", "ResNet_nopool", "S3D", "SlowFast", "VoV3D", "X3D"]
+RESIDUAL = [family for family in FAMILIES if family != "S3D"]
 
 
 def num_pathways(family):
@@ -28,6 +29,8 @@ def small_cfg(family, **keys):
         "RESNET.TRANS_FUNC": "x3d_transform" if family == "X3D" else "bottleneck_transform",
         "RESNET.DEPTH": 18,
         "RESNET.WIDTH_PER_GROUP": 8,
+        "S3D.VARIANT": "s3d-g",
+        "S3D.WIDTH_FACTOR": 0.125,
         "SLOWFAST.ALPHA": 2,
         "SLOWFAST.BETA_INV": 4,
         "X3D.BOTTLENECK_FACTOR": 2.25,
@@ -95,7 +98,7 @@ def test_clips_are_not_written_to(family):
     torch.testing.assert_close(x, clips(family))
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", RESIDUAL)
 def test_drop_connect_grows_over_the_blocks_and_spares_evaluation(family):
     model = small_model(family, **{"MODEL.DROPCONNECT_RATE": 0.5})
     blocks = {name: m for name, m in model.named_modules() if isinstance(m, ResBlock)}
@@ -126,7 +129,7 @@ def test_norm_type_reaches_every_batch_norm_and_its_zero_gamma(family, name, kin
     blocks = [module for module in model.modules() if isinstance(module, ResBlock)]
     zeros = [norm for norm in norms if not norm.weight.any()]
     assert zeros == [block.branch2.c_bn for block in blocks]
-    assert model(clips(family)).shape == (2, 5)
+    assert model(clips(family, size=64)).shape == (2, 5)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -220,6 +223,10 @@ def test_x3d_scale_res2_doubles_the_first_stage():
         ("ResNet", "NONLOCAL.LOCATION", [[1, 3]] * 4, "NONLOCAL.LOCATION: 1 .*list of numbers"),
         ("ResNet", "NONLOCAL.POOL", [[[2, 2]]] * 4, r"NONLOCAL.POOL: \[2, 2\] .*T, H, W"),
         ("ResNet", "NONLOCAL.GROUP", [[0]] * 4, "NONLOCAL.GROUP: 0 .*at least 1"),
+        ("S3D", "S3D.VARIANT", "S3D", "S3D.VARIANT: 'S3D' .*fast-s3d.*i3d"),
+        ("S3D", "MODEL.DROPCONNECT_RATE", 0.1, "MODEL.DROPCONNECT_RATE: 0.1 must be 0 for S3D"),
+        ("S3D", "NONLOCAL.LOCATION", [[[]], [[1]], [[]], [[]]], "NONLOCAL.LOCATION.* S3D does not"),
+        ("S3D", "DATA.INPUT_CHANNEL_NUM", [3, 3], r"DATA.INPUT_CHANNEL_NUM: \[3, 3\] .*S3D"),
         ("X3D", "DATA.INPUT_CHANNEL_NUM", [3, 3], r"DATA.INPUT_CHANNEL_NUM: \[3, 3\] .*X3D"),
         ("VoV3D", "DATA.INPUT_CHANNEL_NUM", [3, 3], r"DATA.INPUT_CHANNEL_NUM: \[3, 3\] .*VoV3D"),
         ("X3D", "RESNET.TRANS_FUNC", "bottleneck_transform", "RESNET.TRANS_FUNC.*x3d_transform"),
