@@ -102,6 +102,20 @@ def inflate(
     return {**state, **inflated}, list(inflated)
 
 
+def average_channels(state: State, shapes: Mapping[str, torch.Size]) -> tuple[State, list[str]]:
+    """`state` for a network that sees optical flow, and the names of the tensors that changed.
+
+    A kernel for RGB where `shapes` ask for the two channels of flow becomes its mean over RGB, once
+    for each (cross-modality pre-training, arXiv 1608.00859, section 3.2).
+    """
+    averaged: State = {}
+    for name, value in state.items():
+        shape = shapes.get(name, ())
+        if value.ndim in (4, 5) and len(shape) == 5 and (value.shape[1], shape[1]) == (3, 2):
+            averaged[name] = value.mean(1, keepdim=True).repeat_interleave(2, dim=1)
+    return {**state, **averaged}, list(averaged)
+
+
 def rename(state: State, new_name: Callable[[str], str]) -> State:
     """With `new_name` applied to every name; ValueError when two tensors would get the same."""
     renamed: State = {}

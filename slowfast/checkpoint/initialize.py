@@ -10,6 +10,7 @@ from torch import nn
 
 from slowfast.checkpoint.convert import (
     State,
+    average_channels,
     clear_names,
     find_model_state,
     inflate,
@@ -31,9 +32,9 @@ _CLASSIFIER = "head.projection"
 class CoverageReport:
     """What became of each tensor of a model, and `unexpected`: tensors that only the file has.
 
-    layout: whose names the file has. inflated: those of `loaded` that were given a time axis.
-    identities: those of `loaded` that the file lacks, temporal halves of separable convolutions
-    that copy frames (with their batch norms).
+    layout: whose names the file has. inflated: those of `loaded` that were given a time axis;
+    averaged: those whose kernels for RGB became kernels for flow; identities: those that the file
+    lacks, temporal halves of separable convolutions that copy frames (with their batch norms).
     replaced: the head's, kept fresh as the file's has other shapes. mismatched: other shapes
     elsewhere. Entries of both read "name (file's shape -> model's shape)".
     coverage: share of the model's tensors outside the head that were loaded. class_names: those
@@ -44,6 +45,7 @@ class CoverageReport:
     layout: str
     loaded: tuple[str, ...]
     inflated: tuple[str, ...]
+    averaged: tuple[str, ...]
     identities: tuple[str, ...]
     replaced: tuple[str, ...]
     mismatched: tuple[str, ...]
@@ -63,10 +65,14 @@ class CoverageReport:
             ("missing", self.missing, "not in the file, not loaded"),
             ("unexpected", self.unexpected, "only in the file, ignored"),
         ]
+        if self.averaged:
+            rows.insert(
+                2, ("averaged", self.averaged, "of these, from RGB to the channels of flow")
+            )
         lines = [f"weights from {self.path} ({self.layout} names)"]
         for title, names, meaning in rows:
             lines.append(f"  {title:<11}{len(names):>5}  {meaning}")
-            if title not in ("loaded", "inflated", "identity"):
+            if title not in ("loaded", "inflated", "averaged", "identity"):
                 lines += [f"      {name}" for name in _shorten(names)]
         lines.append(f"  {self.coverage:.1%} of the backbone's tensors were loaded")
         return "\n".join(lines)
@@ -97,9 +103,7 @@ def load_for_test(
     model: nn.Module, path: str | Path, *, clear_name_patterns: Sequence[str] = ()
 ) -> CoverageReport:
     """Copy a file's weights into `model`; CheckpointError unless all fit, the classifier's too."""
-    state, report = _fit(
-        model, Path(path), clear_name_patterns, classifier=None, repeats_frames=False
-    )
+    state, report = _fit(model, Path(path), clear_name_patterns, classifier=None, is_exact=True)
     if report.mismatched or report.missing or report.unexpected:
         raise CheckpointError(
             f"{path}: is a checkpoint of another model than the one that this config describes "
@@ -124,7 +128,7 @@ def convert_file(
     Only names and shapes of `model` count, so it may be on the meta device.
     """
     state, report = _fit(
-        model, Path(path), clear_name_patterns, classifier=_CLASSIFIER, repeats_frames=True
+        model, Path(path), clear_name_patterns, classifier=_CLASSIFIER, is_exact=False
     )
     if report.coverage < min_coverage:
         raise CheckpointError(
@@ -142,9 +146,12 @@ def _fit(
     clear_name_patterns: Sequence[str],
     *,
     classifier: str | None,
-    repeats_frames: bool,
+    is_exact: bool,
 ) -> tuple[State, CoverageReport]:
-    """The file's tensors under our names and in the model's shapes, and how they fit."""
+    """The file's tensors under our names and in the model's shapes, and how they fit.
+
+    Unless `is_exact`, kernels are changed so that they fit: in time, and from RGB to flow.
+    """
     content = load(path)
     try:
         state = strip_wrappers(clear_names(find_model_state(content), clear_name_patterns))
@@ -155,9 +162,13 @@ def _fit(
     own, _ = split_sub_bn(model.state_dict())
     own = {name: value for name, value in own.items() if name in state or not _is_counter(name)}
     shapes = {name: value.shape for name, value in own.items()}
-    state, inflated = inflate(state, shapes, repeats_frames=repeats_frames)
-    identities = identities_over_time(state, shapes) if repeats_frames else {}
-    state |= identities
+    averaged, identities = [], {}
+    if not is_exact:
+        state, averaged = average_channels(state, shapes)
+    state, inflated = inflate(state, shapes, repeats_frames=not is_exact)
+    if not is_exact:
+        identities = identities_over_time(state, shapes)
+        state |= identities
     fits = {n for n, shape in shapes.items() if n in state and state[n].shape == shape}
     differs = {n for n in own if n in state and n not in fits}
     in_head = {n for n in own if classifier is not None and n.startswith(f"{classifier}.")}
@@ -175,6 +186,7 @@ def _fit(
         layout=layout,
         loaded=tuple(n for n in own if n in loaded),
         inflated=tuple(n for n in inflated if n in loaded),
+        averaged=tuple(n for n in averaged if n in loaded),
         identities=tuple(n for n in identities if n in loaded),
         replaced=with_shapes(replaced),
         mismatched=with_shapes(differs - replaced),

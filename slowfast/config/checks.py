@@ -16,6 +16,10 @@ MODEL_STRIDE = 32
 
 DETECTION_DATASETS = ("ava", "jhmdb", "ucf101_24")
 MULTI_LABEL_DATASETS = ("charades",)
+FLOW_DATASETS = ("kinetics", "folder", "ssv1", "ssv2", "ucf101", "hmdb51")
+
+# DATA.MODALITY -> channels
+_CHANNELS = {"rgb": 3, "flow": 2}
 
 CHOICES = {
     "AUG.INTERPOLATION": ("nearest", "bilinear", "bicubic"),
@@ -25,6 +29,7 @@ CHOICES = {
     "BN.GROUP_BY": ("type", "name"),
     "BN.NORM_TYPE": ("batchnorm", "sub_batchnorm", "sync_batchnorm"),
     "DATA.ENSEMBLE_METHOD": ("sum", "max"),
+    "DATA.MODALITY": tuple(_CHANNELS),
     "DATA.RESIZE_BACKEND": ("swscale", "torch"),
     "DATA.SOURCE": ("auto", "frames", "videos"),
     "DATA.SPLIT_NUMBER": (1, 2, 3),
@@ -118,6 +123,7 @@ def check_cfg(cfg: ConfigNode) -> None:
             *_size_mistakes(cfg),
             *_task_mistakes(cfg),
             *_flip_mistakes(cfg),
+            *_flow_mistakes(cfg),
             *_s3d_mistakes(cfg),
             *_multigrid_mistakes(cfg),
             # torchrun's number of processes wins over NUM_GPUS
@@ -174,8 +180,12 @@ def _solver_mistakes(cfg: ConfigNode) -> Iterator[str]:
 def _pathway_mistakes(cfg: ConfigNode) -> Iterator[str]:
     data = cfg.DATA
     channels = list(data.INPUT_CHANNEL_NUM)
-    if channels not in ([3], [3, 3]):
-        yield f"DATA.INPUT_CHANNEL_NUM: {channels} must be [3] (one pathway) or [3, 3] (two)"
+    num = _CHANNELS[data.MODALITY]
+    if channels not in ([num], [num, num]):
+        yield (
+            f"DATA.INPUT_CHANNEL_NUM: {channels} must be [{num}] (one pathway) or [{num}, {num}] "
+            f"(two) with DATA.MODALITY {data.MODALITY!r}"
+        )
         return
     stride = pathway_strides(cfg)[0]
     if data.NUM_FRAMES % stride:
@@ -298,6 +308,38 @@ def _s3d_mistakes(cfg: ConfigNode) -> Iterator[str]:
     is_2d = s3d.STEM == "2d" or (not s3d.STEM and 0 not in positions)
     if is_2d and s3d.STEM_KERNEL_T != default.STEM_KERNEL_T:
         yield f"S3D.STEM_KERNEL_T: {s3d.STEM_KERNEL_T} has no effect on a 2D stem; see S3D.STEM"
+
+
+def _flow_mistakes(cfg: ConfigNode) -> Iterator[str]:
+    """What flow cannot do."""
+    if cfg.DATA.MODALITY != "flow":
+        return
+    for name in ("TRAIN", "TEST"):
+        if cfg[name].ENABLE and cfg[name].DATASET not in FLOW_DATASETS:
+            yield (
+                f"{name}.DATASET: {cfg[name].DATASET!r} is not one of {list(FLOW_DATASETS)} with "
+                "DATA.MODALITY 'flow'"
+            )
+        if cfg[name].ENABLE and cfg[name].DATASET == "folder" and not cfg.DATA.PATH_PREFIX:
+            yield (
+                f"DATA.PATH_PREFIX: must name the folder of the flow with {name}.DATASET 'folder' "
+                "and DATA.MODALITY 'flow'; PATH_TO_DATA_DIR is that of the videos"
+            )
+    if cfg.TEST.REVERSE_TIME:
+        # The way back does not start at the pixel where the way there did.
+        yield (
+            "TEST.REVERSE_TIME: True must be False with DATA.MODALITY 'flow': played backwards, a "
+            "video has another flow; compute that of reversed videos"
+        )
+    if cfg.DATA.REVERSE_INPUT_CHANNEL:
+        yield "DATA.REVERSE_INPUT_CHANNEL: True must be False with DATA.MODALITY 'flow'"
+    if cfg.AUG.ENABLE and cfg.AUG.AA_TYPE:
+        yield (
+            f"AUG.AA_TYPE: {cfg.AUG.AA_TYPE!r} must be '' with DATA.MODALITY 'flow', which has no "
+            "colours and would have to turn with the picture"
+        )
+    elif cfg.AUG.ENABLE and cfg.AUG.COLOR_JITTER:
+        yield f"AUG.COLOR_JITTER: {cfg.AUG.COLOR_JITTER} must be 0 with DATA.MODALITY 'flow'"
 
 
 def _multigrid_mistakes(cfg: ConfigNode) -> Iterator[str]:

@@ -132,7 +132,8 @@ _C.TEST.NUM_ENSEMBLE_VIEWS = 10
 _C.TEST.NUM_SPATIAL_CROPS = 3
 # File name in OUTPUT_DIR for the scores of all views (npz); empty is test_scores.npz.
 _C.TEST.SAVE_RESULTS_PATH = ""
-# Ours. Play every clip backwards, labels unchanged: what does the order of frames contribute?
+# Ours. Play every clip backwards, labels unchanged: what does the order of frames contribute? Not
+# for flow.
 _C.TEST.REVERSE_TIME = False
 
 # ---------------------------------------------------------------------------- models
@@ -277,8 +278,12 @@ _C.DATA = ConfigNode()
 _C.DATA.PATH_TO_DATA_DIR = ""
 # Separator between path and label in a csv.
 _C.DATA.PATH_LABEL_SEPARATOR = " "
-# Folder that the paths of videos and frames start from; empty: PATH_TO_DATA_DIR.
+# Folder that the paths of videos, frames or flow start from; empty: PATH_TO_DATA_DIR.
 _C.DATA.PATH_PREFIX = ""
+# Ours. What the network sees: rgb, or the optical flow of the same videos (flow), which
+# `tools/flow.py` wrote into the folder PATH_PREFIX. Flow needs INPUT_CHANNEL_NUM [2] or [2, 2] and
+# two values of MEAN and STD; it is for kinetics, folder, ssv1, ssv2, ucf101 and hmdb51.
+_C.DATA.MODALITY = "rgb"
 # Ours. What ssv2, charades, jhmdb and ucf101_24 are read from: frames (image files), videos, or
 # auto: frames where there is a list or folder of them, else videos.
 _C.DATA.SOURCE = "auto"
@@ -296,11 +301,11 @@ _C.DATA.MULTI_LABEL = False
 _C.DATA.NUM_FRAMES = 8
 # Step between them in frames at TARGET_FPS.
 _C.DATA.SAMPLING_RATE = 8
-# Pixel mean per channel, of values in 0..1.
+# Pixel mean per channel, of values in 0..1. Flow of -20..20 pixels is 0..1, no motion 0.5.
 _C.DATA.MEAN = [0.45, 0.45, 0.45]
-# Pixel standard deviation per channel, of values in 0..1.
+# Pixel standard deviation per channel, of values in 0..1. Of flow 0.1 means 4 pixels.
 _C.DATA.STD = [0.225, 0.225, 0.225]
-# Channels of each pathway; the number of entries is the number of pathways.
+# Channels of each pathway, 3 or for flow 2; the number of entries is the number of pathways.
 _C.DATA.INPUT_CHANNEL_NUM = [3, 3]
 # Smallest and largest short side of the scale jitter, in pixels; validation takes the smallest.
 _C.DATA.TRAIN_JITTER_SCALES = [256, 320]
@@ -319,7 +324,7 @@ _C.DATA.TARGET_FPS = 30
 _C.DATA.USE_OFFSET_SAMPLING = False
 # Draw the short side uniformly in 1/size rather than in size.
 _C.DATA.INV_UNIFORM_SAMPLE = False
-# Random horizontal flip in training.
+# Random horizontal flip in training; of flow it also turns x around.
 _C.DATA.RANDOM_FLIP = True
 # Ours. A flipped clip gets the label with left and right swapped, where the classes have one.
 _C.DATA.LABEL_AWARE_FLIP = False

@@ -29,7 +29,7 @@ def build_splits(cfg: ConfigNode, names: Sequence[str]) -> tuple[list[Split], Cl
         dataset = cfg.TEST.DATASET if name == "test" else cfg.TRAIN.DATASET
         is_training = name == "train"
         try:
-            if dataset == "kinetics":
+            if dataset == "kinetics" and cfg.DATA.MODALITY == "rgb":
                 folder = Path(cfg.DATA.PATH_TO_DATA_DIR)
                 split = read_csv_split(
                     find_file("DATA.PATH_TO_DATA_DIR", str(folder), f"{name}.csv"),

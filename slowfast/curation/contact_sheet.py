@@ -68,10 +68,17 @@ def sheet_rows(
         views = max(sample.clips, key=lambda clips: clips.shape[2])  # V,C,T,H,W, most frames
         frames = views[len(views) // 2].permute(1, 2, 3, 0)  # C,T,H,W -> T,H,W,C
         frames = frames.round().clamp(0, 255).to(torch.uint8).numpy()
+        frames = _flow_colors(frames) if frames.shape[-1] == 2 else frames
         title = _title(dataset.records[sample.index], sample, class_names)
         boxes = np.empty((0, 4)) if sample.boxes is None else sample.boxes.numpy()
         rows.append(SheetRow(title, frames[..., ::-1] if is_bgr else frames, boxes))
     return rows
+
+
+def _flow_colors(frames: np.ndarray) -> np.ndarray:
+    """Optical flow T,H,W,2 in colours: to the right is red, down is green; 5 pixels are bright."""
+    contrast = np.clip(128 + 4 * (frames.astype(int) - 128), 0, 255).astype(np.uint8)
+    return np.insert(contrast, 2, 128, axis=-1)
 
 
 def _title(record: Record, sample: Sample, class_names: list[str]) -> str:

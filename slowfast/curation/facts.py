@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from slowfast.curation.state import StateFile
 from slowfast.curation.workers import Failure, run_parallel
+from slowfast.datasets.flow_files import flow_paths
 from slowfast.datasets.readers import UnreadableVideo
 from slowfast.datasets.records import Record
 from slowfast.datasets.sources import open_source
@@ -37,6 +38,8 @@ class Facts:
 
 def files_of(record: Record) -> list[str]:
     """The paths that a record is stored in."""
+    if record.is_flow:
+        return flow_paths(record.path)
     if record.frames is None:
         return [record.path]
     return [record.frames.path(number) for number in range(record.frames.count)]
@@ -78,7 +81,8 @@ def examine(record: Record) -> Facts:
         lost.append(f"{num_missing} of {num_frames} image files are missing")
     if num_broken > num_missing:
         lost.append(f"{num_broken - num_missing} of {num_frames} frames are damaged or lost")
-    if record.frames is None and (missing_end := _missing_end(record.path)):
+    is_file = record.frames is None and not record.is_flow
+    if is_file and (missing_end := _missing_end(record.path)):
         lost.append(missing_end)
     return Facts(num_frames, fps, damage="; ".join(lost), digest=digest)
 

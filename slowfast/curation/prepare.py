@@ -25,8 +25,9 @@ from slowfast.curation.splits import read_csv_splits
 from slowfast.curation.state import StateFile
 from slowfast.curation.workers import Failure, run_parallel
 from slowfast.datasets.records import Record
-from slowfast.datasets.video_files import SUFFIXES, walk_videos
+from slowfast.datasets.video_files import walk_videos
 from slowfast.utils.io import atomic_write, write_csv
+from slowfast.utils.video_names import SUFFIXES
 
 STATE, FAILURES = "prepare.jsonl", "failures.csv"
 
@@ -44,11 +45,9 @@ def name_targets(paths: Iterable[str], root: str | Path, *, as_images: bool) -> 
 
     Two videos that differ in their suffix keep it. Frame lists have no room for spaces.
     """
-    names = {path: os.path.relpath(path, root) for path in paths}
-    for path, name in names.items():
-        if name.startswith(os.pardir + os.sep):
-            name = os.path.abspath(path).lstrip(os.sep)
-        names[path] = "_".join(name.split()) if as_images else name
+    names = names_below(paths, root)
+    if as_images:
+        names = {path: "_".join(name.split()) for path, name in names.items()}
     stems = Counter(os.path.splitext(name)[0] for name in names.values())
     suffix = "" if as_images else ".mp4"
     targets = {}
@@ -56,6 +55,15 @@ def name_targets(paths: Iterable[str], root: str | Path, *, as_images: bool) -> 
         stem = os.path.splitext(name)[0]
         targets[path] = (stem if stems[stem] == 1 else name) + suffix
     return targets
+
+
+def names_below(paths: Iterable[str], root: str | Path) -> dict[str, str]:
+    """Path -> where it lies below `root`; the whole path, without its first /, outside of it."""
+    names = {path: os.path.relpath(path, root) for path in paths}
+    return {
+        path: os.path.abspath(path).lstrip(os.sep) if name.startswith(os.pardir + os.sep) else name
+        for path, name in names.items()
+    }
 
 
 def prepare(

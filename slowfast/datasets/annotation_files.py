@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from slowfast.datasets.flow_files import flow_folder
 from slowfast.datasets.records import Record
 
 logger = logging.getLogger(__name__)
@@ -80,7 +81,7 @@ def check_files_exist(
 ) -> None:
     """ValueError when none of about 100 videos spread over the list is there: a wrong folder.
 
-    Of a video that is stored as images the first is looked for.
+    Of a video that is stored as images the first is looked for, of flow its folder.
     """
     step = -(-len(records) // _NUM_PROBED)
     files = [_first_file(record) for record in records[::step]]
@@ -89,6 +90,8 @@ def check_files_exist(
 
 
 def _first_file(record: Record) -> str:
+    if record.is_flow:
+        return flow_folder(record.path)
     if record.frames is None:
         return record.path
     return record.frames.path(0) if record.frames.count else os.path.join(record.path, "*.jpg")

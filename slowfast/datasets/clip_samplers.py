@@ -28,6 +28,12 @@ class ClipSampler(Protocol):
     def resized(self, num_frames: int) -> "ClipSampler":
         """The same kind of clips with `num_frames` frames, for multigrid training."""
 
+    def stretched(self, factor: float) -> "ClipSampler":
+        """The same kind of clips, their frames `factor` times as far apart.
+
+        ValueError where the length of the video says how far apart they lie.
+        """
+
     def span(self, fps: float | None) -> float:
         """Frames of a video under one clip."""
 
@@ -41,7 +47,7 @@ class _RatedSampler:
     """
 
     num_frames: int
-    sampling_rate: int
+    sampling_rate: float
     target_fps: float
     max_rate: int = 0
 
@@ -49,6 +55,9 @@ class _RatedSampler:
         """With fewer frames the rate is drawn, up to where the clip spans as much as before."""
         max_rate = self.sampling_rate * max(1, self.num_frames // num_frames)
         return replace(self, num_frames=num_frames, max_rate=max_rate)
+
+    def stretched(self, factor: float):
+        return replace(self, sampling_rate=self.sampling_rate * factor)
 
     def _drawn(self, rng: np.random.Generator):
         """The same with the rate drawn; a range of one number takes nothing from the generator."""
@@ -96,6 +105,12 @@ class SegmentSampler:
 
     def resized(self, num_frames: int) -> "SegmentSampler":
         return replace(self, num_frames=num_frames)
+
+    def stretched(self, _factor: float) -> "SegmentSampler":
+        raise ValueError(
+            "a clip that takes one frame from each of equal segments of the whole video (ssv1, "
+            "ssv2) has no sampling stride that could change"
+        )
 
     def span(self, _fps: float | None) -> float:
         return self.num_frames

@@ -1,6 +1,7 @@
 """The clips that are cut from a video: a random one for training, fixed ones for evaluation."""
 
 import copy
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -8,6 +9,7 @@ import torch
 from slowfast.config.node import ConfigNode
 from slowfast.datasets.clip_samplers import ClipSampler
 from slowfast.datasets.cut import Cut
+from slowfast.datasets.frame_orders import FrameOrder, backwards, forwards
 from slowfast.datasets.readers import SizeRule, Video
 from slowfast.datasets.records import Record
 from slowfast.datasets.transforms import (
@@ -19,6 +21,7 @@ from slowfast.datasets.transforms import (
     short_side_size,
     uniform_crop_offsets,
 )
+from slowfast.datasets.video_index import VideoIndex
 
 
 class FrameLoader:
@@ -76,7 +79,8 @@ class TrainViews:
 class EvalViews:
     """`num_clips` clips along the video times 1 (centre) or 3 crops along its longer side.
 
-    View number = clip * num_crops + crop. All come from one pass over the file. Draws nothing.
+    View number = clip * num_crops + crop. All come from one pass over the file. Only `order`, in
+    which the frames of each clip are shown, may draw something.
     """
 
     def __init__(
@@ -88,40 +92,84 @@ class EvalViews:
         num_crops: int,
         short_side: int,
         crop_size: int,
-        reverse_time: bool = False,
+        order: FrameOrder = forwards,
     ):
         self.sampler, self.load = sampler, load
         self.num_clips = num_clips
         self.crops = (1,) if num_crops == 1 else (0, 1, 2)
         self.num_views = num_clips * num_crops
         self.short_side, self.crop_size = short_side, crop_size
-        self.reverse_time = reverse_time
+        self.order = order
 
-    def __call__(self, video: Video, record: Record, _rng: np.random.Generator) -> Cut:
-        frames, needed, clips = self.decode(video, record)
+    def in_order(self, order: FrameOrder) -> "EvalViews":
+        """The same clips, their frames shown in another order."""
+        views = copy.copy(self)
+        views.order = order
+        return views
+
+    def stretched(self, factor: float) -> "EvalViews":
+        """The same views of clips whose frames lie `factor` times as far apart."""
+        views = copy.copy(self)
+        views.sampler = self.sampler.stretched(factor)
+        return views
+
+    def __call__(self, video: Video, record: Record, rng: np.random.Generator) -> Cut:
+        return self.cut(video, self.frame_numbers(video.index, record, rng))
+
+    def frame_numbers(
+        self, index: VideoIndex, record: Record, rng: np.random.Generator
+    ) -> list[np.ndarray]:
+        """Those of each clip, in the order in which they are shown."""
+        clips = (
+            self.sampler.uniform(index, record, clip, self.num_clips)
+            for clip in range(self.num_clips)
+        )
+        return [self.order(frames, rng) for frames in clips]
+
+    def cut(self, video: Video, clips: Sequence[np.ndarray]) -> Cut:
+        """All crops of clips with these frame numbers."""
+        frames, places = self.decode(video, clips)
         height, width = frames.shape[-2:]
         views = []
-        for places in clips:
+        for place in places:
             # Whole frames are gathered where they lie, T first; the crops are then mere views.
-            clip = frames.transpose(0, 1)[places].transpose(0, 1)
+            clip = frames.transpose(0, 1)[place].transpose(0, 1)
             for number in self.crops:
                 y, x = uniform_crop_offsets(height, width, self.crop_size, number)
                 views.append(crop(clip, y, x, self.crop_size))
-        return Cut(views, needed[clips[0]])
+        return Cut(views, clips[0])
 
     def decode(
-        self, video: Video, record: Record
-    ) -> tuple[torch.Tensor, np.ndarray, list[np.ndarray]]:
-        """The frames that some clip needs, C,T,H,W, scaled; their numbers; each clip's places."""
-        clips = [
-            self.sampler.uniform(video.index, record, clip, self.num_clips)
-            for clip in range(self.num_clips)
-        ]
-        if self.reverse_time:
-            clips = [indices[::-1] for indices in clips]
+        self, video: Video, clips: Sequence[np.ndarray]
+    ) -> tuple[torch.Tensor, list[np.ndarray]]:
+        """The frames that some clip needs, C,T,H,W, scaled; where those of each clip are in it."""
         needed = np.unique(np.concatenate(clips))
-        places = [np.searchsorted(needed, indices) for indices in clips]
-        return self.load(video, needed, short_side_rule(self.short_side)), needed, places
+        places = [np.searchsorted(needed, frames) for frames in clips]
+        return self.load(video, needed, short_side_rule(self.short_side)), places
+
+
+class JointViews:
+    """The views of several EvalViews, one after another, all from one pass over the file.
+
+    `parts` differ in their samplers and orders alone; crops are those of the first.
+    """
+
+    def __init__(self, parts: Sequence[EvalViews]):
+        sizes = {(part.crops, part.short_side, part.crop_size) for part in parts}
+        assert len(sizes) == 1, f"crops of several kinds: {sizes}"
+        self.parts = tuple(parts)
+        self.num_views = sum(part.num_views for part in parts)
+
+    def __call__(self, video: Video, record: Record, rng: np.random.Generator) -> Cut:
+        clips = [part.frame_numbers(video.index, record, rng) for part in self.parts]
+        return self.parts[0].cut(video, sum(clips, []))
+
+    def numbers(self) -> list[range]:
+        """Numbers of the views of each part."""
+        ends = np.cumsum([part.num_views for part in self.parts]).tolist()
+        return [
+            range(end - part.num_views, end) for part, end in zip(self.parts, ends, strict=True)
+        ]
 
 
 def short_side_rule(size: int) -> SizeRule:
@@ -182,5 +230,5 @@ def build_test_views(cfg: ConfigNode, sampler: ClipSampler) -> EvalViews:
         num_crops=num_crops,
         short_side=cfg.DATA.TEST_CROP_SIZE,
         crop_size=cfg.DATA.TEST_CROP_SIZE,
-        reverse_time=cfg.TEST.REVERSE_TIME,
+        order=backwards if cfg.TEST.REVERSE_TIME else forwards,
     )

@@ -2,14 +2,19 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from os.path import relpath
 from pathlib import Path
 
 from slowfast.config.node import ConfigNode
+from slowfast.datasets.annotation_files import check_files_exist
 from slowfast.datasets.class_names import check_number
 from slowfast.datasets.flip_labels import build_flip_labels
+from slowfast.datasets.flow_files import build_modality
 from slowfast.datasets.records import Annotations, Record
-from slowfast.datasets.video_files import SUFFIXES, walk_videos
+from slowfast.datasets.video_files import walk_videos
 from slowfast.utils.seeding import derive_seed
+from slowfast.utils.video_names import SUFFIXES
 
 
 def find_class_videos(folder: Path) -> dict[str, list[str]]:
@@ -79,4 +84,11 @@ def build_folder(cfg: ConfigNode, split: str) -> Annotations:
         raise ValueError(
             f"DATA.VAL_SHARE: {share} of each class of {str(folder)!r} leaves no video for {split}"
         )
+    if cfg.DATA.MODALITY == "flow":
+        # The videos say what there is and, by their names, what is held out.
+        records = [
+            replace(record, path=os.path.join(cfg.DATA.PATH_PREFIX, relpath(record.path, folder)))
+            for record in build_modality(cfg, records)
+        ]
+        check_files_exist(records, folder, hint="their flow is sought in DATA.PATH_PREFIX")
     return Annotations(records, class_names, build_flip_labels(cfg, split, class_names))

@@ -6,6 +6,7 @@ from slowfast.config.node import ConfigNode
 from slowfast.datasets.annotation_files import check_files_exist, read_lines
 from slowfast.datasets.class_names import check_number
 from slowfast.datasets.flip_labels import build_flip_labels
+from slowfast.datasets.flow_files import build_modality
 from slowfast.datasets.records import Annotations, Record
 from slowfast.datasets.video_files import VideoFinder
 
@@ -46,7 +47,10 @@ def build_hmdb51(cfg: ConfigNode, split: str) -> Annotations:
     videos = read_split(folder, cfg.DATA.SPLIT_NUMBER)
     class_names = list(videos)
     check_number(class_names, folder, cfg.MODEL.NUM_CLASSES)
-    finder = VideoFinder(cfg.DATA.PATH_PREFIX or cfg.DATA.PATH_TO_DATA_DIR)
+    finder = VideoFinder(
+        cfg.DATA.PATH_PREFIX or cfg.DATA.PATH_TO_DATA_DIR,
+        takes_folders=cfg.DATA.MODALITY == "flow",
+    )
     records = [
         Record(finder.find(f"{name}/{video}"), label)
         for label, name in enumerate(class_names)
@@ -54,5 +58,6 @@ def build_hmdb51(cfg: ConfigNode, split: str) -> Annotations:
     ]
     if not records:
         raise ValueError(f"{folder}: split {cfg.DATA.SPLIT_NUMBER} holds no videos for {split}")
+    records = build_modality(cfg, records)
     check_files_exist(records, folder)
     return Annotations(records, class_names, build_flip_labels(cfg, split, class_names))

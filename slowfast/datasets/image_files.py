@@ -1,6 +1,6 @@
 """Image files and frame numbers -> uint8 frames, like those of a video file."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from itertools import chain
 from types import ModuleType
@@ -15,20 +15,20 @@ from slowfast.datasets.video_index import VideoIndex
 class ImageFiles:
     """A video of one JPEG or PNG file per frame; a marked orientation of the files is ignored.
 
-    UnreadableVideo: there are no files.
+    load: path of a frame -> its image H,W,C. UnreadableVideo: there are no files.
     """
 
-    def __init__(self, files: FrameFiles):
+    def __init__(self, files: FrameFiles, *, load: Callable[[str], np.ndarray]):
         if not files.count:
             raise UnreadableVideo(
                 "NoFrames: the video is not in the frame list, or its folder has no images"
             )
-        self._files = files
+        self._files, self._load = files, load
         self._broken: dict[int, str] = {}  # frame number: what is wrong with the file
         self.index = VideoIndex(files.count, files.fps, keyframes=range(files.count))
 
     def read(self, indices: Sequence[int], size: SizeRule | None = None) -> np.ndarray:
-        """Frames T,H,W,C (RGB, uint8) of the given numbers, in their order; each is read once.
+        """Frames T,H,W,C (uint8) of the given numbers, in their order; each is read once.
 
         The first of them fixes the size of all; `size` gets its height and width and says what to
         scale to. A frame that is lost is replaced by the nearest one before it.
@@ -60,7 +60,7 @@ class ImageFiles:
         for place in chain(range(number, -1, -1), range(number + 1, self._files.count)):
             if place not in images and place not in self._broken:
                 try:
-                    images[place] = scale(_load(self._files.path(place)))
+                    images[place] = scale(self._load(self._files.path(place)))
                 except _BadImage as error:
                     self._broken[place] = str(error)
             if place in images:
@@ -103,8 +103,21 @@ def _opencv() -> ModuleType:
     return cv2
 
 
-def _load(path: str) -> np.ndarray:
-    """H,W,C RGB; _BadImage when any of it is missing or wrong."""
+def load_rgb(path: str) -> np.ndarray:
+    """H,W,C RGB."""
+    return _load(path, _opencv().IMREAD_COLOR_RGB)
+
+
+def load_pair(first: str, second: str) -> np.ndarray:
+    """H,W,2 of two grey images of one size."""
+    images = [_load(path, _opencv().IMREAD_GRAYSCALE) for path in (first, second)]
+    if images[0].shape != images[1].shape:
+        raise _BadImage(f"InvalidImage: is not of the size of {first}: {second}")
+    return np.stack(images, -1)
+
+
+def _load(path: str, flags: int) -> np.ndarray:
+    """What `flags` of OpenCV make of a file; _BadImage when any of it is missing or wrong."""
     try:
         with open(path, "rb") as file:
             content = file.read()
@@ -113,7 +126,7 @@ def _load(path: str) -> np.ndarray:
     if not content:
         raise _BadImage(f"InvalidImage: the file is empty: {path}")
     cv2 = _opencv()
-    flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+    flags |= cv2.IMREAD_IGNORE_ORIENTATION
     try:
         image = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
     except cv2.error as error:

@@ -8,6 +8,7 @@ from slowfast.config.node import ConfigNode
 from slowfast.datasets.annotation_files import check_files_exist, find_file, read_lines
 from slowfast.datasets.class_names import read_class_names
 from slowfast.datasets.flip_labels import build_flip_labels
+from slowfast.datasets.flow_files import build_modality
 from slowfast.datasets.records import Annotations, Record
 
 _INTEGER = re.compile(r"-?[0-9]+")
@@ -86,6 +87,7 @@ def build_kinetics(cfg: ConfigNode, split: str) -> Annotations:
         prefix=cfg.DATA.PATH_PREFIX,
         num_classes=num_classes,
     )
+    records = build_modality(cfg, records)
     check_files_exist(records, path)
     class_names = read_class_names(path.with_name("classes.txt"), num_classes)
     return Annotations(records, class_names, build_flip_labels(cfg, split, class_names))

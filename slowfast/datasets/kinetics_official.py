@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 from slowfast.datasets.annotation_files import read_lines
 from slowfast.datasets.kinetics import parse_line
-from slowfast.datasets.video_files import SUFFIXES, is_video, walk_videos
+from slowfast.datasets.video_files import walk_videos
 from slowfast.utils.io import write_csv, write_lines
+from slowfast.utils.video_names import SUFFIXES, is_video
 
 logger = logging.getLogger(__name__)
 

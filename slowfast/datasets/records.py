@@ -53,7 +53,8 @@ class KeyFrame:
 class Record:
     """One video: where it lies and what is in it.
 
-    path: a video file, or the folder of `frames`. label: its class, -1 where that is unknown or
+    path: a video file, the folder of `frames`, or with `is_flow` that of its optical flow or the
+    video file it is named after. label: its class, -1 where that is unknown or
     there is more than one. spans: of a multi-label video. key: of a video with boxes; each key
     frame is a record of its own.
     """
@@ -63,6 +64,7 @@ class Record:
     frames: FrameFiles | None = None
     spans: TimedLabels | None = None
     key: KeyFrame | None = None
+    is_flow: bool = False
 
 
 @dataclass(frozen=True)

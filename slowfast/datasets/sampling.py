@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 
-def clip_span(clip_length: int, sampling_rate: int, *, fps: float, target_fps: float) -> float:
+def clip_span(clip_length: int, sampling_rate: float, *, fps: float, target_fps: float) -> float:
     """Frames of the video under a clip whose `sampling_rate` refers to `target_fps`; at least 1."""
     return max(1.0, sampling_rate * clip_length / target_fps * fps)
 

@@ -1,13 +1,15 @@
 """What both versions of Something-Something have in common once their label files are read."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from slowfast.config.node import ConfigNode
 from slowfast.datasets.annotation_files import check_files_exist
 from slowfast.datasets.flip_labels import build_flip_labels
+from slowfast.datasets.flow_files import build_modality
 from slowfast.datasets.records import Annotations, Record
-from slowfast.datasets.videos_by_id import find_videos_by_id
+from slowfast.datasets.videos_by_id import Place, find_videos_by_id
 
 # The labels of the test videos are not public; everybody tests on the validation videos.
 PARTS = {"train": "train", "val": "validation", "test": "validation"}
@@ -23,16 +25,21 @@ def build_something(
     source: str,
 ) -> Annotations:
     """Annotations from the label of each video id in `path`; `source` as DATA.SOURCE."""
-    places = find_videos_by_id(
-        list(labels),
-        cfg.DATA.PATH_PREFIX or cfg.DATA.PATH_TO_DATA_DIR,
-        source=source,
-        suffix=".webm",
-        frame_list=path.with_name("train.csv" if split == "train" else "val.csv"),
-    )
+    root = cfg.DATA.PATH_PREFIX or cfg.DATA.PATH_TO_DATA_DIR
+    if cfg.DATA.MODALITY == "flow":
+        places = [Place(os.path.join(root, video)) for video in labels]
+    else:
+        places = find_videos_by_id(
+            list(labels),
+            root,
+            source=source,
+            suffix=".webm",
+            frame_list=path.with_name("train.csv" if split == "train" else "val.csv"),
+        )
     records = [
         Record(place.path, label, place.frames)
         for place, label in zip(places, labels.values(), strict=True)
     ]
+    records = build_modality(cfg, records)
     check_files_exist(records, path)
     return Annotations(records, class_names, build_flip_labels(cfg, split, class_names))

@@ -3,7 +3,8 @@
 from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 
-from slowfast.datasets.image_files import ImageFiles
+from slowfast.datasets.flow_files import open_flow
+from slowfast.datasets.image_files import ImageFiles, load_rgb
 from slowfast.datasets.index_file import IndexFile, file_state, pack_index, unpack_index
 from slowfast.datasets.readers import Video, open_video, scan_video
 from slowfast.datasets.records import Record
@@ -18,8 +19,10 @@ def open_source(
     record: Record, index_file: IndexFile | None = None
 ) -> AbstractContextManager[Video | ImageFiles]:
     """The frames of a record; UnreadableVideo, here or in `read`, names what is wrong."""
+    if record.is_flow:
+        return nullcontext(open_flow(record.path))
     if record.frames is not None:
-        return nullcontext(ImageFiles(record.frames))
+        return nullcontext(ImageFiles(record.frames, load=load_rgb))
     return open_video(record.path, _find_index(record.path, index_file))
 
 

@@ -88,6 +88,16 @@ def flip(clip: torch.Tensor) -> torch.Tensor:
     return clip.flip(-1)
 
 
+def flip_flow(clip: torch.Tensor) -> torch.Tensor:
+    """A clip of optical flow (channels x, y) mirrored left to right: what moved left moves right.
+
+    Exact, because 255 - value is the opposite motion (see `encode_flow`).
+    """
+    clip = clip.flip(-1)
+    clip[0] = 255 - clip[0]
+    return clip
+
+
 def resize(clip: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     """Bilinear scaling to (height, width); float32, or the clip itself when it has that size."""
     if tuple(clip.shape[-2:]) == tuple(size):
@@ -145,18 +155,18 @@ class RandomResizedCrop:
 class TrainTransform:
     """What happens to a decoded training clip; it depends only on the `rng` passed.
 
-    crop: a RandomCrop or RandomResizedCrop. flips: whether half of the clips are mirrored.
-    augment: what follows.
+    crop: a RandomCrop or RandomResizedCrop. mirror: what mirrors half of the clips, None for no
+    mirroring. augment: what follows.
     """
 
     def __init__(
         self,
         crop: RandomCrop | RandomResizedCrop,
         *,
-        flips: bool = False,
+        mirror: Callable[[torch.Tensor], torch.Tensor] | None = None,
         augment: Sequence[Transform] = (),
     ):
-        self.crop, self.flips, self.augment = crop, flips, tuple(augment)
+        self.crop, self.mirror, self.augment = crop, mirror, tuple(augment)
 
     @property
     def crop_size(self) -> int:
@@ -173,9 +183,9 @@ class TrainTransform:
     def __call__(self, clip: torch.Tensor, rng: np.random.Generator) -> tuple[torch.Tensor, bool]:
         """The clip that comes out, and whether it is mirrored."""
         clip = self.crop(clip, rng)
-        is_flipped = self.flips and rng.uniform() < 0.5
+        is_flipped = self.mirror is not None and rng.uniform() < 0.5
         if is_flipped:
-            clip = flip(clip)
+            clip = self.mirror(clip)
         for step in self.augment:
             clip = step(clip, rng)
         return clip, is_flipped
@@ -216,11 +226,11 @@ def _jitter_step(size: int, scale: Sequence[float], ratio: Sequence[float]) -> R
 def build_pack(cfg: ConfigNode, *, is_bgr_in_reference: bool) -> PackPathways:
     """The transform from a finished C,T,H,W clip to the model's list of pathways.
 
-    Clips are RGB. Released weights want the order that the reference feeds them, and where its
-    images are BGR, DATA.REVERSE_INPUT_CHANNEL makes them RGB.
+    Clips of flow stay x, y; others are RGB. Released weights want the order that the reference
+    feeds them, and where its images are BGR, DATA.REVERSE_INPUT_CHANNEL makes them RGB.
     """
     is_bgr = cfg.AVA.BGR if cfg.DETECTION.ENABLE else is_bgr_in_reference
-    reverse = is_bgr != cfg.DATA.REVERSE_INPUT_CHANNEL
+    reverse = is_bgr != cfg.DATA.REVERSE_INPUT_CHANNEL and cfg.DATA.MODALITY == "rgb"
     return PackPathways(pathway_strides(cfg), reverse_channels=reverse)
 
 
@@ -242,4 +252,9 @@ def build_train_transform(cfg: ConfigNode) -> TrainTransform:
         if relative
         else RandomCrop(size)
     )
-    return TrainTransform(first, flips=cfg.DATA.RANDOM_FLIP, augment=build_augmentations(cfg))
+    mirror = flip_flow if cfg.DATA.MODALITY == "flow" else flip
+    return TrainTransform(
+        first,
+        mirror=mirror if cfg.DATA.RANDOM_FLIP else None,
+        augment=build_augmentations(cfg),
+    )

@@ -15,8 +15,8 @@ from tqdm import tqdm
 
 from slowfast.datasets.annotation_files import read_lines
 from slowfast.datasets.box_rows import BoxRow
-from slowfast.datasets.video_files import SUFFIXES
 from slowfast.utils.unpickle import load_arrays
+from slowfast.utils.video_names import SUFFIXES
 
 _SPLIT_FOLDERS = ("", "splitfiles", "splits", "ucfTrainTestlist")
 

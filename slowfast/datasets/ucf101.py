@@ -13,6 +13,7 @@ from slowfast.datasets.annotation_files import (
 )
 from slowfast.datasets.class_names import check_number
 from slowfast.datasets.flip_labels import build_flip_labels
+from slowfast.datasets.flow_files import build_modality
 from slowfast.datasets.records import Annotations, Record
 from slowfast.datasets.video_files import VideoFinder
 
@@ -57,7 +58,8 @@ def build_ucf101(cfg: ConfigNode, split: str) -> Annotations:
     class_names = read_class_index(names_path, cfg.MODEL.NUM_CLASSES)
     part = "train" if split == "train" else "test"
     path = find_file(key, folder, f"{part}list{cfg.DATA.SPLIT_NUMBER:02d}.txt")
-    finder = VideoFinder(cfg.DATA.PATH_PREFIX or folder)
+    finder = VideoFinder(cfg.DATA.PATH_PREFIX or folder, takes_folders=cfg.DATA.MODALITY == "flow")
     records = read_split(path, numbers_by_name(class_names, names_path), finder)
+    records = build_modality(cfg, records)
     check_files_exist(records, path)
     return Annotations(records, class_names, build_flip_labels(cfg, split, class_names))

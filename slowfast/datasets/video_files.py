@@ -1,20 +1,11 @@
-"""Video files on disk: which they are, and where one that a list names lies."""
+"""Video files on disk: those below a folder, and where one that a list names lies."""
 
 import os
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
-# Containers that are taken from a folder; a file that is named itself may have any suffix.
-SUFFIXES = frozenset(
-    ".3gp .asf .avi .divx .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ogv .ts .vob .webm "
-    ".wmv".split()
-)
-
-
-def is_video(name: str) -> bool:
-    """Whether the suffix is that of a video."""
-    return os.path.splitext(name)[1].lower() in SUFFIXES
+from slowfast.utils.video_names import is_video, without_suffix
 
 
 def walk_videos(folder: str | Path) -> list[str]:
@@ -31,11 +22,12 @@ class VideoFinder:
     """Finds listed videos below `root` although case or suffix differ on disk.
 
     UCF101's lists and folders differ in case, and re-encoded files have another suffix. Each folder
-    is read once.
+    is read once. `takes_folders`: what is sought is the folder that was made of a video.
     """
 
-    def __init__(self, root: str):
+    def __init__(self, root: str, *, takes_folders: bool = False):
         self._root = root
+        self._takes_folders = takes_folders
         self._read = cache(_read_folder)
 
     def find(self, path: str) -> str:
@@ -47,6 +39,8 @@ class VideoFinder:
             place = os.path.join(place, _look_up(names, folder) or folder)
         names, stems = self._read(place)
         found = _look_up(names, name) or _look_up(stems, os.path.splitext(name)[0])
+        if self._takes_folders:
+            found = found or _look_up(names, without_suffix(name))
         return os.path.join(place, found or name)
 
 

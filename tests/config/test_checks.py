@@ -3,6 +3,9 @@ import pytest
 from slowfast.config.checks import AT_LEAST, CHOICES, SHARES, check_cfg
 from slowfast.config.defaults import get_cfg
 
+FLOW = ["DATA.MODALITY", "flow", "DATA.INPUT_CHANNEL_NUM", [2]]
+FLOW += ["DATA.MEAN", [0.5, 0.5], "DATA.STD", [0.1, 0.1]]
+
 
 def make_cfg(*overrides):
     """A config that passes, with overrides."""
@@ -19,6 +22,12 @@ def mistakes(*overrides) -> str:
 
 def test_defaults_pass():
     check_cfg(get_cfg())
+
+
+@pytest.mark.parametrize("channels", [[2], [2, 2]])
+def test_flow_passes_with_its_channels(channels):
+    erasing = ["AUG.ENABLE", True, "AUG.AA_TYPE", "", "AUG.COLOR_JITTER", 0]
+    check_cfg(make_cfg(*FLOW, "DATA.INPUT_CHANNEL_NUM", channels, *erasing))
 
 
 @pytest.mark.parametrize("key", CHOICES)
@@ -88,6 +97,15 @@ def test_all_mistakes_come_at_once():
             "DATA.LABEL_AWARE_FLIP: True needs DATA.RANDOM_FLIP True",
         ),
         (["DATA.FLIP_LABELS_FILE", "x.json"], "'x.json' needs DATA.LABEL_AWARE_FLIP True"),
+        (["DATA.MODALITY", "flow"], "DATA.INPUT_CHANNEL_NUM: [3] must be [2]"),
+        (["DATA.INPUT_CHANNEL_NUM", [2]], "DATA.INPUT_CHANNEL_NUM: [2] must be [3]"),
+        ([*FLOW, "DATA.MEAN", [0.5] * 3], "DATA.MEAN: [0.5, 0.5, 0.5] must hold 2 numbers"),
+        ([*FLOW, "TEST.DATASET", "ava"], "TEST.DATASET: 'ava' is not one of ['kinetics'"),
+        ([*FLOW, "TRAIN.DATASET", "folder"], "DATA.PATH_PREFIX: must name the folder of the flow"),
+        ([*FLOW, "TEST.REVERSE_TIME", True], "TEST.REVERSE_TIME: True must be False"),
+        ([*FLOW, "DATA.REVERSE_INPUT_CHANNEL", True], "DATA.REVERSE_INPUT_CHANNEL: True must"),
+        ([*FLOW, "AUG.ENABLE", True], "AUG.AA_TYPE: 'rand-m9-mstd0.5-inc1' must be ''"),
+        ([*FLOW, "AUG.ENABLE", True, "AUG.AA_TYPE", ""], "AUG.COLOR_JITTER: 0.4 must be 0"),
     ],
 )
 def test_keys_that_do_not_fit_each_other(overrides, expected):

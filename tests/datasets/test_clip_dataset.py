@@ -3,8 +3,9 @@ import pytest
 import torch
 
 from slowfast.config.defaults import get_cfg
-from slowfast.datasets import build, readers, sampling
+from slowfast.datasets import build, frame_orders, readers, sampling
 from slowfast.datasets.clip_dataset import ClipDataset, NoReadableVideo
+from slowfast.datasets.clip_views import JointViews
 from slowfast.datasets.cut import Cut
 from slowfast.datasets.labels import BoxLabels, ClassLabel
 from slowfast.datasets.motion import write_video
@@ -162,6 +163,39 @@ def test_reversed_time_in_testing_only(cfg):
     cfg.TEST.REVERSE_TIME = True
     assert torch.equal(build.build_dataset(cfg, "test")[0].clips[0], forward["test"].flip(2))
     assert torch.equal(build.build_dataset(cfg, "val")[0].clips[0], forward["val"])
+
+
+def test_orders_of_frames(cfg, frame_number):
+    dataset = build.build_dataset(cfg, "test")
+    views = dataset.views
+    (normal,) = dataset[0].clips
+
+    def shown(order):
+        dataset.views = views.in_order(order)
+        return dataset[0].clips[0]
+
+    assert torch.equal(shown(frame_orders.middle_repeated), normal[:, :, [2, 2, 2, 2]])
+    first = [numbers(clip, frame_number) for clip in shown(frame_orders.shuffled)]
+    again = [numbers(clip, frame_number) for clip in shown(frame_orders.shuffled)]
+    expected = [numbers(clip, frame_number) for clip in normal]
+    assert first == again != expected
+    assert [sorted(clip) for clip in first] == expected
+
+
+def test_joint_views_are_those_of_each_from_one_pass(cfg, monkeypatch):
+    dataset = build.build_dataset(cfg, "test")
+    parts = [dataset.views.in_order(frame_orders.backwards), dataset.views.stretched(1.5)]
+    expected = []
+    for views in parts:
+        dataset.views = views
+        expected.append(dataset[0].clips[0])
+    calls = []
+    read = readers.Video.read
+    monkeypatch.setattr(readers.Video, "read", lambda *args: calls.append(args) or read(*args))
+    dataset.views = JointViews(parts)
+    (joint,) = dataset[0].clips
+    assert torch.equal(joint, torch.cat(expected)) and len(calls) == 1
+    assert dataset.views.numbers() == [range(9), range(9, 18)]
 
 
 def test_torch_scales_to_float(cfg, tmp_path):

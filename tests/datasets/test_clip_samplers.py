@@ -130,3 +130,15 @@ def test_span_is_what_a_clip_covers():
     assert SpanSampler(8, 4, 30.0).span(15.0) == 16
     assert StrideSampler(8, 4, 24.0).span(None) == 29
     assert SegmentSampler(8).span(30.0) == 8
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS[:2])
+def test_stretched_frames_lie_as_much_further_apart(sampler):
+    (frames,) = uniform(sampler.stretched(1.75), video(300), 1)
+    assert set(np.diff(frames)) <= {7, 8} and len(frames) == 8
+    assert uniform(sampler.stretched(1.0), video(300), 3) == uniform(sampler, video(300), 3)
+
+
+def test_segments_of_a_whole_video_cannot_be_stretched():
+    with pytest.raises(ValueError, match="no sampling stride"):
+        SegmentSampler(8).stretched(2.0)

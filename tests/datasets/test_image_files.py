@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from slowfast.datasets import image_files
 from slowfast.datasets.frame_files import FrameFiles, frame_files
-from slowfast.datasets.image_files import ImageFiles
+from slowfast.datasets.image_files import ImageFiles, load_rgb
 from slowfast.datasets.readers import UnreadableVideo
 
 
@@ -18,8 +17,8 @@ def folder(tmp_path, numbered_frames):
     return tmp_path
 
 
-def open_folder(folder, count=8, suffix="png"):
-    return ImageFiles(FrameFiles(str(folder / f"{{:05d}}.{suffix}"), 1, count))
+def open_folder(folder, count=8, suffix="png", load=load_rgb):
+    return ImageFiles(FrameFiles(str(folder / f"{{:05d}}.{suffix}"), 1, count), load=load)
 
 
 @pytest.fixture
@@ -57,15 +56,15 @@ def test_marked_orientation_is_ignored(tmp_path):
     assert open_folder(tmp_path, 1, "jpg").read([0]).shape == (1, 20, 30, 3)
 
 
-def test_numbers_keep_their_order_and_each_file_is_read_once(folder, read_numbers, monkeypatch):
-    loaded, load = [], image_files._load
-    monkeypatch.setattr(image_files, "_load", lambda path: loaded.append(path) or load(path))
-    assert read_numbers(open_folder(folder), [5, 2, 5, 0, 2]) == [5, 2, 5, 0, 2]
+def test_numbers_keep_their_order_and_each_file_is_read_once(folder, read_numbers):
+    loaded = []
+    video = open_folder(folder, load=lambda path: loaded.append(path) or load_rgb(path))
+    assert read_numbers(video, [5, 2, 5, 0, 2]) == [5, 2, 5, 0, 2]
     assert len(loaded) == 3
 
 
 def test_index_counts_the_files(folder):
-    index = ImageFiles(FrameFiles(str(folder / "{:05d}.png"), 1, 8, fps=12.0)).index
+    index = ImageFiles(FrameFiles(str(folder / "{:05d}.png"), 1, 8, fps=12.0), load=load_rgb).index
     assert (index.num_frames, index.fps) == (8, 12.0)
     assert open_folder(folder).index.fps is None
 
@@ -133,12 +132,11 @@ def test_lost_frames_at_the_beginning_are_replaced_by_the_first_that_is_there(fo
     assert read_numbers(open_folder(folder), [0, 1, 7]) == [3, 3, 7]
 
 
-def test_all_frames_one_after_another(folder, frame_number, monkeypatch):
+def test_all_frames_one_after_another(folder, frame_number):
     for number in (1, 4, 5):
         (folder / f"{number:05d}.png").unlink()
-    loaded, load = [], image_files._load
-    monkeypatch.setattr(image_files, "_load", lambda path: loaded.append(path) or load(path))
-    video = open_folder(folder)
+    loaded = []
+    video = open_folder(folder, load=lambda path: loaded.append(path) or load_rgb(path))
     frames = list(video.frames(lambda h, w: (h // 2, w // 2)))
     assert {frame.shape for frame in frames} == {(24, 32, 3)}
     assert [frame_number(frame) for frame in frames] == [1, 1, 2, 2, 2, 5, 6, 7]
@@ -163,7 +161,7 @@ def test_a_truncated_jpeg_is_lost_too(tmp_path):
 
 def test_no_files_at_all(tmp_path):
     with pytest.raises(UnreadableVideo, match="NoFrames: the video is not in the frame list"):
-        ImageFiles(frame_files([]))
+        ImageFiles(frame_files([]), load=load_rgb)
 
 
 def test_no_file_stays_open(folder):

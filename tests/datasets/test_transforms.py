@@ -100,7 +100,7 @@ def test_crop_larger_than_the_frame_is_refused():
 
 def test_flip_golden():
     draws, clip = ReferenceDraws(), ramp(3, 1, 2, 2)
-    transform = TrainTransform(RandomCrop(2), flips=True)
+    transform = TrainTransform(RandomCrop(2), mirror=flip)
     for expected in GOLDEN["flip_draws"]:
         found, is_flipped = transform(clip, draws)
         assert is_flipped == expected and found.equal(flip(clip) if expected else clip)

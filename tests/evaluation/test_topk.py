@@ -2,7 +2,7 @@ import math
 
 import torch
 
-from slowfast.evaluation.topk import topk_accuracies, topk_correct
+from slowfast.evaluation.topk import class_accuracies, topk_accuracies, topk_correct
 
 SCORES = torch.tensor([[0.1, 0.7, 0.2], [0.5, 0.1, 0.4], [0.2, 0.3, 0.5]])
 
@@ -43,3 +43,10 @@ def test_agrees_with_torch_topk():
     labels = torch.randint(20, (50,), generator=generator)
     expected = (scores.topk(5).indices == labels[:, None]).any(1).sum()
     assert topk_correct(scores, labels, 5) == expected
+
+
+def test_classes_have_their_own_accuracies():
+    scores = torch.tensor([[0.9, 0.1, 0.0], [0.2, 0.8, 0.0], [0.3, 0.7, 0.0]])
+    percent, counts = class_accuracies(scores, torch.tensor([0, 0, 1]))
+    assert percent[:2].tolist() == [50, 100] and percent[2].isnan()
+    assert counts.tolist() == [2, 1, 0]

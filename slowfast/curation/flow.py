@@ -1,0 +1,212 @@
+"""The optical flow of videos, as image files; what is done is not done again."""
+
+import errno
+import json
+import logging
+import os
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from slowfast.curation.facts import fingerprint
+from slowfast.curation.prepare import names_below
+from slowfast.curation.workers import Failure, run_parallel
+from slowfast.datasets.flow_files import BOUND, DESCRIPTION, encode_flow, flow_names
+from slowfast.datasets.readers import SizeRule, UnreadableVideo
+from slowfast.datasets.records import Record
+from slowfast.datasets.sources import open_source
+from slowfast.datasets.transforms import short_side_size
+from slowfast.utils.io import write_json
+from slowfast.utils.video_names import without_suffix
+
+logger = logging.getLogger(__name__)
+
+# Part of the output folder: unfinished folders, which the next run removes.
+_PARTIAL = ".partial"
+_JPEG_QUALITY = 95
+
+
+@dataclass(frozen=True)
+class FlowSettings:
+    """short_side: all videos are scaled to it, up too, so that a pixel means the same in each.
+
+    In pixels; 0 keeps every size.
+    """
+
+    short_side: int = 256
+
+    def __post_init__(self):
+        if self.short_side and self.short_side < 16:
+            raise ValueError(f"--short-side: {self.short_side} is not 0 or at least 16")
+
+
+class FlowJob(NamedTuple):
+    """A video, and the folder of its flow below the output folder."""
+
+    record: Record
+    target: str
+
+
+def compute_flow(frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """The way in pixels (H,W,2 float32: x, y) of each pixel to the next of the frames H,W,3 uint8.
+
+    TV-L1 as in OpenCV, with its defaults (Zach et al. 2007; IPOL 2013, "TV-L1 Optical Flow
+    Estimation"). One less than there are frames.
+    """
+    import cv2
+
+    cv2.setNumThreads(1)  # the processes are the parallelism
+    method = cv2.optflow.DualTVL1OpticalFlow_create()
+    before = None
+    for frame in frames:
+        grey = cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2GRAY)
+        if before is not None:
+            yield method.calc(before, grey, None)
+        before = grey
+
+
+def write_flow(flows: Iterable[np.ndarray], folder: Path) -> int:
+    """Pairs of JPEG files for flows H,W,2 in pixels; the number of pairs."""
+    import cv2
+
+    quality, count = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY], 0
+    for count, flow in enumerate(flows, start=1):
+        channels = np.moveaxis(encode_flow(flow), -1, 0)  # H,W,2 -> 2,H,W
+        for name, values in zip(flow_names(count), channels, strict=True):
+            _, data = cv2.imencode(".jpg", np.ascontiguousarray(values), quality)
+            (folder / name).write_bytes(data)
+    return count
+
+
+def convert(job: FlowJob, *, output: Path, settings: FlowSettings) -> int | Failure:
+    """The flow of one video, in a folder with a temporary name until it is whole; its length."""
+    made = output / _PARTIAL / str(os.getpid())
+    shutil.rmtree(made, ignore_errors=True)
+    made.mkdir(parents=True)
+    try:
+        with open_source(job.record) as video:
+            count = write_flow(compute_flow(video.frames(_size_rule(settings))), made)
+            about = {"num_frames": count, "fps": video.index.fps, "num_broken": video.num_broken}
+    except UnreadableVideo as error:
+        return Failure(str(error))
+    if not count:
+        return Failure("TooShort: the video has one frame, flow needs two")
+    key = _key(job.record, settings)
+    write_json(made / DESCRIPTION, {**about, "bound": BOUND, "made_from": key})
+    return _install(made, output / job.target) or count
+
+
+def _install(made: Path, target: Path) -> Failure | None:
+    """Give a whole folder its name; in place of an older one, but never of somebody else's."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.exists():
+        if not (target / DESCRIPTION).exists():
+            return Failure(f"FileExistsError: {target} was not made by this program")
+        shutil.rmtree(target)
+    try:
+        os.replace(made, target)
+    except OSError as error:
+        # A process that a killed run left behind may have been quicker.
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+    return None
+
+
+def name_folders(paths: Iterable[str], root: str | Path) -> dict[str, str]:
+    """Path -> folder of its flow, at the same place below the output as it has below `root`.
+
+    Named without the video's suffix, where no two videos differ in it alone.
+    """
+    names = names_below(paths, root)
+    stems = Counter(map(without_suffix, names.values()))
+    return {
+        path: name if stems[without_suffix(name)] > 1 else without_suffix(name)
+        for path, name in names.items()
+    }
+
+
+def make_flow(
+    records: Sequence[Record],
+    root: str | Path,
+    output: str | Path,
+    settings: FlowSettings,
+    *,
+    workers: int,
+) -> tuple[dict[str, FlowJob], dict[str, str]]:
+    """Compute what is not there yet: (what is there, reasons of failures), by the video's path.
+
+    A folder counts as done if it was made of this video as it is now, with these settings.
+    """
+    _check_opencv()
+    output = Path(output)
+    unique = {record.path: record for record in records}
+    jobs = [FlowJob(unique[path], name) for path, name in name_folders(unique, root).items()]
+    failed, done, left = {}, {}, []
+    for job in tqdm(jobs, "looking for what is done", unit="video", disable=None, delay=2):
+        key = _key(job.record, settings)
+        if key is None:
+            failed[job.record.path] = "missing: no such file"
+        elif _made_from(output / job.target) == key:
+            done[job.record.path] = job
+        else:
+            left.append(job)
+    logger.info("%d videos: %d are done, %d to do", len(jobs), len(done), len(left))
+    shutil.rmtree(output / _PARTIAL, ignore_errors=True)
+    work = partial(convert, output=output, settings=settings)
+    try:
+        with closing(run_parallel(work, left, workers=workers)) as results:
+            for job, result in tqdm(
+                results, "optical flow", total=len(left), unit="video", disable=None
+            ):
+                if isinstance(result, Failure):
+                    failed[job.record.path] = result.reason
+                else:
+                    done[job.record.path] = job
+    finally:
+        shutil.rmtree(output / _PARTIAL, ignore_errors=True)
+    return done, failed
+
+
+def _check_opencv() -> None:
+    import cv2
+
+    if not hasattr(cv2, "optflow"):
+        raise ValueError(
+            "this OpenCV has no optical flow module; in place of other packages of it install "
+            "opencv-contrib-python-headless"
+        )
+
+
+def _size_rule(settings: FlowSettings) -> SizeRule | None:
+    if not settings.short_side:
+        return None
+    return lambda height, width: short_side_size(height, width, settings.short_side)
+
+
+def _key(record: Record, settings: FlowSettings) -> str | None:
+    """Changes with the video and with what is asked for; None where there is no video."""
+    changes_with = fingerprint(record)
+    if changes_with is None:
+        return None
+    # The same video from another working folder is the same.
+    return f"{changes_with.removeprefix(record.path)}|{settings.short_side}"
+
+
+def describe(folder: Path) -> dict:
+    """What our description of a folder says; empty without one."""
+    try:
+        return dict(json.loads((folder / DESCRIPTION).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return {}
+
+
+def _made_from(folder: Path) -> str | None:
+    return describe(folder).get("made_from")
