@@ -5,8 +5,10 @@ import pytest
 import torch
 import yaml
 
+from slowfast.checkpoint import files
 from slowfast.config.cli import load_cfg
 from slowfast.datasets.motion import write_video
+from slowfast.models import build_model
 
 TOY_CLASSES = 3
 # An odd number of test videos, so that two processes get unequal shares.
@@ -121,3 +123,41 @@ def toy_yaml(toy_set, tmp_path):
 def toy_cfg(toy_yaml):
     """A function from overrides (KEY, VALUE, ...) to the frozen config."""
     return lambda *options: load_cfg(toy_yaml, [str(option) for option in options])
+
+
+@pytest.fixture(scope="session")
+def fading_set(tmp_path_factory):
+    """Folder of 6 test videos of 24 frames, 30 fps: class 0 gets brighter, class 1 darker."""
+    folder = tmp_path_factory.mktemp("fading")
+    grey = np.linspace(40, 200, 24).round().astype(np.uint8)[:, None, None, None]
+    frames = np.broadcast_to(grey, (24, 32, 48, 3))
+    lines = []
+    for index in range(6):
+        write_video(folder / f"{index}.mp4", frames[::-1] if index % 2 else frames)
+        lines.append(f"{index}.mp4 {index % 2}\n")
+    for split in ("train", "val", "test"):
+        (folder / f"{split}.csv").write_text("".join(lines))
+    (folder / "classes.txt").write_text("brighter\ndarker\n")
+    return folder
+
+
+@pytest.fixture
+def make_run(fading_set, toy_yaml, tmp_path):
+    """Function (name, changes of the YAML) -> OUTPUT_DIR of a run with random weights."""
+
+    def make(name, **changes):
+        keys = yaml.safe_load(toy_yaml.read_text())
+        keys["MODEL"]["NUM_CLASSES"] = 2
+        keys["DATA"]["PATH_TO_DATA_DIR"] = str(fading_set)
+        keys["TEST"] = {"BATCH_SIZE": 12, "NUM_ENSEMBLE_VIEWS": 2, "NUM_SPATIAL_CROPS": 1}
+        for section, values in changes.items():
+            keys.setdefault(section, {}).update(values)
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "config.yaml").write_text(yaml.safe_dump(keys))
+        torch.manual_seed(0)
+        model = build_model(load_cfg(folder / "config.yaml"))
+        files.save(files.checkpoint_path(folder, 0), {"model_state": model.state_dict()})
+        return folder
+
+    return make

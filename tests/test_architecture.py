@@ -14,7 +14,8 @@ LAYERS = [
     {"utils"},
     {"config"},
     {"models", "datasets", "solver", "checkpoint", "evaluation"},
-    {"engine", "analysis", "curation", "visualization"},
+    {"engine"},
+    {"analysis", "curation", "visualization"},
 ]
 # The functions that take a whole config, beside those named build_*.
 RUN_FUNCTIONS = {

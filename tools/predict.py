@@ -13,7 +13,6 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from slowfast.datasets.video_files import is_video
 from slowfast.engine.predict_files import (
     check_output,
     find_videos,
@@ -23,6 +22,7 @@ from slowfast.engine.predict_files import (
 from slowfast.engine.predict_videos import Predictor, VideoResult
 from slowfast.engine.stop import StopRequest
 from slowfast.utils.logging import setup_logging
+from slowfast.utils.video_names import is_video
 
 logger = logging.getLogger("slowfast.predict")
 

@@ -119,7 +119,7 @@ def plain_training_clip(
 
 def our_training_views(sampler: SpanSampler, *, scales: tuple[int, int], size: int) -> TrainViews:
     """The same our way."""
-    transform = TrainTransform(RandomCrop(size), flips=True)
+    transform = TrainTransform(RandomCrop(size), mirror=flip)
     load = FrameLoader(scale_while_decoding=True)
     return TrainViews(sampler, load, jitter=(*scales, False), transform=transform)
 
@@ -138,7 +138,8 @@ def our_dataset(records: list[Record], views: TrainViews | EvalViews) -> ClipDat
 
 def _decode_for(views: EvalViews, path: str) -> None:
     with open_video(path) as video:
-        views.decode(video, Record(path, 0))
+        rng = np.random.default_rng(0)
+        views.decode(video, views.frame_numbers(video.index, Record(path, 0), rng))
 
 
 def time_test_views(path: str, sampler: SpanSampler, args: argparse.Namespace) -> list[Timing]:

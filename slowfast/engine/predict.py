@@ -1,5 +1,6 @@
 """Scores of a set of videos: what validation and testing have in common."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -13,7 +14,6 @@ from slowfast.engine.unreadable import UnreadableVideos
 from slowfast.utils import distributed
 
 
-@torch.no_grad()
 def predict_loader(
     model: nn.Module,
     loader: DataLoader,
@@ -33,6 +33,42 @@ def predict_loader(
     """
     scores = task.make_scores(loader.dataset)
     unreadable = UnreadableVideos(loader.dataset.records)
+    outputs = run_loader(
+        model,
+        loader,
+        task,
+        device,
+        autocast=autocast,
+        title=title,
+        stop=stop,
+        max_clips=max_clips,
+        unreadable=unreadable,
+    )
+    for batch, output in outputs:
+        task.collect(scores, batch, output)
+    unreadable.merge()
+    if distributed.is_distributed():
+        scores.merge(distributed.gather_to_main(scores))
+    return scores, unreadable
+
+
+@torch.no_grad()
+def run_loader(
+    model: nn.Module,
+    loader: DataLoader,
+    task: Task,
+    device: torch.device,
+    *,
+    autocast: torch.autocast,
+    title: str,
+    stop: StopRequest,
+    max_clips: int | None,
+    unreadable: UnreadableVideos,
+) -> Iterator[tuple[dict, torch.Tensor]]:
+    """Batches on the device with the network's output; those without readable videos are left out.
+
+    See `predict_loader`; failures are noted in `unreadable`, for the caller to merge.
+    """
     model.eval()
     is_main = distributed.is_main_process()
     for item in tqdm(
@@ -44,10 +80,6 @@ def predict_loader(
                 batch = task.to_device(batch, device)
                 with autocast:
                     output = model(*task.inputs(batch))
-                task.collect(scores, batch, output)
+                yield batch, output
         if stop.signum:
             break
-    unreadable.merge()
-    if distributed.is_distributed():
-        scores.merge(distributed.gather_to_main(scores))
-    return scores, unreadable

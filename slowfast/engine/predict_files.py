@@ -5,9 +5,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from slowfast.datasets.video_files import SUFFIXES, walk_videos
+from slowfast.datasets.video_files import walk_videos
 from slowfast.engine.predict_videos import VideoResult
 from slowfast.utils.io import write_csv, write_json
+from slowfast.utils.video_names import SUFFIXES
 
 
 def find_videos(paths: Iterable[str | Path]) -> list[Path]:

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
-from slowfast.checkpoint.initialize import load_for_test
 from slowfast.config.cli import load_cfg
 from slowfast.config.node import ConfigNode
 from slowfast.datasets.build import build_clip_pack, build_views
@@ -18,12 +17,8 @@ from slowfast.datasets.clip_dataset import ClipDataset
 from slowfast.datasets.labels import ClassLabel
 from slowfast.datasets.loader import ShardedBatchSampler, make_loader
 from slowfast.datasets.records import Annotations, Record
-from slowfast.engine.device import build_autocast, build_device, place_model
-from slowfast.engine.predict import predict_loader
+from slowfast.engine.scorer import build_scorer
 from slowfast.engine.stop import StopRequest
-from slowfast.engine.tasks import build_task
-from slowfast.models import build_model
-from slowfast.models.fold import build_folded
 
 # Batches for each loader process: fewer would leave the network waiting for the first one.
 _BATCHES_PER_WORKER = 4
@@ -68,23 +63,20 @@ class Predictor:
         cfg = build_single_process(load_cfg(config, options))
         if cfg.DETECTION.ENABLE:
             raise ValueError("DETECTION.ENABLE: True needs boxes; only whole videos are predicted")
+        if cfg.DATA.MODALITY != "rgb":
+            raise ValueError(
+                "DATA.MODALITY: 'flow' is not computed from video files here; tools/flow.py "
+                "computes it, and tools/run_net.py with TRAIN.ENABLE False tests on it"
+            )
         num_classes = cfg.MODEL.NUM_CLASSES
         self.class_names = load_class_names(classes, num_classes) if classes else None
         self.views = build_views(cfg, "test")
         self._pack = build_clip_pack(cfg, "test")
-        self._device = build_device(cfg)
-        model = place_model(build_model(cfg), self._device)
-        report = load_for_test(
-            model, checkpoint, clear_name_patterns=cfg.TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN
-        )
-        self._model = build_folded(cfg, model)
+        self._scorer, report = build_scorer(cfg, checkpoint)
         if self.class_names is None:
             names = report.class_names or []
             fits = len(names) == num_classes
             self.class_names = names if fits else [f"class {i}" for i in range(num_classes)]
-        self._task = build_task(cfg)
-        self._autocast = build_autocast(cfg, self._device)
-        self._max_clips = cfg.TEST.BATCH_SIZE
         self._max_workers = cfg.DATA_LOADER.NUM_WORKERS
 
     def __call__(self, video: str | Path, *, topk: int = 5) -> list[tuple[str, float]]:
@@ -101,17 +93,8 @@ class Predictor:
         if topk < 1:
             raise ValueError(f"topk: {topk} must be at least 1")
         loader = self._make_loader([os.fspath(video) for video in videos])
-        scores, unreadable = predict_loader(
-            self._model,
-            loader,
-            self._task,
-            self._device,
-            autocast=self._autocast,
-            title="predict",
-            stop=stop or StopRequest(),
-            max_clips=self._max_clips,
-        )
-        values, seen = self._task.join(scores)
+        scores, unreadable = self._scorer(loader, title="predict", stop=stop)
+        values, seen = self._scorer.task.join(scores)
         results = []
         for record, row, is_seen in zip(loader.dataset.records, values, seen.tolist(), strict=True):
             if is_seen:
@@ -135,7 +118,7 @@ class Predictor:
         if len(paths) > 1:
             num_workers = min(self._max_workers, os.cpu_count() or 1, len(paths))
         batch_size = min(
-            self._max_clips // self.views.num_views,
+            self._scorer.max_clips // self.views.num_views,
             len(paths) // (_BATCHES_PER_WORKER * max(num_workers, 1)),
         )
         dataset = ClipDataset(
@@ -150,7 +133,7 @@ class Predictor:
             dataset,
             ShardedBatchSampler(len(paths), max(batch_size, 1), shuffle=False),
             num_workers=num_workers,
-            pin_memory=self._device.type == "cuda",
+            pin_memory=self._scorer.device.type == "cuda",
         )
 
 

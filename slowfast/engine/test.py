@@ -7,16 +7,11 @@ from pathlib import Path
 from tabulate import tabulate
 
 from slowfast.checkpoint import files
-from slowfast.checkpoint.initialize import load_for_test
 from slowfast.config.node import ConfigNode
 from slowfast.datasets.build import build_loader
-from slowfast.engine.device import build_autocast, build_device, place_model
-from slowfast.engine.predict import predict_loader
 from slowfast.engine.runlog import build_run_log
+from slowfast.engine.scorer import build_scorer
 from slowfast.engine.stop import Interrupted, StopRequest, agreed
-from slowfast.engine.tasks import build_task
-from slowfast.models import build_model
-from slowfast.models.fold import build_folded
 from slowfast.utils import distributed
 from slowfast.utils.io import write_csv, write_json
 
@@ -31,24 +26,13 @@ def test(cfg: ConfigNode) -> dict:
     (test_results_per_class.csv). Returns what is in the JSON.
     """
     output_dir = Path(cfg.OUTPUT_DIR)
-    device, task = build_device(cfg), build_task(cfg)
-    path = _find_weights(output_dir, cfg.TEST.CHECKPOINT_FILE_PATH, cfg.TRAIN.CHECKPOINT_FILE_PATH)
+    path = find_weights(output_dir, cfg.TEST.CHECKPOINT_FILE_PATH, cfg.TRAIN.CHECKPOINT_FILE_PATH)
     loader = build_loader(cfg, "test")
-    model = place_model(build_model(cfg), device)
-    load_for_test(model, path, clear_name_patterns=cfg.TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN)
-    model = build_folded(cfg, model)
+    scorer, _ = build_scorer(cfg, path)
+    task = scorer.task
     with StopRequest() as stop:
-        scores, unreadable = predict_loader(
-            model,
-            loader,
-            task,
-            device,
-            autocast=build_autocast(cfg, device),
-            title="test",
-            stop=stop,
-            max_clips=max(cfg.TEST.BATCH_SIZE // distributed.local_size(cfg.NUM_SHARDS), 1),
-        )
-    if agreed(stop, device):
+        scores, unreadable = scorer(loader, title="test", stop=stop)
+    if agreed(stop, scorer.device):
         raise Interrupted(128 + stop.signum if stop.signum else 1)
     if not distributed.is_main_process():
         return {}
@@ -83,7 +67,7 @@ def test(cfg: ConfigNode) -> dict:
 test.__test__ = False
 
 
-def _find_weights(output_dir: Path, test_path: str, train_path: str) -> Path:
+def find_weights(output_dir: Path, test_path: str, train_path: str) -> Path:
     """The named file, else the run's last checkpoint, else what training would start from."""
     path = test_path or files.last_checkpoint(output_dir) or train_path
     if not path:

@@ -10,6 +10,7 @@ import torch
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
+from slowfast.engine import scorer as scorer_module
 from slowfast.engine import test as test_module
 from slowfast.engine.launch import run_in_processes
 from slowfast.engine.tasks import build_task
@@ -25,13 +26,13 @@ def _train_and_test(rank, folder, train_cfg, test_cfg):
     state = train(train_cfg)
     torch.save(state.ema.module.state_dict(), folder / f"average_{rank}.pt")
     if rank == 1:  # only this process is asked to stop
-        predict = test_module.predict_loader
+        predict = scorer_module.predict_loader
 
         def interrupted(*args, **kwargs):
             os.kill(os.getpid(), signal.SIGTERM)
             return predict(*args, **kwargs)
 
-        test_module.predict_loader = interrupted
+        scorer_module.predict_loader = interrupted
     try:
         test_module.test(test_cfg)
     except SystemExit as stopped:

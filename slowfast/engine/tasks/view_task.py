@@ -54,13 +54,17 @@ class ViewTask(Task):
     ) -> tuple[list[str], Iterable[list]]:
         """Header and rows about the scores of all videos, beside the videos' paths."""
 
-    def join(self, scores: ViewScores) -> tuple[torch.Tensor, torch.Tensor]:
+    def join(
+        self, scores: ViewScores, views: Sequence[int] | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """One row of scores per video (videos,classes), and which videos were seen.
 
-        A sum is divided by the views, so that probabilities stay probabilities.
+        views: those that count, all when None. A sum is divided by their number, so that
+        probabilities stay probabilities.
         """
-        values, seen = scores.ensemble(self._ensemble)
-        return (values / scores.num_views if self._ensemble == "sum" else values), seen
+        values, seen = scores.ensemble(self._ensemble, views)
+        num_views = scores.num_views if views is None else len(views)
+        return (values / num_views if self._ensemble == "sum" else values), seen
 
     def make_scores(self, dataset: ClipDataset) -> ViewScores:
         return ViewScores(len(dataset.records), dataset.num_views, self._num_classes)

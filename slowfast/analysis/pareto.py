@@ -1,0 +1,255 @@
+"""Accuracy against cost of several runs, and which of them no other one beats."""
+
+import argparse
+import csv
+import math
+import platform
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import compress
+from pathlib import Path
+
+import numpy as np
+import torch
+from tabulate import tabulate
+
+from slowfast.analysis.average_results import read_metrics
+from slowfast.analysis.complexity import build_complexity
+from slowfast.analysis.plots import new_figure, save_figure, shorten, style, tidy
+from slowfast.analysis.runs import RunFiles, parse_runs
+from slowfast.analysis.timing import time_in_turns
+from slowfast.config.cli import load_cfg
+from slowfast.config.node import ConfigNode
+from slowfast.engine.device import build_autocast, build_device, clip_layout, place_model
+from slowfast.engine.predict_videos import build_single_process
+from slowfast.models import build_model
+from slowfast.models.fold import build_folded
+from slowfast.models.meta import build_meta_inputs
+from slowfast.utils.io import write_csv, write_json
+
+COSTS = {
+    "gmacs": "GMACs per clip at the test crop",
+    "params": "parameters (millions)",
+    "latency_ms": "median latency (ms per clip)",
+}
+_NEEDED = ("name", "gmacs", "params", "top1")
+
+
+@dataclass(frozen=True)
+class Point:
+    """A network. gmacs: of one clip at the test crop; params in millions; accuracy in percent.
+
+    latency_ms: median of one clip, NaN where it was not measured. is_ours: not from a csv.
+    """
+
+    name: str
+    gmacs: float
+    params: float
+    accuracy: float
+    latency_ms: float = math.nan
+    is_ours: bool = True
+
+
+def pareto_front(costs: Sequence[float], values: Sequence[float]) -> list[bool]:
+    """Which points no other beats: cheaper and as good, or better and as cheap. NaN is never."""
+    points = list(zip(costs, values, strict=True))
+    return [
+        not math.isnan(cost + value)
+        and not any(c <= cost and v >= value and (c, v) != (cost, value) for c, v in points)
+        for cost, value in points
+    ]
+
+
+def read_points(path: Path) -> list[Point]:
+    """Points of a csv with a header: name,gmacs,params,top1 and perhaps latency_ms."""
+    with open(path, newline="", encoding="utf-8-sig") as file:
+        reader = csv.DictReader(file)
+        missing = [name for name in _NEEDED if name not in (reader.fieldnames or [])]
+        if missing:
+            raise ValueError(f"{path}: its header lacks {missing} of {list(_NEEDED)}")
+        points = []
+        for row in reader:
+            try:
+                numbers = [float(row[name]) for name in _NEEDED[1:]]
+                latency = float(row.get("latency_ms") or "nan")
+            except (TypeError, ValueError):
+                raise ValueError(f"{path}:{reader.line_num}: {row} are not all numbers") from None
+            points.append(Point(row["name"], *numbers, latency, is_ours=False))
+    return points
+
+
+def build_cost(cfg: ConfigNode) -> tuple[float, float]:
+    """(GMACs of one clip at the test crop, millions of parameters)."""
+    complexity = build_complexity(cfg)
+    return complexity.macs_test / 1e9, complexity.params / 1e6
+
+
+def build_inference(cfg: ConfigNode) -> Callable[[], None]:
+    """Scores one clip as a test does, with random weights; returns when the device is done."""
+    device = build_device(cfg)
+    model = build_folded(cfg, place_model(build_model(cfg), device))
+    shapes, _ = build_meta_inputs(cfg, cfg.DATA.TEST_CROP_SIZE)
+    clips = [
+        torch.randn(clip.shape, device=device).contiguous(memory_format=clip_layout(device))
+        for clip in shapes
+    ]
+    autocast = build_autocast(cfg, device)
+
+    @torch.no_grad()
+    def infer() -> None:
+        with autocast:
+            model(clips)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+
+    return infer
+
+
+def build_device_name(cfg: ConfigNode) -> str:
+    """The GPU, or the processor and the threads that are used of it."""
+    device = build_device(cfg)
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    num_threads = torch.get_num_threads()
+    return f"{_processor()}, {num_threads} thread{'s' if num_threads > 1 else ''}"
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(
+            line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")
+        )
+    except (OSError, StopIteration):  # not Linux, or a processor without a name
+        return platform.processor() or platform.machine()
+
+
+def measure_points(
+    runs: Sequence[RunFiles], options: Sequence, *, metric: str, repeats: int
+) -> tuple[list[Point], str]:
+    """A point for each tested run, and the device of the latencies; runs take turns in timing."""
+    points, works, device = [], [], ""
+    for files in runs:
+        if files.folder is None:
+            raise ValueError(f"{files.name}: accuracy comes from a run's OUTPUT_DIR; name that")
+        metrics = read_metrics(files.folder)
+        if metric not in metrics:
+            raise ValueError(f"{files.folder}: no metric {metric!r} among {sorted(metrics)}")
+        cfg = build_single_process(load_cfg(files.config, options))
+        if cfg.DETECTION.ENABLE:
+            raise ValueError(f"{files.name}: DETECTION.ENABLE: True has no cost per clip")
+        points.append(Point(files.name, *build_cost(cfg), metrics[metric]))
+        if repeats > 0:
+            works.append(build_inference(cfg))
+            device = build_device_name(cfg)
+    if works:
+        time_in_turns(*works, repeats=2)  # warm up
+        times = time_in_turns(*works, repeats=repeats)
+        medians = [1e3 * statistics.median(seconds) for seconds in times]
+        points = [replace(p, latency_ms=ms) for p, ms in zip(points, medians, strict=True)]
+    return points, device
+
+
+def draw_pareto(path: Path, points: Sequence[Point], *, metric: str, device: str) -> None:
+    """A panel for each known cost; points of files are hollow, those of the front ringed."""
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    costs = [name for name in COSTS if any(not math.isnan(getattr(p, name)) for p in points)]
+    height = max(4.8, 0.25 * len(points) + 1)
+    figure = new_figure(4.3 * len(costs) + 2.8, height, "Accuracy against cost")
+    grid = figure.subplots(1, len(costs), sharey=True, squeeze=False)[0]
+    for axes, cost in zip(grid, costs, strict=True):
+        values = [getattr(point, cost) for point in points]
+        on_front = pareto_front(values, [point.accuracy for point in points])
+        pairs = [(value, point.accuracy) for value, point in zip(values, points, strict=True)]
+        front = np.array(sorted(set(compress(pairs, on_front)))).reshape(-1, 2)
+        axes.plot(*front.T, "--o", color="black", lw=1, mfc="none", ms=15, label="Pareto front")
+        for number, (point, value) in enumerate(zip(points, values, strict=True)):
+            look = style(number)
+            face = look["color"] if point.is_ours else "none"
+            axes.scatter(
+                value,
+                point.accuracy,
+                s=70,
+                marker=look["marker"],
+                facecolor=face,
+                edgecolor=look["color"],
+                linewidth=1.6,
+                label=shorten(point.name, 34),
+                zorder=2,
+            )
+        known = [value for value in values if value > 0]
+        if known and max(known) > 10 * min(known):
+            axes.set_xscale("log")
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.xaxis.set_major_formatter("{x:g}")
+            axes.xaxis.set_minor_locator(NullLocator())
+        else:
+            axes.margins(x=0.12)
+            axes.set_xlim(left=0)
+        suffix = f"\n{shorten(device, 60)}" if cost == "latency_ms" and device else ""
+        axes.set_xlabel(COSTS[cost] + suffix)
+        tidy(axes)
+    grid[0].set_ylabel(metric)
+    if not all(point.is_ours for point in points):
+        grid[0].scatter([], [], facecolor="none", edgecolor="grey", label="hollow: from a file")
+    handles, texts = grid[0].get_legend_handles_labels()
+    legend = figure.legend(handles, texts, loc="outside right center", fontsize=9)
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+    save_figure(figure, path)
+
+
+def add_pareto_arguments(parser: argparse.ArgumentParser) -> None:
+    """Other points, and how latency is measured."""
+    parser.add_argument(
+        "--points",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="CSV",
+        help="published points: name,gmacs,params,top1 (1e9, 1e6, percent), maybe latency_ms",
+    )
+    parser.add_argument(
+        "--metric", default="top1_acc", help="in test_results.json (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--repeats", type=int, default=20, help="timed clips (default: %(default)s; 0: no latency)"
+    )
+    parser.add_argument("--threads", type=int, help="of the CPU (default: torch's)")
+
+
+def run_pareto(args: argparse.Namespace) -> str:
+    """Collect all points, write tables and the plot, return a table."""
+    num_threads = torch.get_num_threads()
+    torch.set_num_threads(args.threads or num_threads)
+    try:
+        points, device = measure_points(
+            parse_runs(args.runs), args.options, metric=args.metric, repeats=args.repeats
+        )
+    finally:
+        torch.set_num_threads(num_threads)
+    points += [point for path in args.points for point in read_points(path)]
+    accuracies = [point.accuracy for point in points]
+    fronts = {
+        cost: pareto_front([getattr(point, cost) for point in points], accuracies) for cost in COSTS
+    }
+    rows = []
+    for number, point in enumerate(points):
+        costs = [getattr(point, cost) for cost in COSTS]
+        is_on = [int(front[number]) for front in fronts.values()]
+        rows.append([point.name, *costs, point.accuracy, int(point.is_ours), *is_on])
+    header = ["name", *COSTS, args.metric, "is_ours", *(f"is_on_front_{cost}" for cost in COSTS)]
+    folder = Path(args.out)
+    cells = [["" if cell != cell else cell for cell in row] for row in rows]  # NaN stays empty
+    write_csv(folder / "pareto.csv", header, cells)
+    content = [dict(zip(header, row, strict=True)) for row in rows]
+    write_json(folder / "pareto.json", {"device": device, "points": content})
+    title = "top-1 (%)" if args.metric == "top1_acc" else f"{args.metric} (%)"
+    draw_pareto(folder / "pareto.png", points, metric=title, device=device)
+    marks = [
+        [row[0], *row[1:5], " ".join(cost for cost in COSTS if fronts[cost][number])]
+        for number, row in enumerate(rows)
+    ]
+    return tabulate(marks, ["name", *COSTS, args.metric, "on the front of"], floatfmt=".3f")

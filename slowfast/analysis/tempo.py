@@ -1,0 +1,144 @@
+"""Accuracy as actions get faster: the sampling stride grows (arXiv 2012.00317, Fig. 4)."""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tabulate import tabulate
+
+from slowfast.analysis.plots import new_figure, save_figure, shorten, style, tidy
+from slowfast.analysis.runs import TrainedRun, load_runs
+from slowfast.datasets.readers import UnreadableVideo
+from slowfast.datasets.sources import open_source
+from slowfast.utils.io import write_csv, write_json
+
+FACTORS = (1.0, 1.4, 1.8, 2.2, 2.6, 3.2)
+_NUM_MEASURED = 100  # videos whose lengths are looked at
+_HEADER = ["run", "factor", "stride", "metric", "videos", "cut_short"]
+
+
+@dataclass(frozen=True)
+class TempoPoint:
+    """A run's metric (percent) at `factor` times its stride; `stride` is that of the point.
+
+    cut_short: share of the videos (0..1) that are shorter than a clip, which then shows their last
+    frame several times.
+    """
+
+    factor: float
+    stride: float
+    value: float
+    num_videos: int
+    cut_short: float
+
+
+def measure_tempo(run: TrainedRun, factors: Sequence[float]) -> list[TempoPoint]:
+    """Scores the test split at each stride; ValueError where clips have no stride."""
+    parts = [run.views.stretched(factor) for factor in factors]
+    judgements, num_videos = run.judge(parts)
+    shares = shares_cut_short(run, [part.sampler for part in parts])
+    return [
+        TempoPoint(factor, round(factor * run.sampling_rate, 6), judgement.value, num_videos, share)
+        for factor, judgement, share in zip(factors, judgements, shares, strict=True)
+    ]
+
+
+def shares_cut_short(run: TrainedRun, samplers: Sequence) -> list[float]:
+    """Share of the videos shorter than a clip of each sampler, from up to 100 of them."""
+    records = run.dataset.records
+    places = np.linspace(0, len(records) - 1, min(len(records), _NUM_MEASURED)).round().astype(int)
+    lengths = []
+    for place in places.tolist():
+        try:
+            with open_source(records[place], run.dataset.index_file) as video:
+                lengths.append((video.index.num_frames, video.index.fps))
+        except UnreadableVideo:  # has been named before
+            continue
+    return [
+        float(np.mean([sampler.span(fps) > num_frames for num_frames, fps in lengths or [(0, 1)]]))
+        for sampler in samplers
+    ]
+
+
+def draw_tempo(path: Path, runs: dict[str, list[TempoPoint]], metric: str) -> None:
+    """The metric, and what is lost against the first stride; a line for each run."""
+    figure = new_figure(12.5, max(4.6, 0.24 * len(runs) + 1), "Robustness to tempo")
+    left, right = figure.subplots(1, 2)
+    is_any_short = False
+    for number, (name, points) in enumerate(runs.items()):
+        look = style(number)
+        factors = [point.factor for point in points]
+        label = f"{shorten(name, 26)}, stride {points[0].stride / points[0].factor:g}"
+        for axes, base in ((left, 0.0), (right, points[0].value)):
+            values = [point.value - base for point in points]
+            axes.plot(factors, values, color=look["color"], lw=1.8)
+            for point, value in zip(points, values, strict=True):
+                is_short = point.cut_short > 0.05
+                is_any_short |= is_short
+                face = "white" if is_short else look["color"]
+                axes.plot(point.factor, value, **look, ms=7, markerfacecolor=face)
+        left.plot([], [], **look, lw=1.8, ms=7, label=label)
+    if is_any_short:
+        left.plot(
+            [],
+            [],
+            "o",
+            color="grey",
+            mfc="white",
+            label="hollow: > 5 % of videos\nshorter than a clip",
+        )
+    left.set_ylabel(f"{metric} (%)")
+    right.set_ylabel(f"{metric}, change (points)")
+    right.axhline(0, color="black", lw=0.8)
+    for axes in (left, right):
+        axes.set_xlabel("sampling stride, multiples of the run's own")
+        axes.set_xticks(sorted({point.factor for points in runs.values() for point in points}))
+        tidy(axes)
+    figure.legend(loc="outside right center", fontsize=9)
+    save_figure(figure, path)
+
+
+def add_tempo_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which strides."""
+    parser.add_argument(
+        "--factors",
+        type=_factor,
+        nargs="+",
+        default=FACTORS,
+        metavar="X",
+        help=f"of DATA.SAMPLING_RATE (default: {' '.join(f'{factor:g}' for factor in FACTORS)})",
+    )
+
+
+def _factor(text: str) -> float:
+    """Type of an argument; argparse names it in its message."""
+    value = float(text)
+    if not 0 < value < 1000:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0 and below 1000")
+    return value
+
+
+def run_tempo(args: argparse.Namespace) -> str:
+    """Measure all runs, write tables and the plot, return a table."""
+    factors = sorted(set(args.factors))
+    runs, about, metrics = {}, [], []
+    for run in load_runs(args.runs, args.options, num_videos=args.videos):
+        try:
+            points = runs[run.name] = measure_tempo(run, factors)
+        except ValueError as error:
+            raise ValueError(f"{run.name}: {error}") from error
+        metrics.append(run.metric)
+        about.append({**run.about(), "metric": run.metric, "points": [vars(p) for p in points]})
+    folder, metric = Path(args.out), " or ".join(dict.fromkeys(metrics))
+    rows = [
+        [name, p.factor, p.stride, p.value, p.num_videos, p.cut_short]
+        for name, points in runs.items()
+        for p in points
+    ]
+    write_csv(folder / "tempo.csv", _HEADER, rows)
+    write_json(folder / "tempo.json", {"factors": factors, "runs": about})
+    draw_tempo(folder / "tempo.png", runs, metric)
+    table = [[name, *(point.value for point in points)] for name, points in runs.items()]
+    return tabulate(table, [f"{metric} %", *(f"x {f:g}" for f in factors)], floatfmt=".2f")

@@ -1,0 +1,101 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from slowfast.analysis.features import FeatureExtractor, embed, extract, load_groups, name_points
+from slowfast.analysis.runs import TrainedRun, parse_run
+
+NAMES = ["run", "eat", "sit"]
+
+
+@pytest.fixture
+def run(make_run):
+    return TrainedRun(parse_run(str(make_run("a"))), [])
+
+
+def test_the_features_of_a_stage_are_the_means_of_its_maps(run):
+    (batch,) = run.loader(run.views)
+    clips = run.task.to_device(batch, torch.device("cpu"))["clips"]
+    with torch.no_grad():
+        (maps,) = run.scorer.model.forward_features(clips)  # of the last stage
+        expected = maps.mean((2, 3, 4)).unflatten(0, (6, 2)).mean(1)  # two views per video
+    features = extract(run, "s5")
+    torch.testing.assert_close(torch.from_numpy(features.values), expected)
+    assert features.labels.tolist() == [0, 1] * 3 and features.paths[1].endswith("1.mp4")
+
+
+def test_what_the_classifier_gets_gives_its_scores(run):
+    features = torch.from_numpy(extract(run, "penultimate").values)
+    assert features.shape == (6, run.scorer.model.head.projection.in_features)
+    assert (features >= 0).all()  # after the ReLU, although that writes into the maps before it
+
+
+def test_maps_that_are_changed_later_are_averaged_before(run):
+    values = extract(run, "s1.pathway0_stem.conv").values
+    assert (values < 0).any()
+
+
+def test_pathways_are_joined(make_run):
+    model = {"MODEL_NAME": "SlowFast"}
+    resnet = {"DEPTH": 18, "TRANS_FUNC": "basic_transform", "WIDTH_PER_GROUP": 8}
+    slowfast = {"ALPHA": 2, "BETA_INV": 4}
+    data = {"INPUT_CHANNEL_NUM": [3, 3]}
+    folder = make_run("two", MODEL=model, RESNET=resnet, SLOWFAST=slowfast, DATA=data)
+    run = TrainedRun(parse_run(str(folder)), [])
+    dims = [extract(run, layer).values.shape[1] for layer in ("s5", "penultimate")]
+    assert dims[0] == dims[1] == run.scorer.model.head.projection.in_features
+
+
+@pytest.mark.parametrize("layer", ["s9", ""])
+def test_an_unknown_layer_is_named_with_those_there_are(run, layer):
+    with pytest.raises(ValueError, match=f"--layer: '{layer}' .*penultimate.*s5"):
+        FeatureExtractor(run.scorer.model, layer)
+
+
+@pytest.mark.parametrize("count", [3, 7])
+def test_perplexity_never_exceeds_what_the_videos_allow(count):
+    values = np.random.default_rng(0).normal(size=(count, 5))
+    embedding = embed(values, perplexity=30, seed=0)
+    assert embedding.shape == (count, 2) and np.isfinite(embedding).all()
+
+
+def test_equal_features_have_an_embedding_too():
+    assert np.isfinite(embed(np.ones((5, 4)), perplexity=30, seed=0)).all()
+
+
+def test_two_videos_are_too_few():
+    with pytest.raises(ValueError, match="three videos"):
+        embed(np.ones((2, 4)), perplexity=30, seed=0)
+
+
+def test_groups_of_names_and_numbers_from_json_and_yaml(tmp_path):
+    (tmp_path / "a.json").write_text(json.dumps({"move": ["run"], "rest": [1, "sit"]}))
+    (tmp_path / "a.yaml").write_text("move: [run]\nrest: [1, sit]\n")
+    for name in ("a.json", "a.yaml"):
+        assert load_groups(tmp_path / name, NAMES) == {0: "move", 1: "rest", 2: "rest"}
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("move: [fly]", "'fly' in 'move' is none of the 3 classes"),
+        ("move: [3]", "3 in 'move' is none"),
+        ("move: [run]\nrest: [0]", "0 is in 'move' and in 'rest'"),
+        ("[run]", "groups are {group"),
+        ("{", "cannot be read"),
+    ],
+)
+def test_mistakes_in_groups_are_named(tmp_path, text, message):
+    (tmp_path / "a.yaml").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        load_groups(tmp_path / "a.yaml", NAMES)
+
+
+def test_the_rare_classes_of_many_and_unknown_ones_are_others():
+    names = {number: f"class {number}" for number in range(22)}
+    labels = np.array([*range(22), *range(20), -1])
+    points, legend = name_points(labels, names)
+    assert legend == [*(f"class {number}" for number in range(20)), "others"]
+    assert points[20:22] == ["others", "others"] and points[-1] == "others"

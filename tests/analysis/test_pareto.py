@@ -1,0 +1,54 @@
+import math
+
+import pytest
+
+from slowfast.analysis.complexity import build_complexity
+from slowfast.analysis.pareto import measure_points, pareto_front, read_points
+from slowfast.analysis.runs import parse_runs
+from slowfast.config.cli import load_cfg
+from slowfast.utils.io import write_json
+
+
+def test_the_front_holds_what_no_other_beats():
+    costs, values = [1, 2, 2, 3, math.nan, 1], [50, 70, 60, 70, 99, 50]
+    assert pareto_front(costs, values) == [True, True, False, False, False, True]
+
+
+def test_points_of_a_file(tmp_path):
+    (tmp_path / "a.csv").write_text("name,params,gmacs,top1,note\nA,3.8,6.2,76.2,x\n")
+    (point,) = read_points(tmp_path / "a.csv")
+    assert (point.gmacs, point.params, point.accuracy, point.is_ours) == (6.2, 3.8, 76.2, False)
+    assert math.isnan(point.latency_ms)
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("name,gmacs\nA,1\n", "lacks .*'params', 'top1'"),
+        ("name,gmacs,params,top1\nA,1,x,2\n", ":2"),
+    ],
+)
+def test_mistakes_in_points_are_named(tmp_path, text, message):
+    (tmp_path / "a.csv").write_text(text)
+    with pytest.raises(ValueError, match=f"a.csv.*{message}"):
+        read_points(tmp_path / "a.csv")
+
+
+def test_costs_and_accuracy_of_a_tested_run(make_run):
+    folder = make_run("a")
+    runs = parse_runs([str(folder)])
+    with pytest.raises(ValueError, match="has not been tested"):
+        measure_points(runs, [], metric="top1_acc", repeats=0)
+    write_json(folder / "test_results.json", {"top1_acc": 62.5})
+    (point,), device = measure_points(runs, [], metric="top1_acc", repeats=1)
+    complexity = build_complexity(load_cfg(folder / "config.yaml"))
+    assert (point.gmacs, point.params) == (complexity.macs_test / 1e9, complexity.params / 1e6)
+    assert point.accuracy == 62.5 and point.latency_ms > 0 and "thread" in device
+    with pytest.raises(ValueError, match="no metric 'map'"):
+        measure_points(runs, [], metric="map", repeats=0)
+
+
+def test_a_config_alone_has_no_accuracy(make_run):
+    folder = make_run("a")
+    with pytest.raises(ValueError, match="OUTPUT_DIR"):
+        measure_points(parse_runs([str(folder / "config.yaml")]), [], metric="top1_acc", repeats=0)

@@ -1,0 +1,78 @@
+"""How runs are named and found."""
+
+import pytest
+
+from slowfast.analysis.runs import TrainedRun, build_subset, load_runs, parse_run, parse_runs
+from slowfast.config.cli import load_cfg
+
+
+def test_a_folder_gives_its_config_and_last_checkpoint(make_run):
+    folder = make_run("vov3d")
+    run = TrainedRun(parse_run(str(folder)), [])
+    assert run.name == "vov3d" and run.class_names == ["brighter", "darker"]
+    assert run.weights == folder / "checkpoints/checkpoint_epoch_00001.pyth"
+
+
+def test_a_config_with_weights_and_a_name(make_run):
+    folder = make_run("vov3d")
+    weights = folder / "checkpoints/checkpoint_epoch_00001.pyth"
+    files = parse_run(f"my net={folder / 'config.yaml'},{weights}")
+    assert (files.name, files.slug, files.folder) == ("my net", "my_net", None)
+    assert TrainedRun(files, []).weights == weights
+
+
+def test_a_folder_with_signs_in_its_name_is_taken_as_it_is(make_run):
+    folder = make_run("lr=0.1,wd=0")
+    assert parse_run(str(folder)).folder == folder and parse_run(f"A={folder}").name == "A"
+
+
+def test_equal_names_are_refused(make_run):
+    folder = make_run("a")
+    with pytest.raises(ValueError, match="write NAME=RUN"):
+        parse_runs([str(folder), f"a={folder}"])
+
+
+@pytest.mark.parametrize("word", ["nowhere", "{tmp}", "A={tmp}/a/config.yaml,nowhere.pyth"])
+def test_missing_files_are_named(make_run, tmp_path, word):
+    make_run("a")
+    with pytest.raises(ValueError, match="there is no file .*(nowhere|config.yaml)"):
+        parse_run(word.format(tmp=tmp_path))
+
+
+def test_a_mistake_names_its_run(make_run):
+    folder = make_run("a")
+    with pytest.raises(ValueError, match="^a: .*is a checkpoint of another model"):
+        list(load_runs([str(folder)], ["VOV3D.INNER_CH", 16]))
+
+
+def test_a_drawn_part_of_the_videos_depends_on_the_seed(make_run):
+    config = make_run("a") / "config.yaml"
+
+    def paths(seed):
+        dataset = build_subset(load_cfg(config, ["RNG_SEED", seed]), 3)
+        return [record.path for record in dataset.records]
+
+    drawn = {tuple(paths(seed)) for seed in range(6)}
+    assert len(paths(0)) == 3 and paths(0) == sorted(paths(0)) and 1 < len(drawn)
+    assert paths(0) == paths(0)
+
+
+def test_a_few_kinds_of_views_at_once_score_the_same(make_run, monkeypatch):
+    run = TrainedRun(parse_run(str(make_run("a"))), [])
+    parts = [run.views.stretched(factor) for factor in (1, 1.5, 2)]
+    whole, num_videos = run.judge(parts)
+    monkeypatch.setattr("slowfast.analysis.runs._MAX_VIEWS", 4)
+    in_two, _ = run.judge(parts)
+    assert num_videos == 6 and [j.value for j in whole] == [j.value for j in in_two]
+
+
+def test_videos_of_unknown_class_do_not_count(make_run):
+    run = TrainedRun(parse_run(str(make_run("a"))), [])
+    run.dataset.records = [
+        record if index == 1 else type(record)(record.path, -1)
+        for index, record in enumerate(run.dataset.records)
+    ]
+    assert run.judge([run.views])[1] == 1
+    run.dataset.records = [type(record)(record.path, -1) for record in run.dataset.records]
+    with pytest.raises(ValueError, match="no test video with a known class"):
+        run.judge([run.views])

@@ -1,0 +1,21 @@
+import pytest
+
+from slowfast.analysis.runs import TrainedRun, parse_run
+from slowfast.analysis.tempo import measure_tempo
+
+
+def test_strides_and_clips_that_are_longer_than_their_videos(make_run, order_seer):
+    run = TrainedRun(parse_run(str(make_run("a"))), [])
+    run.scorer.model = order_seer
+    points = measure_tempo(run, (1.0, 2.6, 3.2))
+    assert [point.stride for point in points] == pytest.approx([2, 5.2, 6.4])
+    assert [point.value for point in points] == [100, 100, 100]
+    # 4 frames 6.4 apart span 25.6 of 24.
+    assert [point.cut_short for point in points] == [0, 0, 1]
+
+
+def test_a_stride_of_one_time_is_the_test_itself(make_run):
+    run = TrainedRun(parse_run(str(make_run("a"))), [])
+    (plain,), _ = run.judge([run.views])
+    (stretched,), _ = run.judge([run.views.stretched(1.0)])
+    assert plain.value == stretched.value
