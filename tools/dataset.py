@@ -62,7 +62,6 @@ def add_check_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--splits",
         nargs="+",
-        default=["train", "val"],
         choices=["train", "val", "test"],
         help="of --cfg (default: train val)",
     )
@@ -74,7 +73,6 @@ def add_check_arguments(parser: argparse.ArgumentParser) -> None:
         "--clip",
         type=int,
         nargs=2,
-        default=(8, 8),
         metavar=("FRAMES", "RATE"),
         help="of --csv: a video needs so many frames, so far apart at 30 fps (default: 8 8)",
     )
@@ -103,16 +101,21 @@ def run_check(args: argparse.Namespace) -> int:
 
     if bool(args.cfg) == bool(args.csv):
         raise ValueError("give either --cfg or --csv")
-    if args.fix is not None and not args.csv:
-        raise ValueError("--fix is for --csv: other formats have no lines to leave out")
     if args.cfg:
+        of_lists = ("videos", "separator", "num_classes", "clip", "fix")
+        _refuse(args, of_lists, "with --cfg, only with --csv")
         cfg = load_cfg(args.cfg, args.options)
         num_classes = cfg.MODEL.NUM_CLASSES
-        lists, sampler = config_splits.build_splits(cfg, args.splits)
+        lists, sampler = config_splits.build_splits(cfg, args.splits or ["train", "val"])
     else:
-        num_classes, sampler = args.num_classes, config_splits.span_sampler(*args.clip)
+        _refuse(args, ("splits",), "with --csv, only with --cfg")
+        if args.options:
+            raise ValueError(
+                f"{args.options[0]}: KEY VALUE has no effect with --csv, only with --cfg"
+            )
+        num_classes, sampler = args.num_classes, config_splits.span_sampler(*args.clip or (8, 8))
         lists = splits.read_csv_splits(
-            args.csv, separator=args.separator, prefix=args.videos, num_classes=num_classes
+            args.csv, separator=_separator(args), prefix=args.videos, num_classes=num_classes
         )
     fixed = [] if args.fix is None else [(check.fixed_path(split), split) for split in lists]
     names = splits.class_names_of(lists, num_classes)
@@ -158,10 +161,10 @@ def add_prepare_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PIXELS",
         help="larger videos are scaled down to it; 0 keeps every size (default: %(default)s)",
     )
-    parser.add_argument("--gop", type=int, default=12, help="frames between keyframes at most")
-    parser.add_argument("--crf", type=int, default=20, help="x264's quality, smaller is better")
+    parser.add_argument("--gop", type=int, help="frames between keyframes at most (default: 12)")
+    parser.add_argument("--crf", type=int, help="x264's quality, smaller is better (default: 20)")
     parser.add_argument("--frames", action="store_true", help="JPEG files in place of videos")
-    parser.add_argument("--fps", type=float, default=0, help="of --frames (default: every frame)")
+    parser.add_argument("--fps", type=float, help="of --frames (default: every frame)")
     _add_workers(parser)
 
 
@@ -169,13 +172,21 @@ def run_prepare(args: argparse.Namespace) -> int:
     """Exit code 1 if a video could not be converted."""
     from slowfast.curation.prepare import PrepareSettings, prepare_lists
 
-    settings = PrepareSettings(args.short_side, args.gop, args.crf, args.frames, args.fps)
+    if args.frames:
+        _refuse(args, ("gop", "crf"), "with --frames, only on videos")
+    else:
+        _refuse(args, ("fps",), "without --frames")
+    if not args.csv:
+        _refuse(args, ("separator",), "without --csv")
+    given = {name: getattr(args, name) for name in ("gop", "crf", "fps")}
+    given = {name: value for name, value in given.items() if value is not None}
+    settings = PrepareSettings(args.short_side, as_images=args.frames, **given)
     done, failures = prepare_lists(
         args.csv or (),
         args.videos,
         args.output,
         settings,
-        separator=args.separator,
+        separator=_separator(args),
         workers=args.workers,
     )
     if failures:
@@ -264,7 +275,20 @@ def _add_list_arguments(parser: argparse.ArgumentParser, help_text: str) -> None
     parser.add_argument(
         "--videos", default="", metavar="DIR", help="where paths start (default: the list's folder)"
     )
-    parser.add_argument("--separator", default=" ", help="of path and label (default: a space)")
+    parser.add_argument("--separator", help="of path and label (default: a space)")
+
+
+def _separator(args: argparse.Namespace) -> str:
+    return " " if args.separator is None else args.separator
+
+
+def _refuse(args: argparse.Namespace, names: tuple[str, ...], why: str) -> None:
+    """ValueError for those of these arguments that were given: they have no effect `why`."""
+    given = [
+        f"--{name.replace('_', '-')}" for name in names if getattr(args, name) not in (None, "")
+    ]
+    if given:
+        raise ValueError(f"{', '.join(given)}: no effect {why}")
 
 
 def _add_workers(parser: argparse.ArgumentParser) -> None:

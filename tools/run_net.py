@@ -35,8 +35,8 @@ def main(argv: list[str] | None = None) -> int:
                     size.macs_train / 1e9,
                     size.macs_test / 1e9,
                 )
-        for split in ["train", "val"] * cfg.TRAIN.ENABLE + ["test"] * cfg.TEST.ENABLE:
-            build_dataset(cfg, split)  # a mistake in the test list shows before days of training
+        if cfg.TRAIN.ENABLE and cfg.TEST.ENABLE:
+            build_dataset(cfg, "test")  # a mistake in its list shows before days of training
         runs = [train] * cfg.TRAIN.ENABLE + [test] * cfg.TEST.ENABLE
         launch(runs, cfg, args.init_method)
     except (ValueError, OSError) as error:

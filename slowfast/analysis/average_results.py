@@ -30,8 +30,7 @@ def read_metrics(run: str | Path) -> dict[str, float]:
 
     A metric without a value (null) is NaN.
     """
-    path = Path(run)
-    path = path / "test_results.json" if path.is_dir() else path
+    path = _file_of(run)
     try:
         results = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -46,7 +45,13 @@ def read_metrics(run: str | Path) -> dict[str, float]:
 
 
 def summarize(runs: Sequence[str | Path], metrics: Sequence[str] = ()) -> list[MetricSummary]:
-    """Of each metric, or of all that all runs have; ValueError names a run without one of them."""
+    """Of each metric, or of all that all runs have.
+
+    ValueError names a run without one of them, or that is given twice.
+    """
+    for number, run in enumerate(runs):
+        if _file_of(run) in map(_file_of, runs[:number]):
+            raise ValueError(f"{run}: this run is given twice")
     found = [read_metrics(run) for run in runs]
     names = list(metrics) or [name for name in found[0] if all(name in one for one in found)]
     for run, one in zip(runs, found, strict=True):
@@ -56,6 +61,11 @@ def summarize(runs: Sequence[str | Path], metrics: Sequence[str] = ()) -> list[M
     if not names:
         raise ValueError(f"{list(map(str, runs))}: these runs have no metric in common")
     return [_summary(name, [one[name] for one in found]) for name in names]
+
+
+def _file_of(run: str | Path) -> Path:
+    path = Path(run).resolve()
+    return path / "test_results.json" if path.is_dir() else path
 
 
 def _summary(name: str, values: list[float]) -> MetricSummary:

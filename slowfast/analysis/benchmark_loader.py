@@ -85,7 +85,7 @@ def write_stores(folder: Path) -> dict[str, Record]:
         options={"deadline": "realtime", "cpu-used": "8", "crf": "32", "b": "0"},
     )
     stores["webm, VP9, keyframe every 128"] = Record(str(folder / "video.webm"), 0)
-    files = FrameFiles(f"{folder}/{{:06d}}.jpg", 1, SECONDS * FPS, fps=FPS)
+    files = FrameFiles(f"{folder}/{{:06d}}.jpg", 1, SECONDS * FPS)
     for number, picture in enumerate(draw_frames()):
         quality = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
         cv2.imwrite(files.path(number), picture[..., ::-1], quality)

@@ -17,6 +17,9 @@ MODEL_STRIDE = 32
 DETECTION_DATASETS = ("ava", "jhmdb", "ucf101_24")
 MULTI_LABEL_DATASETS = ("charades",)
 FLOW_DATASETS = ("kinetics", "folder", "ssv1", "ssv2", "ucf101", "hmdb51")
+# Those that come as frames or as videos, and those with several official splits.
+SOURCE_DATASETS = ("ssv2", "charades", "jhmdb", "ucf101_24")
+SPLIT_DATASETS = ("ucf101", "hmdb51", "jhmdb", "ucf101_24")
 
 # DATA.MODALITY -> channels
 _CHANNELS = {"rgb": 3, "flow": 2}
@@ -122,6 +125,7 @@ def check_cfg(cfg: ConfigNode) -> None:
             *_pathway_mistakes(cfg),
             *_size_mistakes(cfg),
             *_task_mistakes(cfg),
+            *_dataset_mistakes(cfg),
             *_flip_mistakes(cfg),
             *_flow_mistakes(cfg),
             *_s3d_mistakes(cfg),
@@ -231,11 +235,8 @@ def _task_mistakes(cfg: ConfigNode) -> Iterator[str]:
         "DETECTION.ENABLE": (cfg.DETECTION.ENABLE, DETECTION_DATASETS),
         "DATA.MULTI_LABEL": (cfg.DATA.MULTI_LABEL, MULTI_LABEL_DATASETS),
     }
-    used = [
-        (f"{name}.DATASET", cfg[name].DATASET) for name in ("TRAIN", "TEST") if cfg[name].ENABLE
-    ]
     for key, (is_on, datasets) in tasks.items():
-        for dataset_key, dataset in used:
+        for dataset_key, dataset in _used_datasets(cfg).items():
             if is_on and dataset not in datasets:
                 yield f"{dataset_key}: {dataset!r} is not one of {list(datasets)} with {key} True"
             elif not is_on and dataset in datasets:
@@ -247,6 +248,24 @@ def _task_mistakes(cfg: ConfigNode) -> Iterator[str]:
         yield from _label_mistakes(cfg, on[0])
     if cfg.DETECTION.ENABLE:
         yield from _detection_mistakes(cfg)
+
+
+def _dataset_mistakes(cfg: ConfigNode) -> Iterator[str]:
+    """Keys of some datasets with others, which do not read them."""
+    used, default = _used_datasets(cfg), get_cfg()
+    for key, datasets in (
+        ("DATA.SOURCE", SOURCE_DATASETS),
+        ("DATA.SPLIT_NUMBER", SPLIT_DATASETS),
+    ):
+        value = _get(cfg, key)
+        if value != _get(default, key) and used and not set(used.values()) & set(datasets):
+            named = ", ".join(f"{name} {dataset!r}" for name, dataset in used.items())
+            yield f"{key}: {value!r} has no effect with {named}, only with {list(datasets)}"
+
+
+def _used_datasets(cfg: ConfigNode) -> dict[str, str]:
+    """Value by key."""
+    return {f"{name}.DATASET": cfg[name].DATASET for name in ("TRAIN", "TEST") if cfg[name].ENABLE}
 
 
 def _label_mistakes(cfg: ConfigNode, task: str) -> Iterator[str]:
@@ -264,7 +283,8 @@ def _label_mistakes(cfg: ConfigNode, task: str) -> Iterator[str]:
 
 
 def _detection_mistakes(cfg: ConfigNode) -> Iterator[str]:
-    for key in ("AUG.ENABLE", "MULTIGRID.LONG_CYCLE", "MULTIGRID.SHORT_CYCLE"):
+    switches = ("AUG.ENABLE", "MULTIGRID.LONG_CYCLE", "MULTIGRID.SHORT_CYCLE", "TEST.REVERSE_TIME")
+    for key in switches:
         if _get(cfg, key):
             yield f"{key}: True must be False with DETECTION.ENABLE True"
     if cfg.DATA.TRAIN_JITTER_SCALES_RELATIVE:

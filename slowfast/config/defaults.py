@@ -126,9 +126,10 @@ _C.TEST.DATASET = "kinetics"
 _C.TEST.BATCH_SIZE = 8
 # Weights to test; empty takes the last checkpoint in OUTPUT_DIR, else TRAIN.CHECKPOINT_FILE_PATH.
 _C.TEST.CHECKPOINT_FILE_PATH = ""
-# Clips sampled uniformly along each video.
+# Clips sampled uniformly along each video. Detection has one view: the clip around the key frame,
+# whole frames.
 _C.TEST.NUM_ENSEMBLE_VIEWS = 10
-# Crops of each clip along the longer side: 1 (centre) or 3.
+# Crops of each clip along the longer side: 1 (centre) or 3; none in detection.
 _C.TEST.NUM_SPATIAL_CROPS = 3
 # File name in OUTPUT_DIR for the scores of all views (npz); empty is test_scores.npz.
 _C.TEST.SAVE_RESULTS_PATH = ""

@@ -43,7 +43,8 @@ def find_videos(folder: str | Path) -> list[str]:
 def name_targets(paths: Iterable[str], root: str | Path, *, as_images: bool) -> dict[str, str]:
     """Path -> what it becomes, at the same place below the output folder as it has below `root`.
 
-    Two videos that differ in their suffix keep it. Frame lists have no room for spaces.
+    Two videos that differ in their suffix keep it. Frame lists have no room for spaces. ValueError
+    for two videos that would become the same, or one of them a folder of the other.
     """
     names = names_below(paths, root)
     if as_images:
@@ -54,6 +55,17 @@ def name_targets(paths: Iterable[str], root: str | Path, *, as_images: bool) -> 
     for path, name in names.items():
         stem = os.path.splitext(name)[0]
         targets[path] = (stem if stems[stem] == 1 else name) + suffix
+    sources: dict[str, str] = {}
+    for path, target in targets.items():
+        if (other := sources.setdefault(target, path)) != path:
+            raise ValueError(f"{other} and {path}: both would become {target}; rename one of them")
+    for target, path in sources.items():
+        for parent in map(str, Path(target).parents):
+            if parent in sources:
+                raise ValueError(
+                    f"{sources[parent]} and {path}: would become {parent} and {target} inside it; "
+                    "rename one of them"
+                )
     return targets
 
 
@@ -124,10 +136,10 @@ def prepare_lists(
     """
     if not videos and not lists:
         raise ValueError("give --videos, --csv or both")
+    splits = read_csv_splits(lists, separator=separator, prefix=videos)
     root, output = Path(videos or Path(lists[0]).parent), Path(output)
     if output.resolve().is_relative_to(root.resolve()):
         raise ValueError(f"--output: {output} lies in {root}, the folder of the videos")
-    splits = read_csv_splits(lists, separator=separator, prefix=videos)
     paths = [entry.record.path for split in splits for entry in split.entries if entry.record]
     if not lists:
         paths = find_videos(root)

@@ -89,7 +89,7 @@ def build_ava(cfg: ConfigNode, split: str) -> Annotations:
     if cfg.AVA.TEST_BOXES == "predicted":
         rows = build_box_rows(cfg, "TEST_PREDICT_BOX_LISTS", numbers=SECONDS, is_detected=True)
     excluded = frozenset()
-    if cfg.AVA.EXCLUSION_FILE:
+    if cfg.AVA.EXCLUSION_FILE and cfg.AVA.METRIC != "activitynet":  # which excludes nothing
         excluded = read_exclusions(find_file("AVA.EXCLUSION_FILE", folder, cfg.AVA.EXCLUSION_FILE))
     step = 1 if split == "test" or cfg.AVA.FULL_TEST_ON_VAL else _VAL_STEP
     rows = [row for row in rows if row.number % step == 0 and row.key not in excluded]

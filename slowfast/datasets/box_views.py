@@ -1,6 +1,5 @@
 """Views of a video around a key frame whose boxes are classified."""
 
-import copy
 from collections.abc import Sequence
 
 import numpy as np
@@ -42,12 +41,9 @@ class TrainBoxViews:
         self.colors = tuple(colors)
 
     def resized(self, num_frames: int, crop_size: int) -> "TrainBoxViews":
-        """The same views with clips of another size; the smallest short side follows the crop."""
-        views = copy.copy(self)
-        views.sampler, views.crop_size = self.sampler.resized(num_frames), crop_size
-        smallest, largest, is_inverse = self.jitter
-        views.jitter = (round(smallest * crop_size / self.crop_size), largest, is_inverse)
-        return views
+        """These views: multigrid training is not for boxes."""
+        assert (num_frames, crop_size) == (self.sampler.num_frames, self.crop_size)
+        return self
 
     def __call__(self, video: Video, record: Record, rng: np.random.Generator) -> Cut:
         frames = self.sampler.random(rng, video.index, record)
@@ -88,11 +84,6 @@ class WholeFrameViews:
 def build_train_box_views(cfg: ConfigNode, sampler: ClipSampler) -> TrainBoxViews:
     """The clip of training, with the colour augmentation of the AVA recipes."""
     smallest, largest = cfg.DATA.TRAIN_JITTER_SCALES
-    if smallest < cfg.DATA.TRAIN_CROP_SIZE:
-        raise ValueError(
-            f"DATA.TRAIN_JITTER_SCALES: {[smallest, largest]} goes below "
-            f"DATA.TRAIN_CROP_SIZE {cfg.DATA.TRAIN_CROP_SIZE}"
-        )
     colors = []
     if cfg.AVA.TRAIN_USE_COLOR_AUGMENTATION:
         if not cfg.AVA.TRAIN_PCA_JITTER_ONLY:

@@ -96,7 +96,7 @@ def build_dataset(cfg: ConfigNode, split: str) -> ClipDataset:
         replace_unreadable=split == "train",
         seed=cfg.RNG_SEED,
         box_labels=BoxLabels(cfg.MODEL.NUM_CLASSES) if cfg.DETECTION.ENABLE else None,
-        index_file=build_index(cfg),
+        index_file=build_index(cfg, annotations.records),
     )
 
 

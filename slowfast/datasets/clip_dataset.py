@@ -46,7 +46,7 @@ class Sample:
 
     label: what the label rule says. index: position in the records of the video that was read.
     failures: (index, reason) of those that were not. boxes, box_numbers: see Cut; box_labels:
-    n,classes float32.
+    n,classes float32. num_broken: packets or image files of the video that were lost.
     """
 
     clips: list[torch.Tensor]
@@ -56,6 +56,7 @@ class Sample:
     boxes: torch.Tensor | None = None
     box_numbers: torch.Tensor | None = None
     box_labels: torch.Tensor | None = None
+    num_broken: int = 0
 
 
 class Views(Protocol):
@@ -115,6 +116,7 @@ class ClipDataset(Dataset):
             try:
                 with open_source(record, self.index_file) as video:
                     cut, fps = views(video, record, rng), video.index.fps
+                    num_broken = video.num_broken
             except UnreadableVideo as error:
                 failures.append((candidate, str(error)))
                 continue
@@ -126,6 +128,7 @@ class ClipDataset(Dataset):
                 cut.boxes,
                 cut.box_numbers,
                 None if cut.boxes is None else self.box_labels(record, cut),
+                num_broken,
             )
         if not self.replace_unreadable:
             return Sample([], self.records[index].label, int(index), failures)

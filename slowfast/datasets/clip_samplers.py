@@ -7,7 +7,8 @@ import numpy as np
 
 from slowfast.config.node import ConfigNode
 from slowfast.datasets import sampling
-from slowfast.datasets.records import Record
+from slowfast.datasets.readers import UnreadableVideo
+from slowfast.datasets.records import KeyFrame, Record
 from slowfast.datasets.video_index import VideoIndex
 
 # The frames of Charades that everybody uses were cut at this rate, and its recipes count in them.
@@ -144,17 +145,33 @@ class StrideSampler(_RatedSampler):
 
 @dataclass(frozen=True)
 class CenterSampler(StrideSampler):
-    """The clip around the record's key frame (AVA); there is only this one, nothing is drawn."""
+    """The clip around the record's key frame (AVA); there is only this one, nothing is drawn.
+
+    Lists and files disagree by some frames: up to a second past the end, the last frame stands for
+    the key frame. UnreadableVideo for one further out.
+    """
 
     def random(self, _rng: np.random.Generator, index: VideoIndex, record: Record) -> np.ndarray:
         return self.uniform(index, record, 0, 1)
 
     def uniform(self, index: VideoIndex, record: Record, _clip: int, _num_clips: int) -> np.ndarray:
-        fps = (index.fps or self.target_fps) if record.key.in_seconds else 1
-        center = min(max(round(record.key.place * fps), 0), index.num_frames - 1)
-        return self._indices(
-            index, sampling.center_start(center, self._step(index.fps), self.num_frames)
+        start = sampling.center_start(
+            self._center(index, record.key), self._step(index.fps), self.num_frames
         )
+        return self._indices(index, start)
+
+    def _center(self, index: VideoIndex, key: KeyFrame) -> int:
+        """Number of the key frame."""
+        fps = index.fps or self.target_fps
+        center = round(key.place * (fps if key.in_seconds else 1))
+        if 0 <= center < index.num_frames + fps:
+            return min(center, index.num_frames - 1)
+        if key.in_seconds:
+            place, length = f"second {key.place:g}", f"{index.num_frames / fps:.1f} s"
+            hint = "; does AVA.VIDEO_START_SECOND say where the files begin?"
+        else:
+            place, length, hint = f"frame {center}", f"{index.num_frames} frames", ""
+        raise UnreadableVideo(f"NoKeyFrame: {key.key} is {place} of a file of {length}{hint}")
 
 
 def build_span_sampler(cfg: ConfigNode) -> SpanSampler:

@@ -96,7 +96,7 @@ class EvalViews:
     ):
         self.sampler, self.load = sampler, load
         self.num_clips = num_clips
-        self.crops = (1,) if num_crops == 1 else (0, 1, 2)
+        self.crops = {1: (1,), 3: (0, 1, 2)}[num_crops]
         self.num_views = num_clips * num_crops
         self.short_side, self.crop_size = short_side, crop_size
         self.order = order
@@ -179,10 +179,9 @@ def short_side_rule(size: int) -> SizeRule:
 
 def build_frame_loader(cfg: ConfigNode) -> FrameLoader:
     """Reads frames, scaled by what DATA.RESIZE_BACKEND names."""
-    backend = cfg.DATA.RESIZE_BACKEND
-    if backend not in ("swscale", "torch"):
-        raise ValueError(f"DATA.RESIZE_BACKEND: {backend!r} is not one of ['swscale', 'torch']")
-    return FrameLoader(scale_while_decoding=backend == "swscale")
+    return FrameLoader(
+        scale_while_decoding={"swscale": True, "torch": False}[cfg.DATA.RESIZE_BACKEND]
+    )
 
 
 def build_train_views(cfg: ConfigNode, sampler: ClipSampler) -> TrainViews:
@@ -200,34 +199,23 @@ def build_train_views(cfg: ConfigNode, sampler: ClipSampler) -> TrainViews:
 
 def build_val_views(cfg: ConfigNode, sampler: ClipSampler) -> EvalViews:
     """The centre clip and centre crop of validation."""
-    short_side, crop_size = cfg.DATA.TRAIN_JITTER_SCALES[0], cfg.DATA.TRAIN_CROP_SIZE
-    if short_side < crop_size:
-        raise ValueError(
-            f"DATA.TRAIN_JITTER_SCALES: {list(cfg.DATA.TRAIN_JITTER_SCALES)} goes below "
-            f"DATA.TRAIN_CROP_SIZE {crop_size}"
-        )
     return EvalViews(
         sampler,
         build_frame_loader(cfg),
         num_clips=1,
         num_crops=1,
-        short_side=short_side,
-        crop_size=crop_size,
+        short_side=cfg.DATA.TRAIN_JITTER_SCALES[0],
+        crop_size=cfg.DATA.TRAIN_CROP_SIZE,
     )
 
 
 def build_test_views(cfg: ConfigNode, sampler: ClipSampler) -> EvalViews:
     """TEST.NUM_ENSEMBLE_VIEWS clips times TEST.NUM_SPATIAL_CROPS crops."""
-    num_clips, num_crops = cfg.TEST.NUM_ENSEMBLE_VIEWS, cfg.TEST.NUM_SPATIAL_CROPS
-    if num_clips < 1:
-        raise ValueError(f"TEST.NUM_ENSEMBLE_VIEWS: {num_clips} is not 1 or more")
-    if num_crops not in (1, 3):
-        raise ValueError(f"TEST.NUM_SPATIAL_CROPS: {num_crops} is not one of [1, 3]")
     return EvalViews(
         sampler,
         build_frame_loader(cfg),
-        num_clips=num_clips,
-        num_crops=num_crops,
+        num_clips=cfg.TEST.NUM_ENSEMBLE_VIEWS,
+        num_crops=cfg.TEST.NUM_SPATIAL_CROPS,
         short_side=cfg.DATA.TEST_CROP_SIZE,
         crop_size=cfg.DATA.TEST_CROP_SIZE,
         order=backwards if cfg.TEST.REVERSE_TIME else forwards,

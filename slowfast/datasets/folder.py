@@ -14,7 +14,7 @@ from slowfast.datasets.flow_files import build_modality
 from slowfast.datasets.records import Annotations, Record
 from slowfast.datasets.video_files import walk_videos
 from slowfast.utils.seeding import derive_seed
-from slowfast.utils.video_names import SUFFIXES
+from slowfast.utils.video_names import SUFFIXES, is_video
 
 
 def find_class_videos(folder: Path) -> dict[str, list[str]]:
@@ -49,9 +49,17 @@ def hold_out(
     return train, val
 
 
+def _is_split(folder: Path) -> bool:
+    """Whether it has folders of classes; a class that is called "train" has videos of its own."""
+    if not folder.is_dir():
+        return False
+    entries = list(os.scandir(folder))
+    return any(entry.is_dir() for entry in entries) and not any(is_video(e.name) for e in entries)
+
+
 def _split_videos(folder: Path, split: str, share: float) -> tuple[list[str], dict[str, list[str]]]:
     """Class names, and the videos of a split by class."""
-    has_splits = (folder / "train").is_dir()
+    has_splits = _is_split(folder / "train")
     train = find_class_videos(folder / "train" if has_splits else folder)
     given = [name for name in ("val", "test") if has_splits and (folder / name).is_dir()]
     if not given:

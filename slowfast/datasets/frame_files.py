@@ -29,7 +29,7 @@ class FrameFiles:
         return self.names[number] if self.names else self.pattern.format(self.first + number)
 
 
-def frame_files(paths: Sequence[str], *, fps: float | None = None) -> FrameFiles:
+def frame_files(paths: Sequence[str]) -> FrameFiles:
     """`FrameFiles` of these paths, in their order; compact where the numbers count up by one."""
     number = re.search(r"\d+(?=\D*$)", paths[0]) if paths else None
     if number is not None:
@@ -38,7 +38,7 @@ def frame_files(paths: Sequence[str], *, fps: float | None = None) -> FrameFiles
             for text in (paths[0][: number.start()], paths[0][number.end() :])
         )
         pattern = f"{before}{{:0{len(number[0])}d}}{after}"
-        files = FrameFiles(pattern, int(number[0]), len(paths), fps=fps)
+        files = FrameFiles(pattern, int(number[0]), len(paths))
         if all(files.path(place) == path for place, path in enumerate(paths)):
             return files
-    return FrameFiles("", 0, len(paths), tuple(paths), fps)
+    return FrameFiles("", 0, len(paths), tuple(paths))

@@ -1,5 +1,6 @@
 """Image files and frame numbers -> uint8 frames, like those of a video file."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from itertools import chain
@@ -31,14 +32,19 @@ class ImageFiles:
         """Frames T,H,W,C (uint8) of the given numbers, in their order; each is read once.
 
         The first of them fixes the size of all; `size` gets its height and width and says what to
-        scale to. A frame that is lost is replaced by the nearest one before it.
+        scale to. A frame that is lost is replaced by the nearest one before it; UnreadableVideo if
+        that are more than half of them.
         """
         images: dict[int, np.ndarray] = {}
         scale = _Scaler(size)
-        frames = {
-            number: self._nearest(number, images, scale)
-            for number in sorted({int(number) for number in indices})
-        }
+        wanted = sorted({int(number) for number in indices})
+        lost = [number for number in wanted if not self._load_into(images, number, scale)]
+        if len(lost) > len(wanted) / 2:
+            raise UnreadableVideo(
+                f"MissingFrames: {len(lost)} of {len(wanted)} frames are missing or damaged, for "
+                f"example {self._broken[lost[0]]}"
+            )
+        frames = {number: self._nearest(number, images, scale) for number in wanted}
         return np.stack([frames[int(number)] for number in indices])
 
     def frames(self, size: SizeRule | None = None) -> Iterator[np.ndarray]:
@@ -58,14 +64,26 @@ class ImageFiles:
     def _nearest(self, number: int, images: dict[int, np.ndarray], scale: "_Scaler") -> np.ndarray:
         """A frame, or else the nearest one before it, or else after it; `images`: read so far."""
         for place in chain(range(number, -1, -1), range(number + 1, self._files.count)):
-            if place not in images and place not in self._broken:
-                try:
-                    images[place] = scale(self._load(self._files.path(place)))
-                except _BadImage as error:
-                    self._broken[place] = str(error)
-            if place in images:
+            if self._load_into(images, place, scale):
                 return images[place]
         raise UnreadableVideo(next(iter(self._broken.values())))
+
+    def _load_into(self, images: dict[int, np.ndarray], number: int, scale: "_Scaler") -> bool:
+        """Whether a frame is in `images`, where it is put unless it is lost."""
+        if number not in images and number not in self._broken:
+            try:
+                images[number] = scale(self._load(self._files.path(number)))
+            except _BadImage as error:
+                if not self._broken:
+                    self._check_folder()
+                self._broken[number] = str(error)
+        return number in images
+
+    def _check_folder(self) -> None:
+        """Where the whole folder is missing, nothing is gained by looking for each of its files."""
+        folders = {os.path.dirname(self._files.path(n)) for n in (0, self._files.count - 1)}
+        if not any(map(os.path.isdir, folders)):
+            raise UnreadableVideo(f"FileNotFoundError: no such folder: {min(folders)}")
 
 
 class _BadImage(Exception):

@@ -1,6 +1,7 @@
 """Indices of many videos in one file, so that none has to be scanned before it is read."""
 
 import json
+import logging
 import os
 import time
 import zlib
@@ -15,10 +16,14 @@ from tqdm import tqdm
 
 from slowfast.config.node import ConfigNode
 from slowfast.datasets.readers import UnreadableVideo, scan_video
+from slowfast.datasets.records import Record
 from slowfast.datasets.video_index import VideoIndex
 from slowfast.utils.io import atomic_write
 
+logger = logging.getLogger(__name__)
+
 _VERSION = 1
+_NUM_PROBED = 100
 _SECONDS_BETWEEN_SAVES = 60
 
 
@@ -188,11 +193,25 @@ def _stored_name(path: str, folder: str) -> bytes:
     return os.fsencode(os.path.relpath(path, folder))
 
 
-def build_index(cfg: ConfigNode) -> IndexFile | None:
-    """The file that DATA.INDEX_FILE names, None without one."""
+def warn_if_foreign(index: IndexFile, records: Sequence[Record], path: str) -> None:
+    """A warning when the index knows none of about 100 videos spread over the records."""
+    videos = [record.path for record in records if record.frames is None]
+    probed = videos[:: -(-len(videos) // _NUM_PROBED) or 1]
+    if probed and not any(map(index.find, probed)):
+        logger.warning(
+            "DATA.INDEX_FILE: %s knows none of %d videos, for example %s: it belongs to others, or "
+            "they have been moved or changed since; they are read without it",
+            *(path, len(probed), probed[0]),
+        )
+
+
+def build_index(cfg: ConfigNode, records: Sequence[Record]) -> IndexFile | None:
+    """The file that DATA.INDEX_FILE names, None without one; `records` are what it is for."""
     if not cfg.DATA.INDEX_FILE:
         return None
     try:
-        return load_index(cfg.DATA.INDEX_FILE)
+        index = load_index(cfg.DATA.INDEX_FILE)
     except (ValueError, OSError) as error:
         raise ValueError(f"DATA.INDEX_FILE: {error}") from error
+    warn_if_foreign(index, records, cfg.DATA.INDEX_FILE)
+    return index

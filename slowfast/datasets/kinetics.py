@@ -78,8 +78,6 @@ def _unquoted(field: str) -> str:
 def build_kinetics(cfg: ConfigNode, split: str) -> Annotations:
     """<split>.csv in DATA.PATH_TO_DATA_DIR; names in classes.txt there, if any."""
     path = find_file("DATA.PATH_TO_DATA_DIR", cfg.DATA.PATH_TO_DATA_DIR, f"{split}.csv")
-    if not cfg.DATA.PATH_LABEL_SEPARATOR:
-        raise ValueError("DATA.PATH_LABEL_SEPARATOR: '' is empty; use for example ' ' or ','")
     num_classes = cfg.MODEL.NUM_CLASSES
     records = read_list(
         path,

@@ -64,15 +64,8 @@ class BoxLabels:
 
 
 def build_label_rule(cfg: ConfigNode, split: str, annotations: Annotations) -> LabelRule:
-    """The rule of a split; only training clips are mirrored or labelled by their own frames."""
-    num_classes, is_train = cfg.MODEL.NUM_CLASSES, split == "train"
+    """The rule of a split; only training clips are labelled by their own frames."""
     if cfg.DATA.MULTI_LABEL:
-        return ClipLabels(num_classes) if is_train else VideoLabels(num_classes)
-    if not (is_train and cfg.DATA.LABEL_AWARE_FLIP):
-        return ClassLabel()
-    if annotations.flip_labels is None:
-        raise ValueError(
-            f"DATA.LABEL_AWARE_FLIP: True needs to know which classes of {cfg.TRAIN.DATASET!r} "
-            "change when they are mirrored; DATA.FLIP_LABELS_FILE can say so"
-        )
+        rule = ClipLabels if split == "train" else VideoLabels
+        return rule(cfg.MODEL.NUM_CLASSES)
     return ClassLabel(annotations.flip_labels)

@@ -72,7 +72,7 @@ class Annotations:
     """What the builder of a dataset returns for a split.
 
     class_names: None where unknown. flip_labels: the class of a mirrored video, by class; None
-    where mirroring changes no class. truth: of a detection set.
+    where labels stay as they are, whatever is mirrored. truth: of a detection set.
     """
 
     records: list[Record]

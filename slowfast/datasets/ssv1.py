@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from slowfast.config.node import ConfigNode
-from slowfast.datasets.annotation_files import collect_by_id, find_file, numbers_by_name, read_lines
-from slowfast.datasets.class_names import load_class_names
+from slowfast.datasets.annotation_files import collect_by_id, read_lines
 from slowfast.datasets.records import Annotations
-from slowfast.datasets.something import PARTS, build_something
+from slowfast.datasets.something import build_something
 
 
 def read_labels(path: Path, numbers: Mapping[str, int]) -> dict[str, int]:
@@ -25,15 +24,10 @@ def read_labels(path: Path, numbers: Mapping[str, int]) -> dict[str, int]:
 
 def build_ssv1(cfg: ConfigNode, split: str) -> Annotations:
     """something-something-v1-{labels,train,validation}.csv in DATA.PATH_TO_DATA_DIR."""
-    key, folder = "DATA.PATH_TO_DATA_DIR", cfg.DATA.PATH_TO_DATA_DIR
-    names_path = find_file(key, folder, "something-something-v1-labels.csv")
-    class_names = load_class_names(names_path, cfg.MODEL.NUM_CLASSES)
-    path = find_file(key, folder, f"something-something-v1-{PARTS[split]}.csv")
     return build_something(
         cfg,
         split,
-        path=path,
-        labels=read_labels(path, numbers_by_name(class_names, names_path)),
-        class_names=class_names,
+        names=lambda part: (f"something-something-v1-{part}.csv",),
+        read_labels=read_labels,
         source="frames",
     )

@@ -5,10 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from slowfast.config.node import ConfigNode
-from slowfast.datasets.annotation_files import collect_by_id, find_file, numbers_by_name
-from slowfast.datasets.class_names import load_class_names
+from slowfast.datasets.annotation_files import collect_by_id
 from slowfast.datasets.records import Annotations
-from slowfast.datasets.something import PARTS, build_something
+from slowfast.datasets.something import build_something
 
 
 def read_labels(path: Path, numbers: Mapping[str, int]) -> dict[str, int]:
@@ -38,19 +37,10 @@ def build_ssv2(cfg: ConfigNode, split: str) -> Annotations:
 
     Or {labels,train,validation}.json, as they are called in the authors' newer archives.
     """
-
-    def find(part: str) -> Path:
-        names = (f"something-something-v2-{part}.json", f"{part}.json")
-        return find_file("DATA.PATH_TO_DATA_DIR", cfg.DATA.PATH_TO_DATA_DIR, *names)
-
-    names_path = find("labels")
-    class_names = load_class_names(names_path, cfg.MODEL.NUM_CLASSES)
-    path = find(PARTS[split])
     return build_something(
         cfg,
         split,
-        path=path,
-        labels=read_labels(path, numbers_by_name(class_names, names_path)),
-        class_names=class_names,
+        names=lambda part: (f"something-something-v2-{part}.json", f"{part}.json"),
+        read_labels=read_labels,
         source=cfg.DATA.SOURCE,
     )

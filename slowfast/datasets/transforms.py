@@ -208,21 +208,6 @@ def _check_fits(height: int, width: int, size: int) -> None:
     assert min(height, width) >= size, f"crop {size} does not fit into {height} x {width}"
 
 
-def _jitter_step(size: int, scale: Sequence[float], ratio: Sequence[float]) -> RandomResizedCrop:
-    """A random resized crop from the two relative keys, after checking them."""
-    if len(scale) != 2 or not 0 < scale[0] <= scale[1] <= 1:
-        raise ValueError(
-            f"DATA.TRAIN_JITTER_SCALES_RELATIVE: {list(scale)} is not [smallest, largest] "
-            "within (0, 1]"
-        )
-    if len(ratio) != 2 or not 0 < ratio[0] <= ratio[1]:
-        raise ValueError(
-            f"DATA.TRAIN_JITTER_ASPECT_RELATIVE: {list(ratio)} is not [smallest, largest] above 0; "
-            "it is needed with DATA.TRAIN_JITTER_SCALES_RELATIVE"
-        )
-    return RandomResizedCrop(size, scale=tuple(scale), ratio=tuple(ratio))
-
-
 def build_pack(cfg: ConfigNode, *, is_bgr_in_reference: bool) -> PackPathways:
     """The transform from a finished C,T,H,W clip to the model's list of pathways.
 
@@ -242,16 +227,10 @@ def build_train_transform(cfg: ConfigNode) -> TrainTransform:
     video's own size; the box is cut out and scaled here.
     """
     size, relative = cfg.DATA.TRAIN_CROP_SIZE, cfg.DATA.TRAIN_JITTER_SCALES_RELATIVE
-    if not relative and min(cfg.DATA.TRAIN_JITTER_SCALES) < size:
-        raise ValueError(
-            f"DATA.TRAIN_JITTER_SCALES: {list(cfg.DATA.TRAIN_JITTER_SCALES)} goes below "
-            f"DATA.TRAIN_CROP_SIZE {size}"
-        )
-    first = (
-        _jitter_step(size, relative, cfg.DATA.TRAIN_JITTER_ASPECT_RELATIVE)
-        if relative
-        else RandomCrop(size)
-    )
+    first = RandomCrop(size)
+    if relative:
+        ratio = tuple(cfg.DATA.TRAIN_JITTER_ASPECT_RELATIVE)
+        first = RandomResizedCrop(size, scale=tuple(relative), ratio=ratio)
     mirror = flip_flow if cfg.DATA.MODALITY == "flow" else flip
     return TrainTransform(
         first,

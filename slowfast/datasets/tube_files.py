@@ -71,10 +71,12 @@ def read_masks(
         masks = masks.reshape(*masks.shape[:2], -1) > 0
         height, width, _ = masks.shape
         (x1, x2), (y1, y2) = _extent(masks.any(0)), _extent(masks.any(1))
-        label = class_names.index(video.split("/")[0])
+        name = video.split("/")[0]
+        if name not in class_names:
+            raise ValueError(f"{path}: {name!r} is not one of {list(class_names)}")
         frames = np.flatnonzero(masks.any((0, 1)))
         boxes = np.stack([x1, y1, x2, y2], 1)[frames]
-        yield from _rows(video, frames + 1, boxes, label, (width, height))
+        yield from _rows(video, frames + 1, boxes, class_names.index(name), (width, height))
 
 
 def read_texts(
@@ -91,6 +93,8 @@ def read_texts(
         video = "/".join(parents)
         if video not in videos:
             continue
+        if not name.isdecimal():
+            raise ValueError(f"{path}: {name!r} is not the number of a frame")
         for number, line in read_lines(path):
             try:
                 label, x1, y1, x2, y2 = map(float, line.split())

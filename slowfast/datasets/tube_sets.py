@@ -70,12 +70,19 @@ class TubeSet:
 
 
 def find_places(videos: Sequence[str], prefix: str, *, source: str) -> dict[str, Place]:
-    """Frames or file of each video "class/video", in one of the usual folders or right there."""
+    """Frames or file of each video "class/video", in one of the usual folders or right there.
+
+    Those that would be in the first of these folders, where there is none anywhere.
+    """
     flat = [os.path.basename(video) for video in videos]
+    tried = []
     for root, ids in [*((root, videos) for root in _ROOTS), ("", flat)]:
         places = find_videos_by_id(ids, os.path.join(prefix, root), source=source, suffix=".avi")
+        tried.append(places)
         if any(map(_exists, places)):
             break
+    else:
+        places = tried[0]
     return dict(zip(videos, places, strict=True))
 
 
@@ -105,14 +112,15 @@ def build_tube_set(cfg: ConfigNode, split: str, tubes: TubeSet) -> Annotations:
         Path(folder), split_number=cfg.DATA.SPLIT_NUMBER, is_train=is_train
     )
     videos = list(dict.fromkeys(row.video for row in true_rows))
-    if not is_train and cfg.AVA.TEST_BOXES == "predicted" and cfg.AVA.TEST_PREDICT_BOX_LISTS:
+    if not is_train and cfg.AVA.TEST_BOXES == "predicted":
         detected = build_box_rows(cfg, "TEST_PREDICT_BOX_LISTS", is_detected=True)
         rows = [row for row in detected if row.video in set(videos)]
         if not rows:
             raise ValueError(
                 f"AVA.TEST_PREDICT_BOX_LISTS: {cfg.AVA.TEST_PREDICT_BOX_LISTS} hold no boxes "
                 f"of the test videos, for example {videos[0]!r}, with a score of "
-                f"AVA.DETECTION_SCORE_THRESH {cfg.AVA.DETECTION_SCORE_THRESH} or more"
+                f"AVA.DETECTION_SCORE_THRESH {cfg.AVA.DETECTION_SCORE_THRESH} or more; "
+                "AVA.TEST_BOXES ground_truth needs none"
             )
     prefix = cfg.DATA.PATH_PREFIX or folder
     records = key_frame_records(rows, find_places(videos, prefix, source=cfg.DATA.SOURCE))

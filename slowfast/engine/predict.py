@@ -75,7 +75,7 @@ def run_loader(
         loader, desc=title, unit="batch", disable=None if is_main else True, leave=False
     ):
         for batch in task.eval_batches(item, max_clips):
-            unreadable.note(batch["failures"])
+            unreadable.note(batch["failures"], batch["damaged"])
             if batch["clips"]:  # else all its videos are unreadable
                 batch = task.to_device(batch, device)
                 with autocast:

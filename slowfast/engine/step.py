@@ -66,7 +66,7 @@ class TrainStep:
         set_learning_rate(state.optimizer, lr)
         sums = sum(self._backward(batch, part, len(batches)) for part, batch in enumerate(batches))
         num_failures = self._unreadable.note(
-            [item for batch in batches for item in batch["failures"]]
+            *([item for batch in batches for item in batch[key]] for key in ("failures", "damaged"))
         )
         flags = sums.new_tensor([num_failures, bool(stop.signum)])
         *sums, num_failures, num_stops = distributed.all_reduce_sum(

@@ -7,6 +7,7 @@ from pathlib import Path
 from tabulate import tabulate
 
 from slowfast.checkpoint import files
+from slowfast.config.checks import SPLIT_DATASETS
 from slowfast.config.node import ConfigNode
 from slowfast.datasets.build import build_loader
 from slowfast.engine.runlog import build_run_log
@@ -43,8 +44,10 @@ def test(cfg: ConfigNode) -> dict:
     results = {
         **evaluation.metrics,
         "num_unreadable": len(unreadable.reasons),
+        "num_damaged": len(unreadable.damaged),
         **task.details(scores, loader.dataset),
         "reversed_in_time": cfg.TEST.REVERSE_TIME,
+        **({"split": cfg.DATA.SPLIT_NUMBER} if cfg.TEST.DATASET in SPLIT_DATASETS else {}),
         "checkpoint": str(path),
         "unreadable": unreadable.reasons,
     }

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import math
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -301,8 +302,8 @@ def validate(
     line = {"_type": "val_epoch", "epoch": state.epoch + 1, **metrics}
     log.write({**line, "seconds": time.perf_counter() - start}, step=state.epoch + 1)
     name = task.metric(loader.dataset)
-    # NaN, where there is no ground truth, is beaten by anything.
-    if not state.best or not metrics[name] <= state.best[name]:
+    # NaN, where there is no ground truth, is beaten by anything and beats nothing.
+    if not state.best or math.isnan(state.best[name]) or metrics[name] > state.best[name]:
         state.best = {"epoch": state.epoch + 1, **metrics}
     return _prefixed("val", metrics)
 

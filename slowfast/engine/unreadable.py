@@ -1,4 +1,4 @@
-"""Keeps the list of videos that could not be read, the same in all processes."""
+"""Keeps the list of videos that could not be read, or not whole, the same in all processes."""
 
 import logging
 from collections.abc import Iterable, Sequence
@@ -24,7 +24,8 @@ class UnreadableVideos:
 
     A log line tells of the first one of each path; those of further key frames of a video go only
     to the file of the log. `max_share` (0..1) is the share of unreadable records beyond which
-    `merge` raises ValueError.
+    `merge` raises ValueError. `damaged`: path -> how many packets or image files of a readable
+    video were lost when that was first seen.
     """
 
     def __init__(self, records: Sequence[Record], *, max_share: float = 1.0):
@@ -33,28 +34,40 @@ class UnreadableVideos:
         self._told: set[str] = set()
         self._max_share = max_share
         self.reasons: dict[str, str] = {}
+        self.damaged: dict[str, int] = {}
         self._new: dict[str, str] = {}
+        self._new_damaged: dict[str, int] = {}
 
-    def note(self, failures: list[tuple[int, str]]) -> int:
-        """Remember failures of this process until `merge`; returns how many are new here."""
+    def note(
+        self, failures: Sequence[tuple[int, str]], damaged: Sequence[tuple[int, int]] = ()
+    ) -> int:
+        """Remember what this process met until `merge`; returns how much of it is new here."""
         for index, reason in failures:
             name = self._names[index]
             if name not in self.reasons and name not in self._new:
                 self._new[name] = reason
                 self._tell(name, reason)
-        return len(self._new)
+        for index, count in damaged:
+            path = self._paths[self._names[index]]
+            if path not in self.damaged and path not in self._new_damaged:
+                self._new_damaged[path] = count
+                _tell_damage(path, count)
+        return len(self._new) + len(self._new_damaged)
 
     def merge(self) -> None:
-        """Join the new failures of all processes; every process must call this together.
+        """Join what is new in all processes; every process must call this together.
 
         The main process names those of the others, whose log lines go nowhere.
         """
-        for rank, new in enumerate(gather_objects(self._new)):
-            for name, reason in new.items():
-                if rank and is_main_process() and name not in self.reasons:
-                    self._tell(name, reason)
-            self.reasons.update(new)
-        self._new = {}
+        for rank, (new, damaged) in enumerate(gather_objects((self._new, self._new_damaged))):
+            if rank and is_main_process():
+                for name in filter(lambda name: name not in self.reasons, new):
+                    self._tell(name, new[name])
+                for path in filter(lambda path: path not in self.damaged, damaged):
+                    _tell_damage(path, damaged[path])
+            self.reasons |= new
+            self.damaged |= damaged
+        self._new, self._new_damaged = {}, {}
         share = len(self.reasons) / len(self._names)
         if share > self._max_share:
             named = "\n".join(
@@ -75,3 +88,9 @@ class UnreadableVideos:
         """Write the list as csv (path, reason) when there is anything to list."""
         if self.reasons:
             write_csv(path, ["path", "reason"], sorted(self.reasons.items()))
+
+
+def _tell_damage(path: str, count: int) -> None:
+    logger.warning(
+        "damaged video: %s (%d packets or images lost, others shown instead)", path, count
+    )

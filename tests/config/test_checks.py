@@ -106,6 +106,14 @@ def test_all_mistakes_come_at_once():
         ([*FLOW, "DATA.REVERSE_INPUT_CHANNEL", True], "DATA.REVERSE_INPUT_CHANNEL: True must"),
         ([*FLOW, "AUG.ENABLE", True], "AUG.AA_TYPE: 'rand-m9-mstd0.5-inc1' must be ''"),
         ([*FLOW, "AUG.ENABLE", True, "AUG.AA_TYPE", ""], "AUG.COLOR_JITTER: 0.4 must be 0"),
+        (
+            ["DATA.SOURCE", "videos", "TRAIN.DATASET", "ssv1"],
+            "DATA.SOURCE: 'videos' has no effect with TRAIN.DATASET 'ssv1', TEST.DATASET 'kin",
+        ),
+        (
+            ["DATA.SPLIT_NUMBER", 2, "TRAIN.DATASET", "ucf101", "TRAIN.ENABLE", False],
+            "DATA.SPLIT_NUMBER: 2 has no effect with TEST.DATASET 'kinetics', only with",
+        ),
     ],
 )
 def test_keys_that_do_not_fit_each_other(overrides, expected):
@@ -251,6 +259,9 @@ def test_cycles_that_fit_pass(overrides):
         ["SHARD_ID", 1, "NUM_SHARDS", 2],
         ["DATA.TRAIN_JITTER_SCALES_RELATIVE", [0.08, 1.0]]
         + ["DATA.TRAIN_JITTER_ASPECT_RELATIVE", [0.75, 1.3333]],
+        # One of the two datasets reads them.
+        ["DATA.SOURCE", "videos", "TRAIN.DATASET", "ssv2"],
+        ["DATA.SPLIT_NUMBER", 3, "TRAIN.DATASET", "ucf101", "TEST.DATASET", "hmdb51"],
     ],
 )
 def test_what_fits_passes(overrides):
@@ -308,6 +319,7 @@ def test_several_labels_at_once_pass(overrides):
         ([*DETECTION, "MIXUP.ENABLE", True], "MIXUP.ENABLE: True must be False with DETECTION"),
         ([*MULTI_LABEL, "DATA.LABEL_AWARE_FLIP", True], "LABEL_AWARE_FLIP: True must be False"),
         ([*DETECTION, "AUG.ENABLE", True], "AUG.ENABLE: True must be False with DETECTION"),
+        ([*DETECTION, "TEST.REVERSE_TIME", True], "TEST.REVERSE_TIME: True must be False with"),
         ([*DETECTION, *SHORT], "MULTIGRID.SHORT_CYCLE: True must be False with DETECTION"),
         (
             [*DETECTION, "DATA.TRAIN_JITTER_SCALES_RELATIVE", [0.1, 1.0]]

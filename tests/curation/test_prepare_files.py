@@ -14,6 +14,7 @@ from slowfast.curation.convert import (
     frame_times,
     resampled,
 )
+from slowfast.curation.prepare import name_targets
 from slowfast.datasets.readers import open_video
 from slowfast.datasets.video_index import VideoIndex
 
@@ -77,3 +78,16 @@ def test_a_varying_frame_rate_survives(tmp_path, numbered_frames, frame_number):
     with av.open(str(tmp_path / "out" / "a" / "b.mp4")) as container:
         times = [frame.time for frame in container.decode(video=0)]
     assert times == pytest.approx([time / 1000 for time in milliseconds], abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("names", "as_images", "message"),
+    [
+        (["a b.mp4", "a_b.mp4"], True, "/v/a b.mp4 and /v/a_b.mp4: both would become a_b.mp4;"),
+        (["x.mp4", "x.avi", "x.mp4.mkv"], False, "both would become x.mp4.mp4;"),
+        (["x.mp4", "x/y.mp4"], True, "/v/x.mp4 and /v/x/y.mp4: would become x and x/y inside it;"),
+    ],
+)
+def test_two_videos_that_would_become_one_are_named(names, as_images, message):
+    with pytest.raises(ValueError, match=message):
+        name_targets([f"/v/{name}" for name in names], "/v", as_images=as_images)

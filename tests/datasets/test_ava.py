@@ -157,6 +157,11 @@ class TestEvaluation:
         annotations = build(folder, "test")
         assert keys(annotations) == ["-a,0904"] and annotations.truth.excluded == {"b,0905"}
 
+    def test_activitynet_excludes_nothing(self, folder):
+        write(folder, EXCLUDED, "b,905\n")
+        annotations = build(folder, "test", METRIC="activitynet")
+        assert keys(annotations) == ["-a,0904", "b,0905"] and not annotations.truth.excluded
+
     def test_exclusions_can_be_left_away(self, folder):
         assert build(folder, "test", EXCLUSION_FILE="").truth.excluded == frozenset()
 

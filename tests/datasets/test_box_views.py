@@ -23,7 +23,7 @@ BOXES = [[0.3, 0.25, 0.7, 0.75], [0.05, 0.1, 0.2, 0.3], [0.85, 0.8, 1.3, 1.1]]
 
 @pytest.fixture(params=[(120, 160), (160, 120), (96, 200)], ids="{0[0]}x{0[1]}".format)
 def record(request, tmp_path) -> Record:
-    """12 frames in which each box is filled with its own color, (80, 160 or 240) in one channel."""
+    """12 equal frames in which box 0 is red, box 1 green and box 2 blue."""
     height, width = request.param
     frame = np.zeros((height, width, 3), np.uint8)
     for number, box in enumerate(BOXES):
@@ -42,7 +42,7 @@ def cut_from(record, views, seed=0):
 
 
 def assert_boxes_fit(cut):
-    """Each box lies around the pixels of its color, to within two pixels."""
+    """Each box lies around the pixels of its color, to within 1.5 pixels."""
     (clip,) = cut.clips
     for number, box in zip(cut.box_numbers.tolist(), cut.boxes.tolist(), strict=True):
         hit = (clip[number].float() > 127).all(0)
@@ -94,19 +94,6 @@ def test_training_drops_boxes_outside_the_crop_and_says_which_are_left(record):
     assert len(kept) > 1 and all(numbers == tuple(sorted(numbers)) for numbers in kept)
 
 
-def test_clips_can_have_another_size(record):
-    views = train_views(jitter=(48, 96, False)).resized(2, 24)
-    assert views.jitter == (24, 96, False)
-    cut = cut_from(record, views)
-    assert cut.clips[0].shape == (3, 2, 24, 24) and cut.frames.tolist() == [4, 6]
-
-
-def test_the_size_of_the_config_is_the_views_own(record):
-    views = train_views()
-    same = cut_from(record, views.resized(4, 48))
-    assert torch.equal(same.clips[0], cut_from(record, views).clips[0])
-
-
 def test_half_of_the_training_clips_are_flipped_and_say_so(record):
     flips = [cut_from(record, train_views(use_flip=True), seed).is_flipped for seed in range(40)]
     assert 10 < sum(flips) < 30
@@ -151,12 +138,6 @@ class TestBuild:
 
     def test_colors_are_left_alone_by_default(self):
         assert build_train_box_views(self.cfg(), SAMPLER).colors == ()
-
-    def test_a_jitter_below_the_crop_is_refused(self):
-        cfg = self.cfg()
-        cfg.DATA.TRAIN_CROP_SIZE = 65
-        with pytest.raises(ValueError, match="TRAIN_JITTER_SCALES: .64, 80. goes below"):
-            build_train_box_views(cfg, SAMPLER)
 
     @pytest.mark.parametrize("split, size", [("val", 56), ("test", 72)])
     def test_evaluation_scales_whole_frames(self, record, split, size):

@@ -11,6 +11,7 @@ from slowfast.datasets.clip_samplers import (
     SpanSampler,
     StrideSampler,
 )
+from slowfast.datasets.readers import UnreadableVideo
 from slowfast.datasets.records import KeyFrame, Record
 from slowfast.datasets.video_index import VideoIndex
 
@@ -85,10 +86,24 @@ def test_clips_around_a_key_frame_as_in_the_golden_table(fps):
             assert uniform(sampler, video(num_frames, fps), 1, record) == [clip]
 
 
-def test_key_frames_outside_the_video_are_moved_into_it():
+@pytest.mark.parametrize("record", [key(49), key(1.64, in_seconds=True)], ids=["frame", "second"])
+def test_a_key_frame_less_than_a_second_past_the_end_is_the_last_frame(record):
     sampler = CenterSampler(4, 2, 30.0)
-    assert uniform(sampler, video(20), 1, key(99)) == uniform(sampler, video(20), 1, key(19))
-    assert uniform(sampler, video(20), 1, key(-9)) == uniform(sampler, video(20), 1, key(0))
+    assert uniform(sampler, video(20), 1, record) == uniform(sampler, video(20), 1, key(19))
+
+
+@pytest.mark.parametrize(
+    "record, reason",
+    [
+        (key(50), "NoKeyFrame: a,0902 is frame 50 of a file of 20 frames$"),
+        (key(-1), "NoKeyFrame: a,0902 is frame -1"),
+        (key(2, in_seconds=True), "is second 2 of a file of 0.7 s.*AVA.VIDEO_START_SECOND"),
+        (key(-2, in_seconds=True), "is second -2 .*AVA.VIDEO_START_SECOND"),
+    ],
+)
+def test_a_key_frame_that_the_file_does_not_have_makes_it_unreadable(record, reason):
+    with pytest.raises(UnreadableVideo, match=reason):
+        uniform(CenterSampler(4, 2, 30.0), video(20), 1, record)
 
 
 def test_nothing_is_drawn_around_a_key_frame():

@@ -50,6 +50,12 @@ def test_without_a_val_folder_a_share_is_held_out(build, top):
     assert build(names, "test", VAL_SHARE=0.3)[1] == val
 
 
+def test_a_class_may_be_called_train(build):
+    names = [f"{name}/{number}.mp4" for name in ("bus", "train") for number in range(5)]
+    class_names, rows = build([*names, "train/day 2/5.mp4"])
+    assert class_names == ["bus", "train"] and {label for _, label in rows} == {0, 1}
+
+
 def test_choice_depends_on_names_alone():
     paths = [f"{number}.mp4" for number in range(10)]
     moved = [f"/elsewhere/{path}" for path in reversed(paths)]

@@ -33,7 +33,3 @@ def test_other_names_are_kept_as_they_are(paths):
     files = frame_files(paths)
     assert files.names == tuple(paths)
     assert [files.path(n) for n in range(len(files))] == paths
-
-
-def test_frame_rate_is_kept():
-    assert frame_files(["1.jpg"], fps=24.0).fps == frame_files(["x", "y"], fps=24.0).fps == 24.0

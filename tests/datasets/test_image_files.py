@@ -123,13 +123,35 @@ def test_a_lost_frame_is_replaced_by_the_one_before(name, folder, read_numbers):
 
 def test_a_lost_frame_does_not_depend_on_what_is_read_with_it(folder, read_numbers):
     (folder / "00004.png").unlink()
-    assert read_numbers(open_folder(folder), [3]) == [2]
+    assert read_numbers(open_folder(folder), [0, 3]) == [0, 2]
 
 
 def test_lost_frames_at_the_beginning_are_replaced_by_the_first_that_is_there(folder, read_numbers):
     for number in (1, 2, 3):
         (folder / f"{number:05d}.png").write_bytes(b"")
-    assert read_numbers(open_folder(folder), [0, 1, 7]) == [3, 3, 7]
+    assert read_numbers(open_folder(folder), [0, 1, 6, 7]) == [3, 3, 6, 7]
+
+
+def test_a_clip_most_of_whose_frames_are_lost_is_unreadable(folder):
+    for number in (1, 2, 3):
+        (folder / f"{number:05d}.png").unlink()
+    reason = f"MissingFrames: 3 of 5 frames are .* example FileNotFoundError.*{folder}/00001.png"
+    with pytest.raises(UnreadableVideo, match=reason):
+        open_folder(folder).read(range(5))
+
+
+def test_a_missing_folder_is_looked_for_once(folder):
+    loaded = []
+    video = ImageFiles(
+        FrameFiles(str(folder / "none" / "{:05d}.png"), 1, 8),
+        load=lambda path: loaded.append(path) or load_rgb(path),
+    )
+    for read in (lambda: video.read(range(8)), lambda: list(video.frames())):
+        with pytest.raises(
+            UnreadableVideo, match=f"FileNotFoundError: no such folder.*{folder}/none"
+        ):
+            read()
+    assert len(loaded) == 2
 
 
 def test_all_frames_one_after_another(folder, frame_number):
@@ -147,8 +169,11 @@ def test_all_frames_one_after_another(folder, frame_number):
 def test_no_readable_image_gives_the_reason_and_the_file(name, folder):
     for path in folder.iterdir():
         BROKEN[name][0](path)
-    with pytest.raises(UnreadableVideo, match=f"{BROKEN[name][1]}.*{folder}/00003.png"):
+    reason = f"{BROKEN[name][1]}.*{folder}/0000"
+    with pytest.raises(UnreadableVideo, match=f"MissingFrames: 2 of 2 .*{reason}3.png"):
         open_folder(folder).read([2, 5])
+    with pytest.raises(UnreadableVideo, match=f"^{reason}1.png"):
+        list(open_folder(folder).frames())
 
 
 def test_a_truncated_jpeg_is_lost_too(tmp_path):

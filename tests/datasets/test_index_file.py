@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from slowfast.datasets import index_file
+from slowfast.datasets.frame_files import frame_files
 from slowfast.datasets.index_file import (
     build_index,
     load_index,
@@ -14,6 +15,7 @@ from slowfast.datasets.index_file import (
     write_index,
 )
 from slowfast.datasets.readers import scan_video
+from slowfast.datasets.records import Record
 
 
 @pytest.fixture
@@ -166,7 +168,17 @@ def test_other_files_are_refused_and_not_overwritten(content, tmp_path, videos):
 
 def test_the_key_names_the_file(toy_cfg, tmp_path, videos):
     write_index(tmp_path / "index", videos)
-    assert build_index(toy_cfg()) is None
-    assert len(build_index(toy_cfg("DATA.INDEX_FILE", tmp_path / "index"))) == 3
+    assert build_index(toy_cfg(), []) is None
+    assert len(build_index(toy_cfg("DATA.INDEX_FILE", tmp_path / "index"), [])) == 3
     with pytest.raises(ValueError, match="DATA.INDEX_FILE: .*none"):
-        build_index(toy_cfg("DATA.INDEX_FILE", tmp_path / "none"))
+        build_index(toy_cfg("DATA.INDEX_FILE", tmp_path / "none"), [])
+
+
+def test_an_index_of_other_videos_is_named(toy_cfg, tmp_path, videos, caplog):
+    write_index(tmp_path / "index", videos[:1])
+    cfg = toy_cfg("DATA.INDEX_FILE", tmp_path / "index")
+    build_index(cfg, [Record(video) for video in videos])
+    build_index(cfg, [Record("1", frames=frame_files(["1/1.jpg"]))])
+    assert not caplog.text
+    build_index(cfg, [Record(f"{number}.mp4") for number in range(250)])
+    assert "index knows none of 84 videos, for example 0.mp4" in caplog.text

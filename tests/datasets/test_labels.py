@@ -74,17 +74,10 @@ def rule_of(split, flip_labels, **data):
     return build_label_rule(cfg, split, Annotations([], flip_labels=flip_labels))
 
 
-def test_only_training_labels_follow_the_flip():
+def test_labels_follow_the_flip_where_the_annotations_say_how():
     mirrored, record = cut(0, is_flipped=True), Record("a", 0)
-    found = [
-        rule_of(s, (1, 0), LABEL_AWARE_FLIP=True)(record, mirrored, 1) for s in ("train", "val")
-    ]
-    assert found == [1, 0] and rule_of("train", (1, 0))(record, mirrored, 1) == 0
-
-
-def test_label_aware_flip_needs_a_map():
-    with pytest.raises(ValueError, match="DATA.LABEL_AWARE_FLIP: True .*'kinetics'"):
-        rule_of("train", None, LABEL_AWARE_FLIP=True)
+    found = [rule_of("train", flips)(record, mirrored, 1) for flips in ((1, 0), None)]
+    assert found == [1, 0]
 
 
 def test_multi_label_rules_differ_between_training_and_evaluation():

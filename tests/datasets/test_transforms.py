@@ -193,18 +193,6 @@ def test_relative_jitter_cuts_a_box_and_scales_it(cfg):
     assert build_train_transform(cfg)(ramp(3, 4, 20, 31), rng())[0].shape == (3, 4, 8, 8)
 
 
-def test_relative_jitter_without_aspect_names_the_key(cfg):
-    cfg.DATA.TRAIN_JITTER_SCALES_RELATIVE = [0.3, 1.0]
-    with pytest.raises(ValueError, match=r"DATA.TRAIN_JITTER_ASPECT_RELATIVE: \[\]"):
-        build_train_transform(cfg)
-
-
-def test_jitter_below_the_crop_names_both_keys(cfg):
-    cfg.DATA.TRAIN_CROP_SIZE = 12
-    with pytest.raises(ValueError, match="TRAIN_JITTER_SCALES.*10.*TRAIN_CROP_SIZE 12"):
-        build_train_transform(cfg)
-
-
 def test_pack_reverses_channels_before_packing(cfg):
     cfg.DATA.INPUT_CHANNEL_NUM = [3, 3]
     cfg.DATA.REVERSE_INPUT_CHANNEL = True

@@ -168,8 +168,19 @@ class TestTexts:
         with pytest.raises(ValueError, match="a_b_00001.txt:2: .* is not `class x1 y1 x2 y2`"):
             self.read(tmp_path)
 
+    def test_a_name_without_a_frame_is_named(self, tmp_path):
+        (tmp_path / "climb_stairs_a_b_last.txt").write_text("3 1 2 3 4\n")
+        with pytest.raises(ValueError, match="a_b_last.txt: 'last' is not the number of a frame"):
+            self.read(tmp_path)
+
 
 class TestMasks:
+    def test_an_unknown_class_is_named(self, tmp_path):
+        (tmp_path / "fly/v").mkdir(parents=True)
+        savemat(tmp_path / "fly/v/puppet_mask.mat", {"part_mask": np.ones((24, 32), np.uint8)})
+        with pytest.raises(ValueError, match="fly/v/puppet_mask.mat: 'fly' is not one of .*'clap'"):
+            list(read_masks(tmp_path, {"fly/v"}, NAMES))
+
     def test_a_box_lies_around_each_mask(self, tmp_path):
         masks = np.zeros((24, 32, 3), np.uint8)
         masks[5:10, 8:20, 0] = 1

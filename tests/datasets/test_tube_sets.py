@@ -83,9 +83,9 @@ def test_detected_boxes_of_other_videos_only_are_an_error(jhmdb):
         build(jhmdb, "test", TEST_BOXES="predicted", TEST_PREDICT_BOX_LISTS=["p.csv"])
 
 
-def test_without_lists_of_detected_boxes_the_ground_truth_is_taken(jhmdb):
-    annotations = build(jhmdb, "test", TEST_BOXES="predicted", TEST_PREDICT_BOX_LISTS=[])
-    assert len(annotations.records) == 4
+def test_detected_boxes_without_a_list_are_an_error(jhmdb):
+    with pytest.raises(ValueError, match=r"TEST_PREDICT_BOX_LISTS: \[\] .*TEST_BOXES ground_truth"):
+        build(jhmdb, "test", TEST_BOXES="predicted", TEST_PREDICT_BOX_LISTS=[])
 
 
 def test_another_number_of_classes_is_an_error(jhmdb):
@@ -108,7 +108,9 @@ def test_a_folder_without_ground_truth_is_an_error(tmp_path):
 
 def test_a_folder_without_any_of_the_videos_is_an_error(jhmdb):
     (jhmdb / "Frames").rename(jhmdb / "elsewhere")
-    with pytest.raises(ValueError, match="none of its videos exists.*DATA.PATH_PREFIX"):
+    with pytest.raises(
+        ValueError, match="none of its videos exists.*rgb-images/clap/v.*DATA.PATH_PREFIX"
+    ):
         build(jhmdb, "train")
 
 

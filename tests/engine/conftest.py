@@ -1,13 +1,16 @@
 """Small sets with several labels per video, and with boxes."""
 
 import csv
+import itertools
 
 import numpy as np
 import pytest
+import torch
 import yaml
 
 from slowfast.config.cli import load_cfg
 from slowfast.datasets.motion import write_video
+from slowfast.engine.train import train
 
 SECOND = 904  # one key frame per video, with which its file begins; validation takes such seconds
 LEFT, RIGHT = "0.02,0.1,0.48,0.9", "0.52,0.1,0.98,0.9"
@@ -120,3 +123,36 @@ def many_yaml(toy_set, toy_yaml, tmp_path):
 def many_cfg(many_yaml):
     """A function from overrides (KEY, VALUE, ...) to the frozen config of a multi-label run."""
     return _loader(many_yaml)
+
+
+@pytest.fixture
+def train_once(tmp_path):
+    """Function (function from overrides to a config) -> function from overrides to the state after
+    one epoch in a new folder, run0, run1, ..."""
+
+    def with_config(make_cfg):
+        numbers = itertools.count()
+        return lambda *options: train(
+            make_cfg(
+                "SOLVER.MAX_EPOCH", 1, *options, "OUTPUT_DIR", tmp_path / f"run{next(numbers)}"
+            )
+        )
+
+    return with_config
+
+
+@pytest.fixture
+def traced(monkeypatch):
+    """What torch.compile traced: the graphs run as they are, for generating code takes minutes."""
+    graphs = []
+
+    def keep(graph, _inputs):
+        graphs.append(graph)
+        return graph
+
+    compile_module = torch.nn.Module.compile
+    monkeypatch.setattr(
+        torch.nn.Module, "compile", lambda model: compile_module(model, backend=keep)
+    )
+    torch.compiler.reset()
+    return graphs

@@ -44,12 +44,9 @@ def read_detections(path):
 
 
 @pytest.fixture
-def trained(box_cfg, tmp_path):
+def trained(box_cfg, train_once):
     """A function from overrides to the state after one epoch in a new folder."""
-    numbers = itertools.count()
-    return lambda *options: train(
-        box_cfg(*ONE_EPOCH, *options, "OUTPUT_DIR", tmp_path / f"run{next(numbers)}")
-    )
+    return train_once(box_cfg)
 
 
 def batch_of(labels):
@@ -88,7 +85,8 @@ def test_map_is_that_of_the_written_detections(box_cfg, tmp_path):
     train(cfg)
     results = run_test(cfg)
     assert (results["num_key_frames"], results["num_boxes"]) == (5, 10)
-    assert results["metric_definition"] == "score_sorted"
+    assert (results["metric_definition"], results["test_boxes"]) == ("score_sorted", "predicted")
+    assert "split" not in results
     detections = read_detections(tmp_path / "run/detections.csv")
     assert len(detections) == 10 * 3
     truth = build_dataset(cfg, "test").truth
@@ -154,6 +152,16 @@ def test_unreadable_key_frame_is_named_and_its_boxes_are_missed(box_cfg, box_set
     assert whole["num_key_frames_scored"] == 5
 
 
+def test_key_frame_without_a_detected_box_is_missed_and_counted(box_cfg, box_set, tmp_path):
+    lines = (box_set / "annotations/val_detected.csv").read_text().splitlines(keepends=True)
+    path = tmp_path / "found.csv"
+    path.write_text("".join(line for line in lines if not line.startswith("val_1")))
+    cfg = box_cfg(*ONE_EPOCH, "AVA.TEST_PREDICT_BOX_LISTS", [str(path)])
+    train(cfg)
+    results = run_test(cfg)
+    assert (results["num_key_frames"], results["num_key_frames_scored"]) == (5, 4)
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -179,24 +187,12 @@ def test_accumulated_gradients_equal_those_of_a_large_batch(trained):
         torch.testing.assert_close(value, whole[name], rtol=1e-4, atol=1e-6)
 
 
-def test_compiled_network_takes_boxes(trained, monkeypatch):
-    """The model is traced, the graphs run as they are: generating their code takes minutes."""
-    graphs = []
-
-    def keep(graph, _inputs):
-        graphs.append(graph)
-        return graph
-
-    compile_module = torch.nn.Module.compile
-    monkeypatch.setattr(
-        torch.nn.Module, "compile", lambda model: compile_module(model, backend=keep)
-    )
-    torch.compiler.reset()
+def test_compiled_network_takes_boxes(trained, traced):
     plain, compiled = (
         trained("TRAIN.BATCH_SIZE", 4, *GROUND_TRUTH, *words).history[0]
         for words in ([], ["TRAIN.COMPILE", True])
     )
-    assert graphs and compiled["train_loss"] == pytest.approx(plain["train_loss"], rel=1e-4)
+    assert traced and compiled["train_loss"] == pytest.approx(plain["train_loss"], rel=1e-4)
 
 
 def test_nan_stops_and_names_the_key_frames(trained):

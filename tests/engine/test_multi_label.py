@@ -58,6 +58,7 @@ def test_results_agree_with_the_saved_scores(many_cfg, tmp_path, method):
     assert [int(row["positives"]) for row in rows] == labels.sum(axis=0).tolist()
     first = read_rows(tmp_path / "run/test_results.csv")[0]
     assert first["labels"] == "0 1" and first["predictions"].split()[0] == str(values[0].argmax())
+    assert first["label_names"] == first["prediction_names"] == ""
 
 
 def test_history_and_best_checkpoint_go_by_map(many_cfg, tmp_path):

@@ -58,9 +58,3 @@ def test_network_sees_mixed_clips():
 def test_sums_become_means_over_clips():
     loss, sums = step()
     assert sums.tolist() == [2 * loss.item(), 1, 2, 2]
-
-
-@pytest.mark.parametrize("key", ["DATA.MULTI_LABEL", "DETECTION.ENABLE"])
-def test_several_labels_need_a_binary_loss(key):
-    with pytest.raises(ValueError, match="MODEL.LOSS_FUNC: 'cross_entropy' is not one of"):
-        step(key, True)

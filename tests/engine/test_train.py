@@ -1,14 +1,15 @@
 """What a training run writes, and that its options do what they say."""
 
 import csv
-import itertools
 import json
+import math
 
 import numpy as np
 import pytest
 import torch
 
 from slowfast.checkpoint import files
+from slowfast.engine.tasks.classification import Classification
 from slowfast.engine.test import test as run_test
 from slowfast.engine.train import train
 
@@ -97,15 +98,9 @@ BCE = ["MODEL.LOSS_FUNC", "bce_logit", "MODEL.HEAD_ACT", "sigmoid"]
 
 
 @pytest.fixture
-def trained(toy_cfg, tmp_path):
+def trained(toy_cfg, train_once):
     """A function from overrides to the state after one epoch in a new folder."""
-    numbers = itertools.count()
-
-    def run(*options):
-        folder = tmp_path / f"run{next(numbers)}"
-        return train(toy_cfg("SOLVER.MAX_EPOCH", 1, *options, "OUTPUT_DIR", folder))
-
-    return run
+    return train_once(toy_cfg)
 
 
 def _parameters(state):
@@ -230,24 +225,12 @@ def test_sub_batch_norm_saves_the_statistics_of_its_parts(trained, tmp_path):
     assert any(value.any() for value in saved["sub_bn_state"].values())
 
 
-def test_compiled_training_takes_the_same_step(trained, monkeypatch):
-    """The model is traced, the graphs run as they are: generating their code takes minutes."""
-    graphs = []
-
-    def keep(graph, inputs):
-        graphs.append(graph)
-        return graph
-
-    compile_module = torch.nn.Module.compile
-    monkeypatch.setattr(
-        torch.nn.Module, "compile", lambda model: compile_module(model, backend=keep)
-    )
-    torch.compiler.reset()
+def test_compiled_training_takes_the_same_step(trained, traced):
     start, plain, compiled = (
         _parameters(trained(*ONE_STEP, "BN.USE_PRECISE_STATS", True, *words))
         for words in (["SOLVER.BASE_LR", 0.0], [], ["TRAIN.COMPILE", True])
     )
-    assert len(graphs) == 2  # one for training, one for validation
+    assert len(traced) == 2  # one for training, one for validation
     assert (compiled - plain).norm() < 1e-3 * (plain - start).norm()
 
 
@@ -290,6 +273,17 @@ def test_last_and_best_checkpoints_are_kept(toy_cfg, tmp_path):
     train(toy_cfg("TRAIN.KEEP_CHECKPOINTS", 1, "SOLVER.MAX_EPOCH", 3))
     names = sorted(path.name for path in (tmp_path / "run/checkpoints").iterdir())
     assert names == ["checkpoint_best.pyth", "checkpoint_epoch_00003.pyth"]
+
+
+def test_an_epoch_without_a_metric_is_never_better_than_one_with(toy_cfg, monkeypatch):
+    accuracies = iter([math.nan, 50.0, math.nan, 40.0])
+
+    def judge(self, values, labels):
+        return {"top1_acc": next(accuracies), "top5_acc": 0.0}
+
+    monkeypatch.setattr(Classification, "judge", judge)
+    state = train(toy_cfg("SOLVER.MAX_EPOCH", 4))
+    assert (state.best["epoch"], state.best["top1_acc"]) == (2, 50.0)
 
 
 def test_finished_run_is_not_trained_again(toy_cfg):

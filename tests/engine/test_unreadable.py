@@ -44,3 +44,14 @@ def test_key_frames_are_named_and_a_video_is_told_of_once(monkeypatch):
     videos.merge()
     assert list(videos.reasons) == ["a.mp4 (a,0902)", "a.mp4 (a,0903)"]
     assert told == [logging.WARNING, logging.DEBUG]  # debug goes to the file only
+
+
+def test_a_damaged_video_is_named_once_and_counted_apart(caplog):
+    boxes = np.zeros((1, 4), np.float32)
+    keys = [KeyFrame(f"a,{second:04d}", 0.0, boxes, ((),)) for second in (902, 903)]
+    videos = UnreadableVideos([Record("a", key=key) for key in keys], max_share=0)
+    assert videos.note([], [(0, 3), (1, 4)]) == 1
+    videos.merge()
+    assert videos.note([], [(1, 4)]) == 0
+    assert (videos.damaged, videos.reasons) == ({"a": 3}, {})
+    assert caplog.text.count("damaged video: a (3 ") == 1 == caplog.text.count("damaged")

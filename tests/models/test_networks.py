@@ -2,57 +2,15 @@
 
 import pytest
 import torch
+from small_networks import clips, num_pathways, small_model
 from torch import nn
 
-from slowfast.config.defaults import get_cfg
-from slowfast.models import MODELS, build_model
+from slowfast.models import MODELS
 from slowfast.models.blocks import ResBlock
 from slowfast.models.norm import SubBatchNorm3d, SyncBatchNorm3d
 
 FAMILIES = ["ResNet", "ResNet_nopool", "S3D", "SlowFast", "VoV3D", "X3D"]
 RESIDUAL = [family for family in FAMILIES if family != "S3D"]
-
-
-def num_pathways(family):
-    return 2 if family == "SlowFast" else 1
-
-
-def small_cfg(family, **keys):
-    cfg = get_cfg()
-    values = {
-        "MODEL.MODEL_NAME": family,
-        "MODEL.ARCH": "i3d",
-        "MODEL.NUM_CLASSES": 5,
-        "DATA.INPUT_CHANNEL_NUM": [3] * num_pathways(family),
-        "DATA.NUM_FRAMES": 4,
-        "DATA.TRAIN_CROP_SIZE": 32,
-        "RESNET.TRANS_FUNC": "x3d_transform" if family == "X3D" else "bottleneck_transform",
-        "RESNET.DEPTH": 18,
-        "RESNET.WIDTH_PER_GROUP": 8,
-        "S3D.VARIANT": "s3d-g",
-        "S3D.WIDTH_FACTOR": 0.125,
-        "SLOWFAST.ALPHA": 2,
-        "SLOWFAST.BETA_INV": 4,
-        "X3D.BOTTLENECK_FACTOR": 2.25,
-        "X3D.DIM_C5": 16,
-        "VOV3D.NUM_MODULES": [1, 2, 1, 1],
-        "VOV3D.INNER_CH": 8,
-        "VOV3D.NUM_CONV": 3,
-        **keys,
-    }
-    cfg.merge_from_list([part for pair in values.items() for part in pair])
-    return cfg
-
-
-def small_model(family, **keys):
-    torch.manual_seed(0)
-    return build_model(small_cfg(family, **keys))
-
-
-def clips(family, num=2, frames=4, size=32, channels=3):
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randn(num, channels, frames, size, size, generator=generator)
-    return [x[:, :, ::2], x] if num_pathways(family) == 2 else [x]
 
 
 def test_the_table_lists_the_families():

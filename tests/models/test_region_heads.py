@@ -1,11 +1,11 @@
 """Networks that classify boxes, built small through `build_model`."""
 
 import pytest
+import small_networks
 import torch
+from small_networks import small_cfg, small_model
 from torchvision.ops import roi_align
 
-from slowfast.config.defaults import get_cfg
-from slowfast.models import build_model
 from slowfast.models.fold import build_folded
 from slowfast.models.heads import RegionPool
 
@@ -15,43 +15,24 @@ ATROUS = {**STRIDE_16, "RESNET.SPATIAL_DILATIONS": [[1], [1], [1], [2]]}
 BOXES = torch.tensor([[1.0, 0, 0, 40, 40], [0.0, 5, 8, 30, 31], [1.0, 20, 3, 47, 47]])
 
 
-def detection_cfg(family, **keys):
-    cfg = get_cfg()
+def detection_keys(**keys):
     values = {
-        "MODEL.MODEL_NAME": family,
         "MODEL.ARCH": "slow",
-        "MODEL.NUM_CLASSES": 5,
         "MODEL.HEAD_ACT": "sigmoid",
         "DETECTION.ENABLE": True,
-        "DATA.INPUT_CHANNEL_NUM": [3] * (2 if family == "SlowFast" else 1),
         "DATA.NUM_FRAMES": 8,
-        "DATA.TRAIN_CROP_SIZE": 32,
         "DATA.TEST_CROP_SIZE": 32,
-        "RESNET.TRANS_FUNC": "x3d_transform" if family == "X3D" else "bottleneck_transform",
-        "RESNET.DEPTH": 18,
-        "RESNET.WIDTH_PER_GROUP": 8,
-        "SLOWFAST.ALPHA": 2,
-        "SLOWFAST.BETA_INV": 4,
-        "X3D.BOTTLENECK_FACTOR": 2.25,
-        "X3D.DIM_C5": 16,
         "VOV3D.NUM_MODULES": [1, 2, 1, 2],
-        "VOV3D.INNER_CH": 8,
-        "VOV3D.NUM_CONV": 3,
-        **ATROUS,
-        **keys,
     }
-    cfg.merge_from_list([part for pair in values.items() for part in pair])
-    return cfg
+    return {**values, **ATROUS, **keys}
 
 
 def detector(family, **keys):
-    torch.manual_seed(0)
-    return build_model(detection_cfg(family, **keys))
+    return small_model(family, **detection_keys(**keys))
 
 
 def clips(family, height=48, width=64):
-    x = torch.randn(2, 3, 8, height, width, generator=torch.Generator().manual_seed(0))
-    return [x[:, :, ::2], x] if family == "SlowFast" else [x]
+    return small_networks.clips(family, frames=8, size=height, width=width)
 
 
 def gradients(model):
@@ -155,10 +136,9 @@ def test_batch_norm_over_boxes_is_refused():
 @torch.no_grad()
 @pytest.mark.parametrize("family", FAMILIES)
 def test_folded_network_gives_the_same(family):
-    cfg = detection_cfg(family, **{"MODEL.HEAD_ACT": "none"})
-    torch.manual_seed(0)
-    model = build_model(cfg).eval()
-    folded = build_folded(cfg, model)
+    keys = {"MODEL.HEAD_ACT": "none"}
+    model = detector(family, **keys).eval()
+    folded = build_folded(small_cfg(family, **detection_keys(**keys)), model)
     assert not any(isinstance(m, torch.nn.BatchNorm3d) for m in folded.modules())
     expected = model(clips(family), BOXES)
     torch.testing.assert_close(

@@ -51,8 +51,10 @@ def test_one_run_has_no_deviation(runs, tmp_path):
         (["--metrics", "map"], r"split1: no metric \['map'\] among \['loss', 'top1_acc'\]"),
         (["--out", "all.txt"], r"all.txt: .*\.json or \.csv"),
         (["nowhere"], "nowhere: no results"),
+        (["split2/test_results.json"], "split2/test_results.json: this run is given twice"),
     ],
 )
-def test_mistakes_are_named(runs, capsys, words, message):
+def test_mistakes_are_named(runs, tmp_path, capsys, monkeypatch, words, message):
+    monkeypatch.chdir(tmp_path)
     assert average_results.main([*runs, *words]) == 1
     assert re.search(message, capsys.readouterr().err)

@@ -7,6 +7,7 @@ import subprocess
 import pytest
 
 from slowfast.checkpoint import files
+from slowfast.datasets import kinetics
 from tools import run_net
 
 
@@ -55,7 +56,19 @@ def test_missing_yaml_is_named(capfd, tmp_path):
 
 def test_missing_csv_is_named(run, tmp_path):
     code, output = run("DATA.PATH_TO_DATA_DIR", tmp_path / "nowhere")
-    assert code == 1 and "DATA.PATH_TO_DATA_DIR" in output and "train.csv" in output
+    assert code == 1 and "DATA.PATH_TO_DATA_DIR" in output and "test.csv" in output
+
+
+def test_only_the_test_list_is_read_twice(run, monkeypatch):
+    """Before training for its mistakes, after it for the test; lists have up to 25M lines."""
+    read, read_list = [], kinetics.read_list
+    monkeypatch.setattr(
+        kinetics,
+        "read_list",
+        lambda path, **keys: read.append(path.name) or read_list(path, **keys),
+    )
+    assert run("SOLVER.MAX_EPOCH", 1)[0] == 0
+    assert read == ["test.csv", "train.csv", "val.csv", "test.csv"]
 
 
 @pytest.mark.parametrize(

@@ -106,12 +106,3 @@ def sums_of(loss: torch.Tensor, *values: torch.Tensor, count: int) -> torch.Tens
     return torch.stack(
         [loss * count, *(value.double() for value in values), loss.new_tensor(count)]
     )
-
-
-def check_binary_loss(name: str) -> None:
-    """ValueError unless MODEL.LOSS_FUNC is binary cross-entropy; both names take logits."""
-    if name not in ("bce", "bce_logit"):
-        raise ValueError(
-            f"MODEL.LOSS_FUNC: {name!r} is not one of ['bce', 'bce_logit'], the losses for any "
-            "number of labels (DATA.MULTI_LABEL, DETECTION.ENABLE)"
-        )

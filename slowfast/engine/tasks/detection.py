@@ -11,7 +11,7 @@ from torch import nn
 
 from slowfast.config.node import ConfigNode
 from slowfast.datasets.clip_dataset import ClipDataset
-from slowfast.engine.tasks.base import Evaluation, Task, check_binary_loss, sums_of
+from slowfast.engine.tasks.base import Evaluation, Task, sums_of
 from slowfast.evaluation.ava import ava_average_precisions, write_detections_csv
 from slowfast.evaluation.box_scores import BoxScores
 from slowfast.evaluation.frame_map import frame_average_precisions
@@ -26,7 +26,7 @@ class Detection(Task):
     """Labels of boxes; trained with binary cross-entropy, judged by the mAP of the dataset.
 
     Ground truth is that of all key frames of the split: one that is unreadable or has no box to
-    score is missed. `ava_metric` is AVA.METRIC.
+    score is missed. `ava_metric` is AVA.METRIC, `test_boxes` is AVA.TEST_BOXES.
     """
 
     titles = {
@@ -36,10 +36,10 @@ class Detection(Task):
     }
     _moved = ("boxes", "box_labels")
 
-    def __init__(self, *, num_classes: int, ava_metric: str, **normalization):
+    def __init__(self, *, num_classes: int, ava_metric: str, test_boxes: str, **normalization):
         super().__init__(**normalization)
         self._num_classes = num_classes
-        self._ava_metric = ava_metric
+        self._ava_metric, self._test_boxes = ava_metric, test_boxes
 
     def inputs(self, batch: dict) -> tuple:
         return batch["clips"], batch["boxes"]
@@ -79,15 +79,18 @@ class Detection(Task):
         metrics = {
             _METRICS[name]: mean_over_classes(values.values()) for name, values in columns.items()
         }
+        judged = set(truth.table.keys.tolist()) - truth.excluded
+        seen = {dataset.records[index].key.key for index in np.flatnonzero(scores.seen)}
         counts = {
-            "num_key_frames": len(dataset.records),
-            "num_key_frames_scored": int(scores.seen.sum()),
+            "num_key_frames": len(judged),
+            "num_key_frames_scored": len(judged & seen),
             "num_boxes": len(detections) // len(truth.classes),
         }
         return Evaluation({**metrics, **counts}, {"positives": _positives(truth), **columns})
 
     def details(self, _scores: BoxScores, dataset: ClipDataset) -> dict[str, Any]:
-        return {"metric_definition": self._ava_metric} if dataset.truth.metric == "ava" else {}
+        named = {"metric_definition": self._ava_metric} if dataset.truth.metric == "ava" else {}
+        return {**named, "test_boxes": self._test_boxes}
 
     def write(
         self, scores: BoxScores, dataset: ClipDataset, output_dir: Path, scores_path: Path
@@ -138,10 +141,10 @@ def _positives(truth: BoxTruth) -> dict[int, int]:
 
 def build_detection(cfg: ConfigNode) -> Detection:
     """The task of DETECTION.ENABLE."""
-    check_binary_loss(cfg.MODEL.LOSS_FUNC)
     return Detection(
         num_classes=cfg.MODEL.NUM_CLASSES,
         ava_metric=cfg.AVA.METRIC,
+        test_boxes=cfg.AVA.TEST_BOXES,
         mean=cfg.DATA.MEAN,
         std=cfg.DATA.STD,
     )

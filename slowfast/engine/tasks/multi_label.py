@@ -10,7 +10,7 @@ from torch import nn
 from slowfast.config.node import ConfigNode
 from slowfast.datasets.clip_dataset import ClipDataset
 from slowfast.datasets.labels import multi_hot
-from slowfast.engine.tasks.base import check_binary_loss, sums_of
+from slowfast.engine.tasks.base import sums_of
 from slowfast.engine.tasks.view_task import ViewTask, build_view_options
 from slowfast.evaluation.mean_ap import average_precisions, charades_map, mean_ap
 
@@ -59,12 +59,12 @@ class MultiLabel(ViewTask):
     def csv_table(
         self, values: torch.Tensor, dataset: ClipDataset
     ) -> tuple[list[str], Iterator[list]]:
-        """Lists within a cell are separated by spaces, of names by semicolons."""
+        """Lists within a cell are separated by spaces, of names by semicolons; "" without names."""
         header = ["labels", "predictions", "scores", "label_names", "prediction_names"]
         return header, self._csv_rows(values, dataset)
 
     def _csv_rows(self, values: torch.Tensor, dataset: ClipDataset) -> Iterator[list]:
-        names = dataset.class_names or [""] * self._num_classes
+        names = dataset.class_names
         for record, row in zip(dataset.records, values, strict=True):
             scores, best = row.topk(min(_LISTED, len(row)))
             labels, best = sorted(record.spans.all()), best.tolist()
@@ -72,11 +72,10 @@ class MultiLabel(ViewTask):
                 " ".join(map(str, labels)),
                 " ".join(map(str, best)),
                 " ".join(f"{score:.6f}" for score in scores.tolist()),
-                *("; ".join(names[label] for label in which) for which in (labels, best)),
+                *("; ".join(names[i] for i in which) if names else "" for which in (labels, best)),
             ]
 
 
 def build_multi_label(cfg: ConfigNode) -> MultiLabel:
     """The task of DATA.MULTI_LABEL."""
-    check_binary_loss(cfg.MODEL.LOSS_FUNC)
     return MultiLabel(**build_view_options(cfg))
