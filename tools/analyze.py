@@ -15,6 +15,7 @@ from slowfast.analysis.features import add_features_arguments, run_features
 from slowfast.analysis.filters import add_filters_arguments, run_filters
 from slowfast.analysis.pareto import add_pareto_arguments, run_pareto
 from slowfast.analysis.tempo import add_tempo_arguments, run_tempo
+from slowfast.utils.arguments import at_least
 from slowfast.utils.logging import setup_logging
 
 _ON_VIDEOS = ("arrow", "tempo", "features")
@@ -59,7 +60,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("interrupted: nothing was written", file=sys.stderr)
+        print("interrupted", file=sys.stderr)
         return 128 + signal.SIGINT
     print(f"files: {args.out}")
     return 0
@@ -98,19 +99,11 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
 
 def _add_video_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--videos", type=_positive, metavar="N", help="so many of the test split (default: all)"
+        "--videos", type=at_least(1), metavar="N", help="so many of the test split (default: all)"
     )
-    parser.add_argument("--views", type=_positive, help="clips per video (default: the config's)")
+    parser.add_argument("--views", type=at_least(1), help="clips per video (default: the config's)")
     parser.add_argument("--crops", type=int, choices=(1, 3), help="crops (default: the config's)")
-    parser.add_argument("--seed", type=int, default=0, help="of all that is drawn")
-
-
-def _positive(text: str) -> int:
-    """Type of an argument; argparse names it in its message."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{number} is not at least 1")
-    return number
+    parser.add_argument("--seed", type=int, help="of all that is drawn (default: the config's)")
 
 
 if __name__ == "__main__":

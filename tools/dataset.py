@@ -20,6 +20,7 @@ from pathlib import Path
 from tabulate import tabulate
 
 from slowfast.curation.workers import default_workers, run_parallel
+from slowfast.utils.arguments import at_least
 from slowfast.utils.logging import setup_logging
 
 logger = logging.getLogger("slowfast.dataset")
@@ -226,7 +227,7 @@ def add_show_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cfg", required=True, metavar="FILE", help="YAML file of a run")
     parser.add_argument("options", nargs="*", metavar="KEY VALUE", help="overrides")
     parser.add_argument("--split", default="train", choices=["train", "val", "test"])
-    parser.add_argument("--num", type=_positive, default=8, help="samples (default: %(default)s)")
+    parser.add_argument("--num", type=at_least(1), default=8, help="samples (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="which ones, and their augmentation")
     parser.add_argument("--output", default="sheet.png", metavar="FILE", help="the picture")
 
@@ -294,18 +295,10 @@ def _refuse(args: argparse.Namespace, names: tuple[str, ...], why: str) -> None:
 def _add_workers(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--workers",
-        type=_positive,
+        type=at_least(1),
         default=default_workers(),
         help="processes (default: one per core)",
     )
-
-
-def _positive(text: str) -> int:
-    """Type of an argument; argparse names it in its message."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{number} is not at least 1")
-    return number
 
 
 _COMMANDS = {

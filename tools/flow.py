@@ -18,6 +18,7 @@ import sys
 from tabulate import tabulate
 
 from slowfast.curation.workers import default_workers
+from slowfast.utils.arguments import at_least
 from slowfast.utils.logging import setup_logging
 
 logger = logging.getLogger("slowfast.flow")
@@ -67,15 +68,16 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         help="all videos are scaled to it; 0 keeps every size (default: %(default)s)",
     )
     parser.add_argument(
-        "--workers", type=int, default=default_workers(), help="processes (default: one per core)"
+        "--workers",
+        type=at_least(1),
+        default=default_workers(),
+        help="processes (default: one per core)",
     )
     args = parser.parse_intermixed_args(argv)
     if args.cfg and (args.csv or args.videos):
         parser.error("give --cfg, or --csv and --videos")
     if args.options and not args.cfg:
         parser.error(f"unknown words {args.options}: KEY VALUE are for --cfg")
-    if args.workers < 1:
-        parser.error(f"--workers: {args.workers} is not at least 1")
     return args
 
 

@@ -51,6 +51,11 @@ def measure_arrow(run: TrainedRun) -> ArrowRow:
             "the direction of time; only the order of 'rgb' frames can be changed"
         )
     views = run.views
+    if views.order is not forwards:
+        raise ValueError(
+            f"{run.name}: TEST.REVERSE_TIME: True must be False here; the table has a column of "
+            "reversed clips"
+        )
     judgements, num_videos = run.judge([views.in_order(order) for order in ORDERS.values()])
     judged = dict(zip(ORDERS, judgements, strict=True))
     return ArrowRow(

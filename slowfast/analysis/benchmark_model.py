@@ -16,8 +16,10 @@ from slowfast.config.cli import load_cfg
 from slowfast.config.node import ConfigNode
 from slowfast.config.pathways import pathway_strides
 from slowfast.models import build_model
+from slowfast.utils.arguments import at_least
 
 CONFIGS = {
+    "s3d": "configs/Kinetics/s3d/S3D.yaml",
     "slow_8x8": "configs/Kinetics/slow/SLOW_8x8_R50.yaml",
     "slowfast_8x8": "configs/Kinetics/slowfast/SLOWFAST_8x8_R50.yaml",
     "vov3d_m": "configs/Kinetics/vov3d/vov3d_M.yaml",
@@ -158,11 +160,15 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
         default=sorted(CONFIGS),
         help="networks to measure when no YAML is given (default: %(default)s)",
     )
-    parser.add_argument("--batch", type=int, default=4, help="clips (default: %(default)s)")
+    parser.add_argument("--batch", type=at_least(1), default=4, help="clips (default: %(default)s)")
     parser.add_argument("--frames", type=int, help="frames (default: those of the YAML)")
     parser.add_argument("--crop", type=int, default=112, help="pixels (default: %(default)s)")
-    parser.add_argument("--threads", type=int, default=2, help="threads (default: %(default)s)")
-    parser.add_argument("--repeats", type=int, default=9, help="rounds (default: %(default)s)")
+    parser.add_argument(
+        "--threads", type=at_least(1), default=2, help="threads (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--repeats", type=at_least(1), default=9, help="rounds (default: %(default)s)"
+    )
 
 
 def run_model(args: argparse.Namespace) -> str:

@@ -131,6 +131,11 @@ def load_groups(path: Path, class_names: Sequence[str]) -> dict[int, str]:
     groups: dict[int, str] = {}
     for group, members in content.items():
         for member in members:
+            if type(member) not in (int, str):  # a bare yes or no is True or False in YAML
+                raise ValueError(
+                    f"{path}: {member!r} in {group!r} is not the name of a class, perhaps for lack "
+                    "of quotes, nor a number"
+                )
             number = member if isinstance(member, int) else numbers.get(member, -1)
             if not 0 <= number < len(class_names):
                 raise ValueError(
@@ -226,7 +231,7 @@ def run_features(args: argparse.Namespace) -> str:
         names = dict(enumerate(run.class_names))
         colors = load_groups(args.groups, run.class_names) if args.groups else names
         features = extract(run, args.layer)
-        embedding = embed(features.values, perplexity=args.perplexity, seed=args.seed)
+        embedding = embed(features.values, perplexity=args.perplexity, seed=run.seed)
         save_features(folder / f"features_{run.slug}.npz", features, embedding, run.class_names)
         panels[run.name] = embedding
         points.append(name_points(features.labels, colors)[0])

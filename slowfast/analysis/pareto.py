@@ -26,6 +26,7 @@ from slowfast.engine.predict_videos import build_single_process
 from slowfast.models import build_model
 from slowfast.models.fold import build_folded
 from slowfast.models.meta import build_meta_inputs
+from slowfast.utils.arguments import at_least
 from slowfast.utils.io import write_csv, write_json
 
 COSTS = {
@@ -40,7 +41,8 @@ _NEEDED = ("name", "gmacs", "params", "top1")
 class Point:
     """A network. gmacs: of one clip at the test crop; params in millions; accuracy in percent.
 
-    latency_ms: median of one clip, NaN where it was not measured. is_ours: not from a csv.
+    latency_ms: median of one clip, NaN where it was not measured. num_views: of a video, which the
+    accuracy took; NaN where it is not known. is_ours: not from a csv.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Point:
     params: float
     accuracy: float
     latency_ms: float = math.nan
+    num_views: float = math.nan
     is_ours: bool = True
 
 
@@ -139,7 +142,15 @@ def measure_points(
         cfg = build_single_process(load_cfg(files.config, options))
         if cfg.DETECTION.ENABLE:
             raise ValueError(f"{files.name}: DETECTION.ENABLE: True has no cost per clip")
-        points.append(Point(files.name, *build_cost(cfg), metrics[metric]))
+        tested = load_cfg(files.config)
+        cost = build_cost(tested)
+        if options and build_cost(cfg) != cost:
+            raise ValueError(
+                f"{files.name}: --opts {' '.join(map(str, options))} changes what a clip costs, "
+                "but the accuracy is that of the run as it was tested; test it so and name that run"
+            )
+        num_views = tested.TEST.NUM_ENSEMBLE_VIEWS * tested.TEST.NUM_SPATIAL_CROPS
+        points.append(Point(files.name, *cost, metrics[metric], num_views=num_views))
         if repeats > 0:
             works.append(build_inference(cfg))
             device = build_device_name(cfg)
@@ -186,8 +197,7 @@ def draw_pareto(path: Path, points: Sequence[Point], *, metric: str, device: str
             axes.xaxis.set_major_formatter("{x:g}")
             axes.xaxis.set_minor_locator(NullLocator())
         else:
-            axes.margins(x=0.12)
-            axes.set_xlim(left=0)
+            axes.set_xlim(0, 1.12 * max(known, default=1.0))
         suffix = f"\n{shorten(device, 60)}" if cost == "latency_ms" and device else ""
         axes.set_xlabel(COSTS[cost] + suffix)
         tidy(axes)
@@ -215,9 +225,12 @@ def add_pareto_arguments(parser: argparse.ArgumentParser) -> None:
         "--metric", default="top1_acc", help="in test_results.json (default: %(default)s)"
     )
     parser.add_argument(
-        "--repeats", type=int, default=20, help="timed clips (default: %(default)s; 0: no latency)"
+        "--repeats",
+        type=at_least(0),
+        default=20,
+        help="timed clips (default: %(default)s; 0: no latency)",
     )
-    parser.add_argument("--threads", type=int, help="of the CPU (default: torch's)")
+    parser.add_argument("--threads", type=at_least(1), help="of the CPU (default: torch's)")
 
 
 def run_pareto(args: argparse.Namespace) -> str:
@@ -239,8 +252,16 @@ def run_pareto(args: argparse.Namespace) -> str:
     for number, point in enumerate(points):
         costs = [getattr(point, cost) for cost in COSTS]
         is_on = [int(front[number]) for front in fronts.values()]
-        rows.append([point.name, *costs, point.accuracy, int(point.is_ours), *is_on])
-    header = ["name", *COSTS, args.metric, "is_ours", *(f"is_on_front_{cost}" for cost in COSTS)]
+        known = [point.accuracy, point.num_views, int(point.is_ours)]
+        rows.append([point.name, *costs, *known, *is_on])
+    header = [
+        "name",
+        *COSTS,
+        args.metric,
+        "views",
+        "is_ours",
+        *(f"is_on_front_{cost}" for cost in COSTS),
+    ]
     folder = Path(args.out)
     cells = [["" if cell != cell else cell for cell in row] for row in rows]  # NaN stays empty
     write_csv(folder / "pareto.csv", header, cells)

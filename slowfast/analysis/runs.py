@@ -4,6 +4,7 @@ import copy
 import os
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -99,9 +100,7 @@ class TrainedRun:
     """
 
     def __init__(self, files: RunFiles, options: Sequence[Any], *, num_videos: int | None = None):
-        cfg = build_single_process(load_cfg(files.config, options))
-        if cfg.DETECTION.ENABLE:
-            raise ValueError("DETECTION.ENABLE: True; only networks of whole videos are analysed")
+        cfg = load_run_cfg(files, options)
         self.name, self.slug, self.config = files.name, files.slug, files.config
         self.weights = build_weights_path(cfg, files)
         self.sampling_rate, self.num_classes = cfg.DATA.SAMPLING_RATE, cfg.MODEL.NUM_CLASSES
@@ -112,7 +111,7 @@ class TrainedRun:
         names = self.dataset.class_names or report.class_names or []
         fits = len(names) == self.num_classes
         self.class_names = list(names) if fits else [f"class {n}" for n in range(self.num_classes)]
-        self._num_workers = cfg.DATA_LOADER.NUM_WORKERS
+        self.seed, self._num_workers = cfg.RNG_SEED, cfg.DATA_LOADER.NUM_WORKERS
 
     @property
     def task(self) -> ViewTask:
@@ -181,13 +180,37 @@ class TrainedRun:
 def load_runs(
     words: Sequence[str], options: Sequence[Any], *, num_videos: int | None = None
 ) -> Iterator[TrainedRun]:
-    """The runs of the words, each when it is needed; mistakes of one name it."""
-    for files in parse_runs(words):
-        try:
+    """The runs of the words, each when it is needed; mistakes of one name it.
+
+    All configs are loaded, and all weights looked for, before the first run is built.
+    """
+    runs = parse_runs(words)
+    for files in runs:
+        with _naming(files):
+            load_run_cfg(files, options)
+    for files in runs:
+        with _naming(files):
             run = TrainedRun(files, options, num_videos=num_videos)
-        except ValueError as error:
-            raise ValueError(f"{files.name}: {error}") from error
         yield run
+
+
+@contextmanager
+def _naming(files: RunFiles) -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{files.name}: {error}") from error
+
+
+def load_run_cfg(files: RunFiles, options: Sequence[Any]) -> ConfigNode:
+    """The config of a run that can be analysed, for one process; its weights exist."""
+    cfg = build_single_process(load_cfg(files.config, options))
+    if cfg.DETECTION.ENABLE:
+        raise ValueError("DETECTION.ENABLE: True; only networks of whole videos are analysed")
+    weights = build_weights_path(cfg, files)
+    if not weights.is_file():
+        raise ValueError(f"there is no file {weights}, its weights")
+    return cfg
 
 
 def build_weights(cfg: ConfigNode, files: RunFiles) -> nn.Module:

@@ -2,7 +2,7 @@
 
 GoogLeNet's weights fit every variant of S3D: `convert.inflate` gives 2D kernels the frames that a
 3D convolution has; a separable one takes them as its spatial half, and `identities_over_time` makes
-the temporal half. There is no way from I3D to separable convolutions.
+the temporal half. There is no way from I3D to separable convolutions, nor back.
 
 GoogLeNet's max-pools begin at the first pixel and ours, which are those of torchvision's S3D, half
 a window before it, so its maps come out shifted. Its published weights expect pixels in -1 ... 1:
@@ -99,6 +99,26 @@ def googlenet_name(name: str) -> str:
         return name
     stage, letter = block[1], chr(ord(block[2]) + 1)
     return f"s{stage}.pathway0_mixed{stage}{letter}.{_BRANCHES_2D[block[3]]}.{unit[2]}"
+
+
+def without_spatial_halves(state: State, shapes: Mapping[str, torch.Size]) -> tuple[State, int]:
+    """`state` without spatial halves of separable convolutions where `shapes` ask for 3D ones.
+
+    A half repeated over time would see time in another way than the two together. Where `shapes`
+    ask for 2D convolutions it stays; returns for how many of them the temporal half has no place.
+    """
+    dropped, num_2d = set(), 0
+    for name in state:
+        unit = name.removesuffix(".conv_t.weight")
+        shape = shapes.get(f"{unit}.conv.weight")
+        if unit == name or name in shapes or shape is None:
+            continue
+        if len(shape) == 5 and shape[2] > 1:
+            dropped |= {f"{unit}.conv.", f"{unit}.bn."}
+        else:
+            num_2d += 1
+    kept = {n: v for n, v in state.items() if n[: n.rfind(".") + 1] not in dropped}
+    return kept, num_2d
 
 
 def identities_over_time(state: State, shapes: Mapping[str, torch.Size]) -> State:

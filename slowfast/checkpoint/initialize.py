@@ -19,7 +19,7 @@ from slowfast.checkpoint.convert import (
     strip_wrappers,
 )
 from slowfast.checkpoint.files import CheckpointError, load
-from slowfast.checkpoint.inception import identities_over_time
+from slowfast.checkpoint.inception import identities_over_time, without_spatial_halves
 from slowfast.checkpoint.layouts import to_our_names
 
 logger = logging.getLogger(__name__)
@@ -164,6 +164,13 @@ def _fit(
     shapes = {name: value.shape for name, value in own.items()}
     averaged, identities = [], {}
     if not is_exact:
+        state, num_2d = without_spatial_halves(state, shapes)
+        if num_2d:
+            logger.warning(
+                "%s: %d of its separable convolutions become 2D ones, what they learned of time is "
+                "dropped",
+                *(path, num_2d),
+            )
         state, averaged = average_channels(state, shapes)
     state, inflated = inflate(state, shapes, repeats_frames=not is_exact)
     if not is_exact:

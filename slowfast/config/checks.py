@@ -116,6 +116,9 @@ SHARES = (
 )
 
 
+_DEFAULTS = get_cfg()
+
+
 def check_cfg(cfg: ConfigNode) -> None:
     """ValueError with every mistake: the key, its value and what is allowed."""
     mistakes = list(_value_mistakes(cfg))
@@ -252,13 +255,13 @@ def _task_mistakes(cfg: ConfigNode) -> Iterator[str]:
 
 def _dataset_mistakes(cfg: ConfigNode) -> Iterator[str]:
     """Keys of some datasets with others, which do not read them."""
-    used, default = _used_datasets(cfg), get_cfg()
+    used = _used_datasets(cfg)
     for key, datasets in (
         ("DATA.SOURCE", SOURCE_DATASETS),
         ("DATA.SPLIT_NUMBER", SPLIT_DATASETS),
     ):
         value = _get(cfg, key)
-        if value != _get(default, key) and used and not set(used.values()) & set(datasets):
+        if value != _get(_DEFAULTS, key) and used and not set(used.values()) & set(datasets):
             named = ", ".join(f"{name} {dataset!r}" for name, dataset in used.items())
             yield f"{key}: {value!r} has no effect with {named}, only with {list(datasets)}"
 
@@ -308,7 +311,9 @@ def _flip_mistakes(cfg: ConfigNode) -> Iterator[str]:
 
 
 def _s3d_mistakes(cfg: ConfigNode) -> Iterator[str]:
-    s3d, default = cfg.S3D, get_cfg().S3D
+    if cfg.MODEL.MODEL_NAME != "S3D":
+        return
+    s3d, default = cfg.S3D, _DEFAULTS.S3D
     if not s3d.WIDTH_FACTOR > 0:
         yield f"S3D.WIDTH_FACTOR: {s3d.WIDTH_FACTOR} must be above 0"
     if s3d.POSITION >= NUM_POSITIONS:
@@ -351,6 +356,12 @@ def _flow_mistakes(cfg: ConfigNode) -> Iterator[str]:
             "TEST.REVERSE_TIME: True must be False with DATA.MODALITY 'flow': played backwards, a "
             "video has another flow; compute that of reversed videos"
         )
+    for key in ("DATA.SOURCE", "DATA.INDEX_FILE"):
+        if _get(cfg, key) != _get(_DEFAULTS, key):
+            yield (
+                f"{key}: {_get(cfg, key)!r} has no effect with DATA.MODALITY 'flow', which is read "
+                f"from folders of its own; leave it at {_get(_DEFAULTS, key)!r}"
+            )
     if cfg.DATA.REVERSE_INPUT_CHANNEL:
         yield "DATA.REVERSE_INPUT_CHANNEL: True must be False with DATA.MODALITY 'flow'"
     if cfg.AUG.ENABLE and cfg.AUG.AA_TYPE:

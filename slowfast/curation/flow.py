@@ -1,13 +1,15 @@
 """The optical flow of videos, as image files; what is done is not done again."""
 
-import errno
 import json
 import logging
 import os
+import re
 import shutil
+import socket
+import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,7 +21,7 @@ from tqdm import tqdm
 from slowfast.curation.facts import fingerprint
 from slowfast.curation.prepare import names_below
 from slowfast.curation.workers import Failure, run_parallel
-from slowfast.datasets.flow_files import BOUND, DESCRIPTION, encode_flow, flow_names
+from slowfast.datasets.flow_files import BOUND, DESCRIPTION, FILES, encode_flow, flow_names
 from slowfast.datasets.readers import SizeRule, UnreadableVideo
 from slowfast.datasets.records import Record
 from slowfast.datasets.sources import open_source
@@ -29,8 +31,8 @@ from slowfast.utils.video_names import without_suffix
 
 logger = logging.getLogger(__name__)
 
-# Part of the output folder: unfinished folders, which the next run removes.
-_PARTIAL = ".partial"
+# Folder of what a run has not finished, in the output folder: this, host, process, random letters.
+_PARTIAL = ".partial-"
 _JPEG_QUALITY = 95
 
 
@@ -86,11 +88,13 @@ def write_flow(flows: Iterable[np.ndarray], folder: Path) -> int:
     return count
 
 
-def convert(job: FlowJob, *, output: Path, settings: FlowSettings) -> int | Failure:
+def convert(
+    job: FlowJob, *, output: Path, partial_folder: Path, settings: FlowSettings
+) -> int | Failure:
     """The flow of one video, in a folder with a temporary name until it is whole; its length."""
-    made = output / _PARTIAL / str(os.getpid())
+    made = partial_folder / str(os.getpid())
     shutil.rmtree(made, ignore_errors=True)
-    made.mkdir(parents=True)
+    made.mkdir()
     try:
         with open_source(job.record) as video:
             count = write_flow(compute_flow(video.frames(_size_rule(settings))), made)
@@ -105,31 +109,68 @@ def convert(job: FlowJob, *, output: Path, settings: FlowSettings) -> int | Fail
 
 
 def _install(made: Path, target: Path) -> Failure | None:
-    """Give a whole folder its name; in place of an older one, but never of somebody else's."""
+    """Give a whole folder its name. An older one gets its files, and keeps its folders.
+
+    A folder with files that are not ours is left as it is.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
-    if target.exists():
-        if not (target / DESCRIPTION).exists():
-            return Failure(f"FileExistsError: {target} was not made by this program")
-        shutil.rmtree(target)
     try:
-        os.replace(made, target)
-    except OSError as error:
-        # A process that a killed run left behind may have been quicker.
-        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+        os.rename(made, target)
+    except OSError:
+        if not target.is_dir():
             raise
+    else:
+        return None
+    if not (target / DESCRIPTION).exists() and any(not path.is_dir() for path in target.iterdir()):
+        return Failure(f"FileExistsError: {target} was not made by this program")
+    write_json(target / DESCRIPTION, {})  # ours, but not done until the description is moved
+    for pattern in FILES:
+        for path in target.glob(pattern):
+            path.unlink(missing_ok=True)
+    for path in sorted(made.iterdir(), key=lambda path: path.name == DESCRIPTION):
+        os.replace(path, target / path.name)
     return None
+
+
+@contextmanager
+def _partial_folder(output: Path) -> Iterator[Path]:
+    """A new folder, gone in the end; removes those of runs of this machine that were killed."""
+    host = socket.gethostname()
+    output.mkdir(parents=True, exist_ok=True)
+    name = re.compile(rf"{re.escape(_PARTIAL + host)}-(\d+)-\w+")
+    for path in output.iterdir():
+        match = name.fullmatch(path.name)
+        if match and not _is_alive(int(match[1])):
+            shutil.rmtree(path, ignore_errors=True)
+    with tempfile.TemporaryDirectory(
+        prefix=f"{_PARTIAL}{host}-{os.getpid()}-", dir=output, ignore_cleanup_errors=True
+    ) as folder:
+        yield Path(folder)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        pass
+    return True
 
 
 def name_folders(paths: Iterable[str], root: str | Path) -> dict[str, str]:
     """Path -> folder of its flow, at the same place below the output as it has below `root`.
 
-    Named without the video's suffix, where no two videos differ in it alone.
+    Named without the video's suffix, where no two videos differ in it alone and no other video
+    lies in a folder of that name.
     """
     names = names_below(paths, root)
-    stems = Counter(map(without_suffix, names.values()))
+    stems = {path: without_suffix(name) for path, name in names.items()}
+    counts = Counter(stems.values())
+    parents = {str(parent) for name in names.values() for parent in Path(name).parents}
     return {
-        path: name if stems[without_suffix(name)] > 1 else without_suffix(name)
-        for path, name in names.items()
+        path: names[path] if counts[stem] > 1 or stem in parents else stem
+        for path, stem in stems.items()
     }
 
 
@@ -159,9 +200,8 @@ def make_flow(
         else:
             left.append(job)
     logger.info("%d videos: %d are done, %d to do", len(jobs), len(done), len(left))
-    shutil.rmtree(output / _PARTIAL, ignore_errors=True)
-    work = partial(convert, output=output, settings=settings)
-    try:
+    with _partial_folder(output) as folder:
+        work = partial(convert, output=output, partial_folder=folder, settings=settings)
         with closing(run_parallel(work, left, workers=workers)) as results:
             for job, result in tqdm(
                 results, "optical flow", total=len(left), unit="video", disable=None
@@ -170,8 +210,6 @@ def make_flow(
                     failed[job.record.path] = result.reason
                 else:
                     done[job.record.path] = job
-    finally:
-        shutil.rmtree(output / _PARTIAL, ignore_errors=True)
     return done, failed
 
 

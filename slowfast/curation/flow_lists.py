@@ -1,5 +1,6 @@
 """Lists of videos -> lists of their optical flow."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,8 @@ from slowfast.curation.splits import Split, read_csv_splits
 from slowfast.datasets.build import build_parts
 from slowfast.datasets.records import Record
 from slowfast.utils.io import write_csv, write_lines
+
+logger = logging.getLogger(__name__)
 
 _CLASS_NAMES = "classes.txt"
 
@@ -37,14 +40,17 @@ def make_flow_lists(
     """`make_flow` of the videos of lists, and lists `folder frames class` of their flow beside it.
 
     failures.csv there has all failures, `problems` (where, reason) first; returns them and the
-    number of videos that are done. Lists without classes are not written.
+    number of videos that are done. Lists without classes and empty ones are not written.
     """
     output = Path(output)
     records = [record for one in lists for record in one.records]
     done, failed = make_flow(records, root, output, settings, workers=workers)
     for one in lists:
         if any(record.label >= 0 for record in one.records):
-            write_lines(output / f"{one.name}.csv", _list_lines(one.records, done, output))
+            path, lines = output / f"{one.name}.csv", list(_list_lines(one.records, done, output))
+            if lines:
+                write_lines(path, lines)
+            logger.info("%s: %d of %d lines", path.name, len(lines), len(one.records))
         if one.class_names:
             write_lines(output / _CLASS_NAMES, one.class_names)
     failures = [*problems, *failed.items()]

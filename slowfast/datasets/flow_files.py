@@ -24,6 +24,8 @@ BOUND = 20.0
 # In a folder that our tool made: "num_frames" and "fps" of the flow, and how it was computed.
 DESCRIPTION = "flow.json"
 _PREFIXES = ("flow_x_", "flow_y_")
+# All that our tool puts into a folder.
+FILES = (*(f"{prefix}*.jpg" for prefix in _PREFIXES), DESCRIPTION)
 
 
 def encode_flow(flow: np.ndarray) -> np.ndarray:
@@ -33,11 +35,6 @@ def encode_flow(flow: np.ndarray) -> np.ndarray:
     """
     scaled = (np.clip(flow, -BOUND, BOUND) + BOUND) * (255 / (2 * BOUND))
     return np.rint(scaled).astype(np.uint8)
-
-
-def decode_flow(values: np.ndarray) -> np.ndarray:
-    """Grey values to pixels (float32)."""
-    return values.astype(np.float32) * np.float32(2 * BOUND / 255) - np.float32(BOUND)
 
 
 def flow_names(number: int) -> tuple[str, str]:

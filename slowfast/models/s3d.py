@@ -258,6 +258,11 @@ def build_s3d(cfg: ConfigNode) -> VideoNetwork:
             f"MODEL.DROPCONNECT_RATE: {cfg.MODEL.DROPCONNECT_RATE} must be 0 for {name}, which has "
             "no residual branches to drop"
         )
+    if cfg.RESNET.ZERO_INIT_FINAL_BN:
+        raise ValueError(
+            f"RESNET.ZERO_INIT_FINAL_BN: True must be False for {name}, which has no residual "
+            "branches to start at zero"
+        )
     width = partial(round_width, factor=cfg.S3D.WIDTH_FACTOR)
     dim_clip = single_pathway_channels(cfg.DATA.INPUT_CHANNEL_NUM, model=name)
     times = build_times(cfg)

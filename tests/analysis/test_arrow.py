@@ -36,6 +36,12 @@ def test_flow_is_refused(make_run):
         measure_arrow(run)
 
 
+def test_a_run_that_is_tested_backwards_is_refused(make_run):
+    run = TrainedRun(parse_run(str(make_run("a"))), ["TEST.REVERSE_TIME", True])
+    with pytest.raises(ValueError, match="a: TEST.REVERSE_TIME: True must be False"):
+        measure_arrow(run)
+
+
 def test_of_many_classes_the_ends_are_drawn_and_those_without_videos_left_out():
     gain = np.arange(50.0)
     gain[49] = np.nan

@@ -83,6 +83,8 @@ def test_groups_of_names_and_numbers_from_json_and_yaml(tmp_path):
         ("move: [fly]", "'fly' in 'move' is none of the 3 classes"),
         ("move: [3]", "3 in 'move' is none"),
         ("move: [run]\nrest: [0]", "0 is in 'move' and in 'rest'"),
+        ("move: [yes]", "True in 'move' is not the name of a class"),
+        ("move: [[run, eat]]", r"\['run', 'eat'\] in 'move' is not the name of a class"),
         ("[run]", "groups are {group"),
         ("{", "cannot be read"),
     ],

@@ -2,8 +2,15 @@ import math
 
 import pytest
 
+from slowfast.analysis import pareto
 from slowfast.analysis.complexity import build_complexity
-from slowfast.analysis.pareto import measure_points, pareto_front, read_points
+from slowfast.analysis.pareto import (
+    Point,
+    draw_pareto,
+    measure_points,
+    pareto_front,
+    read_points,
+)
 from slowfast.analysis.runs import parse_runs
 from slowfast.config.cli import load_cfg
 from slowfast.utils.io import write_json
@@ -46,6 +53,30 @@ def test_costs_and_accuracy_of_a_tested_run(make_run):
     assert point.accuracy == 62.5 and point.latency_ms > 0 and "thread" in device
     with pytest.raises(ValueError, match="no metric 'map'"):
         measure_points(runs, [], metric="map", repeats=0)
+
+
+@pytest.mark.parametrize(
+    "options", [["DATA.TEST_CROP_SIZE", 64], ["DATA.NUM_FRAMES", 8], ["VOV3D.INNER_CH", 16]]
+)
+def test_options_that_change_the_cost_but_not_the_accuracy_are_refused(make_run, options):
+    folder = make_run("a")
+    write_json(folder / "test_results.json", {"top1_acc": 62.5})
+    runs = parse_runs([str(folder)])
+    with pytest.raises(ValueError, match=f"a: --opts {options[0]} {options[1]} changes what"):
+        measure_points(runs, options, metric="top1_acc", repeats=0)
+    (point,), _ = measure_points(runs, ["NUM_GPUS", 0], metric="top1_acc", repeats=0)
+    assert point.num_views == 2
+
+
+def test_points_lie_within_their_panels(tmp_path, monkeypatch):
+    figures = []
+    monkeypatch.setattr(pareto, "save_figure", lambda figure, _path: figures.append(figure))
+    points = [Point("a", 1.0, 2.0, 50.0), Point("b", 8.0, 3.0, 60.0)]
+    draw_pareto(tmp_path / "a.png", points, metric="top-1", device="")
+    assert [axes.get_xlim() for axes in figures[0].axes] == [
+        pytest.approx((0, 1.12 * 8)),
+        pytest.approx((0, 1.12 * 3)),
+    ]
 
 
 def test_a_config_alone_has_no_accuracy(make_run):

@@ -1,8 +1,12 @@
 """How runs are named and found."""
 
+from pathlib import Path
+
 import pytest
+import torch
 
 from slowfast.analysis.runs import TrainedRun, build_subset, load_runs, parse_run, parse_runs
+from slowfast.checkpoint import files
 from slowfast.config.cli import load_cfg
 
 
@@ -16,9 +20,9 @@ def test_a_folder_gives_its_config_and_last_checkpoint(make_run):
 def test_a_config_with_weights_and_a_name(make_run):
     folder = make_run("vov3d")
     weights = folder / "checkpoints/checkpoint_epoch_00001.pyth"
-    files = parse_run(f"my net={folder / 'config.yaml'},{weights}")
-    assert (files.name, files.slug, files.folder) == ("my net", "my_net", None)
-    assert TrainedRun(files, []).weights == weights
+    parsed = parse_run(f"my net={folder / 'config.yaml'},{weights}")
+    assert (parsed.name, parsed.slug, parsed.folder) == ("my net", "my_net", None)
+    assert TrainedRun(parsed, []).weights == weights
 
 
 def test_a_folder_with_signs_in_its_name_is_taken_as_it_is(make_run):
@@ -45,6 +49,15 @@ def test_a_mistake_names_its_run(make_run):
         list(load_runs([str(folder)], ["VOV3D.INNER_CH", 16]))
 
 
+def test_all_runs_are_looked_for_before_the_first_is_built(make_run):
+    words = [str(make_run("a")), str(make_run("b"))]
+    files.last_checkpoint(Path(words[1])).unlink()
+    with pytest.raises(ValueError, match="^b: .*there is no checkpoint"):
+        next(load_runs(words, []))
+    with pytest.raises(ValueError, match="^b: there is no file .*nowhere.pyth"):
+        next(load_runs(words, ["TRAIN.CHECKPOINT_FILE_PATH", "nowhere.pyth"]))
+
+
 def test_a_drawn_part_of_the_videos_depends_on_the_seed(make_run):
     config = make_run("a") / "config.yaml"
 
@@ -57,13 +70,24 @@ def test_a_drawn_part_of_the_videos_depends_on_the_seed(make_run):
     assert paths(0) == paths(0)
 
 
-def test_a_few_kinds_of_views_at_once_score_the_same(make_run, monkeypatch):
+def test_kinds_of_views_score_the_same_at_once_a_few_at_once_and_alone(
+    make_run, order_seer, monkeypatch
+):
     run = TrainedRun(parse_run(str(make_run("a"))), [])
+    run.scorer.model = order_seer
     parts = [run.views.stretched(factor) for factor in (1, 1.5, 2)]
-    whole, num_videos = run.judge(parts)
+    found = []
+    monkeypatch.setattr(run, "_judge", lambda scores, _labels: found.append(scores))
+    assert run.judge(parts)[1] == 6
     monkeypatch.setattr("slowfast.analysis.runs._MAX_VIEWS", 4)
-    in_two, _ = run.judge(parts)
-    assert num_videos == 6 and [j.value for j in whole] == [j.value for j in in_two]
+    run.judge(parts)
+    for part in parts:
+        run.judge([part])
+    whole, in_two, alone = found[:3], found[3:6], found[6:]
+    assert len(alone) == 3
+    torch.testing.assert_close(in_two, whole)
+    torch.testing.assert_close(alone, whole)
+    assert whole[0][0, 0] < whole[1][0, 0] < whole[2][0, 0]  # it changes more
 
 
 def test_videos_of_unknown_class_do_not_count(make_run):

@@ -14,6 +14,20 @@ def test_strides_and_clips_that_are_longer_than_their_videos(make_run, order_see
     assert [point.cut_short for point in points] == [0, 0, 1]
 
 
+def test_each_stride_has_its_own_frames(make_run, order_seer, monkeypatch):
+    run = TrainedRun(parse_run(str(make_run("a"))), [])
+    run.scorer.model, found = order_seer, []
+    judge = run._judge
+    monkeypatch.setattr(run, "_judge", lambda *args: found.append(args[0]) or judge(*args))
+    factors = (1.0, 3.0, 2.0)
+    points = measure_tempo(run, factors)
+    assert [point.factor for point in points] == list(factors)
+    one, three, two = (scores[0, 0] for scores in found)
+    # The first video gets brighter at one rate: twice the stride, twice the change.
+    assert float(two / one) == pytest.approx(2, rel=0.1)
+    assert float(three / one) == pytest.approx(3, rel=0.1)
+
+
 def test_a_stride_of_one_time_is_the_test_itself(make_run):
     run = TrainedRun(parse_run(str(make_run("a"))), [])
     (plain,), _ = run.judge([run.views])

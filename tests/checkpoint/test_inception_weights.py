@@ -134,6 +134,19 @@ def test_i3d_does_not_become_separable(tmp_path):
         convert_file(build(VARIANT="s3d", WIDTH_FACTOR=0.125), tmp_path / "i3d.pth")
 
 
+def test_separable_becomes_neither_3d_nor_silently_2d(tmp_path, caplog):
+    models = {v: build(VARIANT=v, WIDTH_FACTOR=0.125) for v in ("i2d", "i3d", "s3d")}
+    torch.save(models["s3d"].state_dict(), tmp_path / "s3d.pth")
+    with pytest.raises(CheckpointError, match="at least 90% are asked for"):
+        initialize_from(models["i3d"], tmp_path / "s3d.pth")
+    _, report = convert_file(models["i3d"], tmp_path / "s3d.pth", min_coverage=0)
+    assert "s5.pathway0_mixed5c.branch1.conv.weight" in report.missing
+    assert len(report.missing) == 20 * 6 and not report.inflated and not caplog.records
+    report = initialize_from(models["i2d"], tmp_path / "s3d.pth")
+    assert report.coverage == 1
+    assert "20 of its separable convolutions become 2D" in caplog.text
+
+
 def test_2d_stage_becomes_separable_and_learned_time_is_kept(tmp_path):
     """From Fast-S3D to S3D."""
     source, model = (build(VARIANT=v, WIDTH_FACTOR=0.125) for v in ("fast-s3d", "s3d"))

@@ -103,6 +103,11 @@ def test_all_mistakes_come_at_once():
         ([*FLOW, "TEST.DATASET", "ava"], "TEST.DATASET: 'ava' is not one of ['kinetics'"),
         ([*FLOW, "TRAIN.DATASET", "folder"], "DATA.PATH_PREFIX: must name the folder of the flow"),
         ([*FLOW, "TEST.REVERSE_TIME", True], "TEST.REVERSE_TIME: True must be False"),
+        (
+            [*FLOW, "DATA.SOURCE", "videos", "TEST.DATASET", "ssv2"],
+            "'videos' has no effect with DATA",
+        ),
+        ([*FLOW, "DATA.INDEX_FILE", "i.bin"], "DATA.INDEX_FILE: 'i.bin' has no effect with DATA.M"),
         ([*FLOW, "DATA.REVERSE_INPUT_CHANNEL", True], "DATA.REVERSE_INPUT_CHANNEL: True must"),
         ([*FLOW, "AUG.ENABLE", True], "AUG.AA_TYPE: 'rand-m9-mstd0.5-inc1' must be ''"),
         ([*FLOW, "AUG.ENABLE", True, "AUG.AA_TYPE", ""], "AUG.COLOR_JITTER: 0.4 must be 0"),
@@ -120,6 +125,7 @@ def test_keys_that_do_not_fit_each_other(overrides, expected):
     assert expected in mistakes(*overrides)
 
 
+S3D = ["MODEL.MODEL_NAME", "S3D"]
 GENERAL = ["S3D.VARIANT", ""]
 
 
@@ -150,8 +156,8 @@ GENERAL = ["S3D.VARIANT", ""]
     ],
 )
 def test_key_of_s3d_that_another_one_makes_void_is_refused(overrides, expected):
-    assert mistakes(*overrides).startswith(expected)
-    assert len(mistakes(*overrides).splitlines()) == 1
+    assert mistakes(*S3D, *overrides).startswith(expected)
+    assert len(mistakes(*S3D, *overrides).splitlines()) == 1
 
 
 @pytest.mark.parametrize(
@@ -164,7 +170,11 @@ def test_key_of_s3d_that_another_one_makes_void_is_refused(overrides, expected):
     ],
 )
 def test_keys_of_s3d_that_work_together_pass(overrides):
-    check_cfg(make_cfg(*overrides))
+    check_cfg(make_cfg(*S3D, *overrides))
+
+
+def test_keys_of_s3d_do_not_matter_to_other_models():
+    check_cfg(make_cfg("MODEL.MODEL_NAME", "X3D", "S3D.POSITION", 11))
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,8 @@ import csv
 import json
 import os
 import shutil
+import socket
+import subprocess
 
 import numpy as np
 import pytest
@@ -19,7 +21,7 @@ from slowfast.curation.flow import (
     write_flow,
 )
 from slowfast.curation.flow_lists import make_flow_lists, read_flow_lists
-from slowfast.datasets.flow_files import decode_flow, open_flow
+from slowfast.datasets.flow_files import open_flow
 from slowfast.datasets.motion import write_video
 from slowfast.datasets.records import Record
 
@@ -52,7 +54,7 @@ def test_jpeg_files_keep_a_smooth_flow_within_a_quarter_of_a_pixel(tmp_path):
     y, x = np.mgrid[:64, :80]
     ways = np.stack([8 * np.sin(x / 9) + y / 16, 15 * np.cos(y / 12)], -1)
     assert write_flow([ways, -ways], tmp_path) == 2
-    stored = decode_flow(open_flow(str(tmp_path)).read([0, 1]))
+    stored = open_flow(str(tmp_path)).read([0, 1]) * np.float32(40 / 255) - 20
     error = np.abs(stored - np.stack([ways, -ways]))
     assert error.mean() < 0.08 and error.max() < 0.35
 
@@ -91,6 +93,12 @@ def videos(tmp_path):
     (folder / "train.csv").write_text("\n".join(lines))
     (folder / "classes.txt").write_text("still\nmoving\n")
     return folder
+
+
+def test_a_folder_that_holds_other_videos_has_another_name():
+    paths = ["/r/a.mp4", "/r/a/b.mp4", "/r/c/d.mp4", "/r/c.mp4", "/r/c/d/e.avi"]
+    names = ["a.mp4", "a/b", "c/d.mp4", "c.mp4", "c/d/e"]
+    assert list(name_folders(paths, "/r").values()) == names
 
 
 def make(lists, output, *, videos="", short_side=0):
@@ -155,6 +163,46 @@ def test_folders_of_others_are_left_alone(videos, tmp_path):
     _, failures = make([videos / "train.csv"], tmp_path / "flow")
     assert "not made by this program" in dict(failures)[str(videos / "sub/c.mp4")]
     assert (tmp_path / "flow/sub/c/mine.jpg").exists()
+
+
+def test_flow_done_again_leaves_that_of_other_videos_below_it(videos, tmp_path):
+    """Of two runs, which do not know of each other's videos."""
+    output, word = tmp_path / "flow", [texture(number, 0, 32, 40) for number in range(6)]
+    for name, other in (("sub/c.mp4", "sub.mp4"), ("d.mp4", "d/e.mp4")):
+        write_video(videos / other, word)
+        for part in (name, other):
+            (videos / "one.csv").write_text(f"{part} 0\n")
+            assert make([videos / "one.csv"], output) == (1, [])
+    write_video(videos / "d.mp4", word[:3])
+    make([videos / "train.csv"], output)
+    (videos / "one.csv").write_text("d.mp4 0\n")
+    assert make([videos / "one.csv"], output) == (1, [])
+    assert open_flow(str(output / "d")).index.num_frames == 2
+    assert len(list((output / "d").glob("*.*"))) == 5
+    for name, length in (("d/e", 5), ("sub", 5), ("sub/c", 4)):
+        assert open_flow(str(output / name)).index.num_frames == length
+
+
+def test_an_empty_list_is_not_written(videos, tmp_path, caplog):
+    with caplog.at_level("INFO"):
+        make([videos / "train.csv"], tmp_path / "flow")
+    assert "train.csv: 2 of 5 lines" in caplog.text
+    before = (tmp_path / "flow/train.csv").read_text()
+    (videos / "train.csv").write_text("bad.mp4 1\n")
+    make([videos / "train.csv"], tmp_path / "flow")
+    assert (tmp_path / "flow/train.csv").read_text() == before
+
+
+def test_unfinished_folders_go_only_if_their_run_was_killed(videos, tmp_path):
+    host, output = socket.gethostname(), tmp_path / "flow"
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    kept = [f".partial-{host}-{os.getppid()}-x", f".partial-other-host-{ended.pid}-y"]
+    for name in (*kept, f".partial-{host}-{ended.pid}-z"):
+        (output / name / "1").mkdir(parents=True)
+    make([videos / "train.csv"], output)
+    assert sorted(path.name for path in output.glob(".*")) == sorted(kept)
+    assert all((output / name / "1").exists() for name in kept)
 
 
 def test_a_list_is_never_replaced(videos):

@@ -49,6 +49,7 @@ def test_a_flow_network_trains_and_is_tested(flow_set, toy_cfg, tmp_path):
 FAMILIES = {
     "VoV3D": "s1.pathway0_stem.conv_xy.weight",
     "X3D": "s1.pathway0_stem.conv_xy.weight",
+    "S3D": "s1.pathway0_stem.conv.weight",
     "ResNet": "s1.pathway0_stem.conv.weight",
     "SlowFast": "s1.pathway1_stem.conv.weight",
 }
@@ -59,7 +60,7 @@ def test_every_family_takes_flow_and_starts_from_rgb_weights(family, toy_cfg, tm
     num = 2 if family == "SlowFast" else 1
     options = ("MODEL.MODEL_NAME", family, "MODEL.ARCH", "slow", "RESNET.DEPTH", 18)
     options += ("RESNET.WIDTH_PER_GROUP", 8, "SLOWFAST.ALPHA", 2, "SLOWFAST.BETA_INV", 4)
-    options += ("X3D.BOTTLENECK_FACTOR", 2.25)
+    options += ("X3D.BOTTLENECK_FACTOR", 2.25, "S3D.WIDTH_FACTOR", 0.125)
     if family == "X3D":
         options += ("RESNET.TRANS_FUNC", "x3d_transform")
     rgb = build_model(toy_cfg(*options, "DATA.INPUT_CHANNEL_NUM", [3] * num))

@@ -1,5 +1,9 @@
 """The S3D family: sizes, variants, and who can tell the order of frames."""
 
+import json
+from itertools import product
+from pathlib import Path
+
 import pytest
 import torch
 import torchvision
@@ -36,12 +40,12 @@ def build(**keys):
 
 
 def size(**keys):
-    """Parameters, and GMACs of a clip of 64 x 224 x 224, with 400 classes."""
+    """Parameters, and MACs of a clip of 64 x 224 x 224, with 400 classes."""
     cfg = s3d_cfg(400, 64, 224, **keys)
     with torch.device("meta"):
         model = build_model(cfg)
     macs = count_macs(model, *build_meta_inputs(cfg, 224))
-    return sum(p.numel() for p in model.parameters()), sum(macs.values()) / 1e9
+    return sum(p.numel() for p in model.parameters()), sum(macs.values())
 
 
 def randomise_statistics(model):
@@ -53,55 +57,19 @@ def randomise_statistics(model):
             tensor.uniform_(0.5, 1.5)
 
 
-@pytest.mark.parametrize(
-    ("keys", "params", "gmacs"),
-    [
-        ({"VARIANT": "i3d"}, 12_697_264, 111.15),
-        ({"VARIANT": "i2d"}, 6_009_904, 36.89),
-        ({"VARIANT": "s3d"}, 8_320_048, 71.92),
-        ({"VARIANT": "s3d", "STEM_KERNEL_T": 3}, 8_303_664, 65.34),
-        ({"VARIANT": "s3d", "ALL_BRANCHES": True}, 9_708_048, 75.92),
-        ({"VARIANT": "s3d-g"}, 9_085_744, 71.92),
-        ({"VARIANT": "s3d-g", "ALL_BRANCHES": True}, 10_937_216, 75.92),
-        ({"VARIANT": "fast-s3d"}, 6_859_696, 37.22),
-        ({"VARIANT": "fast-s3d", "STEM": "3d", "STEM_KERNEL_T": 3}, 6_878_512, 44.78),
-    ],
-    ids=lambda value: "-".join(map(str, value.values())) if isinstance(value, dict) else None,
-)
-def test_variant_has_its_size(keys, params, gmacs):
-    num_params, measured = size(**keys)
-    assert num_params == params
-    assert measured == pytest.approx(gmacs, abs=0.01)
+# Named variants, then bottom- and top-heavy I3D and S3D at every position K.
+SIZES = json.loads((Path(__file__).parents[1] / "golden/s3d.json").read_text())
 
 
-# K -> parameters (M) and GMACs of bottom-heavy and top-heavy I3D, bottom-heavy and top-heavy S3D.
-HEAVY = """
-0   6.066/59.55   12.697/111.15  6.039/52.18  8.320/71.92
-1   6.288/81.75   12.641/88.49   6.150/63.27  8.291/56.63
-2   6.518/87.53   12.420/66.30   6.202/64.58  8.180/45.53
-3   7.016/100.01  12.189/60.52   6.341/68.05  8.128/44.22
-4   7.389/101.18  11.692/48.03   6.478/68.48  7.989/40.75
-5   7.868/102.69  11.318/46.86   6.642/68.99  7.852/40.33
-6   8.486/104.62  10.839/45.36   6.851/69.65  7.688/39.81
-7   9.269/107.08  10.222/43.42   7.113/70.47  7.479/39.16
-8   10.264/110.20 9.438/40.97    7.470/71.58  7.217/38.34
-9   11.260/110.59 8.443/37.84    7.828/71.72  6.860/37.22
-10  12.697/111.15 7.448/37.45    8.320/71.92  6.502/37.08
-"""
-FAMILIES = [("bottom", False), ("top", False), ("bottom", True), ("top", True)]
+@pytest.mark.parametrize("row", SIZES, ids=lambda row: "-".join(map(str, row["keys"].values())))
+def test_network_has_its_size(row):
+    assert size(**row["keys"]) == (row["params"], row["macs"])
 
 
-@pytest.mark.parametrize("row", HEAVY.split("\n")[1:-1], ids=lambda row: f"K={row.split()[0]}")
-@pytest.mark.parametrize("column", range(4), ids=["bottom I3D", "top I3D", "bottom S3D", "top S3D"])
-def test_heavy_network_has_its_size(row, column):
-    position, *cells = row.split()
-    params, gmacs = cells[column].split("/")
-    end, is_separable = FAMILIES[column]
-    num_params, measured = size(
-        VARIANT="", TEMPORAL_END=end, POSITION=int(position), SEPARABLE=is_separable
-    )
-    assert f"{num_params / 1e6:.3f}" == params
-    assert measured == pytest.approx(float(gmacs), abs=0.01)
+def test_every_position_of_the_four_heavy_families_has_its_size():
+    heavy = [row["keys"] for row in SIZES if not row["keys"]["VARIANT"]]
+    families = {(keys["TEMPORAL_END"], keys["SEPARABLE"], keys["POSITION"]) for keys in heavy}
+    assert families == set(product(("top", "bottom"), (True, False), range(11)))
 
 
 @torch.no_grad()
@@ -119,6 +87,21 @@ def test_logits_are_those_of_torchvision():
     assert expected.std() > 0.01
     for clips in (clip, clip.contiguous(memory_format=torch.channels_last_3d)):
         torch.testing.assert_close(ours([clips]), expected, rtol=1e-6, atol=1e-9)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("num_frames", [2, 8])
+def test_head_at_the_crop_of_224_is_that_of_torchvision(num_frames):
+    torch.manual_seed(0)
+    theirs = torchvision.models.video.s3d(num_classes=5).eval()
+    ours = build(VARIANT="s3d").eval().head
+    ours.activation = "none"
+    state = from_torchvision_s3d(theirs.state_dict())
+    names = [name for name in state if name.startswith("head.")]
+    ours.load_state_dict({name.removeprefix("head."): state[name] for name in names})
+    maps = torch.rand(2, 1024, num_frames, 7, 7)
+    expected = theirs.classifier(theirs.avgpool(maps)).mean((2, 3, 4))
+    torch.testing.assert_close(ours([maps]), expected)
 
 
 @pytest.mark.parametrize(
@@ -183,6 +166,13 @@ def with_time(model):
         for name, module in model.named_modules()
         if isinstance(module, nn.Conv3d) and module.kernel_size[0] > 1
     }
+
+
+def test_nothing_starts_at_zero():
+    cfg = s3d_cfg(**TINY)
+    cfg.RESNET.ZERO_INIT_FINAL_BN = True
+    with pytest.raises(ValueError, match="RESNET.ZERO_INIT_FINAL_BN: True must be False for S3D"):
+        build_model(cfg)
 
 
 def test_top_heavy_and_bottom_heavy_are_temporal_where_they_say():

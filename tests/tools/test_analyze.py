@@ -123,6 +123,7 @@ def test_pareto(run, runs, tmp_path):
     assert_files(tmp_path / "out", "pareto.png", "pareto.csv", "pareto.json")
     rows = read(tmp_path / "out/pareto.csv")
     assert [row["is_on_front_gmacs"] for row in rows] == ["1", "1", "1"]
+    assert [row["views"] for row in rows] == ["2", "2", ""]
     assert rows[2]["latency_ms"] == "" and rows[2]["is_on_front_latency_ms"] == "0"
     assert json.loads((tmp_path / "out/pareto.json").read_text())["device"].endswith("1 thread")
 
@@ -136,6 +137,7 @@ def test_pareto(run, runs, tmp_path):
         (["features", "RUN", "--perplexity", 0], "--perplexity: 0.0"),
         (["features", "RUN", "--videos", 2], "three videos"),
         (["features", "RUN", "--groups", "nowhere.json"], "nowhere.json"),
+        (["arrow", "RUN", "--opts", "TEST.REVERSE_TIME", True], "TEST.REVERSE_TIME: True must be"),
         (["pareto", "RUN", "--metric", "map"], "no metric 'map'"),
     ],
 )
@@ -143,3 +145,23 @@ def test_mistakes_are_one_line(run, runs, words, message):
     code, output = run(*(runs[0] if word == "RUN" else word for word in words))
     errors = [line for line in output.splitlines() if "Error: " in line]
     assert code == 1 and message in errors[0] and len(errors) == 1 and "Traceback" not in output
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--threads", -1], "argument --threads: -1 is not at least 1"),
+        (["--repeats", -3], "argument --repeats: -3 is not at least 0"),
+        (["--repeats", "x"], "argument --repeats: invalid number value: 'x'"),
+    ],
+)
+def test_numbers_out_of_range_are_named(runs, words, message, capfd):
+    with pytest.raises(SystemExit):
+        analyze.main(["pareto", runs[0], "--out", "out", *map(str, words)])
+    assert message in capfd.readouterr().err
+
+
+def test_the_seed_is_that_of_the_config_unless_it_is_given():
+    words = ["arrow", "run", "--out", "out", "--opts", "RNG_SEED", "7"]
+    assert analyze.parse_args(words).options == ["RNG_SEED", "7"]
+    assert analyze.parse_args([*words, "--seed", "3"]).options[2:] == ["RNG_SEED", 3]
