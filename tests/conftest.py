@@ -1,13 +1,19 @@
 """Fixtures for everybody: real encoded videos, made once per session."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
 import yaml
 
+from slowfast.analysis.budget_files import write_table
+from slowfast.analysis.budget_table import measure_table
 from slowfast.checkpoint import files
 from slowfast.config.cli import load_cfg
 from slowfast.datasets.motion import write_video
+from slowfast.engine.budget import table_path
+from slowfast.engine.stop import StopRequest
 from slowfast.models import build_model
 
 TOY_CLASSES = 3
@@ -90,15 +96,13 @@ def toy_set(tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def toy_yaml(toy_set, tmp_path):
-    """A YAML file for the toy set that writes below tmp_path."""
-    keys = {
+def _toy_keys(data_dir, output_dir):
+    return {
         "MODEL": {"MODEL_NAME": "VoV3D", "NUM_CLASSES": TOY_CLASSES, "DROPOUT_RATE": 0.3},
         "VOV3D": {"NUM_MODULES": [1, 1, 1, 1], "INNER_CH": 8, "NUM_CONV": 2},
         "X3D": {"DIM_C5": 16},
         "DATA": {
-            "PATH_TO_DATA_DIR": str(toy_set),
+            "PATH_TO_DATA_DIR": str(data_dir),
             "NUM_FRAMES": 4,
             "SAMPLING_RATE": 2,
             "INPUT_CHANNEL_NUM": [3],
@@ -112,10 +116,15 @@ def toy_yaml(toy_set, tmp_path):
         "DATA_LOADER": {"NUM_WORKERS": 0},
         "NUM_GPUS": 0,
         "LOG_PERIOD": 1,
-        "OUTPUT_DIR": str(tmp_path / "run"),
+        "OUTPUT_DIR": str(output_dir),
     }
+
+
+@pytest.fixture
+def toy_yaml(toy_set, tmp_path):
+    """A YAML file for the toy set that writes below tmp_path."""
     path = tmp_path / "toy.yaml"
-    path.write_text(yaml.safe_dump(keys))
+    path.write_text(yaml.safe_dump(_toy_keys(toy_set, tmp_path / "run")))
     return path
 
 
@@ -161,3 +170,34 @@ def make_run(fading_set, toy_yaml, tmp_path):
         return folder
 
     return make
+
+
+@pytest.fixture(scope="session")
+def budget_run(toy_set, tmp_path_factory):
+    """(YAML, weights) of a small adaptive network with random weights, calibrated, and its table.
+
+    Clips of 4 frames, 40 x 40. Read only: it is shared by the whole session.
+    """
+    folder = tmp_path_factory.mktemp("budget")
+    keys = _toy_keys(toy_set, folder / "run")
+    keys["DATA"] |= {"TRAIN_JITTER_SCALES": [40, 44], "TRAIN_CROP_SIZE": 40, "TEST_CROP_SIZE": 40}
+    keys["VOV3D"]["INNER_CH"] = 16
+    keys["MODEL"]["FC_INIT_STD"] = 1.0  # so that scores differ
+    keys["TRAIN"]["ENABLE"] = False
+    keys["ADAPTIVE"] = {"ENABLE": True, "MIN_WIDTH": 0.5, "WIDTHS": [0.5, 1.0]}
+    keys["ADAPTIVE"] |= {"FRAMES": [2, 4], "CROPS": [32, 40]}
+    path, weights = folder / "adaptive.yaml", folder / "weights.pyth"
+    path.write_text(yaml.safe_dump(keys))
+    torch.manual_seed(0)
+    files.save(weights, {"model_state": build_model(load_cfg(path)).state_dict()})
+    table = measure_table(path, weights, repeats=1, stop=StopRequest())
+    write_table(table_path(weights), table, budgets=["1G"])
+    return path, weights
+
+
+@pytest.fixture
+def budget_copy(budget_run, tmp_path):
+    """The same as files of one's own."""
+    folder = tmp_path / "budget"
+    shutil.copytree(budget_run[0].parent, folder)
+    return tuple(folder / path.name for path in budget_run)

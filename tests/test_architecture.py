@@ -20,7 +20,7 @@ LAYERS = [
 # The functions that take a whole config, beside those named build_*.
 RUN_FUNCTIONS = {
     "engine": {
-        *("train", "test"),
+        *("train", "test", "calibrate", "extract"),
         # launch.py hands the config to the processes of a run.
         *("launch", "_check_gpus", "_with_torchrun_sizes", "_run_spawned", "_run_process"),
     },

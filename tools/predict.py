@@ -2,6 +2,7 @@
 
 python tools/predict.py clip.mp4 folder/ --cfg X3D_M.yaml --checkpoint x3d_m.pyth \
     --classes names.txt --output results.json NUM_GPUS 0 TEST.BATCH_SIZE 4
+python tools/predict.py clip.mp4 --cfg A3D_X3D_M.yaml --checkpoint a3d_x3d_m.pyth --budget 2G
 """
 
 import argparse
@@ -57,6 +58,16 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--views", type=int, help="clips per video (default: the YAML's)")
     parser.add_argument("--crops", type=int, choices=(1, 3), help="crops (default: the YAML's)")
     parser.add_argument("--output", metavar="FILE", help="results as .json or .csv")
+    budget = parser.add_mutually_exclusive_group()
+    budget.add_argument(
+        "--budget",
+        metavar="4G",
+        help="run an adaptive network at its best configuration of so many multiply-adds per clip",
+    )
+    budget.add_argument("--latency", metavar="50ms", help="the same with so much time per clip")
+    parser.add_argument(
+        "--table", metavar="FILE", help="of tools/budget.py (default: beside the weights)"
+    )
     args = parser.parse_intermixed_args(argv)
     starts = (place for place, word in enumerate(args.words) if _is_key(word))
     first_key = next(starts, len(args.words))
@@ -64,8 +75,12 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     for key, value in (
         ("TEST.NUM_ENSEMBLE_VIEWS", args.views),
         ("TEST.NUM_SPATIAL_CROPS", args.crops),
+        ("TEST.BUDGET", args.budget or args.latency),
+        ("TEST.BUDGET_TABLE", args.table),
     ):
         args.options += [key, value] if value is not None else []
+    if args.latency and not args.latency.lower().endswith("ms"):
+        parser.error(f"--latency: {args.latency!r} is not a time such as 50ms")
     if not args.videos:
         parser.error("name at least one video or folder before the overrides")
     return args
@@ -96,6 +111,8 @@ def run(args: argparse.Namespace) -> int:
     )
     if args.output:
         about = {"config": args.cfg, "checkpoint": args.checkpoint, "views": views}
+        if predictor.row:
+            about["configuration"] = str(predictor.row.configuration)
         about |= {"num_videos": len(videos), "was_interrupted": bool(stop.signum)}
         write_results(args.output, results, about)
         logger.info("results: %s", args.output)

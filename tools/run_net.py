@@ -35,6 +35,11 @@ def main(argv: list[str] | None = None) -> int:
                     size.macs_train / 1e9,
                     size.macs_test / 1e9,
                 )
+        if cfg.TRAIN.ENABLE and cfg.TEST.BUDGET:
+            raise ValueError(
+                f"TEST.BUDGET: {cfg.TEST.BUDGET!r} is chosen from a table of trained weights; it "
+                "needs TRAIN.ENABLE False"
+            )
         if cfg.TRAIN.ENABLE and cfg.TEST.ENABLE:
             build_dataset(cfg, "test")  # a mistake in its list shows before days of training
         runs = [train] * cfg.TRAIN.ENABLE + [test] * cfg.TEST.ENABLE

@@ -11,6 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from slowfast.config.node import ConfigNode
 from slowfast.models import build_model
 from slowfast.models.meta import build_meta_inputs
+from slowfast.models.slimmable import SlimLayer
 
 _LAYERS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 
@@ -84,7 +85,8 @@ class _MacCounter(TorchDispatchMode):
     def leave_layer(self, layer: nn.Module, _args: tuple, out: torch.Tensor) -> None:
         self._is_in_layer = False
         # Each output value sums the products of one row of the weight: in / groups * kt * kh * kw.
-        self.macs[self._top] += out.numel() * math.prod(layer.weight.shape[1:])
+        weight = layer.sliced_weight() if isinstance(layer, SlimLayer) else layer.weight
+        self.macs[self._top] += out.numel() * math.prod(weight.shape[1:])
 
     def __torch_dispatch__(self, func, _types, args=(), kwargs=None):
         out = func(*args, **(kwargs or {}))

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from functools import reduce
 from typing import Any
 
+from slowfast.config.budget import parse_budget
 from slowfast.config.defaults import get_cfg
 from slowfast.config.node import ConfigNode
 from slowfast.config.pathways import pathway_strides
@@ -25,6 +26,7 @@ SPLIT_DATASETS = ("ucf101", "hmdb51", "jhmdb", "ucf101_24")
 _CHANNELS = {"rgb": 3, "flow": 2}
 
 CHOICES = {
+    "ADAPTIVE.RESIZE": ("area", "bilinear"),
     "AUG.INTERPOLATION": ("nearest", "bilinear", "bicubic"),
     "AUG.RE_MODE": ("pixel", "rand", "const"),
     "AVA.METRIC": ("score_sorted", "pyslowfast", "activitynet"),
@@ -50,8 +52,19 @@ CHOICES = {
     "TRAIN.AMP_DTYPE": ("float16", "bfloat16"),
 }
 
+# What cannot be on together with ADAPTIVE.ENABLE, and why.
+ADAPTIVE_EXCLUDES = {
+    "DATA.MULTI_LABEL": "it is for one label per video",
+    "DETECTION.ENABLE": "it is for one label per video",
+    "MODEL.FROZEN_BN": "each width has batch-norm statistics of its own",
+    "MULTIGRID.LONG_CYCLE": "it chooses frames and crops by itself",
+    "MULTIGRID.SHORT_CYCLE": "it chooses frames and crops by itself",
+    "TRAIN.COMPILE": "every width would be compiled anew",
+}
+
 # Smallest value of these keys.
 AT_LEAST = {
+    "ADAPTIVE.NUM_RANDOM": 0,
     "AUG.COLOR_JITTER": 0,
     "AUG.RE_COUNT": 1,
     "AVA.VIDEO_START_SECOND": 0,
@@ -133,6 +146,8 @@ def check_cfg(cfg: ConfigNode) -> None:
             *_flow_mistakes(cfg),
             *_s3d_mistakes(cfg),
             *_multigrid_mistakes(cfg),
+            *_adaptive_mistakes(cfg),
+            *_budget_mistakes(cfg),
             # torchrun's number of processes wins over NUM_GPUS
             *_process_mistakes(cfg, int(os.environ.get("LOCAL_WORLD_SIZE", max(cfg.NUM_GPUS, 1)))),
         ]
@@ -150,6 +165,10 @@ def _value_mistakes(cfg: ConfigNode) -> Iterator[str]:
     for key in SHARES:
         if not 0 <= _get(cfg, key) <= 1:
             yield f"{key}: {_get(cfg, key)} must lie within 0..1"
+    if not 0 < cfg.MODEL.WIDTH <= 1:
+        yield f"MODEL.WIDTH: {cfg.MODEL.WIDTH} must be above 0 and at most 1"
+    if not cfg.ADAPTIVE.TEMPERATURE > 0:
+        yield f"ADAPTIVE.TEMPERATURE: {cfg.ADAPTIVE.TEMPERATURE} must be above 0"
     for key in ("SOLVER.CLIP_GRAD_VAL", "SOLVER.CLIP_GRAD_L2NORM"):
         if _get(cfg, key) is not None and not _get(cfg, key) > 0:
             yield f"{key}: {_get(cfg, key)} must be above 0, or None for no clipping"
@@ -418,6 +437,54 @@ def _multigrid_shape_mistakes(
             f"MULTIGRID.LONG_CYCLE_FACTORS: makes clips of {sorted(set(frames))} frames from "
             f"DATA.NUM_FRAMES {data.NUM_FRAMES}; all must be multiples of {stride}"
         )
+
+
+def _adaptive_mistakes(cfg: ConfigNode) -> Iterator[str]:
+    sizes, data = cfg.ADAPTIVE, cfg.DATA
+    if not sizes.ENABLE:
+        return
+    if not 0 < sizes.MIN_WIDTH <= 1:
+        yield f"ADAPTIVE.MIN_WIDTH: {sizes.MIN_WIDTH} must be above 0 and at most 1"
+    widths = list(sizes.WIDTHS)
+    if not (widths and _are_numbers(widths) and sizes.MIN_WIDTH <= min(widths) <= max(widths) <= 1):
+        yield (
+            f"ADAPTIVE.WIDTHS: {widths} must be numbers from ADAPTIVE.MIN_WIDTH {sizes.MIN_WIDTH}, "
+            "the smallest that is trained, to 1"
+        )
+    num_frames = data.NUM_FRAMES // pathway_strides(cfg)[0]
+    for name, least, most, unit in (
+        ("CROPS", MODEL_STRIDE, data.TRAIN_CROP_SIZE, "pixels (DATA.TRAIN_CROP_SIZE)"),
+        ("FRAMES", 1, num_frames, "frames of the (slow) pathway"),
+    ):
+        values = list(sizes[name])
+        if not (values and all(type(v) is int and least <= v <= most for v in values)):
+            yield f"ADAPTIVE.{name}: {values} must be whole numbers from {least} to {most} {unit}"
+    if cfg.MODEL.LOSS_FUNC not in ("cross_entropy", "soft_cross_entropy"):
+        yield (
+            f"MODEL.LOSS_FUNC: {cfg.MODEL.LOSS_FUNC!r} must be 'cross_entropy' or "
+            "'soft_cross_entropy' with ADAPTIVE.ENABLE True"
+        )
+    if cfg.MODEL.WIDTH != 1:
+        yield f"MODEL.WIDTH: {cfg.MODEL.WIDTH} must be 1 with ADAPTIVE.ENABLE True"
+    for key, reason in ADAPTIVE_EXCLUDES.items():
+        if _get(cfg, key):
+            yield f"{key}: True must be False with ADAPTIVE.ENABLE True: {reason}"
+
+
+def _budget_mistakes(cfg: ConfigNode) -> Iterator[str]:
+    budget, sampled, kept = cfg.TEST.BUDGET, cfg.DATA.SAMPLED_FRAMES, cfg.DATA.NUM_FRAMES
+    if sampled and sampled < kept:
+        yield f"DATA.SAMPLED_FRAMES: {sampled} must be 0, or at least DATA.NUM_FRAMES {kept}"
+    if cfg.TEST.BUDGET_TABLE and not budget:
+        yield f"TEST.BUDGET_TABLE: {cfg.TEST.BUDGET_TABLE!r} needs TEST.BUDGET"
+    if not budget:
+        return
+    try:
+        parse_budget(budget)
+    except ValueError as error:
+        yield str(error)
+    if cfg.DETECTION.ENABLE:
+        yield f"TEST.BUDGET: {budget!r} must be empty with DETECTION.ENABLE True"
 
 
 def _process_mistakes(cfg: ConfigNode, num_local: int) -> Iterator[str]:

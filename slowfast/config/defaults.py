@@ -12,7 +12,7 @@ _C = ConfigNode()
 _C.BN = ConfigNode()
 # Recompute the running statistics from training clips after each epoch that is evaluated.
 _C.BN.USE_PRECISE_STATS = False
-# Number of batches for that.
+# Number of batches for that, and for the statistics of ADAPTIVE's sub-networks.
 _C.BN.NUM_BATCHES_PRECISE = 200
 # Weight decay of the batch-norm parameters.
 _C.BN.WEIGHT_DECAY = 0.0
@@ -65,6 +65,28 @@ _C.TRAIN.FREEZE = []
 # Ours. Decay of an exponential moving average of the weights that is evaluated in their place; 0 is
 # off.
 _C.TRAIN.EMA_DECAY = 0.0
+
+_C.ADAPTIVE = ConfigNode()
+# Ours, as all of this section: train one set of weights for many widths, frames and crops (A3D,
+# arXiv 2011.12384). Each step the full network learns from the labels, and narrow ones on reduced
+# clips learn from its scores.
+_C.ADAPTIVE.ENABLE = False
+# Smallest width of a sub-network; each step trains one of this width.
+_C.ADAPTIVE.MIN_WIDTH = 0.63
+# Sub-networks of a random width per step, beside that one.
+_C.ADAPTIVE.NUM_RANDOM = 1
+# Crops of which each sub-network draws one.
+_C.ADAPTIVE.CROPS = [142, 178, 224]
+# Frames of which each draws one, of those that the (slow) pathway takes.
+_C.ADAPTIVE.FRAMES = [3, 5, 8]
+# Widths of the grid, with all FRAMES and CROPS, that is calibrated and tested.
+_C.ADAPTIVE.WIDTHS = [0.63, 0.73, 0.83, 0.93, 1.0]
+# How clips are made smaller on the device: area (mean values) or bilinear.
+_C.ADAPTIVE.RESIZE = "area"
+# Sub-networks learn from the scores of the full network; False: from the labels, too.
+_C.ADAPTIVE.DISTILL = True
+# Divides the logits of both in that loss.
+_C.ADAPTIVE.TEMPERATURE = 1.0
 
 _C.MULTIGRID = ConfigNode()
 # Change frames, crop and batch every few epochs, the learning rate with them; SOLVER.STEPS and
@@ -137,6 +159,12 @@ _C.TEST.SAVE_RESULTS_PATH = ""
 # for flow.
 _C.TEST.REVERSE_TIME = False
 
+# Ours. Run an adaptive network at the most accurate configuration that costs at most this per clip:
+# 10G or 500M (multiply-adds), or 50ms; empty: the whole network.
+_C.TEST.BUDGET = ""
+# Ours. Table of tools/budget.py for it; empty: budget_table.json beside the weights.
+_C.TEST.BUDGET_TABLE = ""
+
 # ---------------------------------------------------------------------------- models
 _C.MODEL = ConfigNode()
 # Name of the model builder: ResNet, ResNet_nopool (no temporal max-pool), S3D, SlowFast, X3D or
@@ -145,6 +173,9 @@ _C.MODEL.MODEL_NAME = "SlowFast"
 # Temporal kernels and max-pool of ResNet: 2d, c2d, i3d, slow, c2d_nopool or i3d_nopool. Other
 # models do not read it.
 _C.MODEL.ARCH = "slowfast"
+# Ours. Share of the channels that the network has, in the roundings of A3D (arXiv 2011.12384), so
+# that it takes weights cut out of an adaptive one. SlowFast's fast pathway stays whole.
+_C.MODEL.WIDTH = 1.0
 # Number of classes.
 _C.MODEL.NUM_CLASSES = 400
 # cross_entropy, soft_cross_entropy, or where several labels hold at once bce or bce_logit: both are
@@ -302,6 +333,9 @@ _C.DATA.MULTI_LABEL = False
 _C.DATA.NUM_FRAMES = 8
 # Step between them in frames at TARGET_FPS.
 _C.DATA.SAMPLING_RATE = 8
+# Ours. Sample clips of so many frames, and read evenly spread NUM_FRAMES of these, as networks cut
+# out of an adaptive one need; 0: NUM_FRAMES.
+_C.DATA.SAMPLED_FRAMES = 0
 # Pixel mean per channel, of values in 0..1. Flow of -20..20 pixels is 0..1, no motion 0.5.
 _C.DATA.MEAN = [0.45, 0.45, 0.45]
 # Pixel standard deviation per channel, of values in 0..1. Of flow 0.1 means 4 pixels.

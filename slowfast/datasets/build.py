@@ -12,6 +12,7 @@ from slowfast.datasets.charades import build_charades
 from slowfast.datasets.clip_dataset import ClipDataset, Views
 from slowfast.datasets.clip_samplers import (
     ClipSampler,
+    ThinnedSampler,
     build_center_sampler,
     build_segment_sampler,
     build_span_sampler,
@@ -72,6 +73,9 @@ def build_parts(cfg: ConfigNode, split: str) -> DatasetParts:
 def build_views(cfg: ConfigNode, split: str) -> Views:
     """What the "train", "val" or "test" split cuts from a video."""
     sampler = build_parts(cfg, split).build_sampler(cfg)
+    if cfg.DATA.SAMPLED_FRAMES:
+        whole = sampler.resized(cfg.DATA.SAMPLED_FRAMES)
+        sampler = ThinnedSampler(whole, cfg.DATA.NUM_FRAMES)
     if split == "train":
         build = build_train_box_views if cfg.DETECTION.ENABLE else build_train_views
         return build(cfg, sampler)

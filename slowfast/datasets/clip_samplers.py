@@ -174,6 +174,32 @@ class CenterSampler(StrideSampler):
         raise UnreadableVideo(f"NoKeyFrame: {key.key} is {place} of a file of {length}{hint}")
 
 
+@dataclass(frozen=True)
+class ThinnedSampler:
+    """Evenly spread `num_frames` of the frames of `sampler`'s clips, from the first to the last.
+
+    Those that an adaptive network keeps of the whole clip, without reading the others.
+    """
+
+    sampler: ClipSampler
+    num_frames: int
+
+    def random(self, rng: np.random.Generator, index: VideoIndex, record: Record) -> np.ndarray:
+        return self._thin(self.sampler.random(rng, index, record))
+
+    def uniform(self, index: VideoIndex, record: Record, clip: int, num_clips: int) -> np.ndarray:
+        return self._thin(self.sampler.uniform(index, record, clip, num_clips))
+
+    def resized(self, num_frames: int) -> "ThinnedSampler":
+        return replace(self, num_frames=num_frames)
+
+    def span(self, fps: float | None) -> float:
+        return self.sampler.span(fps)
+
+    def _thin(self, indices: np.ndarray) -> np.ndarray:
+        return indices[sampling.spread_places(len(indices), self.num_frames)]
+
+
 def build_span_sampler(cfg: ConfigNode) -> SpanSampler:
     """Kinetics and the like."""
     data = cfg.DATA

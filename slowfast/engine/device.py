@@ -1,5 +1,8 @@
 """Device and number type of a run, decided once."""
 
+import platform
+from pathlib import Path
+
 import torch
 from torch import nn
 
@@ -11,6 +14,24 @@ def build_device(cfg: ConfigNode) -> torch.device:
     return (
         torch.device("cuda", torch.cuda.current_device()) if cfg.NUM_GPUS else torch.device("cpu")
     )
+
+
+def device_name(device: torch.device) -> str:
+    """The GPU, or the processor and how many threads torch uses of it."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    num_threads = torch.get_num_threads()
+    return f"{_processor()}, {num_threads} thread{'s' if num_threads > 1 else ''}"
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(
+            line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")
+        )
+    except (OSError, StopIteration):  # not Linux, or a processor without a name
+        return platform.processor() or platform.machine()
 
 
 def clip_layout(device: torch.device) -> torch.memory_format:

@@ -49,6 +49,7 @@ class Predictor:
     of testing (TEST.NUM_ENSEMBLE_VIEWS x TEST.NUM_SPATIAL_CROPS). Runs on one GPU if the config
     asks for any and there is one, else on the CPU. `classes` is a file as for `load_class_names`;
     without it names come from the checkpoint, and without those they are "class 7".
+    `row` is what TEST.BUDGET chose of the table of an adaptive network, None without it.
     ValueError for mistakes in any of these.
     """
 
@@ -73,6 +74,7 @@ class Predictor:
         self.views = build_views(cfg, "test")
         self._pack = build_clip_pack(cfg, "test")
         self._scorer, report = build_scorer(cfg, checkpoint)
+        self.row = self._scorer.row
         if self.class_names is None:
             names = report.class_names or []
             fits = len(names) == num_classes

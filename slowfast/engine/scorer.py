@@ -8,22 +8,23 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from slowfast.checkpoint.initialize import CoverageReport, load_for_test
+from slowfast.checkpoint.initialize import CoverageReport
 from slowfast.config.node import ConfigNode
-from slowfast.engine.device import build_autocast, build_device, place_model
+from slowfast.engine.budget import Row
+from slowfast.engine.device import build_autocast, build_device
+from slowfast.engine.network import build_network
 from slowfast.engine.predict import predict_loader, run_loader
 from slowfast.engine.stop import StopRequest
 from slowfast.engine.tasks import Task, build_task
 from slowfast.engine.unreadable import UnreadableVideos
-from slowfast.models import build_model
-from slowfast.models.fold import build_folded
 from slowfast.utils import distributed
 
 
 class Scorer:
     """`model` on `device`, and the task that reads its outputs.
 
-    At most `max_clips` clips go through the network at once.
+    At most `max_clips` clips go through the network at once. row: what TEST.BUDGET chose, if it is
+    set.
     """
 
     def __init__(
@@ -34,9 +35,11 @@ class Scorer:
         *,
         autocast: torch.autocast,
         max_clips: int,
+        row: Row | None = None,
     ):
         self.model, self.task, self.device = model, task, device
         self.autocast, self.max_clips = autocast, max_clips
+        self.row = row
 
     def __call__(
         self, loader: DataLoader, *, title: str, stop: StopRequest | None = None
@@ -76,15 +79,13 @@ def build_scorer(cfg: ConfigNode, weights: str | Path) -> tuple[Scorer, Coverage
     CheckpointError unless all weights fit.
     """
     device, task = build_device(cfg), build_task(cfg)
-    model = place_model(build_model(cfg), device)
-    report = load_for_test(
-        model, weights, clear_name_patterns=cfg.TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN
-    )
+    model, report, row = build_network(cfg, weights, device)
     scorer = Scorer(
-        build_folded(cfg, model),
+        model,
         task,
         device,
         autocast=build_autocast(cfg, device),
         max_clips=max(cfg.TEST.BATCH_SIZE // distributed.local_size(cfg.NUM_SHARDS), 1),
+        row=row,
     )
     return scorer, report

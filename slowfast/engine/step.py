@@ -29,7 +29,8 @@ class TrainStep:
     """Does one optimizer step on a list of batches whose gradients are added up.
 
     `network` is the state's model, or the same inside DistributedDataParallel. All randomness of a
-    step is seeded by (seed, epoch, step, rank), so that a resumed run draws the same.
+    step is seeded by (seed, epoch, step, rank), some of it without the rank, so that a resumed run
+    draws the same.
     """
 
     def __init__(
@@ -83,12 +84,25 @@ class TrainStep:
     def _backward(self, batch: dict, part: int, num_parts: int) -> torch.Tensor:
         self._seed_torch(part)
         batch = self._task.to_device(batch, self._device)
-        is_partial = isinstance(self._network, DistributedDataParallel) and part < num_parts - 1
-        with self._network.no_sync() if is_partial else contextlib.nullcontext():
-            with self._autocast:
-                loss, sums = self._task.train_step(self._network, batch, self._rng(part))
-            self._state.scaler.scale(loss / num_parts).backward()
-        return sums
+        passes = self._task.train_passes(
+            self._network, batch, self._rng(part), self._shared_rng(part)
+        )
+        last, sums = len(passes) - 1, []
+        for number, forward in enumerate(passes):
+            is_last = part == num_parts - 1 and number == last
+            with self._gradients(are_final=is_last):
+                with self._autocast:
+                    loss, values = forward()
+                self._state.scaler.scale(loss / num_parts).backward()
+            sums.append(values)
+        return torch.stack(sums).sum(0)
+
+    def _gradients(self, *, are_final: bool) -> contextlib.AbstractContextManager:
+        """Processes exchange their gradients only when all are there."""
+        is_wrapped = isinstance(self._network, DistributedDataParallel)
+        if is_wrapped and not are_final:
+            return self._network.no_sync()
+        return contextlib.nullcontext()
 
     def _update(self) -> float | None:
         state = self._state
@@ -108,6 +122,12 @@ class TrainStep:
 
     def _rng(self, part: int) -> np.random.Generator:
         return np.random.default_rng(self._derive("mix", part))
+
+    def _shared_rng(self, part: int) -> np.random.Generator:
+        state = self._state
+        return np.random.default_rng(
+            derive_seed("shared", self._seed, state.epoch, state.step, part)
+        )
 
     def _seed_torch(self, part: int) -> None:
         torch.manual_seed(self._derive("step", part))

@@ -30,7 +30,7 @@ def test(cfg: ConfigNode) -> dict:
     path = find_weights(output_dir, cfg.TEST.CHECKPOINT_FILE_PATH, cfg.TRAIN.CHECKPOINT_FILE_PATH)
     loader = build_loader(cfg, "test")
     scorer, _ = build_scorer(cfg, path)
-    task = scorer.task
+    task, row = scorer.task, scorer.row
     with StopRequest() as stop:
         scores, unreadable = scorer(loader, title="test", stop=stop)
     if agreed(stop, scorer.device):
@@ -49,6 +49,7 @@ def test(cfg: ConfigNode) -> dict:
         "reversed_in_time": cfg.TEST.REVERSE_TIME,
         **({"split": cfg.DATA.SPLIT_NUMBER} if cfg.TEST.DATASET in SPLIT_DATASETS else {}),
         "checkpoint": str(path),
+        **({"configuration": str(row.configuration), "gmacs": row.gmacs} if row else {}),
         "unreadable": unreadable.reasons,
     }
     results_path = output_dir / "test_results.json"

@@ -31,6 +31,7 @@ from slowfast.engine.stop import Interrupted, StopRequest, agreed
 from slowfast.engine.tasks import Task, build_task
 from slowfast.engine.unreadable import UnreadableVideos, names_of
 from slowfast.models import build_model
+from slowfast.models.slimmable import make_slimmable
 from slowfast.solver.ema import ModelEma
 from slowfast.solver.multigrid import build_schedule
 from slowfast.solver.optimizer import build_optimizer
@@ -348,6 +349,8 @@ def build_state(cfg: ConfigNode, device: torch.device) -> tuple[TrainState, list
     """Model, optimizer and the rest at epoch 0, and the names of modules in evaluation mode."""
     torch.manual_seed(derive_seed("init", cfg.RNG_SEED))
     model = place_model(build_model(cfg), device)
+    if cfg.ADAPTIVE.ENABLE:
+        make_slimmable(model)
     frozen = build_frozen(cfg, model)
     if cfg.TRAIN.COMPILE:
         model.compile()

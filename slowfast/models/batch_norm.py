@@ -90,17 +90,19 @@ def _is_joinable(x: Tensor, weight: Tensor) -> bool:
 
 def batch_norm(
     x: Tensor,
-    running_mean: Tensor,
-    running_var: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
     weight: Tensor,
     bias: Tensor,
     momentum: float,
     eps: float,
 ) -> Tensor:
-    """F.batch_norm in training: statistics of `x`, which also move the running ones."""
+    """F.batch_norm in training: statistics of `x`, which also move the running ones, if any."""
     if not _is_joinable(x, weight):
         return F.batch_norm(x, running_mean, running_var, weight, bias, True, momentum, eps)
     y, mean, var = _BatchNorm.apply(x, weight, bias, eps)
+    if running_mean is None or running_var is None:
+        return y
     with torch.no_grad():
         count = x.numel() // x.shape[1]
         running_mean.lerp_(mean, momentum)
@@ -121,3 +123,7 @@ class BatchNorm3d(nn.BatchNorm3d):
         return batch_norm(
             x, self.running_mean, self.running_var, self.weight, self.bias, momentum, self.eps
         )
+
+    def normalise_by_batch(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """In training with other weights than its own, which leaves no trace in the buffers."""
+        return batch_norm(x, None, None, weight, bias, 0.0, self.eps)

@@ -8,6 +8,7 @@ from torch import nn
 
 from slowfast.models.conv import conv3d
 from slowfast.models.layers import SqueezeExcitation, drop_connect
+from slowfast.models.widths import Dims, parts_of
 
 Norm = Callable[[int], nn.Module]
 Middle = Callable[..., dict[str, nn.Module]]
@@ -75,7 +76,7 @@ class ResBlock(nn.Module):
 
     def __init__(
         self,
-        dim_in: int,
+        dim_in: Dims,
         dim_out: int,
         *,
         stride: int,
@@ -84,7 +85,7 @@ class ResBlock(nn.Module):
         drop_connect_rate: float,
     ):
         super().__init__()
-        self.has_projection = dim_in != dim_out or stride != 1
+        self.has_projection = sum(parts_of(dim_in)) != dim_out or stride != 1
         if self.has_projection:
             self.branch1 = conv3d(dim_in, dim_out, 1, stride=(1, stride, stride))
             self.branch1_bn = norm(dim_out)
@@ -120,7 +121,7 @@ class BottleneckBranch(EndsInC, nn.Module):
 
     def __init__(
         self,
-        dim_in: int,
+        dim_in: Dims,
         dim_out: int,
         *,
         dim_inner: int,
@@ -160,7 +161,7 @@ class BasicBranch(nn.Module):
     """
 
     def __init__(
-        self, dim_in: int, dim_out: int, *, kernel_t: int, stride: int, dilation: int, norm: Norm
+        self, dim_in: Dims, dim_out: int, *, kernel_t: int, stride: int, dilation: int, norm: Norm
     ):
         super().__init__()
         dilation_hw = (1, dilation, dilation)

@@ -5,8 +5,10 @@ from functools import partial
 from torch import nn
 
 from slowfast.config.node import ConfigNode
+from slowfast.models.network import build_initial_weights
 from slowfast.models.resnet import build_resnet
 from slowfast.models.s3d import build_s3d
+from slowfast.models.slimmable import narrow
 from slowfast.models.slowfast import build_slowfast
 from slowfast.models.vov3d import build_vov3d
 from slowfast.models.x3d import build_x3d
@@ -23,4 +25,8 @@ MODELS.register("X3D")(build_x3d)
 
 def build_model(cfg: ConfigNode) -> nn.Module:
     """The model that MODEL.MODEL_NAME names, with initial weights, on the default device."""
-    return MODELS.get(cfg.MODEL.MODEL_NAME)(cfg)
+    model = MODELS.get(cfg.MODEL.MODEL_NAME)(cfg)
+    if cfg.MODEL.WIDTH < 1.0:
+        model = narrow(model, cfg.MODEL.WIDTH)
+        build_initial_weights(cfg, model)
+    return model

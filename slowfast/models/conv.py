@@ -14,6 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from slowfast.models.widths import Dims, parts_of
+
 Triple = tuple[int, int, int]
 
 
@@ -140,42 +142,55 @@ class Conv3d(nn.Conv3d):
     """nn.Conv3d that takes a faster way for 1xkxk, kx1x1 and depthwise kernels on the CPU.
 
     Where it does, the output is channels_last_3d, and only 1xkxk and kx1x1 kernels can be
-    differentiated twice.
+    differentiated twice. `dims_in` are the parts of the concatenation that it takes; they and
+    `dim_out` say how a narrow network slices it (`slimmable`).
     """
 
+    def __init__(self, dim_in: Dims, dim_out: int, *args, **kwargs):
+        super().__init__(sum(parts_of(dim_in)), int(dim_out), *args, **kwargs)
+        self.dims_in, self.dim_out = parts_of(dim_in), dim_out
+
     def forward(self, x: Tensor) -> Tensor:
-        if not self._is_on_cpu(x):
+        if self.padding_mode != "zeros":
             return super().forward(x)
-        is_depthwise = self.groups == self.in_channels == self.out_channels and self._is_centred()
+        return self._convolve(x, self.weight, self.bias, self.groups)
+
+    def _convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None, groups: int) -> Tensor:
+        """The convolution with these weights, which may be fewer than its own."""
+
+        def plain() -> Tensor:
+            return F.conv3d(x, weight, bias, self.stride, self.padding, self.dilation, groups)
+
+        if not (x.device.type == "cpu" and x.dim() == 5):
+            return plain()
+        is_depthwise = groups == x.shape[1] == weight.shape[0] and self._is_centred()
         if is_depthwise:
             x = x.contiguous(memory_format=torch.channels_last_3d)
         elif not x.is_contiguous(memory_format=torch.channels_last_3d):
-            return super().forward(x)
-        if self.kernel_size == (1, 1, 1) and self.groups == 1 and not _is_single_threaded():
-            return super().forward(x)
+            return plain()
+        if self.kernel_size == (1, 1, 1) and groups == 1 and not _is_single_threaded():
+            return plain()
         if _is_spatial(self.kernel_size, self.padding):
-            return _on_frames(x[:, :, :: self.stride[0]], self._spatial)
+            frames = x[:, :, :: self.stride[0]]
+            return _on_frames(frames, lambda y: self._spatial(y, weight, bias, groups))
         if _is_temporal(self.kernel_size, self.stride, self.padding):
-            return _over_time(x, self._temporal)
+            return _over_time(x, lambda image: self._temporal(image, weight, bias, groups))
         if is_depthwise:
-            return _depthwise_conv(x, self.weight, self.bias, self.stride, self.padding)
-        return super().forward(x)
+            return _depthwise_conv(x, weight, bias, self.stride, self.padding)
+        return plain()
 
-    def _spatial(self, frames: Tensor) -> Tensor:
+    def _spatial(self, frames: Tensor, weight: Tensor, bias: Tensor | None, groups: int) -> Tensor:
         stride, padding, dilation = self.stride[1:], self.padding[1:], self.dilation[1:]
-        weight = self.weight.squeeze(2)
-        if self.kernel_size == (1, 1, 1) and padding == (0, 0) and self.in_channels < 16:
+        if self.kernel_size == (1, 1, 1) and padding == (0, 0) and frames.shape[1] < 16:
             # PyTorch's weight gradient writes beyond its memory with a stride and so few channels.
             frames, stride = frames[:, :, :: stride[0], :: stride[1]], (1, 1)
-        return F.conv2d(frames, weight, self.bias, stride, padding, dilation, self.groups)
+        return F.conv2d(frames, weight.squeeze(2), bias, stride, padding, dilation, groups)
 
-    def _temporal(self, image: Tensor) -> Tensor:
+    def _temporal(self, image: Tensor, weight: Tensor, bias: Tensor | None, groups: int) -> Tensor:
         stride, padding = (self.stride[0], 1), (self.padding[0], 0)
-        dilation, weight = (self.dilation[0], 1), self.weight.squeeze(4)
-        return F.conv2d(image, weight, self.bias, stride, padding, dilation, self.groups)
-
-    def _is_on_cpu(self, x: Tensor) -> bool:
-        return x.device.type == "cpu" and x.dim() == 5 and self.padding_mode == "zeros"
+        return F.conv2d(
+            image, weight.squeeze(4), bias, stride, padding, (self.dilation[0], 1), groups
+        )
 
     def _is_centred(self) -> bool:
         """No dilation, padding of less than half the kernel."""
@@ -212,12 +227,28 @@ def max_pool3d(x: Tensor, kernel: Triple, *, stride: Triple, padding: Triple) ->
     return F.max_pool3d(x, kernel, stride, padding)
 
 
+def evenly_spread(num_frames: int, count: int) -> list[int]:
+    """`count` of the frames 0 ... `num_frames` - 1: the first one and, if several, the last one."""
+    return [index * (num_frames - 1) // max(count - 1, 1) for index in range(count)]
+
+
+def resample(x: Tensor, size: Triple) -> Tensor:
+    """Evenly spread frames of `x`, each resized to the mean values of areas: T,H,W = `size`."""
+    num_t, *extent = size
+    if x.shape[2] != num_t:
+        index = torch.tensor(evenly_spread(x.shape[2], num_t), device=x.device)
+        x = x.permute(0, 2, 3, 4, 1).index_select(1, index).permute(0, 4, 1, 2, 3)
+    if x.shape[3:] == tuple(extent):
+        return x
+    return _on_frames(x, lambda frames: F.adaptive_avg_pool2d(frames, extent))
+
+
 def _triple(value: int | Triple) -> Triple:
     return (value, value, value) if isinstance(value, int) else tuple(value)
 
 
 def conv3d(
-    dim_in: int,
+    dim_in: Dims,
     dim_out: int,
     kernel: int | Triple,
     *,
@@ -227,7 +258,10 @@ def conv3d(
     groups: int = 1,
     bias: bool = False,
 ) -> nn.Conv3d:
-    """An nn.Conv3d; sizes are ints or (T, H, W), and padding None is kernel // 2 * dilation."""
+    """An nn.Conv3d; sizes are ints or (T, H, W), and padding None is kernel // 2 * dilation.
+
+    `dim_in` (64, 16) means that the input is a concatenation of 64 and 16 channels.
+    """
     kernel, dilation = _triple(kernel), _triple(dilation)
     if padding is None:
         padding = tuple(k // 2 * d for k, d in zip(kernel, dilation, strict=True))

@@ -11,6 +11,7 @@ from slowfast.config.node import ConfigNode
 from slowfast.config.pathways import pathway_strides
 from slowfast.models.blocks import Norm
 from slowfast.models.conv import Triple, conv3d
+from slowfast.models.layers import Linear
 
 # MODEL.HEAD_ACT: what turns the logits (classes last) into scores in evaluation.
 ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
@@ -124,7 +125,7 @@ class X3DHead(ClassifierHead):
         self.conv_5_bn = norm(dim_inner)
         self.lin_5 = conv3d(dim_inner, dim_out, 1)
         self.lin_5_bn = norm(dim_out) if has_bn_lin5 else None
-        self.projection = nn.Linear(dim_out, num_classes)
+        self.projection = Linear(dim_out, num_classes)
 
     def forward(self, maps: list[torch.Tensor], boxes: torch.Tensor | None = None) -> torch.Tensor:
         (x,) = maps
@@ -152,7 +153,7 @@ class BasicHead(ClassifierHead):
     ):
         super().__init__(dropout_rate=dropout_rate, activation=activation)
         self.pools = pools
-        self.projection = nn.Linear(sum(dims_in), num_classes)
+        self.projection = Linear(dims_in, num_classes)
 
     def forward(self, maps: list[torch.Tensor], boxes: torch.Tensor | None = None) -> torch.Tensor:
         pooled = [pool(x, boxes) for pool, x in zip(self.pools, maps, strict=True)]
@@ -173,7 +174,7 @@ class S3DHead(ClassifierHead):
     ):
         super().__init__(dropout_rate=dropout_rate, activation=activation)
         self.pool = pool
-        self.projection = nn.Linear(dim_in, num_classes)
+        self.projection = Linear(dim_in, num_classes)
 
     def forward(self, maps: list[torch.Tensor], boxes: torch.Tensor | None = None) -> torch.Tensor:
         (x,) = maps

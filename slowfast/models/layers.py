@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from slowfast.models.conv import Triple, conv3d, max_pool3d
+from slowfast.models.widths import Dims, parts_of
 
 
 def round_width(width: int, factor: float, *, divisor: int = 8) -> int:
@@ -12,6 +13,14 @@ def round_width(width: int, factor: float, *, divisor: int = 8) -> int:
     exact = width * factor
     rounded = max(divisor, int(exact + divisor / 2) // divisor * divisor)
     return rounded + divisor if rounded < 0.9 * exact else rounded
+
+
+class Linear(nn.Linear):
+    """nn.Linear of a concatenation of `dim_in` features; a narrow network keeps all outputs."""
+
+    def __init__(self, dim_in: Dims, dim_out: int):
+        super().__init__(sum(parts_of(dim_in)), dim_out)
+        self.dims_in = parts_of(dim_in)
 
 
 class SqueezeExcitation(nn.Module):

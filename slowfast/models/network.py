@@ -14,6 +14,7 @@ from slowfast.models.heads import build_x3d_head
 from slowfast.models.init import init_weights
 from slowfast.models.stems import X3DStem, single_pathway_channels
 from slowfast.models.tables import of_pathway
+from slowfast.models.widths import Dims
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class BlockSpec:
     """Block number `index` of a stage."""
 
     index: int
-    dim_in: int
+    dim_in: Dims
     dim_inner: int
     dim_out: int
     stride: int
@@ -103,7 +104,7 @@ def drop_connect_rates(depths: Sequence[int], rate: float) -> list[list[float]]:
 
 
 def residual_blocks(
-    dim_in: int,
+    dim_in: Dims,
     stage: StageSpec,
     *,
     make_branch: Callable[[BlockSpec], nn.Module],
@@ -149,7 +150,7 @@ def network_stages(
     Row k of `table` holds stage k + 2 of each pathway; all pathways of a row have one depth.
     `make_blocks(dim_in, stage, rates=...)` gives the modules of one pathway. `make_lateral(dims)`
     gives what joins the pathways after each stage but the last, under the names s1_fuse, ...; its
-    attribute `dims_out` holds the channels that it leaves.
+    attribute `dims_out` holds the channels that it leaves, of a concatenation those of its parts.
     """
     modules = {"s1": stem}
     rates = drop_connect_rates([row[0].depth for row in table], drop_connect_rate)
@@ -173,13 +174,18 @@ def build_network(
 ) -> VideoNetwork:
     """The network of these parts, with initial weights."""
     model = VideoNetwork(stages, head)
+    build_initial_weights(cfg, model)
+    return model
+
+
+def build_initial_weights(cfg: ConfigNode, model: VideoNetwork) -> None:
+    """Draw the weights of `model`."""
     init_weights(
         model,
         fc_std=cfg.MODEL.FC_INIT_STD,
         zero_final_norm=cfg.RESNET.ZERO_INIT_FINAL_BN,
         zero_final_conv=cfg.RESNET.ZERO_INIT_FINAL_CONV,
     )
-    return model
 
 
 def build_mobile_table(cfg: ConfigNode, stages: Sequence[StageSpec]) -> list[StageSpec]:

@@ -5,6 +5,7 @@ from functools import partial
 
 import torch
 import torch.distributed as dist
+import torch.nn.functional as F
 from torch import nn
 
 from slowfast.config.node import ConfigNode
@@ -30,10 +31,7 @@ class SubBatchNorm3d(nn.BatchNorm3d):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if not self.training:
             return super().forward(x)
-        if x.shape[0] % self.num_splits:
-            raise ValueError(
-                f"BN.NUM_SPLITS: {self.num_splits} does not divide the batch of {x.shape[0]} clips"
-            )
+        self._check_batch(x)
         factor = _average_factor(self)
         means = self.split_running_mean.chunk(self.num_splits)
         variances = self.split_running_var.chunk(self.num_splits)
@@ -43,6 +41,20 @@ class SubBatchNorm3d(nn.BatchNorm3d):
         ]
         self._aggregate()
         return torch.cat(parts)
+
+    def normalise_by_batch(
+        self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor
+    ) -> torch.Tensor:
+        """In training with other weights than its own, which leaves no trace in the buffers."""
+        self._check_batch(x)
+        parts = x.chunk(self.num_splits)
+        return torch.cat([batch_norm(p, None, None, weight, bias, 0.0, self.eps) for p in parts])
+
+    def _check_batch(self, x: torch.Tensor) -> None:
+        if x.shape[0] % self.num_splits:
+            raise ValueError(
+                f"BN.NUM_SPLITS: {self.num_splits} does not divide the batch of {x.shape[0]} clips"
+            )
 
     @torch.no_grad()
     def _aggregate(self) -> None:
@@ -77,8 +89,27 @@ class SyncBatchNorm3d(nn.BatchNorm3d):
             return super().forward(x)
         mean, var, count = self._shared_statistics(x)
         self._update_running(mean.detach(), var.detach(), count.detach())
-        scale = self.weight * torch.rsqrt(var + self.eps)
-        shift = self.bias - mean * scale
+        return self._normalise(x, mean, var, self.weight, self.bias)
+
+    def normalise_by_batch(
+        self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor
+    ) -> torch.Tensor:
+        """In training with other weights than its own, which leaves no trace in the buffers."""
+        if not distributed.is_distributed():
+            return F.batch_norm(x, None, None, weight, bias, training=True, eps=self.eps)
+        mean, var, _ = self._shared_statistics(x)
+        return self._normalise(x, mean, var, weight, bias)
+
+    def _normalise(
+        self,
+        x: torch.Tensor,
+        mean: torch.Tensor,
+        var: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor,
+    ) -> torch.Tensor:
+        scale = weight * torch.rsqrt(var + self.eps)
+        shift = bias - mean * scale
         return (x * _per_channel(scale) + _per_channel(shift)).to(x.dtype)
 
     def _shared_statistics(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:

@@ -25,6 +25,7 @@ from slowfast.models.nonlocal_ import NonLocal
 from slowfast.models.norm import build_norm
 from slowfast.models.stems import ResNetStem, single_pathway_channels
 from slowfast.models.tables import of_pathway
+from slowfast.models.widths import Dims
 
 # RESNET.DEPTH -> blocks of res2 ... res5.
 _DEPTHS = {
@@ -79,7 +80,7 @@ class ResNetStage(StageSpec):
 
 
 def resnet_blocks(
-    dim_in: int,
+    dim_in: Dims,
     stage: ResNetStage,
     *,
     make_branch: Callable[..., nn.Module],

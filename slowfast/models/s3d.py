@@ -42,9 +42,9 @@ class MixedSpec:
     branch3: int
 
     @property
-    def dim_out(self) -> int:
-        """Channels of the concatenation."""
-        return self.branch0 + self.branch1 + self.branch2 + self.branch3
+    def dims_out(self) -> tuple[int, ...]:
+        """Channels of the parts of the concatenation."""
+        return (self.branch0, self.branch1, self.branch2, self.branch3)
 
     def scaled(self, width: Callable[[int], int]) -> "MixedSpec":
         """All widths through `width`."""
@@ -190,7 +190,7 @@ def s3d_stages(
         for key, spec in blocks.items():
             scaled = spec.scaled(width)
             stage[key] = Mixed(dim, scaled, time=next(times), norm=norm)
-            dim = scaled.dim_out
+            dim = scaled.dims_out
         modules[name] = Stage([stage])
     return modules
 
@@ -267,6 +267,6 @@ def build_s3d(cfg: ConfigNode) -> VideoNetwork:
     dim_clip = single_pathway_channels(cfg.DATA.INPUT_CHANNEL_NUM, model=name)
     times = build_times(cfg)
     stages = s3d_stages(dim_clip, times, width=width, norm=build_inception_norm(cfg))
-    dim_out = _MIXED["s5"]["mixed5c"].scaled(width).dim_out
+    dim_out = _MIXED["s5"]["mixed5c"].scaled(width).dims_out
     head = build_s3d_head(cfg, dim_out, pool_t=1 if times[-1].kernel_t == 1 else 2)
     return build_network(cfg, stages, head)

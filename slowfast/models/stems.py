@@ -8,6 +8,7 @@ from torch import nn
 
 from slowfast.models.blocks import Norm
 from slowfast.models.conv import conv3d, max_pool3d
+from slowfast.models.widths import FixedWidth
 
 
 class X3DStem(nn.Module):
@@ -54,4 +55,4 @@ def single_pathway_channels(input_channels: Sequence[int], *, model: str) -> int
             f"DATA.INPUT_CHANNEL_NUM: {list(input_channels)} has {len(input_channels)} entries; "
             f"MODEL.MODEL_NAME {model} has one pathway and takes one entry, e.g. [3]"
         )
-    return input_channels[0]
+    return FixedWidth(input_channels[0])

@@ -101,8 +101,8 @@ class TOSABranch(EndsInC, nn.Module):
                 )
             )
         self.layers = nn.ModuleList(layers)
-        dim_concat = num_layers * dim_layer + (dim_in if self.keeps_input else 0)
-        self.c = conv3d(dim_concat, dim_out, 1)
+        dims = [dim_in] if self.keeps_input else []
+        self.c = conv3d(dims + [dim_layer] * num_layers, dim_out, 1)
         self.c_bn = norm(dim_out)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

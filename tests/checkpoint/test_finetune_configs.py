@@ -19,6 +19,8 @@ SOURCES = {
     "pretrained/vov3d_M_k400.pth": "Kinetics/vov3d/vov3d_M.yaml",
     "pretrained/vov3d_L_k400.pth": "Kinetics/vov3d/vov3d_L.yaml",
     "pretrained/s3d_g_k400.pth": "Kinetics/s3d/S3D_G.yaml",
+    "pretrained/A3D_SLOW_8x8_R50_06.pyth": "Kinetics/a3d/A3D_SLOW_8x8_R50_06.yaml",
+    "pretrained/A3D_SLOWFAST_4x16_R50_06.pyth": "Kinetics/a3d/A3D_SLOWFAST_4x16_R50_06.yaml",
 }
 IMAGENET = "pretrained/R50_IN1K.pyth"
 

@@ -48,6 +48,11 @@ def test_share_outside_0_1_is_named(key, value):
     assert mistakes(key, value) == f"{key}: {value} must lie within 0..1"
 
 
+@pytest.mark.parametrize("value", [0.0, 1.1, float("nan")])
+def test_width_must_be_a_share_above_0(value):
+    assert mistakes("MODEL.WIDTH", value) == (f"MODEL.WIDTH: {value} must be above 0 and at most 1")
+
+
 def test_all_mistakes_come_at_once():
     assert len(mistakes("LOG_PERIOD", 0, "MODEL.NUM_CLASSES", 0).splitlines()) == 2
 
@@ -345,3 +350,37 @@ def test_several_labels_at_once_pass(overrides):
 )
 def test_detection_and_several_labels_need_what_fits_them(overrides, expected):
     assert expected in mistakes(*overrides)
+
+
+ADAPTIVE = ["ADAPTIVE.ENABLE", True]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (["ADAPTIVE.MIN_WIDTH", 0], "ADAPTIVE.MIN_WIDTH: 0.0 must be above 0 and at most 1"),
+        (["ADAPTIVE.MIN_WIDTH", 0.7], "must be numbers from ADAPTIVE.MIN_WIDTH 0.7"),
+        (["ADAPTIVE.WIDTHS", []], "ADAPTIVE.WIDTHS: [] must be numbers"),
+        (["ADAPTIVE.WIDTHS", [0.7, 1.1]], "ADAPTIVE.WIDTHS: [0.7, 1.1]"),
+        (["ADAPTIVE.CROPS", [31, 224]], "ADAPTIVE.CROPS: [31, 224] must be whole numbers from 32"),
+        (["ADAPTIVE.CROPS", [225]], "from 32 to 224 pixels"),
+        (["ADAPTIVE.FRAMES", []], "ADAPTIVE.FRAMES: [] must be whole numbers from 1 to 8 frames"),
+        (["ADAPTIVE.FRAMES", [2.5]], "ADAPTIVE.FRAMES: [2.5]"),
+        (["DATA.NUM_FRAMES", 4], "ADAPTIVE.FRAMES: [3, 5, 8]"),
+        (["ADAPTIVE.TEMPERATURE", 0], "ADAPTIVE.TEMPERATURE: 0.0 must be above 0"),
+        (["MODEL.LOSS_FUNC", "bce_logit"], "MODEL.LOSS_FUNC: 'bce_logit' must be 'cross_entropy'"),
+        (["MODEL.WIDTH", 0.5], "MODEL.WIDTH: 0.5 must be 1 with ADAPTIVE.ENABLE True"),
+        (SHORT, "MULTIGRID.SHORT_CYCLE: True must be False with ADAPTIVE.ENABLE True"),
+        (["TRAIN.COMPILE", True], "TRAIN.COMPILE: True must be False with ADAPTIVE.ENABLE True"),
+        (MULTI_LABEL, "DATA.MULTI_LABEL: True must be False with ADAPTIVE.ENABLE True"),
+    ],
+)
+def test_adaptive_networks_need_what_fits_them(overrides, expected):
+    assert expected in mistakes(*ADAPTIVE, *overrides)
+
+
+@pytest.mark.parametrize(
+    "overrides", [ADAPTIVE, ["ADAPTIVE.WIDTHS", [2], "ADAPTIVE.CROPS", [], "MODEL.WIDTH", 0.5]]
+)
+def test_adaptive_networks_that_fit_pass(overrides):
+    check_cfg(make_cfg(*overrides))

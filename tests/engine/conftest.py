@@ -92,6 +92,29 @@ def box_cfg(box_yaml):
 
 
 @pytest.fixture
+def adaptive_yaml(toy_yaml, tmp_path):
+    """A YAML file for the toy set and a network that can be narrowed."""
+    changes = {
+        "VOV3D": {"INNER_CH": 16},
+        "DATA": {"TRAIN_JITTER_SCALES": [40, 44], "TRAIN_CROP_SIZE": 40, "TEST_CROP_SIZE": 40},
+        "ADAPTIVE": {
+            "ENABLE": True,
+            "MIN_WIDTH": 0.5,
+            "WIDTHS": [0.5, 0.75, 1.0],
+            "FRAMES": [2, 4],
+            "CROPS": [32, 40],
+        },
+    }
+    return _write_yaml(tmp_path / "adaptive.yaml", toy_yaml, changes)
+
+
+@pytest.fixture
+def adaptive_cfg(adaptive_yaml):
+    """A function from overrides (KEY, VALUE, ...) to the frozen config of an adaptive run."""
+    return _loader(adaptive_yaml)
+
+
+@pytest.fixture
 def many_yaml(toy_set, toy_yaml, tmp_path):
     """A YAML file for the toy set as Charades: a video has its class and the next one."""
     folder = tmp_path / "many"

@@ -85,6 +85,8 @@ def _signal_at_call(monkeypatch, name, number):
     monkeypatch.setattr(name, call)
 
 
+ADAPTIVE = ["ADAPTIVE.ENABLE", True, "ADAPTIVE.FRAMES", [2, 4], "ADAPTIVE.CROPS", [32]]
+ADAPTIVE += ["VOV3D.INNER_CH", 16, "TRAIN.BATCH_SIZE", 2]
 FIRST_STEP = ("slowfast.engine.step.clip_gradients", 3)  # of the second epoch
 LAST_STEP = ("slowfast.engine.step.clip_gradients", 4)
 PRECISE_BN = ("slowfast.engine.train.update_bn_stats", 2)
@@ -107,6 +109,8 @@ VALIDATION = ("slowfast.engine.train.predict_loader", 2)
         (VALIDATION, ["BN.NORM_TYPE", "sub_batchnorm", "BN.NUM_SPLITS", 2]),
         (PRECISE_BN, ["MODEL.DROPCONNECT_RATE", 0.5]),
         (FIRST_STEP, ["MIXUP.ENABLE", True, "AUG.ENABLE", True]),
+        (FIRST_STEP, [*ADAPTIVE, "TRAIN.EMA_DECAY", 0.9, "TRAIN.ACCUMULATION_STEPS", 2]),
+        (LAST_STEP, [*ADAPTIVE, "TRAIN.MIXED_PRECISION", True]),
     ],
 )
 def test_stopped_anywhere_the_run_goes_on_as_if_it_had_not(

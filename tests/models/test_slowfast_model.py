@@ -32,7 +32,7 @@ def test_lateral_connection_appends_fast_channels_at_the_slow_rate():
     lateral = FastToSlow((6, 2), ratio=2, kernel_t=5, stride=4, norm=nn.BatchNorm3d).eval()
     slow, fast = torch.randn(1, 6, 2, 3, 3), torch.randn(1, 2, 8, 3, 3)
     joined, unchanged = lateral([slow, fast])
-    assert lateral.dims_out == (10, 2)
+    assert lateral.dims_out == ((6, 4), 2)
     assert unchanged is fast
     torch.testing.assert_close(joined[:, :6], slow)
     expected = nn.functional.conv3d(fast, lateral.conv_f2s.weight, None, (4, 1, 1), (2, 0, 0))

@@ -1,8 +1,9 @@
 """What the loops ask of a task."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,6 +14,9 @@ from torch import nn
 from slowfast.datasets.clip_dataset import ClipDataset
 from slowfast.datasets.transforms import normalize
 from slowfast.engine.device import clip_layout
+
+# Runs the network, and gives a loss to differentiate and what the meter adds up.
+TrainPass = Callable[[], tuple[torch.Tensor, torch.Tensor]]
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,20 @@ class Task(ABC):
 
         The first sum is loss * count, the last one the count.
         """
+
+    def train_passes(
+        self,
+        network: nn.Module,
+        batch: dict,
+        rng: np.random.Generator,
+        _shared_rng: np.random.Generator,
+    ) -> list[TrainPass]:
+        """The forward passes of a training step, in order; each is followed by its backward pass.
+
+        Losses and sums are added up. `_shared_rng` draws the same in all processes. Here it is the
+        one pass that `train_step` does.
+        """
+        return [partial(self.train_step, network, batch, rng)]
 
     def train_metrics(self, sums: Sequence[float]) -> dict[str, float]:
         """Means of what `train_step` added up."""

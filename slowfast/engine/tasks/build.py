@@ -1,6 +1,7 @@
 """The choice of a task."""
 
 from slowfast.config.node import ConfigNode
+from slowfast.engine.tasks.adaptive import build_adaptive
 from slowfast.engine.tasks.base import Task
 from slowfast.engine.tasks.classification import build_classification
 from slowfast.engine.tasks.detection import build_detection
@@ -11,4 +12,6 @@ def build_task(cfg: ConfigNode) -> Task:
     """The task that the config asks for."""
     if cfg.DETECTION.ENABLE:
         return build_detection(cfg)
+    if cfg.ADAPTIVE.ENABLE:
+        return build_adaptive(cfg)
     return build_multi_label(cfg) if cfg.DATA.MULTI_LABEL else build_classification(cfg)

@@ -1,6 +1,7 @@
 """One label per video."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -45,14 +46,21 @@ class Classification(ViewTask):
 
         With mixed batches the hits count the heavier of the two labels.
         """
-        labels = targets = batch["labels"]
-        if self._mix is not None:
-            clips, targets = self._mix(batch["clips"], labels, rng)
-            batch, labels = {**batch, "clips": clips}, targets.argmax(dim=1)
+        batch, targets = self._mixed(batch, rng)
         logits = network(*self.inputs(batch)).float()
         loss = self._loss(logits, targets)
-        hits = [topk_correct(logits.detach(), labels, k) for k in (1, 5)]
-        return loss, sums_of(loss, *hits, count=len(labels))
+        return loss, sums_of(loss, *self._hits(logits, targets), count=len(targets))
+
+    def _mixed(self, batch: dict, rng: np.random.Generator) -> tuple[dict, torch.Tensor]:
+        """The batch to learn from, and its labels."""
+        if self._mix is None:
+            return batch, batch["labels"]
+        clips, targets = self._mix(batch["clips"], batch["labels"], rng)
+        return {**batch, "clips": clips}, targets
+
+    def _hits(self, logits: torch.Tensor, targets: torch.Tensor) -> list[torch.Tensor]:
+        labels = targets if targets.ndim == 1 else targets.argmax(dim=1)
+        return [topk_correct(logits.detach(), labels, k) for k in (1, 5)]
 
     def train_metrics(self, sums: np.ndarray) -> dict[str, float]:
         _, top1, top5, count = (float(value) for value in sums)
@@ -85,8 +93,8 @@ class Classification(ViewTask):
             yield [label, best, int(best == label), float(row[best]), *named]
 
 
-def build_classification(cfg: ConfigNode) -> Classification:
-    """The task with the loss of MODEL.LOSS_FUNC."""
+def build_classification_options(cfg: ConfigNode) -> dict[str, Any]:
+    """The arguments of Classification, with the loss of MODEL.LOSS_FUNC."""
     smoothing = cfg.MODEL.LABEL_SMOOTHING
     classes = cfg.MODEL.NUM_CLASSES
     losses = {
@@ -107,9 +115,14 @@ def build_classification(cfg: ConfigNode) -> Classification:
     }
     if cfg.MODEL.LOSS_FUNC not in losses:
         raise ValueError(f"MODEL.LOSS_FUNC: {cfg.MODEL.LOSS_FUNC!r} is not one of {sorted(losses)}")
-    return Classification(
-        losses[cfg.MODEL.LOSS_FUNC],
-        eval_losses[cfg.MODEL.HEAD_ACT],
-        mix=build_mix(cfg),
+    return {
+        "loss": losses[cfg.MODEL.LOSS_FUNC],
+        "eval_loss": eval_losses[cfg.MODEL.HEAD_ACT],
+        "mix": build_mix(cfg),
         **build_view_options(cfg),
-    )
+    }
+
+
+def build_classification(cfg: ConfigNode) -> Classification:
+    """The task of a plain network."""
+    return Classification(**build_classification_options(cfg))

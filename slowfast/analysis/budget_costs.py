@@ -1,0 +1,97 @@
+"""What the configurations of an adaptive network cost: multiply-adds, parameters, time."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from slowfast.analysis.complexity import count_macs, count_parameters
+from slowfast.analysis.timing import time_in_turns
+from slowfast.config.node import ConfigNode
+from slowfast.engine.device import build_autocast, build_device, clip_layout
+from slowfast.engine.network import build_configured
+from slowfast.models import build_model
+from slowfast.models.configuration import Configuration, build_reduce
+from slowfast.models.fold import build_folded
+from slowfast.models.meta import build_meta_inputs
+from slowfast.models.reduced import ReducedNetwork
+from slowfast.models.slimmable import make_slimmable, narrow, width
+
+_WARM_UP = 2  # rounds that are not timed
+_DIGITS = 5  # of a cost: what is printed and stored is what a budget is compared with
+
+
+@dataclass(frozen=True)
+class Cost:
+    """gmacs: of one clip; params: in millions."""
+
+    gmacs: float
+    params: float
+
+
+def build_costs(cfg: ConfigNode, configurations: Sequence[Configuration]) -> list[Cost]:
+    """Of each configuration, counted on the meta device."""
+    with torch.device("meta"):
+        model = make_slimmable(build_model(cfg))
+    clips, _ = build_meta_inputs(cfg, cfg.DATA.TEST_CROP_SIZE)
+    reduce, costs = build_reduce(cfg), []
+    for configuration in configurations:
+        with width(model, configuration.width):
+            macs = count_macs(model, reduce(clips, configuration))
+        params = count_parameters(narrow(model, configuration.width))
+        costs.append(Cost(_rounded(sum(macs.values()) / 1e9), _rounded(sum(params.values()) / 1e6)))
+    return costs
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.{_DIGITS}g}")
+
+
+def build_latencies(
+    cfg: ConfigNode, model: nn.Module, configurations: Sequence[Configuration], *, repeats: int
+) -> list[float]:
+    """Median milliseconds of each configuration, from one whole clip on the device to its scores.
+
+    That is the time to reduce the clip, and of the network cut out of `model`, batch norms folded,
+    as TEST.BUDGET runs it. All configurations take turns, so that other work on the machine
+    slows all of them.
+    """
+    device, reduce = build_device(cfg), build_reduce(cfg)
+    autocast = build_autocast(cfg, device)
+    clips = [
+        torch.randn(clip.shape, device=device).contiguous(memory_format=clip_layout(device))
+        for clip in build_meta_inputs(cfg, cfg.DATA.TEST_CROP_SIZE)[0]
+    ]
+    networks: dict[float, nn.Module] = {}  # by width: crops and frames share a network
+    for one in configurations:
+        if one.width not in networks:
+            whole = build_configured(cfg, model, one, None)
+            networks[one.width] = build_folded(cfg, whole).network
+    works = [
+        _inference(ReducedNetwork(networks[one.width], one, reduce), clips, autocast)
+        for one in configurations
+    ]
+    times: list[list[float]] = [[] for _ in works]
+    rounds = tqdm(range(_WARM_UP + repeats), desc="latency", unit="round", leave=False)
+    for number in rounds:
+        for seconds, (latest,) in zip(times, time_in_turns(*works, repeats=1), strict=True):
+            seconds += [latest] * (number >= _WARM_UP)
+    return [_rounded(1e3 * median(seconds)) for seconds in times]
+
+
+def _inference(
+    network: nn.Module, clips: list[Tensor], autocast: torch.autocast
+) -> Callable[[], None]:
+    """Scores the clips; returns when the device is done."""
+
+    @torch.no_grad()
+    def infer() -> None:
+        with autocast:
+            network(clips)
+        if clips[0].is_cuda:
+            torch.cuda.synchronize(clips[0].device)
+
+    return infer

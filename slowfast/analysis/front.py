@@ -1,0 +1,14 @@
+"""Which points no other one beats."""
+
+import math
+from collections.abc import Sequence
+
+
+def pareto_front(costs: Sequence[float], values: Sequence[float]) -> list[bool]:
+    """Which points no other beats: cheaper and as good, or better and as cheap. NaN is never."""
+    points = list(zip(costs, values, strict=True))
+    return [
+        not math.isnan(cost + value)
+        and not any(c <= cost and v >= value and (c, v) != (cost, value) for c, v in points)
+        for cost, value in points
+    ]

@@ -1,0 +1,29 @@
+"""What an adaptive network may cost per clip, as a user writes it."""
+
+import re
+from dataclasses import dataclass
+
+_BUDGET = re.compile(r"\s*(\d+\.?\d*|\.\d+)\s*(g|m|ms)\s*", re.IGNORECASE)
+# What follows the number: the cost that it limits, and how much of it that is.
+_UNITS = {"g": ("gmacs", 1.0), "m": ("gmacs", 1e-3), "ms": ("latency_ms", 1.0)}
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The largest value of a cost, gmacs or latency_ms, and how the user wrote it."""
+
+    cost: str
+    limit: float
+    text: str
+
+
+def parse_budget(text: str) -> Budget:
+    """`10G` or `500M` (multiply-adds per clip), or `50ms` (time per clip)."""
+    match = _BUDGET.fullmatch(text)
+    if not match or not float(match[1]):
+        raise ValueError(
+            f"TEST.BUDGET: {text!r} is not a number above 0 with its unit: multiply-adds per clip "
+            "like 10G or 500M, or time per clip like 50ms"
+        )
+    cost, scale = _UNITS[match[2].lower()]
+    return Budget(cost, scale * float(match[1]), text)

@@ -1,0 +1,201 @@
+"""Batch-norm statistics of the configurations of an adaptive network, measured after training."""
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+from tqdm import tqdm
+
+from slowfast.checkpoint.calibration import (
+    Calibration,
+    file_hash,
+    load_calibration,
+    save_calibration,
+)
+from slowfast.checkpoint.initialize import load_for_test
+from slowfast.config.node import ConfigNode
+from slowfast.datasets.build import build_loader
+from slowfast.engine.device import build_autocast, build_device, place_model
+from slowfast.engine.stop import Interrupted, StopRequest
+from slowfast.engine.tasks import build_task
+from slowfast.models import build_model
+from slowfast.models.configuration import Configuration, Reduce, build_reduce
+from slowfast.models.slimmable import make_slimmable, width
+from slowfast.solver.precise_bn import Moments, add_moments, mean_and_variance, measured_inputs
+
+logger = logging.getLogger(__name__)
+
+_SAVE_SECONDS = 60.0  # between two saves of what is measured so far
+
+Statistics = dict[str, Tensor]
+
+
+def calibrate(
+    cfg: ConfigNode, checkpoint: str | Path, configurations: Sequence[Configuration]
+) -> dict[Configuration, Statistics]:
+    """The statistics of these configurations, for `models.configuration.configured`.
+
+    Those that the file beside the checkpoint lacks are measured, all in one pass over
+    BN.NUM_BATCHES_PRECISE batches of training clips, by this process alone. What a stop request or
+    a crash leaves unfinished goes on with the next call.
+    """
+    calibration = _found_or_new(checkpoint, build_settings(cfg))
+    missing = [c for c in configurations if str(c) not in calibration.statistics]
+    if missing:
+        measure = build_measurement(cfg, checkpoint)
+        with StopRequest() as stop:
+            measure(calibration, missing, stop=stop)
+        if stop.signum:
+            raise Interrupted(128 + stop.signum)
+    return {c: calibration.statistics[str(c)] for c in configurations}
+
+
+def _found_or_new(checkpoint: str | Path, settings: dict) -> Calibration:
+    found = load_calibration(checkpoint)
+    if found is not None and found.settings == settings:
+        return found
+    if found is not None:
+        logger.warning("statistics measured as %s: now anew as %s", found.settings, settings)
+    return Calibration(file_hash(checkpoint), settings)
+
+
+class Measurement:
+    """Measures statistics, batch after batch, and saves on the way: `save(calibration)`.
+
+    `batches(start)` gives the clips of the batches from that number on, of `num_batches` in all.
+    Batch norms normalise by the batch, as in training; all else is in evaluation mode. The
+    statistics are mean and variance of all values that a batch norm receives.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        batches: Callable[[int], Iterable[list[Tensor]]],
+        *,
+        num_batches: int,
+        reduce: Reduce,
+        autocast: torch.autocast,
+        save: Callable[[Calibration], object],
+    ):
+        self._model = model
+        self._batches = batches
+        self._num_batches = num_batches
+        self._reduce = reduce
+        self._autocast = autocast
+        self._save = save
+
+    def __call__(
+        self,
+        calibration: Calibration,
+        configurations: Sequence[Configuration],
+        *,
+        stop: StopRequest,
+    ) -> None:
+        """Add the statistics of `configurations`; if asked to stop, the progress so far."""
+        progress = calibration.progress
+        names = [str(configuration) for configuration in configurations]
+        if progress.get("configurations") != names:
+            moments = {name: {} for name in names}
+            progress = {"configurations": names, "num_batches": 0, "moments": moments}
+        calibration.progress = progress
+        if progress["num_batches"]:
+            logger.info("calibration goes on after %d batches", progress["num_batches"])
+        self._add_batches(calibration, configurations, stop)
+        if not stop.signum:
+            for name in names:
+                calibration.statistics[name] = _statistics_of(progress["moments"][name])
+            calibration.progress = {}
+        self._save(calibration)
+
+    def _add_batches(
+        self, calibration: Calibration, configurations: Sequence[Configuration], stop: StopRequest
+    ) -> None:
+        progress, saved = calibration.progress, time.monotonic()
+        set_norms_training(self._model)
+        with tqdm(
+            total=self._num_batches * len(configurations),
+            initial=progress["num_batches"] * len(configurations),
+            desc="calibrate",
+            unit="pass",
+            leave=False,
+        ) as bar:
+            for clips in self._batches(progress["num_batches"]):
+                for configuration in configurations:
+                    moments = self._moments(clips, configuration)
+                    add_moments(progress["moments"][str(configuration)], moments)
+                    bar.update()
+                progress["num_batches"] += 1
+                if stop.signum:
+                    return
+                if time.monotonic() - saved > _SAVE_SECONDS:
+                    self._save(calibration)
+                    saved = time.monotonic()
+
+    @torch.no_grad()
+    def _moments(self, clips: list[Tensor], configuration: Configuration) -> Moments:
+        with (
+            width(self._model, configuration.width),
+            measured_inputs(self._model) as moments,
+            self._autocast,
+        ):
+            self._model(self._reduce(clips, configuration))
+        return {name: values.cpu() for name, values in moments.items()}
+
+
+def set_norms_training(model: nn.Module) -> None:
+    """Batch norms in training mode, all else in evaluation mode."""
+    model.eval()
+    for module in model.modules():
+        if isinstance(module, _NormBase):
+            module.train()
+
+
+def _statistics_of(moments: Moments) -> Statistics:
+    statistics = {}
+    for name, values in moments.items():
+        mean, var = mean_and_variance(values)
+        statistics[f"{name}.running_mean"] = mean.float()
+        statistics[f"{name}.running_var"] = var.float()
+    return statistics
+
+
+def build_settings(cfg: ConfigNode) -> dict:
+    """What decides on the statistics, beside the weights and the videos."""
+    return {
+        "num_batches": cfg.BN.NUM_BATCHES_PRECISE,
+        "batch_size": cfg.TRAIN.BATCH_SIZE,
+        "num_frames": cfg.DATA.NUM_FRAMES,
+        "sampling_rate": cfg.DATA.SAMPLING_RATE,
+        "crop": cfg.DATA.TRAIN_CROP_SIZE,
+        "resize": cfg.ADAPTIVE.RESIZE,
+        "seed": cfg.RNG_SEED,
+    }
+
+
+def build_measurement(cfg: ConfigNode, checkpoint: str | Path) -> Measurement:
+    """A measurement with the weights of `checkpoint`, on the first batches of an epoch."""
+    device, task = build_device(cfg), build_task(cfg)
+    model = make_slimmable(place_model(build_model(cfg), device))
+    load_for_test(model, checkpoint, clear_name_patterns=cfg.TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN)
+    loader = build_loader(cfg, "train")
+    loader.batch_sampler.set_epoch(0)
+    num_batches = min(cfg.BN.NUM_BATCHES_PRECISE, len(loader))
+
+    def batches(start: int) -> Iterable[list[Tensor]]:
+        loader.batch_sampler.set_start(start)
+        for batch in islice(loader, num_batches - start):
+            yield task.to_device(batch, device)["clips"]
+
+    return Measurement(
+        model,
+        batches,
+        num_batches=num_batches,
+        reduce=build_reduce(cfg),
+        autocast=build_autocast(cfg, device),
+        save=lambda calibration: save_calibration(checkpoint, calibration),
+    )

@@ -1,0 +1,67 @@
+"""The network of a config with the weights of a file, ready for evaluation."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from slowfast.checkpoint.calibration import load_calibration
+from slowfast.checkpoint.initialize import CoverageReport, load_for_test
+from slowfast.config.node import ConfigNode
+from slowfast.engine.budget import Row, build_choice
+from slowfast.engine.device import place_model
+from slowfast.models import build_model
+from slowfast.models.configuration import Configuration, build_full_configuration, build_reduce
+from slowfast.models.fold import build_folded
+from slowfast.models.reduced import ReducedNetwork
+from slowfast.models.slimmable import narrow
+
+
+def build_statistics(
+    cfg: ConfigNode, checkpoint: str | Path, configuration: Configuration
+) -> Mapping[str, Tensor] | None:
+    """Batch-norm statistics of a configuration; None: the whole network has those of its weights.
+
+    ValueError when they have not been measured.
+    """
+    if configuration == build_full_configuration(cfg, cfg.DATA.TEST_CROP_SIZE):
+        return None
+    calibration = load_calibration(checkpoint)
+    statistics = calibration and calibration.statistics.get(str(configuration))
+    if not statistics:
+        raise ValueError(
+            f"{checkpoint}: no batch-norm statistics were measured for {configuration}; "
+            "`tools/budget.py table` does it"
+        )
+    return statistics
+
+
+def build_configured(
+    cfg: ConfigNode,
+    model: nn.Module,
+    configuration: Configuration,
+    statistics: Mapping[str, Tensor] | None,
+) -> nn.Module:
+    """The network that `model` is at a configuration, on its own; it is given whole clips."""
+    network = narrow(model, configuration.width, statistics)
+    return ReducedNetwork(network, configuration, build_reduce(cfg))
+
+
+def build_network(
+    cfg: ConfigNode, checkpoint: str | Path, device: torch.device
+) -> tuple[nn.Module, CoverageReport, Row | None]:
+    """The network of a config with the weights of a file, for evaluation on the device.
+
+    It is that of TEST.BUDGET, whose row of the table comes third, else the whole network and None.
+    CheckpointError unless all weights fit.
+    """
+    model = place_model(build_model(cfg), device)
+    patterns = cfg.TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN
+    report = load_for_test(model, checkpoint, clear_name_patterns=patterns)
+    if not cfg.TEST.BUDGET:
+        return build_folded(cfg, model), report, None
+    row = build_choice(cfg, checkpoint)
+    statistics = build_statistics(cfg, checkpoint, row.configuration)
+    model = build_configured(cfg, model, row.configuration, statistics)
+    return build_folded(cfg, model), report, row

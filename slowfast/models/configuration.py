@@ -1,0 +1,116 @@
+"""What an adaptive network can run at: width, frames and crop (A3D, arXiv 2011.12384)."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from itertools import product
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from slowfast.config.node import ConfigNode
+from slowfast.config.pathways import pathway_strides
+from slowfast.models.conv import resample
+from slowfast.models.slimmable import load_norm_statistics, width
+
+
+@dataclass(frozen=True, order=True)
+class Configuration:
+    """Share of the full width, frames of the (slow) pathway, crop in pixels.
+
+    As text: 0.63,5,178.
+    """
+
+    width: float
+    frames: int
+    crop: int
+
+    def __str__(self) -> str:
+        return f"{self.width:.12g},{self.frames},{self.crop}"
+
+    @classmethod
+    def parse(cls, text: str) -> "Configuration":
+        """The configuration that `text` spells; ValueError with the form that is expected."""
+        words = text.split(",")
+        try:
+            width, frames, crop = float(words[0]), *map(int, words[1:])
+        except ValueError:  # no numbers, or not three
+            width = frames = crop = 0
+        if not (0 < width <= 1 and frames > 0 and crop > 0):
+            raise ValueError(
+                f"configuration {text!r}: must be WIDTH,FRAMES,CROP with a width above 0 and at "
+                "most 1, e.g. 0.63,5,178"
+            )
+        return cls(width, frames, crop)
+
+
+# Makes the clips of a configuration of whole ones.
+Reduce = Callable[[list[Tensor], Configuration], list[Tensor]]
+
+
+@contextmanager
+def configured(
+    model: nn.Module, configuration: Configuration, statistics: Mapping[str, Tensor]
+) -> Iterator[None]:
+    """Inside the `with`, the slimmable `model` has this width, and in evaluation these statistics.
+
+    It does not reduce clips: see `reduce_clips`.
+    """
+    with width(model, configuration.width):
+        load_norm_statistics(model, statistics)
+        yield
+
+
+def reduce_clips(
+    clips: list[Tensor], configuration: Configuration, *, mode: str, fast_crop: int
+) -> list[Tensor]:
+    """What a configuration sees of clips N,C,T,H,W: fewer frames, evenly spread, and smaller ones.
+
+    mode: "area" or "bilinear". Only the slow pathway is reduced; a fast one keeps its frames and is
+    made no smaller than `fast_crop`, the crop of training. Clips are never enlarged, and stay the
+    same tensors where nothing changes.
+    """
+    slow, *others = clips
+    if configuration.frames > slow.shape[2]:
+        raise ValueError(f"configuration {configuration}: the clip has {slow.shape[2]} frames")
+    slow = _resized(_fewer(slow, configuration.frames), configuration.crop, mode)
+    crop = max(configuration.crop, fast_crop)
+    return [slow, *(_resized(clip, crop, mode) for clip in others)]
+
+
+def _fewer(clip: Tensor, num_frames: int) -> Tensor:
+    if num_frames == clip.shape[2]:
+        return clip
+    return resample(clip, (num_frames, *clip.shape[3:]))
+
+
+def _resized(clip: Tensor, crop: int, mode: str) -> Tensor:
+    """`crop` pixels along the shorter side, the other one in proportion."""
+    height, width = clip.shape[3:]
+    short = min(height, width)
+    if crop >= short:
+        return clip
+    size = (round(height * crop / short), round(width * crop / short))
+    if mode == "area":
+        return resample(clip, (clip.shape[2], *size))
+    frames = clip.transpose(1, 2).flatten(0, 1)  # N,C,T,H,W -> N*T,C,H,W
+    frames = F.interpolate(frames, size, mode="bilinear", align_corners=False)
+    return frames.unflatten(0, (len(clip), -1)).transpose(1, 2)
+
+
+def build_reduce(cfg: ConfigNode) -> Reduce:
+    """The `reduce_clips` of the config."""
+    return partial(reduce_clips, mode=cfg.ADAPTIVE.RESIZE, fast_crop=cfg.DATA.TRAIN_CROP_SIZE)
+
+
+def build_full_configuration(cfg: ConfigNode, crop: int) -> Configuration:
+    """The whole network on whole clips of this crop."""
+    return Configuration(1.0, cfg.DATA.NUM_FRAMES // pathway_strides(cfg)[0], crop)
+
+
+def build_configurations(cfg: ConfigNode) -> list[Configuration]:
+    """The grid of ADAPTIVE, and the full configuration at the crop of tests; the smallest first."""
+    sizes = cfg.ADAPTIVE
+    grid = {Configuration(*values) for values in product(sizes.WIDTHS, sizes.FRAMES, sizes.CROPS)}
+    return sorted(grid | {build_full_configuration(cfg, cfg.DATA.TEST_CROP_SIZE)})

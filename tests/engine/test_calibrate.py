@@ -1,0 +1,176 @@
+"""Batch-norm statistics of the configurations of an adaptive network."""
+
+import os
+import signal
+from collections import Counter
+
+import pytest
+import torch
+
+from slowfast.checkpoint import files
+from slowfast.checkpoint.calibration import load_calibration
+from slowfast.datasets.clip_dataset import ClipDataset
+from slowfast.engine import calibrate as module
+from slowfast.engine.calibrate import build_measurement, calibrate
+from slowfast.engine.state import TrainState
+from slowfast.engine.train import build_state, train
+from slowfast.models import build_model
+from slowfast.models.configuration import (
+    Configuration,
+    build_configurations,
+    build_reduce,
+    configured,
+)
+from slowfast.models.slimmable import make_slimmable
+
+FULL, SMALL = Configuration(1.0, 4, 40), Configuration(0.5, 2, 32)
+OPTIONS = ["TRAIN.BATCH_SIZE", 2, "MODEL.DROPOUT_RATE", 0.0]
+
+
+@pytest.fixture
+def cfg(adaptive_cfg):
+    return adaptive_cfg(*OPTIONS)
+
+
+@pytest.fixture
+def checkpoint(cfg, tmp_path):
+    """A file of random weights."""
+    path = tmp_path / "weights.pyth"
+    files.save(path, {"model_state": build_model(cfg).state_dict()})
+    return path
+
+
+def load_model(cfg, checkpoint):
+    model = make_slimmable(build_model(cfg))
+    model.load_state_dict(files.load(checkpoint)["model_state"])
+    return model.eval()
+
+
+def same(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[n], other[n]) for n in one)
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """Counts how often each clip is read."""
+    counts, read = Counter(), ClipDataset.__getitem__
+
+    def counted(self, key):
+        counts[key.index] += 1
+        return read(self, key)
+
+    monkeypatch.setattr(ClipDataset, "__getitem__", counted)
+    return counts
+
+
+def test_one_pass_over_the_clips_serves_all_configurations(cfg, checkpoint, reads):
+    configurations = build_configurations(cfg)
+    found = calibrate(cfg, checkpoint, configurations)
+    assert list(found) == configurations and len(found) == 3 * 2 * 2
+    assert reads == Counter(range(8))
+    assert same(calibrate(cfg, checkpoint, [SMALL])[SMALL], found[SMALL])
+    assert reads == Counter(range(8))  # it was in the file
+
+
+def test_further_configurations_are_added_to_the_file(cfg, checkpoint):
+    first = calibrate(cfg, checkpoint, [SMALL])
+    both = calibrate(cfg, checkpoint, [FULL, SMALL])
+    assert same(first[SMALL], both[SMALL])
+    assert load_calibration(checkpoint).statistics.keys() == {str(FULL), str(SMALL)}
+
+
+def interrupt_at(monkeypatch, number):
+    """Ctrl-C in the `number`-th forward pass."""
+    calls, original = [], module.Measurement._moments
+
+    def moments(self, *args):
+        calls.append(1)
+        if len(calls) == number:
+            os.kill(os.getpid(), signal.SIGINT)
+        return original(self, *args)
+
+    monkeypatch.setattr(module.Measurement, "_moments", moments)
+
+
+@pytest.mark.parametrize("number", [1, 4, 8])
+def test_interrupted_it_goes_on_without_reading_a_clip_again(
+    cfg, checkpoint, reads, monkeypatch, tmp_path, number
+):
+    other = tmp_path / "copy.pyth"
+    other.write_bytes(checkpoint.read_bytes())
+    whole = calibrate(cfg, other, [SMALL, FULL])
+    reads.clear()
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, number)
+        with pytest.raises(SystemExit) as stopped:
+            calibrate(cfg, checkpoint, [SMALL, FULL])
+    assert stopped.value.code == 128 + signal.SIGINT
+    assert load_calibration(checkpoint).progress["num_batches"] == -(-number // 2)
+    assert sum(reads.values()) == 2 * -(-number // 2)
+    found = calibrate(cfg, checkpoint, [SMALL, FULL])
+    assert reads == Counter(range(8))
+    assert all(same(found[c], whole[c]) for c in whole)
+    assert load_calibration(checkpoint).progress == {}
+
+
+def test_other_settings_are_measured_anew(adaptive_cfg, cfg, checkpoint, caplog):
+    first = calibrate(cfg, checkpoint, [SMALL])
+    fewer = adaptive_cfg(*OPTIONS, "BN.NUM_BATCHES_PRECISE", 1)
+    second = calibrate(fewer, checkpoint, [SMALL])
+    assert not same(first[SMALL], second[SMALL])
+    assert "anew" in caplog.text
+    assert load_calibration(checkpoint).settings["num_batches"] == 1
+
+
+def test_other_weights_are_an_error(cfg, checkpoint):
+    calibrate(cfg, checkpoint, [SMALL])
+    files.save(checkpoint, {"model_state": build_model(cfg).state_dict()})
+    with pytest.raises(ValueError, match="other weights"):
+        calibrate(cfg, checkpoint, [SMALL])
+
+
+def test_full_configuration_gets_the_statistics_of_precise_batch_norm(adaptive_cfg, tmp_path):
+    precise = [*OPTIONS, "BN.USE_PRECISE_STATS", True, "SOLVER.MAX_EPOCH", 1]
+    cfg = adaptive_cfg(*precise, "TEST.BATCH_SIZE", 1)
+    state: TrainState = train(cfg)
+    found = calibrate(cfg, files.last_checkpoint(tmp_path / "run"), [FULL])[FULL]
+    expected = state.model.state_dict()
+    for name, value in found.items():
+        torch.testing.assert_close(value, expected[name], rtol=1e-4, atol=1e-5)
+
+
+def test_statistics_are_mean_and_variance_of_what_a_batch_norm_receives(cfg, checkpoint):
+    """Of the first one, which no other batch norm comes before."""
+    found = calibrate(cfg, checkpoint, [SMALL])[SMALL]
+    model, seen = load_model(cfg, checkpoint), []
+    name, norm = next((n, m) for n, m in model.named_modules() if hasattr(m, "running_mean"))
+    norm.register_forward_pre_hook(lambda _norm, inputs: seen.append(inputs[0]))
+    batches = build_measurement(cfg, checkpoint)._batches(0)
+    with torch.no_grad(), configured(model, SMALL, found):
+        for clips in batches:
+            model(build_reduce(cfg)(clips, SMALL))
+    var, mean = torch.var_mean(torch.cat(seen), (0, 2, 3, 4), correction=0)
+    torch.testing.assert_close(found[f"{name}.running_mean"], mean)
+    torch.testing.assert_close(found[f"{name}.running_var"], var)
+
+
+def test_statistics_are_those_of_the_channels_in_use(cfg, checkpoint):
+    found = calibrate(cfg, checkpoint, [SMALL, FULL])
+    sizes = [sum(map(len, found[configuration].values())) for configuration in (SMALL, FULL)]
+    assert 0.5 <= sizes[0] / sizes[1] < 0.7
+
+
+def test_configured_network_is_itself_again_afterwards(cfg, checkpoint):
+    found = calibrate(cfg, checkpoint, [FULL])[FULL]
+    model = load_model(cfg, checkpoint)
+    clips = [torch.randn(1, 3, 4, 40, 40)]
+    with torch.no_grad():
+        before = model(clips)
+        with configured(model, FULL, found):
+            inside = model(clips)
+        assert torch.equal(model(clips), before) and not torch.equal(inside, before)
+
+
+def test_keys_of_an_adaptive_model_are_those_of_the_plain_one(cfg):
+    state, _ = build_state(cfg, torch.device("cpu"))
+    assert list(state.model.state_dict()) == list(build_model(cfg).state_dict())

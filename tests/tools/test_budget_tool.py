@@ -1,0 +1,93 @@
+"""tools/budget.py, and tools/predict.py with what it wrote."""
+
+import json
+
+import pytest
+
+from slowfast.checkpoint.calibration import calibration_path
+from slowfast.engine.budget import load_table, table_path
+from tools import budget, predict, run_net
+
+
+@pytest.fixture
+def run(budget_copy, capfd):
+    """A function from (tool, words) to (exit code, what was printed)."""
+    path, weights = budget_copy
+
+    def start(tool, *words):
+        where = ["--cfg", str(path), "--checkpoint", str(weights)]
+        code = tool.main([*map(str, words[:1]), *where, *map(str, words[1:])])
+        captured = capfd.readouterr()
+        return code, captured.out + captured.err
+
+    return start
+
+
+def test_from_weights_to_a_table_a_prediction_and_a_plain_network(
+    run, budget_copy, toy_set, tmp_path
+):
+    weights = budget_copy[1]
+    for path in (table_path(weights), calibration_path(weights)):
+        path.unlink()
+    words = ["--budgets", "1G", "1M", "--repeats", 1, "--threads", 1]
+    words += ["--opts", "ADAPTIVE.FRAMES", "[4]", "ADAPTIVE.WIDTHS", "[0.5]"]
+    code, output = run(budget, "table", *words)
+    assert code == 0, output
+    assert "best of 3 configurations by GMACs" in output and "5 of 5 videos" in output
+    assert weights.with_name("budget_table.png").exists()
+    rows = load_table(table_path(weights), weights).rows
+    cheapest = min(rows, key=lambda row: row.gmacs)
+
+    out = tmp_path / "out.json"
+    words = ["--budget", f"{cheapest.gmacs}G", "--output", out]
+    code, output = run(predict, toy_set / "test_0.mp4", *words)
+    assert code == 0, output
+    assert json.loads(out.read_text())["configuration"] == "0.5,4,32"
+    assert "width,frames,crop 0.5,4,32" in output
+
+    where = ["--output", tmp_path / "cut"]
+    code, output = run(budget, "extract", "--config", "0.5,2,32", *where)  # calibrates it first
+    assert code == 0, output
+    assert run_net.main(["--cfg", str(tmp_path / "cut" / "0.5_2_32.yaml")]) == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--budget", "1"], "TEST.BUDGET: '1' is not a number above 0 with its unit"),
+        (["--budget", "0.001M"], "is too small; the smallest configuration, 0.5,2,32"),
+        (["--latency", "0.001ms"], "is too small; the smallest configuration"),
+        (["--budget", "1G", "--table", "none.json"], "none.json: there is no such table"),
+        (["--table", "none.json"], "TEST.BUDGET_TABLE: 'none.json' needs TEST.BUDGET"),
+    ],
+)
+def test_mistakes_of_predictions_are_one_line(run, toy_set, words, message):
+    code, output = run(predict, toy_set / "test_0.mp4", *words)
+    assert code == 1 and message in output and "Traceback" not in output
+
+
+@pytest.mark.parametrize("words", [["--latency", "4G"], ["--latency", "4ms", "--budget", "4G"]])
+def test_a_latency_is_a_time_and_there_is_one_budget(run, toy_set, words, capfd):
+    with pytest.raises(SystemExit):
+        run(predict, toy_set / "test_0.mp4", *words)
+    assert "--latency" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["table", "--budgets", "4"], "TEST.BUDGET: '4' is not a number"),
+        (["table", "--output", "x.csv"], "x.csv must end in .json"),
+        (["extract", "--config", "0.5,2", "--output", "x"], "must be WIDTH,FRAMES,CROP"),
+        (["extract", "--config", "0.5,8,32", "--output", "x"], "the clip has 4 frames"),
+    ],
+)
+def test_mistakes_of_tables_are_one_line(run, words, message):
+    code, output = run(budget, *words)
+    assert code == 1 and message in output and "Traceback" not in output
+
+
+def test_a_test_after_training_has_no_table_yet(budget_copy, tmp_path, caplog):
+    words = ["--cfg", str(budget_copy[0]), "TRAIN.ENABLE", "True", "TEST.BUDGET", "1G"]
+    assert run_net.main([*words, "OUTPUT_DIR", str(tmp_path / "run")]) == 1
+    assert "TEST.BUDGET" in (tmp_path / "run" / "stdout.log").read_text()
