@@ -3,7 +3,6 @@
 import argparse
 import csv
 import math
-import platform
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -16,12 +15,19 @@ from tabulate import tabulate
 
 from slowfast.analysis.average_results import read_metrics
 from slowfast.analysis.complexity import build_complexity
+from slowfast.analysis.front import pareto_front
 from slowfast.analysis.plots import new_figure, save_figure, shorten, style, tidy
 from slowfast.analysis.runs import RunFiles, parse_runs
 from slowfast.analysis.timing import time_in_turns
 from slowfast.config.cli import load_cfg
 from slowfast.config.node import ConfigNode
-from slowfast.engine.device import build_autocast, build_device, clip_layout, place_model
+from slowfast.engine.device import (
+    build_autocast,
+    build_device,
+    clip_layout,
+    device_name,
+    place_model,
+)
 from slowfast.engine.predict_videos import build_single_process
 from slowfast.models import build_model
 from slowfast.models.fold import build_folded
@@ -52,16 +58,6 @@ class Point:
     latency_ms: float = math.nan
     num_views: float = math.nan
     is_ours: bool = True
-
-
-def pareto_front(costs: Sequence[float], values: Sequence[float]) -> list[bool]:
-    """Which points no other beats: cheaper and as good, or better and as cheap. NaN is never."""
-    points = list(zip(costs, values, strict=True))
-    return [
-        not math.isnan(cost + value)
-        and not any(c <= cost and v >= value and (c, v) != (cost, value) for c, v in points)
-        for cost, value in points
-    ]
 
 
 def read_points(path: Path) -> list[Point]:
@@ -109,25 +105,6 @@ def build_inference(cfg: ConfigNode) -> Callable[[], None]:
     return infer
 
 
-def build_device_name(cfg: ConfigNode) -> str:
-    """The GPU, or the processor and the threads that are used of it."""
-    device = build_device(cfg)
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    num_threads = torch.get_num_threads()
-    return f"{_processor()}, {num_threads} thread{'s' if num_threads > 1 else ''}"
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(
-            line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")
-        )
-    except (OSError, StopIteration):  # not Linux, or a processor without a name
-        return platform.processor() or platform.machine()
-
-
 def measure_points(
     runs: Sequence[RunFiles], options: Sequence, *, metric: str, repeats: int
 ) -> tuple[list[Point], str]:
@@ -153,7 +130,7 @@ def measure_points(
         points.append(Point(files.name, *cost, metrics[metric], num_views=num_views))
         if repeats > 0:
             works.append(build_inference(cfg))
-            device = build_device_name(cfg)
+            device = device_name(build_device(cfg))
     if works:
         time_in_turns(*works, repeats=2)  # warm up
         times = time_in_turns(*works, repeats=repeats)

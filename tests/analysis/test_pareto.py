@@ -8,17 +8,11 @@ from slowfast.analysis.pareto import (
     Point,
     draw_pareto,
     measure_points,
-    pareto_front,
     read_points,
 )
 from slowfast.analysis.runs import parse_runs
 from slowfast.config.cli import load_cfg
 from slowfast.utils.io import write_json
-
-
-def test_the_front_holds_what_no_other_beats():
-    costs, values = [1, 2, 2, 3, math.nan, 1], [50, 70, 60, 70, 99, 50]
-    assert pareto_front(costs, values) == [True, True, False, False, False, True]
 
 
 def test_points_of_a_file(tmp_path):
