@@ -134,11 +134,13 @@ def test_a_list_of_videos_becomes_one_of_flow(videos, tmp_path):
     ]
 
 
-def test_what_is_done_is_done_again_only_if_video_or_settings_changed(videos, tmp_path):
+def test_what_is_done_is_done_again_only_if_video_or_settings_changed(
+    videos, tmp_path, monkeypatch
+):
     output = tmp_path / "flow"
     make([videos / "train.csv"], output)
     before = times(output)
-    os.chdir(tmp_path)
+    monkeypatch.chdir(tmp_path)
     make(["videos/train.csv"], output)
     assert times(output) == before
     write_video(videos / "a b.mp4", [texture(0, time, 32, 40) for time in range(7)])

@@ -1,5 +1,7 @@
 """Folding batch norms into convolutions changes how a network computes, and not what."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
@@ -20,6 +22,8 @@ _NONLOCAL = {
     "RESNET.TRANS_FUNC": "bottleneck_transform",
     "NONLOCAL.LOCATION": [[[]], [[1]], [[0]], [[]]],
 }
+CONFIGS = Path(__file__).parents[2] / "configs"
+
 NETWORKS = {
     "slow": {**_RESNET, "MODEL.ARCH": "slow"},
     "c2d": {**_RESNET, "MODEL.ARCH": "c2d", "RESNET.TRANS_FUNC": "bottleneck_transform"},
@@ -137,7 +141,7 @@ RECIPES = [
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_batch_norm_of_a_recipe_is_folded(name):
-    cfg = load_cfg(f"configs/{name}.yaml", ["NUM_GPUS", 0])
+    cfg = load_cfg(CONFIGS / f"{name}.yaml", ["NUM_GPUS", 0])
     with torch.device("meta"):
         model = build_model(cfg)
     pairs = batch_norms_after_convs(model, *build_meta_inputs(cfg, cfg.DATA.TEST_CROP_SIZE))

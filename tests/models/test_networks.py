@@ -80,8 +80,8 @@ def test_residual_block_drops_its_branch_in_training_only():
     ("name", "kind"), [("sub_batchnorm", SubBatchNorm3d), ("sync_batchnorm", SyncBatchNorm3d)]
 )
 def test_norm_type_reaches_every_batch_norm_and_its_zero_gamma(family, name, kind):
-    keys = {"BN.NORM_TYPE": name, "BN.NUM_SPLITS": 2, "RESNET.ZERO_INIT_FINAL_BN": True}
-    model = small_model(family, **keys)
+    keys = {"BN.NORM_TYPE": name, "BN.NUM_SPLITS": 2}
+    model = small_model(family, **keys, **{"RESNET.ZERO_INIT_FINAL_BN": family in RESIDUAL})
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm3d)]
     assert {type(norm) for norm in norms} == {kind}
     blocks = [module for module in model.modules() if isinstance(module, ResBlock)]
