@@ -54,6 +54,7 @@ MODELS = {
         "RESNET.NUM_GROUPS": 32,
         "RESNET.WIDTH_PER_GROUP": 1,
     },
+    "s3d_g": {"MODEL.MODEL_NAME": "S3D", "S3D.VARIANT": "s3d-g", "S3D.WIDTH_FACTOR": 0.25},
     "slow": {"MODEL.MODEL_NAME": "ResNet", "MODEL.ARCH": "slow", **RESNET},
     "slowfast": {"MODEL.MODEL_NAME": "SlowFast", **RESNET},
     "slowfast_18": {
