@@ -10,23 +10,19 @@ python tools/dataset.py show --cfg X3D_M.yaml --split train --output sheet.png
 # Workers are spawned and import this file: what is slow to import is imported by what needs it.
 import argparse
 import logging
-import os
-import signal
-import sys
 from collections import Counter
 from functools import partial
 from pathlib import Path
 
 from tabulate import tabulate
 
+from slowfast.curation.command import leave, run_command
 from slowfast.curation.workers import default_workers, run_parallel
 from slowfast.utils.arguments import at_least
-from slowfast.utils.logging import setup_logging
 
 logger = logging.getLogger("slowfast.dataset")
 
 _NUM_SHOWN = 20
-_INTERRUPTED = 128 + signal.SIGINT
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -43,16 +39,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     add_arguments(command)
     args = command.parse_intermixed_args(chosen.rest)
-    setup_logging(None, is_main=True)
-    sys.stdout.reconfigure(errors="backslashreplace")  # file names need not be UTF-8
-    try:
-        return run(args)
-    except (ValueError, OSError) as error:
-        logger.error("%s: %s", type(error).__name__, error)
-        return 1
-    except KeyboardInterrupt:
-        logger.error("interrupted; the same command goes on where this one ended")
-        return _INTERRUPTED
+    return run_command(lambda: run(args), logger)
 
 
 def add_check_arguments(parser: argparse.ArgumentParser) -> None:
@@ -310,8 +297,4 @@ _COMMANDS = {
 }
 
 if __name__ == "__main__":
-    code = main()
-    if code == _INTERRUPTED:
-        sys.stdout.flush()
-        os._exit(code)  # an orderly end of torch takes a second
-    sys.exit(code)
+    leave(main())

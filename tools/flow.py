@@ -11,35 +11,22 @@ The same command goes on where it was interrupted or killed.
 # Workers are spawned and import this file: what is slow to import is imported by what needs it.
 import argparse
 import logging
-import os
-import signal
-import sys
 
 from tabulate import tabulate
 
+from slowfast.curation.command import leave, run_command
 from slowfast.curation.workers import default_workers
 from slowfast.utils.arguments import at_least
-from slowfast.utils.logging import setup_logging
 
 logger = logging.getLogger("slowfast.flow")
 
 _NUM_SHOWN = 20
-_INTERRUPTED = 128 + signal.SIGINT
 
 
 def main(argv: list[str] | None = None) -> int:
     """Returns the exit code: 0 if there is flow of every video."""
     args = parse_args(argv)
-    setup_logging(None, is_main=True)
-    sys.stdout.reconfigure(errors="backslashreplace")  # file names need not be UTF-8
-    try:
-        return run(args)
-    except (ValueError, OSError) as error:
-        logger.error("%s: %s", type(error).__name__, error)
-        return 1
-    except KeyboardInterrupt:
-        logger.error("interrupted; the same command goes on where this one ended")
-        return _INTERRUPTED
+    return run_command(lambda: run(args), logger)
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
@@ -108,8 +95,4 @@ def run(args: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
-    code = main()
-    if code == _INTERRUPTED:
-        sys.stdout.flush()
-        os._exit(code)  # an orderly end of torch takes a second
-    sys.exit(code)
+    leave(main())
