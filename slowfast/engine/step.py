@@ -1,7 +1,7 @@
 """One optimizer step: gradients of one or several batches, their checks, the update."""
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from slowfast.engine.device import build_autocast
 from slowfast.engine.state import TrainState
 from slowfast.engine.stop import StopRequest
 from slowfast.engine.tasks import Task
+from slowfast.engine.tasks.base import TrainPass
 from slowfast.engine.unreadable import UnreadableVideos
 from slowfast.solver.clip import clip_gradients
 from slowfast.solver.lr_schedule import build_lr_schedule
@@ -22,7 +23,7 @@ from slowfast.utils.seeding import derive_seed
 
 
 class NonFiniteLoss(ValueError):
-    """The loss became NaN or infinite; the message names the module and the videos."""
+    """The loss became NaN or infinite; the message names the module, the pass and the videos."""
 
 
 class TrainStep:
@@ -82,11 +83,7 @@ class TrainStep:
         return np.array(sums), lr, norm, num_stops > 0
 
     def _backward(self, batch: dict, part: int, num_parts: int) -> torch.Tensor:
-        self._seed_torch(part)
-        batch = self._task.to_device(batch, self._device)
-        passes = self._task.train_passes(
-            self._network, batch, self._rng(part), self._shared_rng(part)
-        )
+        passes = self._passes(self._network, batch, part)
         last, sums = len(passes) - 1, []
         for number, forward in enumerate(passes):
             is_last = part == num_parts - 1 and number == last
@@ -96,6 +93,12 @@ class TrainStep:
                 self._state.scaler.scale(loss / num_parts).backward()
             sums.append(values)
         return torch.stack(sums).sum(0)
+
+    def _passes(self, network: nn.Module, batch: dict, part: int) -> list[TrainPass]:
+        """Those of a batch; they draw the same whenever they are run in order."""
+        torch.manual_seed(self._derive("step", part))
+        batch = self._task.to_device(batch, self._device)
+        return self._task.train_passes(network, batch, self._rng(part), self._shared_rng(part))
 
     def _gradients(self, *, are_final: bool) -> contextlib.AbstractContextManager:
         """Processes exchange their gradients only when all are there."""
@@ -129,42 +132,58 @@ class TrainStep:
             derive_seed("shared", self._seed, state.epoch, state.step, part)
         )
 
-    def _seed_torch(self, part: int) -> None:
-        torch.manual_seed(self._derive("step", part))
-
     def _derive(self, what: str, part: int) -> int:
         state = self._state
         return derive_seed(what, self._seed, state.epoch, state.step, part, distributed.rank())
 
     def _raise_nonfinite(self, batches: list[dict], names: list[str]) -> None:
-        """Find the first module with a non-finite output; raise the same error in all processes."""
-        found = ""
-        for part, batch in enumerate(batches):
-            self._seed_torch(part)
-            inputs = self._task.inputs(self._task.to_device(batch, self._device))
-            with self._autocast, torch.no_grad(), torch.compiler.set_stance("force_eager"):
-                module = first_nonfinite_module(self._state.model, inputs)
-            if module is not None:
-                videos = ", ".join(names[index] for index in batch["indices"].tolist())
-                found = f"first in the output of {module}; videos of the batch: {videos}"
-                break
-        found = [item for item in distributed.gather_objects(found) if item]
+        """Do all passes again to find the first one astray; raise the same in all processes."""
+        # To the end: other processes may wait for the batch norms that are synchronised with them.
+        notes = [
+            note
+            for part, batch in enumerate(batches)
+            for note in self._nonfinite_passes(batch, part, names)
+        ]
+        found = [note for first in distributed.gather_objects(notes[:1]) for note in first]
         state = self._state
-        where = "; ".join(found) or "all modules are finite, so it arose in the loss itself"
+        where = "; ".join(found) or "done again, all modules and losses of this step are finite"
         raise NonFiniteLoss(
             f"the loss is not finite in epoch {state.epoch + 1}, step {state.step + 1}: {where}. "
             "A lower SOLVER.BASE_LR, a longer warm-up or SOLVER.CLIP_GRAD_L2NORM may help"
         )
 
+    def _nonfinite_passes(self, batch: dict, part: int, names: list[str]) -> list[str]:
+        """For each pass with NaN or infinity: the first module, the pass, the batch's videos."""
+        model, notes = self._state.model, []
+        videos = ", ".join(names[index] for index in batch["indices"].tolist())
+        passes = self._passes(model, batch, part)
+        for number, forward in enumerate(passes, start=1):
+            with (
+                self._autocast,
+                torch.no_grad(),
+                torch.compiler.set_stance("force_eager"),
+                nonfinite_modules(model) as modules,
+            ):
+                _, sums = forward()
+            if modules or not torch.isfinite(sums).all():
+                what = f"in the output of {modules[0]}" if modules else "in the loss itself"
+                where = f" in pass {number} of {len(passes)}" if len(passes) > 1 else ""
+                notes.append(f"first {what}{where}; videos of the batch: {videos}")
+        return notes
 
-def first_nonfinite_module(model: nn.Module, inputs: tuple) -> str | None:
-    """Name of the first module, in order of execution, whose output holds NaN or infinity."""
+
+@contextlib.contextmanager
+def nonfinite_modules(model: nn.Module) -> Iterator[list[str]]:
+    """Inside the `with`, lists modules whose output holds NaN or infinity, in order of execution.
+
+    Not a compiled model: that would not call the hooks.
+    """
     found: list[str] = []
 
     def watch(name: str):
-        def hook(module, inputs, output):
+        def hook(module, _inputs, output):
             tensors = output if isinstance(output, list | tuple) else [output]
-            if not found and not all(torch.isfinite(tensor).all() for tensor in tensors):
+            if not all(torch.isfinite(tensor).all() for tensor in tensors):
                 found.append(f"{name} ({type(module).__name__})")
 
         return hook
@@ -174,11 +193,10 @@ def first_nonfinite_module(model: nn.Module, inputs: tuple) -> str | None:
         for name, module in model.named_modules()
     ]
     try:
-        model(*inputs)
+        yield found
     finally:
         for handle in handles:
             handle.remove()
-    return found[0] if found else None
 
 
 def build_train_step(
