@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+import yaml
 from torch import nn
 
 from slowfast.checkpoint import files
@@ -121,10 +122,13 @@ def save_interrupted(state: TrainState, output_dir: Path, cfg_text: str) -> Path
     return path
 
 
-def resume(state: TrainState, output_dir: Path, prepare: Callable[[int], None]) -> bool:
+def resume(
+    state: TrainState, output_dir: Path, prepare: Callable[[int], None], *, is_adaptive: bool
+) -> bool:
     """Go on from the furthest checkpoint of this run; False when there is none.
 
-    `prepare(epoch)` is called before loading, with the number of finished epochs.
+    `prepare(epoch)` is called before loading, with the number of finished epochs. `is_adaptive` is
+    ADAPTIVE.ENABLE; ValueError when the run was begun with the other value.
     """
     found = [
         path for path in (files.last_checkpoint(output_dir), interrupted_path(output_dir)) if path
@@ -135,6 +139,12 @@ def resume(state: TrainState, output_dir: Path, prepare: Callable[[int], None]) 
     content, path = max(loaded, key=lambda item: (item[0]["epoch"], item[0].get("step", 0)))
     prepare(content["epoch"] + 1)
     state.load_state_dict(content, path)
+    if is_adaptive != _was_adaptive(content):
+        raise ValueError(
+            f"ADAPTIVE.ENABLE: {is_adaptive}, but the run in {output_dir} was trained with "
+            f"{not is_adaptive} ({path.name}); choose another OUTPUT_DIR, or set "
+            "TRAIN.AUTO_RESUME False to start anew"
+        )
     logger.info("resumed from %s: %d epochs and %d steps done", path, state.epoch, state.step)
     return True
 
@@ -142,3 +152,9 @@ def resume(state: TrainState, output_dir: Path, prepare: Callable[[int], None]) 
 def interrupted_path(output_dir: Path) -> Path:
     """Where a run that was stopped in the middle of an epoch keeps its state."""
     return Path(output_dir) / "checkpoints" / "checkpoint_interrupted.pyth"
+
+
+def _was_adaptive(content: dict) -> bool:
+    """ADAPTIVE.ENABLE in the config of a checkpoint; False where there is none."""
+    saved = yaml.safe_load(content.get("cfg") or "{}")
+    return saved.get("ADAPTIVE", {}).get("ENABLE", False)

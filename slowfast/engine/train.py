@@ -59,7 +59,10 @@ def train(cfg: ConfigNode) -> TrainState:
     switch_norm = NormSwitch(state, [phase.norm for phase in (*schedule.phases, schedule.default)])
     switch_norm(schedule.phase(0).norm)
     is_resumed = cfg.TRAIN.AUTO_RESUME and resume(
-        state, output_dir, lambda epoch: switch_norm(schedule.phase(epoch).norm)
+        state,
+        output_dir,
+        lambda epoch: switch_norm(schedule.phase(epoch).norm),
+        is_adaptive=cfg.ADAPTIVE.ENABLE,
     )
     if not cfg.TRAIN.AUTO_RESUME and distributed.is_main_process():
         set_aside(output_dir)

@@ -147,3 +147,37 @@ def test_run_without_resuming_sets_the_old_checkpoints_aside(toy_cfg, tmp_path):
     train(toy_cfg("SOLVER.MAX_EPOCH", 1, "TRAIN.AUTO_RESUME", False, "TRAIN.KEEP_CHECKPOINTS", 1))
     assert files.last_checkpoint(tmp_path / "run").name == "checkpoint_epoch_00001.pyth"
     assert (tmp_path / "run/checkpoints_1/checkpoint_epoch_00003.pyth").exists()
+
+
+def _assert_kind_is_refused(cfg, wanted, found):
+    message = f"ADAPTIVE.ENABLE: {wanted}, but the run in {cfg.OUTPUT_DIR} was trained with {found}"
+    with pytest.raises(ValueError, match=f"{message}.* OUTPUT_DIR, or set TRAIN.AUTO_RESUME False"):
+        train(cfg)
+
+
+def test_a_finished_adaptive_run_is_not_taken_for_a_plain_one(toy_cfg):
+    train(toy_cfg(*ADAPTIVE, "SOLVER.MAX_EPOCH", 1))
+    plain = toy_cfg(*ADAPTIVE, "SOLVER.MAX_EPOCH", 1, "ADAPTIVE.ENABLE", False)
+    _assert_kind_is_refused(plain, False, True)
+
+
+def test_a_stopped_plain_run_does_not_go_on_as_an_adaptive_one(toy_cfg, monkeypatch):
+    options = [*ADAPTIVE, "SOLVER.CLIP_GRAD_L2NORM", 10.0]
+    with monkeypatch.context() as patch:
+        _signal_at_call(patch, *FIRST_STEP)
+        with pytest.raises(SystemExit):
+            train(toy_cfg(*options, "ADAPTIVE.ENABLE", False))
+    _assert_kind_is_refused(toy_cfg(*options), True, False)
+
+
+@pytest.mark.parametrize("text", [None, "", "MODEL:\n  WIDTH: 1.0\n"])
+def test_a_checkpoint_that_does_not_say_whether_it_is_adaptive_is_plain(toy_cfg, tmp_path, text):
+    options = [*ADAPTIVE, "SOLVER.MAX_EPOCH", 1]
+    plain = toy_cfg(*options, "ADAPTIVE.ENABLE", False)
+    train(plain)
+    path = files.last_checkpoint(tmp_path / "run")
+    content = files.load(path)
+    del content["cfg"]
+    files.save(path, content if text is None else {**content, "cfg": text})
+    assert train(plain).epoch == 1
+    _assert_kind_is_refused(toy_cfg(*options), True, False)
