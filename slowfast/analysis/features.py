@@ -16,6 +16,7 @@ from slowfast.analysis.plots import new_figure, save_figure, shorten, style, wra
 from slowfast.analysis.runs import TrainedRun, load_runs
 from slowfast.engine.unreadable import UnreadableVideos
 from slowfast.evaluation.views import ViewScores
+from slowfast.models.reduced import ReducedNetwork
 from slowfast.utils.io import atomic_write, write_csv, write_json
 
 PENULTIMATE = "penultimate"
@@ -27,15 +28,17 @@ _OTHERS = "others"
 class FeatureExtractor(nn.Module):
     """Means over all positions of what a module of `network` gives: N,channels of all pathways.
 
-    layer: the module's name, or "penultimate" for what the classifier is given.
+    layer: the module's name, or "penultimate" for what the classifier is given. With TEST.BUDGET
+    the modules are those of the narrow network.
     """
 
     def __init__(self, network: nn.Module, layer: str):
         super().__init__()
         name = _CLASSIFIER if layer == PENULTIMATE else layer
-        modules = dict(network.named_modules())
+        inner = network.network if isinstance(network, ReducedNetwork) else network
+        modules = dict(inner.named_modules())
         if not layer or name not in modules:
-            stages = [child for child, _ in network.named_children()]
+            stages = [child for child, _ in inner.named_children()]
             raise ValueError(
                 f"--layer: {layer!r} is no module of this network; for instance "
                 f"{[PENULTIMATE, *stages]}"

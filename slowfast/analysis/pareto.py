@@ -2,7 +2,9 @@
 
 import argparse
 import csv
+import json
 import math
+import shlex
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +16,7 @@ import torch
 from tabulate import tabulate
 
 from slowfast.analysis.average_results import read_metrics
+from slowfast.analysis.budget_costs import build_costs
 from slowfast.analysis.complexity import build_complexity
 from slowfast.analysis.front import pareto_front
 from slowfast.analysis.plots import new_figure, save_figure, shorten, style, tidy
@@ -28,8 +31,10 @@ from slowfast.engine.device import (
     device_name,
     place_model,
 )
+from slowfast.engine.network import build_configured
 from slowfast.engine.predict_videos import build_single_process
 from slowfast.models import build_model
+from slowfast.models.configuration import Configuration
 from slowfast.models.fold import build_folded
 from slowfast.models.meta import build_meta_inputs
 from slowfast.utils.arguments import at_least
@@ -78,16 +83,32 @@ def read_points(path: Path) -> list[Point]:
     return points
 
 
-def build_cost(cfg: ConfigNode) -> tuple[float, float]:
-    """(GMACs of one clip at the test crop, millions of parameters)."""
+def tested_configuration(folder: Path) -> Configuration | None:
+    """What TEST.BUDGET chose when the run of this folder was tested; None: the whole network."""
+    results = json.loads((folder / "test_results.json").read_text(encoding="utf-8"))
+    text = results.get("configuration")
+    return None if text is None else Configuration.parse(text)
+
+
+def build_cost(cfg: ConfigNode, configuration: Configuration | None) -> tuple[float, float]:
+    """(GMACs of one clip at the test crop, millions of parameters); None: of the whole network."""
+    if configuration is not None:
+        (cost,) = build_costs(cfg, [configuration])
+        return cost.gmacs, cost.params
     complexity = build_complexity(cfg)
     return complexity.macs_test / 1e9, complexity.params / 1e6
 
 
-def build_inference(cfg: ConfigNode) -> Callable[[], None]:
-    """Scores one clip as a test does, with random weights; returns when the device is done."""
+def build_inference(cfg: ConfigNode, configuration: Configuration | None) -> Callable[[], None]:
+    """Scores one whole clip as a test does, with random weights; returns when the device is done.
+
+    The configuration is that of TEST.BUDGET; None is the whole network.
+    """
     device = build_device(cfg)
-    model = build_folded(cfg, place_model(build_model(cfg), device))
+    model = place_model(build_model(cfg), device)
+    if configuration is not None:
+        model = build_configured(cfg, model, configuration, None)
+    model = build_folded(cfg, model)
     shapes, _ = build_meta_inputs(cfg, cfg.DATA.TEST_CROP_SIZE)
     clips = [
         torch.randn(clip.shape, device=device).contiguous(memory_format=clip_layout(device))
@@ -119,17 +140,18 @@ def measure_points(
         cfg = build_single_process(load_cfg(files.config, options))
         if cfg.DETECTION.ENABLE:
             raise ValueError(f"{files.name}: DETECTION.ENABLE: True has no cost per clip")
-        tested = load_cfg(files.config)
-        cost = build_cost(tested)
-        if options and build_cost(cfg) != cost:
+        tested, configuration = load_cfg(files.config), tested_configuration(files.folder)
+        cost = build_cost(tested, configuration)
+        is_other = cfg.TEST.BUDGET != tested.TEST.BUDGET
+        if is_other or (options and build_cost(cfg, configuration) != cost):
             raise ValueError(
-                f"{files.name}: --opts {' '.join(map(str, options))} changes what a clip costs, "
+                f"{files.name}: --opts {shlex.join(map(str, options))} changes what a clip costs, "
                 "but the accuracy is that of the run as it was tested; test it so and name that run"
             )
         num_views = tested.TEST.NUM_ENSEMBLE_VIEWS * tested.TEST.NUM_SPATIAL_CROPS
         points.append(Point(files.name, *cost, metrics[metric], num_views=num_views))
         if repeats > 0:
-            works.append(build_inference(cfg))
+            works.append(build_inference(cfg, configuration))
             device = device_name(build_device(cfg))
     if works:
         time_in_turns(*works, repeats=2)  # warm up

@@ -54,6 +54,31 @@ def test_an_unknown_layer_is_named_with_those_there_are(run, layer):
         FeatureExtractor(run.scorer.model, layer)
 
 
+def test_with_a_budget_the_features_are_those_of_the_narrow_network(small_run):
+    options = ["TEST.NUM_SPATIAL_CROPS", 1, "TEST.BATCH_SIZE", 12]
+    run = TrainedRun(parse_run(str(small_run[0])), options)
+    (batch,), reduced = run.loader(run.views), run.scorer.model
+    clips = run.task.to_device(batch, torch.device("cpu"))["clips"]
+    with torch.no_grad():
+        small = reduced.reduce(clips, reduced.configuration)
+        (maps,) = reduced.network.forward_features(small)
+    expected = maps.mean((2, 3, 4)).unflatten(0, (-1, 2)).mean(1)  # two views per video
+    torch.testing.assert_close(torch.from_numpy(extract(run, "s5").values), expected)
+    num_channels = reduced.network.head.projection.in_features
+    assert extract(run, "penultimate").values.shape[1] == num_channels
+    with pytest.raises(ValueError, match="--layer: 'network' .*penultimate.*s5"):
+        FeatureExtractor(reduced, "network")
+
+
+def test_an_empty_budget_gives_the_features_of_the_whole_network(small_run):
+    files = parse_run(str(small_run[0]))
+    narrow, whole = (
+        extract(TrainedRun(files, options), "s5").values.shape[1]
+        for options in ([], ["TEST.BUDGET", ""])
+    )
+    assert narrow < whole
+
+
 @pytest.mark.parametrize("count", [3, 7])
 def test_perplexity_never_exceeds_what_the_videos_allow(count):
     values = np.random.default_rng(0).normal(size=(count, 5))

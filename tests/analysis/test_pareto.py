@@ -12,6 +12,7 @@ from slowfast.analysis.pareto import (
 )
 from slowfast.analysis.runs import parse_runs
 from slowfast.config.cli import load_cfg
+from slowfast.models.reduced import ReducedNetwork
 from slowfast.utils.io import write_json
 
 
@@ -77,3 +78,23 @@ def test_a_config_alone_has_no_accuracy(make_run):
     folder = make_run("a")
     with pytest.raises(ValueError, match="OUTPUT_DIR"):
         measure_points(parse_runs([str(folder / "config.yaml")]), [], metric="top1_acc", repeats=0)
+
+
+def test_a_run_of_a_budget_costs_what_its_narrow_network_does(small_run, monkeypatch):
+    folder, row = small_run
+    timed, fold = [], pareto.build_folded
+    monkeypatch.setattr(
+        pareto, "build_folded", lambda cfg, model: timed.append(model) or fold(cfg, model)
+    )
+    (point,), _ = measure_points(parse_runs([str(folder)]), [], metric="top1_acc", repeats=1)
+    assert (point.gmacs, point.params) == (row.gmacs, row.params)
+    assert point.gmacs < build_complexity(load_cfg(folder / "config.yaml")).macs_test / 1e9
+    (network,) = timed
+    assert isinstance(network, ReducedNetwork) and network.configuration == row.configuration
+    assert point.latency_ms > 0
+
+
+def test_another_budget_than_the_tested_one_is_refused(small_run):
+    runs = parse_runs([str(small_run[0])])
+    with pytest.raises(ValueError, match="small: --opts TEST.BUDGET '' changes what a clip costs"):
+        measure_points(runs, ["TEST.BUDGET", ""], metric="top1_acc", repeats=0)
