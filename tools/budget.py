@@ -1,8 +1,10 @@
-"""Run one adaptive network (ADAPTIVE.ENABLE) at any compute budget: budget.py {table,extract}
+"""One adaptive network (ADAPTIVE.ENABLE) at any budget: budget.py {table,extract,compare}
 
 python tools/budget.py table --cfg A3D_X3D_M.yaml --checkpoint a3d_x3d_m.pyth --budgets 1G 4G 50ms
 python tools/budget.py extract --config 0.63,8,160 --cfg A3D_X3D_M.yaml \
     --checkpoint a3d_x3d_m.pyth --output outputs/small
+python tools/budget.py compare --cfg A3D_X3D_M.yaml --adaptive a3d_1.pyth a3d_2.pyth \
+    --alone x3d_1.pyth x3d_2.pyth --output outputs/compared.json
 """
 
 import argparse
@@ -12,16 +14,16 @@ from pathlib import Path
 
 import torch
 
+from slowfast.analysis.budget_comparison import compare, comparison_text, write_comparison
 from slowfast.analysis.budget_files import front_text, write_table
 from slowfast.analysis.budget_table import measure_table
 from slowfast.config.budget import parse_budget
 from slowfast.config.cli import load_cfg
 from slowfast.engine.budget import table_path
-from slowfast.engine.calibrate import calibrate
 from slowfast.engine.extract import extract
-from slowfast.engine.predict_videos import build_single_process
 from slowfast.engine.stop import StopRequest
-from slowfast.models.configuration import Configuration, build_full_configuration
+from slowfast.models.configuration import Configuration
+from slowfast.utils.arguments import at_least
 from slowfast.utils.logging import setup_logging
 
 logger = logging.getLogger("slowfast.budget")
@@ -46,49 +48,73 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    commands = parser.add_subparsers(required=True, metavar="{table,extract}")
+    commands = parser.add_subparsers(required=True, metavar="{table,extract,compare}")
     table = commands.add_parser("table", help="cost and accuracy of all configurations")
     _add_common(table)
+    _add_checkpoint(table)
     table.add_argument(
-        "--output", metavar="FILE", help=".json (default: budget_table.json beside the weights)"
+        "--output", metavar="FILE", help=".json (default: <weights>.budget_table.json)"
     )
     table.add_argument(
         "--budgets", nargs="+", default=[], metavar="4G", help="name the best for these, too"
     )
     table.add_argument(
-        "--repeats", type=int, default=20, help="timed clips (default: %(default)s; 0: no latency)"
+        "--repeats",
+        type=at_least(0),
+        default=20,
+        help="timed clips (default: %(default)s; 0: no latency)",
     )
-    table.add_argument("--threads", type=int, help="of the CPU (default: torch's)")
+    table.add_argument("--threads", type=at_least(1), help="of the CPU (default: torch's)")
     table.set_defaults(run=run_table)
     cut = commands.add_parser("extract", help="write a configuration as a plain network")
     _add_common(cut)
+    _add_checkpoint(cut)
     cut.add_argument(
         "--config", required=True, metavar="W,T,S", help="width, frames, crop, e.g. 0.63,5,178"
     )
     cut.add_argument("--output", required=True, metavar="DIR", help="folder of the files")
     cut.set_defaults(run=run_extract)
+    compared = commands.add_parser(
+        "compare", help="accuracy beside networks trained alone, with and without calibration"
+    )
+    _add_common(compared)
+    compared.add_argument(
+        "--adaptive", nargs="+", required=True, metavar="FILE", help="weights, one file a seed"
+    )
+    compared.add_argument(
+        "--alone", nargs="+", default=[], metavar="FILE", help="weights of ADAPTIVE.ENABLE False"
+    )
+    compared.add_argument(
+        "--configs", nargs="+", default=[], metavar="W,T,S", help="default: those of the table"
+    )
+    compared.add_argument("--output", required=True, metavar="FILE", help=".json")
+    compared.add_argument("--threads", type=at_least(1), help="of the CPU (default: torch's)")
+    compared.set_defaults(run=run_compare)
     return parser.parse_args(argv)
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cfg", required=True, metavar="FILE", help="YAML file of the network")
-    parser.add_argument("--checkpoint", required=True, metavar="FILE", help="its weights")
     parser.add_argument(
         "--opts", dest="options", nargs="+", default=[], metavar="KEY VALUE", help="overrides"
     )
 
 
+def _add_checkpoint(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--checkpoint", required=True, metavar="FILE", help="its weights")
+
+
 def run_table(args: argparse.Namespace) -> int:
     """Measure all configurations, write the files, print what to run at which budget."""
-    path = Path(args.output or table_path(args.checkpoint))
-    if path.suffix != ".json":
-        raise ValueError(f"--output: {path} must end in .json")
+    path = _json_path(args.output or table_path(args.checkpoint))
     for text in args.budgets:
         parse_budget(text)
     if args.threads:
         torch.set_num_threads(args.threads)
     stop = StopRequest()
     table = measure_table(args.cfg, args.checkpoint, args.options, repeats=args.repeats, stop=stop)
+    if stop.signum:  # a whole table stays
+        path = path.with_suffix(".partial.json")
     picks = write_table(path, table, budgets=args.budgets)
     print(front_text(table, picks))
     about = table.about
@@ -99,11 +125,36 @@ def run_table(args: argparse.Namespace) -> int:
     return 128 + stop.signum if stop.signum else 0
 
 
+def run_compare(args: argparse.Namespace) -> int:
+    """Score all networks at the same configurations, write the files, print means."""
+    path, stop = _json_path(args.output), StopRequest()
+    configurations = [Configuration.parse(text) for text in args.configs]
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    comparison = compare(
+        *(args.cfg, args.adaptive, args.alone, args.options),
+        configurations=configurations,
+        stop=stop,
+    )
+    write_comparison(path, comparison)
+    print(comparison_text(comparison))
+    about = comparison.about
+    logger.info(
+        "top-1 (%%) of %d of %d videos, mean and sample deviation; files: %s, .csv",
+        *(about["num_videos"], about["num_test_videos"], path),
+    )
+    return 128 + stop.signum if stop.signum else 0
+
+
+def _json_path(path: str | Path) -> Path:
+    if Path(path).suffix != ".json":
+        raise ValueError(f"--output: {path} must end in .json")
+    return Path(path)
+
+
 def run_extract(args: argparse.Namespace) -> int:
-    """Measure the statistics if they are missing, write the network."""
+    """Write the network of a configuration."""
     cfg, configuration = load_cfg(args.cfg, args.options), Configuration.parse(args.config)
-    if configuration != build_full_configuration(cfg, cfg.DATA.TEST_CROP_SIZE):
-        calibrate(build_single_process(cfg), args.checkpoint, [configuration])
     weights, yaml = extract(cfg, args.checkpoint, configuration, args.output)
     logger.info("%s is a plain network: %s and %s", configuration, weights, yaml)
     return 0

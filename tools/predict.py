@@ -75,11 +75,13 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     for key, value in (
         ("TEST.NUM_ENSEMBLE_VIEWS", args.views),
         ("TEST.NUM_SPATIAL_CROPS", args.crops),
-        ("TEST.BUDGET", args.budget or args.latency),
+        ("TEST.BUDGET", args.latency if args.budget is None else args.budget),
         ("TEST.BUDGET_TABLE", args.table),
     ):
         args.options += [key, value] if value is not None else []
-    if args.latency and not args.latency.lower().endswith("ms"):
+    if args.budget == "":
+        parser.error("--budget: is empty")
+    if args.latency is not None and not args.latency.endswith("ms"):
         parser.error(f"--latency: {args.latency!r} is not a time such as 50ms")
     if not args.videos:
         parser.error("name at least one video or folder before the overrides")

@@ -60,7 +60,7 @@ def summarize(runs: Sequence[str | Path], metrics: Sequence[str] = ()) -> list[M
             raise ValueError(f"{run}: no metric {missing} among {sorted(one)}")
     if not names:
         raise ValueError(f"{list(map(str, runs))}: these runs have no metric in common")
-    return [_summary(name, [one[name] for one in found]) for name in names]
+    return [summarize_values(name, [one[name] for one in found]) for name in names]
 
 
 def _file_of(run: str | Path) -> Path:
@@ -68,7 +68,8 @@ def _file_of(run: str | Path) -> Path:
     return path / "test_results.json" if path.is_dir() else path
 
 
-def _summary(name: str, values: list[float]) -> MetricSummary:
+def summarize_values(name: str, values: Sequence[float]) -> MetricSummary:
+    """Of the values of one metric."""
     std = float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
     return MetricSummary(name, tuple(values), float(np.mean(values)), std)
 

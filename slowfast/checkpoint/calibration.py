@@ -12,22 +12,32 @@ import torch
 from slowfast.checkpoint import files
 
 _CHUNK = 2**20
-_FIELDS = {"parent", "settings", "statistics", "progress"}
+_FIELDS = {"parent", "measurements"}
 
 
 @dataclass
 class Calibration:
-    """Content of the file.
+    """What was measured with one set of settings, by configuration (as text).
 
     parent: SHA-256 of the checkpoint file. settings: how the statistics are measured.
-    statistics: of each configuration (as text) mean and variance of all batch norms, by name.
-    progress: of a measurement that is not finished; empty otherwise.
+    statistics: mean and variance of all batch norms, by name. progress: of configurations that are
+    not finished, the number of batches that were seen and the moments so far.
     """
 
     parent: str
     settings: dict
     statistics: dict[str, dict[str, torch.Tensor]] = field(default_factory=dict)
-    progress: dict = field(default_factory=dict)
+    progress: dict[str, dict] = field(default_factory=dict)
+
+    def merge(self, other: "Calibration") -> None:
+        """Add what another process has measured of the same."""
+        self.statistics = other.statistics | self.statistics
+        for name, part in other.progress.items():
+            own = self.progress.get(name)
+            if own is None or own["num_batches"] < part["num_batches"]:
+                self.progress[name] = part
+        for name in self.statistics:
+            self.progress.pop(name, None)
 
 
 def calibration_path(checkpoint: str | Path) -> Path:
@@ -37,7 +47,8 @@ def calibration_path(checkpoint: str | Path) -> Path:
 
 
 def file_hash(path: str | Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
+    """SHA-256 of a file, in hexadecimal; CheckpointError if there is none."""
+    files.check_exists(path)
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while chunk := file.read(_CHUNK):
@@ -46,20 +57,38 @@ def file_hash(path: str | Path) -> str:
 
 
 def save_calibration(checkpoint: str | Path, calibration: Calibration) -> Path:
-    """Write the file of a checkpoint, whole or not at all."""
-    path = calibration_path(checkpoint)
-    files.save(path, asdict(calibration))
+    """Write the file of a checkpoint, whole or not at all.
+
+    What else the file has stays: that of other settings, and of other processes.
+    """
+    path, measurements = calibration_path(checkpoint), []
+    for found in _measurements(checkpoint):
+        if found.settings == calibration.settings:
+            calibration.merge(found)
+        else:
+            measurements.append(found)
+    content = [asdict(measurement) for measurement in [*measurements, calibration]]
+    for measurement in content:
+        del measurement["parent"]
+    files.save(path, {"parent": calibration.parent, "measurements": content})
     return path
 
 
-def load_calibration(checkpoint: str | Path) -> Calibration | None:
-    """Read the file of a checkpoint; None when there is none.
+def load_calibration(checkpoint: str | Path, settings: dict) -> Calibration:
+    """What the file of a checkpoint has of these settings, which may be nothing.
 
-    ValueError when it is something else, or belongs to other weights.
+    ValueError when the file is something else, or belongs to other weights.
     """
+    for found in _measurements(checkpoint):
+        if found.settings == settings:
+            return found
+    return Calibration(file_hash(checkpoint), settings)
+
+
+def _measurements(checkpoint: str | Path) -> list[Calibration]:
     path = calibration_path(checkpoint)
     if not path.exists():
-        return None
+        return []
     content = files.load(path)
     if content.keys() != _FIELDS:
         raise ValueError(f"{path}: is not a file of batch-norm statistics; remove it")
@@ -68,4 +97,4 @@ def load_calibration(checkpoint: str | Path) -> Calibration | None:
             f"{path}: was measured with other weights than those of {checkpoint} (the hash of the "
             "checkpoint differs); remove it, and the statistics will be measured again"
         )
-    return Calibration(**content)
+    return [Calibration(content["parent"], **one) for one in content["measurements"]]

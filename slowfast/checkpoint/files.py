@@ -121,12 +121,18 @@ def _assert_loadable(content: io.BytesIO) -> None:
         ) from error
 
 
-def _check_kind(path: Path) -> str:
-    """ "pickle" or "torch"; also recognises what people end up with in place of a checkpoint."""
+def check_exists(path: str | Path) -> None:
+    """CheckpointError, naming files nearby, unless there is a file of this name."""
+    path = Path(path)
     if not path.exists():
         raise CheckpointError(f"{path}: no such file; {_neighbours(path.parent)}")
     if path.is_dir():
         raise CheckpointError(f"{path}: is a folder; name a file. {_neighbours(path)}")
+
+
+def _check_kind(path: Path) -> str:
+    """ "pickle" or "torch"; also recognises what people end up with in place of a checkpoint."""
+    check_exists(path)
     with open(path, "rb") as file:
         head = file.read(1024)
     if not head:

@@ -3,9 +3,9 @@
 import re
 from dataclasses import dataclass
 
-_BUDGET = re.compile(r"\s*(\d+\.?\d*|\.\d+)\s*(g|m|ms)\s*", re.IGNORECASE)
+_BUDGET = re.compile(r"\s*(\d{1,12}(?:\.\d*)?|\.\d+)\s*(G|M|ms)\s*")
 # What follows the number: the cost that it limits, and how much of it that is.
-_UNITS = {"g": ("gmacs", 1.0), "m": ("gmacs", 1e-3), "ms": ("latency_ms", 1.0)}
+_UNITS = {"G": ("gmacs", 1.0), "M": ("gmacs", 1e-3), "ms": ("latency_ms", 1.0)}
 
 
 @dataclass(frozen=True)
@@ -25,5 +25,5 @@ def parse_budget(text: str) -> Budget:
             f"TEST.BUDGET: {text!r} is not a number above 0 with its unit: multiply-adds per clip "
             "like 10G or 500M, or time per clip like 50ms"
         )
-    cost, scale = _UNITS[match[2].lower()]
+    cost, scale = _UNITS[match[2]]
     return Budget(cost, scale * float(match[1]), text)

@@ -60,6 +60,7 @@ ADAPTIVE_EXCLUDES = {
     "MULTIGRID.LONG_CYCLE": "it chooses frames and crops by itself",
     "MULTIGRID.SHORT_CYCLE": "it chooses frames and crops by itself",
     "TRAIN.COMPILE": "every width would be compiled anew",
+    "TRAIN.FREEZE": "frozen batch norms keep the statistics of the full network",
 }
 
 # Smallest value of these keys.
@@ -451,9 +452,15 @@ def _adaptive_mistakes(cfg: ConfigNode) -> Iterator[str]:
             f"ADAPTIVE.WIDTHS: {widths} must be numbers from ADAPTIVE.MIN_WIDTH {sizes.MIN_WIDTH}, "
             "the smallest that is trained, to 1"
         )
+    if not sizes.DISTILL and sizes.TEMPERATURE != 1:
+        yield (
+            f"ADAPTIVE.TEMPERATURE: {sizes.TEMPERATURE} must be 1 with ADAPTIVE.DISTILL False, "
+            "which has no use for it"
+        )
     num_frames = data.NUM_FRAMES // pathway_strides(cfg)[0]
+    crop = min(data.TRAIN_CROP_SIZE, data.TEST_CROP_SIZE)
     for name, least, most, unit in (
-        ("CROPS", MODEL_STRIDE, data.TRAIN_CROP_SIZE, "pixels (DATA.TRAIN_CROP_SIZE)"),
+        ("CROPS", MODEL_STRIDE, crop, "pixels (the smaller of DATA.TRAIN_ and TEST_CROP_SIZE)"),
         ("FRAMES", 1, num_frames, "frames of the (slow) pathway"),
     ):
         values = list(sizes[name])
@@ -468,7 +475,8 @@ def _adaptive_mistakes(cfg: ConfigNode) -> Iterator[str]:
         yield f"MODEL.WIDTH: {cfg.MODEL.WIDTH} must be 1 with ADAPTIVE.ENABLE True"
     for key, reason in ADAPTIVE_EXCLUDES.items():
         if _get(cfg, key):
-            yield f"{key}: True must be False with ADAPTIVE.ENABLE True: {reason}"
+            value, off = _get(cfg, key), type(_get(cfg, key))()
+            yield f"{key}: {value} must be {off} with ADAPTIVE.ENABLE True: {reason}"
 
 
 def _budget_mistakes(cfg: ConfigNode) -> Iterator[str]:

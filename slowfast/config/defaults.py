@@ -162,7 +162,7 @@ _C.TEST.REVERSE_TIME = False
 # Ours. Run an adaptive network at the most accurate configuration that costs at most this per clip:
 # 10G or 500M (multiply-adds), or 50ms; empty: the whole network.
 _C.TEST.BUDGET = ""
-# Ours. Table of tools/budget.py for it; empty: budget_table.json beside the weights.
+# Ours. Table of tools/budget.py for it; empty: <weights>.budget_table.json beside them.
 _C.TEST.BUDGET_TABLE = ""
 
 # ---------------------------------------------------------------------------- models

@@ -43,25 +43,27 @@ class Row:
 class BudgetTable:
     """All configurations of the weights whose file has the SHA-256 `parent`.
 
-    settings: how whole clips become reduced ones. about: how the table was made; its keys are
+    settings: how whole clips become reduced ones. calibration: how the statistics were measured
+    with which it was made. about: how the table was made; its keys are
     config, checkpoint, device, views, num_videos (that were scored), num_test_videos, unreadable.
     """
 
     parent: str
     settings: dict[str, Any]
+    calibration: dict[str, Any]
     about: dict[str, Any]
     rows: tuple[Row, ...]
 
     def as_dict(self) -> dict[str, Any]:
         """For a JSON file; `load_table` reads it."""
         rows = [{**vars(row), "configuration": str(row.configuration)} for row in self.rows]
-        head = {"parent": self.parent, "settings": self.settings, **self.about}
-        return {**head, "configurations": rows}
+        head = {"parent": self.parent, "settings": self.settings, "calibration": self.calibration}
+        return {**head, **self.about, "configurations": rows}
 
 
 def table_path(checkpoint: str | Path) -> Path:
     """Where the table of a checkpoint lies unless somebody says otherwise."""
-    return Path(checkpoint).with_name("budget_table.json")
+    return Path(checkpoint).with_name(f"{Path(checkpoint).name}.budget_table.json")
 
 
 def load_table(path: str | Path, checkpoint: str | Path) -> BudgetTable:
@@ -69,7 +71,7 @@ def load_table(path: str | Path, checkpoint: str | Path) -> BudgetTable:
     path = Path(path)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        parent, settings = content.pop("parent"), content.pop("settings")
+        heads = [content.pop(name) for name in ("parent", "settings", "calibration")]
         rows = tuple(_parse_row(row) for row in content.pop("configurations"))
         about = {name: content[name] for name in _ABOUT}
     except FileNotFoundError:
@@ -79,12 +81,12 @@ def load_table(path: str | Path, checkpoint: str | Path) -> BudgetTable:
         ) from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path}: is not a table of tools/budget.py ({error!r})") from error
-    if parent != file_hash(checkpoint):
+    if heads[0] != file_hash(checkpoint):
         raise ValueError(
             f"{path}: was measured with other weights than those of {checkpoint} (the hash of the "
             "checkpoint differs); write a new table with `tools/budget.py table`"
         )
-    return BudgetTable(parent, settings, about, rows)
+    return BudgetTable(*heads, about, rows)
 
 
 def _parse_row(row: dict[str, Any]) -> Row:
@@ -114,8 +116,8 @@ def choose(rows: tuple[Row, ...], budget: Budget) -> Row:
     return max(fitting, key=lambda row: (row.top1_acc, -getattr(row, budget.cost)))
 
 
-def build_choice(cfg: ConfigNode, checkpoint: str | Path) -> Row:
-    """What TEST.BUDGET chooses for the weights of this file."""
+def build_choice(cfg: ConfigNode, checkpoint: str | Path) -> tuple[Row, dict[str, Any]]:
+    """What TEST.BUDGET chooses for the weights of this file, and how its table was calibrated."""
     path = Path(cfg.TEST.BUDGET_TABLE or table_path(checkpoint))
     table = load_table(path, checkpoint)
     settings = build_settings(cfg)
@@ -126,7 +128,7 @@ def build_choice(cfg: ConfigNode, checkpoint: str | Path) -> Row:
                 "measured"
             )
     budget = parse_budget(cfg.TEST.BUDGET)
-    row, about, device = choose(table.rows, budget), table.about, device_name(build_device(cfg))
+    row, about, device = choose(table.rows, budget), table.about, build_timed_on(cfg)
     if about["num_videos"] + len(about["unreadable"]) < about["num_test_videos"]:
         logger.warning(
             "%s: was interrupted; its accuracies are those of %d of %d videos",
@@ -139,7 +141,13 @@ def build_choice(cfg: ConfigNode, checkpoint: str | Path) -> Row:
         *(cfg.TEST.BUDGET, row.configuration, row.gmacs, row.params, row.latency_ms),
         *(about["device"], row.top1_acc),
     )
-    return row
+    return row, table.calibration
+
+
+def build_timed_on(cfg: ConfigNode) -> str:
+    """What latencies depend on, in words: the device, and mixed precision."""
+    precision = f", {cfg.TRAIN.AMP_DTYPE}" if cfg.TRAIN.MIXED_PRECISION else ""
+    return f"{device_name(build_device(cfg))}{precision}"
 
 
 def build_settings(cfg: ConfigNode) -> dict[str, Any]:

@@ -13,7 +13,6 @@ from tqdm import tqdm
 
 from slowfast.checkpoint.calibration import (
     Calibration,
-    file_hash,
     load_calibration,
     save_calibration,
 )
@@ -23,6 +22,7 @@ from slowfast.datasets.build import build_loader
 from slowfast.engine.device import build_autocast, build_device, place_model
 from slowfast.engine.stop import Interrupted, StopRequest
 from slowfast.engine.tasks import build_task
+from slowfast.engine.unreadable import UnreadableVideos
 from slowfast.models import build_model
 from slowfast.models.configuration import Configuration, Reduce, build_reduce
 from slowfast.models.slimmable import make_slimmable, width
@@ -44,24 +44,16 @@ def calibrate(
     BN.NUM_BATCHES_PRECISE batches of training clips, by this process alone. What a stop request or
     a crash leaves unfinished goes on with the next call.
     """
-    calibration = _found_or_new(checkpoint, build_settings(cfg))
+    calibration = load_calibration(checkpoint, build_calibration_settings(cfg))
     missing = [c for c in configurations if str(c) not in calibration.statistics]
     if missing:
         measure = build_measurement(cfg, checkpoint)
         with StopRequest() as stop:
             measure(calibration, missing, stop=stop)
         if stop.signum:
+            logger.warning("calibration interrupted: the same command goes on with it")
             raise Interrupted(128 + stop.signum)
     return {c: calibration.statistics[str(c)] for c in configurations}
-
-
-def _found_or_new(checkpoint: str | Path, settings: dict) -> Calibration:
-    found = load_calibration(checkpoint)
-    if found is not None and found.settings == settings:
-        return found
-    if found is not None:
-        logger.warning("statistics measured as %s: now anew as %s", found.settings, settings)
-    return Calibration(file_hash(checkpoint), settings)
 
 
 class Measurement:
@@ -97,44 +89,44 @@ class Measurement:
         stop: StopRequest,
     ) -> None:
         """Add the statistics of `configurations`; if asked to stop, the progress so far."""
-        progress = calibration.progress
         names = [str(configuration) for configuration in configurations]
-        if progress.get("configurations") != names:
-            moments = {name: {} for name in names}
-            progress = {"configurations": names, "num_batches": 0, "moments": moments}
-        calibration.progress = progress
-        if progress["num_batches"]:
-            logger.info("calibration goes on after %d batches", progress["num_batches"])
+        for name in names:
+            calibration.progress.setdefault(name, {"num_batches": 0, "moments": {}})
         self._add_batches(calibration, configurations, stop)
-        if not stop.signum:
-            for name in names:
-                calibration.statistics[name] = _statistics_of(progress["moments"][name])
-            calibration.progress = {}
+        for name in names:
+            if calibration.progress[name]["num_batches"] == self._num_batches:
+                moments = calibration.progress.pop(name)["moments"]
+                calibration.statistics[name] = _statistics_of(moments)
         self._save(calibration)
 
     def _add_batches(
         self, calibration: Calibration, configurations: Sequence[Configuration], stop: StopRequest
     ) -> None:
-        progress, saved = calibration.progress, time.monotonic()
+        """Each configuration goes on from the batches that it has seen."""
+        parts = [calibration.progress[str(configuration)] for configuration in configurations]
+        seen, saved = [part["num_batches"] for part in parts], time.monotonic()
+        if any(seen):
+            logger.info("calibration goes on after %d of %d batches", min(seen), self._num_batches)
         set_norms_training(self._model)
         with tqdm(
-            total=self._num_batches * len(configurations),
-            initial=progress["num_batches"] * len(configurations),
+            total=self._num_batches * len(parts),
+            initial=sum(seen),
             desc="calibrate",
             unit="pass",
             leave=False,
         ) as bar:
-            for clips in self._batches(progress["num_batches"]):
-                for configuration in configurations:
-                    moments = self._moments(clips, configuration)
-                    add_moments(progress["moments"][str(configuration)], moments)
+            for number, clips in enumerate(self._batches(min(seen)), min(seen)):
+                for configuration, part in zip(configurations, parts, strict=True):
+                    if part["num_batches"] > number:
+                        continue
+                    add_moments(part["moments"], self._moments(clips, configuration))
+                    part["num_batches"] += 1
                     bar.update()
-                progress["num_batches"] += 1
-                if stop.signum:
-                    return
-                if time.monotonic() - saved > _SAVE_SECONDS:
-                    self._save(calibration)
-                    saved = time.monotonic()
+                    if stop.signum:
+                        return
+                    if time.monotonic() - saved > _SAVE_SECONDS:
+                        self._save(calibration)
+                        saved = time.monotonic()
 
     @torch.no_grad()
     def _moments(self, clips: list[Tensor], configuration: Configuration) -> Moments:
@@ -164,7 +156,7 @@ def _statistics_of(moments: Moments) -> Statistics:
     return statistics
 
 
-def build_settings(cfg: ConfigNode) -> dict:
+def build_calibration_settings(cfg: ConfigNode) -> dict:
     """What decides on the statistics, beside the weights and the videos."""
     return {
         "num_batches": cfg.BN.NUM_BATCHES_PRECISE,
@@ -185,10 +177,13 @@ def build_measurement(cfg: ConfigNode, checkpoint: str | Path) -> Measurement:
     loader = build_loader(cfg, "train")
     loader.batch_sampler.set_epoch(0)
     num_batches = min(cfg.BN.NUM_BATCHES_PRECISE, len(loader))
+    unreadable = UnreadableVideos(loader.dataset.records, max_share=cfg.DATA.MAX_UNREADABLE_SHARE)
 
     def batches(start: int) -> Iterable[list[Tensor]]:
         loader.batch_sampler.set_start(start)
         for batch in islice(loader, num_batches - start):
+            unreadable.note(batch["failures"], batch["damaged"])
+            unreadable.merge()
             yield task.to_device(batch, device)["clips"]
 
     return Measurement(

@@ -8,12 +8,14 @@ from slowfast.checkpoint import files
 from slowfast.checkpoint.calibration import file_hash
 from slowfast.checkpoint.convert import split_sub_bn
 from slowfast.checkpoint.initialize import load_for_test
-from slowfast.config.cli import load_cfg
+from slowfast.config.checks import check_cfg
 from slowfast.config.node import ConfigNode
 from slowfast.config.pathways import pathway_strides
-from slowfast.engine.network import build_configured, build_statistics
+from slowfast.engine.calibrate import calibrate
+from slowfast.engine.network import build_configured
+from slowfast.engine.predict_videos import build_single_process
 from slowfast.models import build_model
-from slowfast.models.configuration import Configuration
+from slowfast.models.configuration import Configuration, build_full_configuration
 from slowfast.models.meta import build_meta_inputs
 from slowfast.models.reduced import ReducedNetwork
 from slowfast.utils.io import atomic_write
@@ -27,18 +29,25 @@ def extract(
 ) -> tuple[Path, Path]:
     """Write a configuration of the weights in `checkpoint` as a plain network: checkpoint, YAML.
 
-    Its statistics must have been measured. ValueError where no plain network does the same.
+    Its statistics are measured if they are missing, in this process alone. ValueError where no
+    plain network does the same.
     """
     name = str(configuration).replace(",", "_")
     weights, yaml = Path(output_dir) / f"{name}.pyth", Path(output_dir) / f"{name}.yaml"
     plain_cfg = build_extracted_cfg(cfg, configuration, weights)
-    statistics = build_statistics(cfg, checkpoint, configuration)
+    is_whole = configuration == build_full_configuration(cfg, cfg.DATA.TEST_CROP_SIZE)
+    missing = [] if is_whole else [configuration]
+    found = calibrate(build_single_process(cfg), checkpoint, missing)
     model = build_model(cfg).eval()
     patterns = cfg.TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN
     report = load_for_test(model, checkpoint, clear_name_patterns=patterns)
-    adaptive = build_configured(cfg, model, configuration, statistics)
+    adaptive = build_configured(cfg, model, configuration, found.get(configuration))
+    values = split_sub_bn(adaptive.network.state_dict())[0]
+    plain = build_model(plain_cfg).eval()
+    plain.load_state_dict(values)
+    _compare(plain, adaptive, build_meta_inputs(cfg, cfg.DATA.TEST_CROP_SIZE)[0])
     state = {
-        "model_state": split_sub_bn(adaptive.network.state_dict())[0],
+        "model_state": values,
         "cut_from": {"parent": file_hash(checkpoint), "configuration": str(configuration)},
     }
     if report.class_names is not None:
@@ -49,27 +58,28 @@ def extract(
             f"# Configuration {configuration} (width,frames,crop) of {checkpoint}, cut out by "
             f"tools/budget.py:\n#   python tools/run_net.py --cfg {yaml}\n{plain_cfg.dump()}"
         )
-    _compare(build_extracted(yaml), adaptive, build_meta_inputs(cfg, cfg.DATA.TEST_CROP_SIZE)[0])
     return weights, yaml
 
 
 def build_extracted_cfg(
     cfg: ConfigNode, configuration: Configuration, weights: str | Path
 ) -> ConfigNode:
-    """The config of the plain network; ValueError where there is none.
+    """The config of the plain network; ValueError where none does the same on plain clips.
 
     Test clips have the configuration's crop, and of the frames of whole clips those that it keeps.
     The crop of training, by which heads pool, is the next multiple of the networks' stride.
     """
-    data = cfg.DATA
-    stride = pathway_strides(cfg)[0]
+    data, stride = cfg.DATA, pathway_strides(cfg)[0]
+    if not cfg.ADAPTIVE.ENABLE:
+        raise ValueError("ADAPTIVE.ENABLE: False; only adaptive networks are cut")
+    if configuration.width < cfg.ADAPTIVE.MIN_WIDTH:
+        raise ValueError(
+            f"configuration {configuration}: is narrower than ADAPTIVE.MIN_WIDTH "
+            f"{cfg.ADAPTIVE.MIN_WIDTH}, the smallest width that is trained"
+        )
     if data.SAMPLED_FRAMES:
         raise ValueError("DATA.SAMPLED_FRAMES: must be 0 for a network that is to be cut")
-    if configuration.frames * stride > data.NUM_FRAMES or configuration.crop > data.TEST_CROP_SIZE:
-        raise ValueError(
-            f"configuration {configuration}: has more than the {data.NUM_FRAMES // stride} frames "
-            f"or the crop {data.TEST_CROP_SIZE} of whole clips"
-        )
+    configuration.check_within(build_full_configuration(cfg, data.TEST_CROP_SIZE))
     is_reduced = configuration.frames * stride < data.NUM_FRAMES
     if stride > 1 and (is_reduced or configuration.crop < data.TRAIN_CROP_SIZE):
         raise ValueError(
@@ -98,28 +108,21 @@ def build_extracted_cfg(
             *("OUTPUT_DIR", str(Path(weights).with_suffix(""))),
         ]
     )
+    check_cfg(plain)
     plain.freeze()
     return plain
 
 
-def build_extracted(yaml: str | Path) -> torch.nn.Module:
-    """The plain network of such a YAML, with its weights, on the CPU."""
-    cfg = load_cfg(yaml)
-    model = build_model(cfg).eval()
-    load_for_test(model, cfg.TEST.CHECKPOINT_FILE_PATH)
-    return model
-
-
 @torch.no_grad()
 def _compare(plain: torch.nn.Module, adaptive: ReducedNetwork, shapes: list[torch.Tensor]) -> None:
-    """RuntimeError unless both say the same of a random clip."""
+    """ValueError unless both say the same of a random clip."""
     generator = torch.Generator().manual_seed(0)
     clips = [torch.randn(clip.shape, generator=generator) for clip in shapes]
     expected = adaptive(clips)
     found = plain(adaptive.reduce(clips, adaptive.configuration))
     difference = float((found - expected).abs().max() / expected.abs().max())
     if not difference <= _TOLERANCE:
-        raise RuntimeError(
+        raise ValueError(
             f"configuration {adaptive.configuration}: the scores of the network that was cut out "
             f"differ by {difference:.1e} of the largest"
         )

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from slowfast.checkpoint.calibration import load_calibration
+from slowfast.checkpoint.calibration import calibration_path, load_calibration
 from slowfast.checkpoint.initialize import CoverageReport, load_for_test
 from slowfast.config.node import ConfigNode
 from slowfast.engine.budget import Row, build_choice
@@ -19,22 +19,21 @@ from slowfast.models.slimmable import narrow
 
 
 def build_statistics(
-    cfg: ConfigNode, checkpoint: str | Path, configuration: Configuration
+    cfg: ConfigNode, checkpoint: str | Path, configuration: Configuration, settings: dict
 ) -> Mapping[str, Tensor] | None:
     """Batch-norm statistics of a configuration; None: the whole network has those of its weights.
 
-    ValueError when they have not been measured.
+    settings: of their calibration. ValueError when they have not been measured.
     """
     if configuration == build_full_configuration(cfg, cfg.DATA.TEST_CROP_SIZE):
         return None
-    calibration = load_calibration(checkpoint)
-    statistics = calibration and calibration.statistics.get(str(configuration))
-    if not statistics:
+    try:
+        return load_calibration(checkpoint, settings).statistics[str(configuration)]
+    except KeyError:
         raise ValueError(
-            f"{checkpoint}: no batch-norm statistics were measured for {configuration}; "
-            "`tools/budget.py table` does it"
-        )
-    return statistics
+            f"{calibration_path(checkpoint)}: has no batch-norm statistics of {configuration}, "
+            f"measured with {settings}; `tools/budget.py table` measures them"
+        ) from None
 
 
 def build_configured(
@@ -61,7 +60,7 @@ def build_network(
     report = load_for_test(model, checkpoint, clear_name_patterns=patterns)
     if not cfg.TEST.BUDGET:
         return build_folded(cfg, model), report, None
-    row = build_choice(cfg, checkpoint)
-    statistics = build_statistics(cfg, checkpoint, row.configuration)
+    row, settings = build_choice(cfg, checkpoint)
+    statistics = build_statistics(cfg, checkpoint, row.configuration, settings)
     model = build_configured(cfg, model, row.configuration, statistics)
     return build_folded(cfg, model), report, row

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import product
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -44,6 +45,14 @@ class Configuration:
             )
         return cls(width, frames, crop)
 
+    def check_within(self, full: "Configuration") -> None:
+        """ValueError if this has more frames or a larger crop than whole clips."""
+        if self.frames > full.frames or self.crop > full.crop:
+            raise ValueError(
+                f"configuration {self}: has more than the {full.frames} frames or the crop "
+                f"{full.crop} of whole clips"
+            )
+
 
 # Makes the clips of a configuration of whole ones.
 Reduce = Callable[[list[Tensor], Configuration], list[Tensor]]
@@ -51,14 +60,15 @@ Reduce = Callable[[list[Tensor], Configuration], list[Tensor]]
 
 @contextmanager
 def configured(
-    model: nn.Module, configuration: Configuration, statistics: Mapping[str, Tensor]
+    model: nn.Module, configuration: Configuration, statistics: Mapping[str, Tensor] | None
 ) -> Iterator[None]:
     """Inside the `with`, the slimmable `model` has this width, and in evaluation these statistics.
 
-    It does not reduce clips: see `reduce_clips`.
+    None: those of its weights. It does not reduce clips: see `reduce_clips`.
     """
     with width(model, configuration.width):
-        load_norm_statistics(model, statistics)
+        if statistics is not None:
+            load_norm_statistics(model, statistics)
         yield
 
 
@@ -68,15 +78,24 @@ def reduce_clips(
     """What a configuration sees of clips N,C,T,H,W: fewer frames, evenly spread, and smaller ones.
 
     mode: "area" or "bilinear". Only the slow pathway is reduced; a fast one keeps its frames and is
-    made no smaller than `fast_crop`, the crop of training. Clips are never enlarged, and stay the
-    same tensors where nothing changes.
+    made no smaller than `fast_crop`, the crop of training. Clips are never enlarged, keep their
+    memory order, and stay the same tensors where nothing changes.
     """
     slow, *others = clips
     if configuration.frames > slow.shape[2]:
         raise ValueError(f"configuration {configuration}: the clip has {slow.shape[2]} frames")
     slow = _resized(_fewer(slow, configuration.frames), configuration.crop, mode)
     crop = max(configuration.crop, fast_crop)
-    return [slow, *(_resized(clip, crop, mode) for clip in others)]
+    reduced = [slow, *(_resized(clip, crop, mode) for clip in others)]
+    return [
+        clip.contiguous(memory_format=_memory_order(whole))
+        for clip, whole in zip(reduced, clips, strict=True)
+    ]
+
+
+def _memory_order(clip: Tensor) -> torch.memory_format:
+    is_last = clip.is_contiguous(memory_format=torch.channels_last_3d)
+    return torch.channels_last_3d if is_last else torch.contiguous_format
 
 
 def _fewer(clip: Tensor, num_frames: int) -> Tensor:

@@ -117,14 +117,17 @@ class SlimLinear(SlimLayer, Linear):
 class SlimNorm(SlimLayer):
     """A batch norm whose weight and bias all widths share, but only width 1 moves its statistics.
 
-    At smaller widths training uses the statistics of the batch. Evaluation uses `statistics` (mean
-    and variance of the channels in use), if any, else the leading running ones.
+    Training uses the statistics of the batch. Evaluation uses `statistics` (mean and variance of
+    the channels in use), if any, else the leading running ones. `moves_statistics` False keeps
+    width 1 from moving them, too.
     """
 
     statistics: tuple[Tensor, Tensor] | None = None
+    moves_statistics = True
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.width == 1.0 and (self.training or self.statistics is None):
+        is_own = self.moves_statistics if self.training else self.statistics is None
+        if self.width == 1.0 and is_own:
             return super().forward(x)
         num = slim_width(self.num_features, self.width)
         if self.training:
@@ -191,11 +194,12 @@ def make_slimmable(model: nn.Module) -> nn.Module:
 
 
 @contextmanager
-def width(model: nn.Module, share: float) -> Iterator[None]:
+def width(model: nn.Module, share: float, *, moves_statistics: bool = True) -> Iterator[None]:
     """Inside the `with`, the slimmable `model` runs at this share of its full width.
 
     It starts there with the statistics that belong to the weights; those of
-    `load_norm_statistics` last until the end of the block. Blocks may be nested.
+    `load_norm_statistics` last until the end of the block. Blocks may be nested. In training only
+    width 1 moves running statistics, and not even that with `moves_statistics` False.
     """
     if not 0.0 < share <= 1.0:
         raise ValueError(f"width {share}: must be above 0 and at most 1")
@@ -203,18 +207,18 @@ def width(model: nn.Module, share: float) -> Iterator[None]:
     assert layers, "make_slimmable(model) comes first"
     norms = [layer for layer in layers if isinstance(layer, SlimNorm)]
     widths = [layer.width for layer in layers]
-    statistics = [norm.statistics for norm in norms]
+    kept = [(norm.statistics, norm.moves_statistics) for norm in norms]
     try:
         for layer in layers:
             layer.width = share
         for norm in norms:
-            norm.statistics = None
+            norm.statistics, norm.moves_statistics = None, moves_statistics
         yield
     finally:
         for layer, value in zip(layers, widths, strict=True):
             layer.width = value
-        for norm, value in zip(norms, statistics, strict=True):
-            norm.statistics = value
+        for norm, values in zip(norms, kept, strict=True):
+            norm.statistics, norm.moves_statistics = values
 
 
 def _named_norms(model: nn.Module) -> Iterator[tuple[str, SlimNorm]]:
@@ -281,6 +285,7 @@ def narrow(
     for module in cut.modules():
         if isinstance(module, SlimLayer):
             vars(module).pop("width")
-            vars(module).pop("statistics", None)
+            for name in ("statistics", "moves_statistics"):
+                vars(module).pop(name, None)
             module.__class__ = _PLAIN[type(module)]
     return cut

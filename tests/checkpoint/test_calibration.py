@@ -18,12 +18,14 @@ def checkpoint(tmp_path):
 
 
 def test_content_comes_back(checkpoint):
-    assert load_calibration(checkpoint) is None
+    settings = {"num_batches": 3}
+    assert load_calibration(checkpoint, settings) == Calibration(file_hash(checkpoint), settings)
     statistics = {"0.5,4,32": {"bn.running_mean": torch.ones(2)}}
-    saved = Calibration(file_hash(checkpoint), {"num_batches": 3}, statistics, {"num_batches": 1})
+    progress = {"1,4,32": {"num_batches": 1, "moments": {}}}
+    saved = Calibration(file_hash(checkpoint), settings, statistics, progress)
     assert save_calibration(checkpoint, saved) == calibration_path(checkpoint)
     assert calibration_path(checkpoint).name == "weights.pyth.calibration.pth"
-    found = load_calibration(checkpoint)
+    found = load_calibration(checkpoint, settings)
     assert torch.equal(
         found.statistics["0.5,4,32"].pop("bn.running_mean"),
         saved.statistics["0.5,4,32"].pop("bn.running_mean"),
@@ -31,17 +33,32 @@ def test_content_comes_back(checkpoint):
     assert found == saved
 
 
+def test_what_others_have_saved_stays(checkpoint):
+    def saved(settings, statistics, **progress):
+        parts = {name: {"num_batches": count, "moments": {}} for name, count in progress.items()}
+        one = Calibration(file_hash(checkpoint), settings, {name: {} for name in statistics}, parts)
+        save_calibration(checkpoint, one)
+
+    saved({"seed": 0}, ["a"], b=3, c=2)
+    saved({"seed": 1}, ["d"])
+    saved({"seed": 0}, ["e"], a=1, b=2, c=4)
+    found = load_calibration(checkpoint, {"seed": 0})
+    assert found.statistics.keys() == {"a", "e"}
+    assert {name: part["num_batches"] for name, part in found.progress.items()} == {"b": 3, "c": 4}
+    assert load_calibration(checkpoint, {"seed": 1}).statistics.keys() == {"d"}
+
+
 def test_other_weights_are_noticed(checkpoint):
     save_calibration(checkpoint, Calibration(file_hash(checkpoint), {}))
     checkpoint.write_bytes(b"others")
     with pytest.raises(ValueError, match="other weights than those of .*weights.pyth"):
-        load_calibration(checkpoint)
+        load_calibration(checkpoint, {})
 
 
 def test_another_file_is_noticed(checkpoint):
     torch.save({"model_state": {}}, calibration_path(checkpoint))
     with pytest.raises(ValueError, match="is not a file of batch-norm statistics"):
-        load_calibration(checkpoint)
+        load_calibration(checkpoint, {})
 
 
 def test_hash_is_that_of_the_whole_file(tmp_path):

@@ -9,10 +9,10 @@ from slowfast.config.defaults import get_cfg
     ("text", "cost", "limit"),
     [
         ("10G", "gmacs", 10.0),
-        ("4.5g", "gmacs", 4.5),
+        ("4.5 G", "gmacs", 4.5),
         ("500M", "gmacs", 0.5),
         ("50ms", "latency_ms", 50.0),
-        (".5 MS", "latency_ms", 0.5),
+        (".5 ms", "latency_ms", 0.5),
     ],
 )
 def test_a_budget_is_a_number_with_its_unit(text, cost, limit):
@@ -20,7 +20,10 @@ def test_a_budget_is_a_number_with_its_unit(text, cost, limit):
     assert (budget.cost, budget.limit, budget.text) == (cost, limit, text)
 
 
-@pytest.mark.parametrize("text", ["10", "G", "0G", "-1G", "1e3M", "10 GB", "1G 2G", "nan", "1s"])
+@pytest.mark.parametrize(
+    "text",
+    ["10", "G", "0G", "-1G", "1e3M", "10 GB", "1G 2G", "nan", "1s", "50m", "9" * 400 + "G"],
+)
 def test_anything_else_is_an_error_that_says_the_form(text):
     with pytest.raises(ValueError, match="TEST.BUDGET: .*like 10G or 500M, or .* like 50ms"):
         parse_budget(text)

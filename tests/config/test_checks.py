@@ -372,6 +372,12 @@ ADAPTIVE = ["ADAPTIVE.ENABLE", True]
         (["MODEL.WIDTH", 0.5], "MODEL.WIDTH: 0.5 must be 1 with ADAPTIVE.ENABLE True"),
         (SHORT, "MULTIGRID.SHORT_CYCLE: True must be False with ADAPTIVE.ENABLE True"),
         (["TRAIN.COMPILE", True], "TRAIN.COMPILE: True must be False with ADAPTIVE.ENABLE True"),
+        (["TRAIN.FREEZE", ["s1"]], "TRAIN.FREEZE: ['s1'] must be [] with ADAPTIVE.ENABLE True"),
+        (["DATA.TEST_CROP_SIZE", 160], "ADAPTIVE.CROPS: [142, 178, 224] must be"),
+        (
+            ["ADAPTIVE.DISTILL", False, "ADAPTIVE.TEMPERATURE", 2.0],
+            "ADAPTIVE.TEMPERATURE: 2.0 must be 1 with ADAPTIVE.DISTILL False",
+        ),
         (MULTI_LABEL, "DATA.MULTI_LABEL: True must be False with ADAPTIVE.ENABLE True"),
     ],
 )

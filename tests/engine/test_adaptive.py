@@ -101,8 +101,9 @@ def test_every_parameter_gets_a_gradient(adaptive_cfg):
     assert all(gradient.any() for gradient in gradients)
 
 
-def test_sub_networks_do_not_move_the_running_statistics(adaptive_cfg):
-    cfg = adaptive_cfg(*PLAIN_HEAD)
+@pytest.mark.parametrize("options", [[], ["ADAPTIVE.MIN_WIDTH", 1.0, "ADAPTIVE.WIDTHS", [1.0]]])
+def test_sub_networks_do_not_move_the_running_statistics(adaptive_cfg, options):
+    cfg = adaptive_cfg(*PLAIN_HEAD, *options)
     batch, model, alone = batch_of(cfg), model_of(cfg), model_of(cfg)
     gradients_of_step(cfg, model, batch)
     alone(batch["clips"])

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from slowfast.checkpoint.calibration import calibration_path, load_calibration
+from slowfast.checkpoint.files import CheckpointError
 from slowfast.checkpoint.initialize import load_for_test
 from slowfast.config.budget import parse_budget
 from slowfast.config.cli import load_cfg
@@ -69,7 +70,17 @@ def test_tables_and_statistics_of_other_weights_are_refused(budget_copy):
     with pytest.raises(ValueError, match="budget_table.json: was measured with other weights"):
         build_network(cfg, weights, torch.device("cpu"))
     with pytest.raises(ValueError, match="calibration.pth: was measured with other weights"):
-        load_calibration(weights)
+        load_calibration(weights, {})
+
+
+def test_a_missing_checkpoint_names_those_nearby(budget_run):
+    path, weights = budget_run
+    with pytest.raises(CheckpointError, match="none.pyth: no such file.*weights.pyth"):
+        build_network(
+            load_cfg(path, ["TEST.BUDGET", "1G"]),
+            weights.with_name("none.pyth"),
+            torch.device("cpu"),
+        )
 
 
 def test_other_clips_than_the_tables_are_refused(budget_run):
@@ -99,7 +110,8 @@ def test_the_network_of_a_budget_is_the_adaptive_one_at_that_configuration(budge
     model = make_slimmable(build_model(cfg)).eval()
     load_for_test(model, weights)
     torch.manual_seed(0)
-    statistics, clips = load_calibration(weights).statistics, [torch.randn(2, 3, 4, 40, 40)]
+    statistics = load_calibration(weights, content["calibration"]).statistics
+    clips = [torch.randn(2, 3, 4, 40, 40)]
     for row in content["configurations"][::3] + content["configurations"][-1:]:
         configuration = Configuration.parse(row["configuration"])
         chosen = load_cfg(path, ["TEST.BUDGET", f"{row['gmacs']}G"])

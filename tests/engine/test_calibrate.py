@@ -11,7 +11,11 @@ from slowfast.checkpoint import files
 from slowfast.checkpoint.calibration import load_calibration
 from slowfast.datasets.clip_dataset import ClipDataset
 from slowfast.engine import calibrate as module
-from slowfast.engine.calibrate import build_measurement, calibrate
+from slowfast.engine.calibrate import (
+    build_calibration_settings,
+    build_measurement,
+    calibrate,
+)
 from slowfast.engine.state import TrainState
 from slowfast.engine.train import build_state, train
 from slowfast.models import build_model
@@ -63,10 +67,13 @@ def reads(monkeypatch):
     return counts
 
 
-def test_one_pass_over_the_clips_serves_all_configurations(cfg, checkpoint, reads):
+def test_one_pass_over_the_clips_serves_all_configurations(adaptive_cfg, checkpoint, reads):
+    widths = [0.5, 0.55, 0.6, 0.7, 0.75, 0.8, 0.9, 1.0]
+    grid = ["ADAPTIVE.WIDTHS", widths, "ADAPTIVE.FRAMES", [1, 2, 3, 4]]
+    cfg = adaptive_cfg("TRAIN.BATCH_SIZE", 4, *grid, "ADAPTIVE.CROPS", [32, 36, 40])
     configurations = build_configurations(cfg)
     found = calibrate(cfg, checkpoint, configurations)
-    assert list(found) == configurations and len(found) == 3 * 2 * 2
+    assert list(found) == configurations and len(found) == 96
     assert reads == Counter(range(8))
     assert same(calibrate(cfg, checkpoint, [SMALL])[SMALL], found[SMALL])
     assert reads == Counter(range(8))  # it was in the file
@@ -76,7 +83,8 @@ def test_further_configurations_are_added_to_the_file(cfg, checkpoint):
     first = calibrate(cfg, checkpoint, [SMALL])
     both = calibrate(cfg, checkpoint, [FULL, SMALL])
     assert same(first[SMALL], both[SMALL])
-    assert load_calibration(checkpoint).statistics.keys() == {str(FULL), str(SMALL)}
+    found = load_calibration(checkpoint, build_calibration_settings(cfg))
+    assert found.statistics.keys() == {str(FULL), str(SMALL)}
 
 
 def interrupt_at(monkeypatch, number):
@@ -92,34 +100,86 @@ def interrupt_at(monkeypatch, number):
     monkeypatch.setattr(module.Measurement, "_moments", moments)
 
 
-@pytest.mark.parametrize("number", [1, 4, 8])
-def test_interrupted_it_goes_on_without_reading_a_clip_again(
-    cfg, checkpoint, reads, monkeypatch, tmp_path, number
-):
+@pytest.fixture
+def whole(cfg, checkpoint, tmp_path):
+    """SMALL and FULL measured without an interruption, with a copy of the weights."""
     other = tmp_path / "copy.pyth"
     other.write_bytes(checkpoint.read_bytes())
-    whole = calibrate(cfg, other, [SMALL, FULL])
+    return calibrate(cfg, other, [SMALL, FULL])
+
+
+@pytest.mark.parametrize("number", [1, 2, 5, 8])
+def test_interrupted_it_stops_at_once_and_goes_on_where_it_was(
+    cfg, checkpoint, whole, reads, monkeypatch, number
+):
+    """Two configurations take turns, batch after batch of two clips."""
+    settings = build_calibration_settings(cfg)
     reads.clear()
     with monkeypatch.context() as patch:
         interrupt_at(patch, number)
         with pytest.raises(SystemExit) as stopped:
             calibrate(cfg, checkpoint, [SMALL, FULL])
     assert stopped.value.code == 128 + signal.SIGINT
-    assert load_calibration(checkpoint).progress["num_batches"] == -(-number // 2)
-    assert sum(reads.values()) == 2 * -(-number // 2)
+    progress = load_calibration(checkpoint, settings).progress
+    done = {name: part["num_batches"] for name, part in progress.items()}
+    expected = {str(SMALL): -(-number // 2), str(FULL): number // 2}
+    assert done == {name: count for name, count in expected.items() if count < 4}
     found = calibrate(cfg, checkpoint, [SMALL, FULL])
-    assert reads == Counter(range(8))
+    # Only a batch that the first configuration has seen and the second one not is read again.
+    assert sum(reads.values()) == 8 + 2 * (number % 2)
     assert all(same(found[c], whole[c]) for c in whole)
-    assert load_calibration(checkpoint).progress == {}
+    assert load_calibration(checkpoint, settings).progress == {}
 
 
-def test_other_settings_are_measured_anew(adaptive_cfg, cfg, checkpoint, caplog):
+def test_what_was_interrupted_stays_when_others_are_measured_meanwhile(
+    cfg, checkpoint, whole, reads, monkeypatch
+):
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, 4)
+        with pytest.raises(SystemExit):
+            calibrate(cfg, checkpoint, [SMALL, FULL])
+    reads.clear()
+    assert same(calibrate(cfg, checkpoint, [FULL])[FULL], whole[FULL])
+    assert sum(reads.values()) == 2 * 2
+    assert same(calibrate(cfg, checkpoint, [SMALL])[SMALL], whole[SMALL])
+    assert sum(reads.values()) == 2 * 4
+
+
+def test_two_processes_at_once_lose_nothing(cfg, checkpoint, whole, monkeypatch):
+    save, others = module.save_calibration, [FULL]
+
+    def save_after_another(*args):
+        if others:
+            calibrate(cfg, checkpoint, [others.pop()])
+        return save(*args)
+
+    monkeypatch.setattr(module, "save_calibration", save_after_another)
+    calibrate(cfg, checkpoint, [SMALL])
+    found = load_calibration(checkpoint, build_calibration_settings(cfg)).statistics
+    assert all(same(found[str(c)], whole[c]) for c in whole)
+
+
+def test_other_settings_are_measured_beside(adaptive_cfg, cfg, checkpoint, reads):
     first = calibrate(cfg, checkpoint, [SMALL])
     fewer = adaptive_cfg(*OPTIONS, "BN.NUM_BATCHES_PRECISE", 1)
     second = calibrate(fewer, checkpoint, [SMALL])
     assert not same(first[SMALL], second[SMALL])
-    assert "anew" in caplog.text
-    assert load_calibration(checkpoint).settings["num_batches"] == 1
+    reads.clear()
+    assert same(calibrate(cfg, checkpoint, [SMALL])[SMALL], first[SMALL])
+    assert same(calibrate(fewer, checkpoint, [SMALL])[SMALL], second[SMALL])
+    assert not reads
+
+
+def test_unreadable_videos_are_named(cfg, checkpoint, toy_set, adaptive_cfg, tmp_path, caplog):
+    (tmp_path / "junk.mp4").write_text("not a video")
+    lines = [f"{toy_set}/{line}" for line in (toy_set / "train.csv").read_text().splitlines()[1:]]
+    (tmp_path / "train.csv").write_text("\n".join([f"{tmp_path}/junk.mp4 0", *lines]))
+    options = [*OPTIONS, "DATA.PATH_TO_DATA_DIR", str(tmp_path), "DATA.MAX_UNREADABLE_SHARE"]
+    with pytest.raises(ValueError, match="DATA.MAX_UNREADABLE_SHARE: 1 of 8 videos"):
+        calibrate(adaptive_cfg(*options, 0.1), checkpoint, [SMALL])
+    caplog.clear()
+    calibrate(adaptive_cfg(*options, 0.2), checkpoint, [SMALL])
+    assert "unreadable video" in caplog.text and "junk.mp4" in caplog.text
 
 
 def test_other_weights_are_an_error(cfg, checkpoint):

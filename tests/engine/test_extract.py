@@ -7,9 +7,12 @@ import pytest
 import torch
 
 from slowfast.checkpoint import files
+from slowfast.checkpoint.calibration import calibration_path, load_calibration
 from slowfast.config.cli import load_cfg
 from slowfast.datasets.build import build_dataset
+from slowfast.engine import extract as module
 from slowfast.engine.budget import load_table, table_path
+from slowfast.engine.calibrate import build_calibration_settings
 from slowfast.engine.extract import build_extracted_cfg, extract
 from slowfast.engine.network import build_configured, build_statistics
 from slowfast.engine.test import test as run_test
@@ -18,7 +21,7 @@ from slowfast.models.configuration import Configuration, build_configurations
 from slowfast.models.slimmable import make_slimmable, norm_statistics, width
 from tools import run_net
 
-CONFIGS = Path(__file__).parents[2] / "configs" / "Kinetics"
+CONFIGS = Path(__file__).parents[2] / "configs" / "Kinetics" / "a3d"
 SMALL = Configuration(0.5, 2, 32)
 
 
@@ -33,9 +36,9 @@ def test_the_plain_network_says_the_same_of_reduced_clips_at_all_configurations(
     torch.manual_seed(0)
     clips = [torch.randn(2, 3, 4, 40, 40, dtype=torch.float64)]
     for configuration in build_configurations(cfg)[::2]:
-        adaptive = build_configured(
-            cfg, model, configuration, build_statistics(cfg, weights, configuration)
-        )
+        settings = build_calibration_settings(cfg)
+        statistics = build_statistics(cfg, weights, configuration, settings)
+        adaptive = build_configured(cfg, model, configuration, statistics)
         cut_weights, yaml = extract(cfg, weights, configuration, tmp_path)
         plain = build_model(load_cfg(yaml)).double().eval()
         plain.load_state_dict(files.load(cut_weights)["model_state"])
@@ -83,27 +86,59 @@ def test_the_same_frames_are_read(budget_run):
     torch.testing.assert_close(part, whole[:, :, [0, 1, 3]], rtol=0, atol=0)
 
 
-def test_extracting_what_was_not_calibrated_or_has_no_clips_is_an_error(budget_run, tmp_path):
+@pytest.mark.parametrize(
+    ("text", "options", "message"),
+    [
+        ("0.5,8,32", [], "has more than the 4 frames or the crop 40"),
+        ("0.5,2,64", [], "has more than the 4 frames or the crop 40"),
+        ("0.5,2,16", [], "DATA.TEST_CROP_SIZE: 16 must be at least 32"),
+        ("0.4,2,32", [], "is narrower than ADAPTIVE.MIN_WIDTH 0.5"),
+        ("0.5,2,32", ["ADAPTIVE.ENABLE", False], "ADAPTIVE.ENABLE: False"),
+    ],
+)
+def test_mistakes_are_found_before_anything_is_measured_or_written(
+    budget_copy, tmp_path, text, options, message
+):
+    path, weights = budget_copy
+    calibration_path(weights).unlink()
+    with pytest.raises(ValueError, match=message):
+        extract(load_cfg(path, options), weights, Configuration.parse(text), tmp_path / "cut")
+    assert not (tmp_path / "cut").exists() and not calibration_path(weights).exists()
+
+
+def test_missing_statistics_are_measured(budget_copy, tmp_path):
+    path, weights = budget_copy
+    cut, _ = extract(load_cfg(path), weights, Configuration(0.75, 2, 32), tmp_path)
+    statistics = load_calibration(weights, build_calibration_settings(load_cfg(path))).statistics
+    state = files.load(cut)["model_state"]
+    assert all(torch.equal(state[name], values) for name, values in statistics["0.75,2,32"].items())
+
+
+def test_a_cut_that_says_something_else_is_not_written(budget_run, tmp_path, monkeypatch):
     path, weights = budget_run
-    cfg = load_cfg(path)
-    with pytest.raises(ValueError, match="no batch-norm statistics.*0.75,2,32"):
-        extract(cfg, weights, Configuration(0.75, 2, 32), tmp_path)
-    for configuration in (Configuration(0.5, 8, 32), Configuration(0.5, 2, 64)):
-        with pytest.raises(ValueError, match="has more than the 4 frames or the crop 40"):
-            extract(cfg, weights, configuration, tmp_path)
-    assert not list(tmp_path.iterdir())
+    split = module.split_sub_bn
+
+    def worse(state):
+        values, *others = split(state)
+        weight = 2 * values["head.projection.weight"]
+        return {**values, "head.projection.weight": weight}, *others
+
+    monkeypatch.setattr(module, "split_sub_bn", worse)
+    with pytest.raises(ValueError, match="cut out differ by"):
+        extract(load_cfg(path), weights, SMALL, tmp_path / "cut")
+    assert not (tmp_path / "cut").exists()
 
 
 @pytest.mark.parametrize(
     ("name", "configuration", "train_crop", "scales"),
     [
-        ("slow/SLOW_8x8_R50", Configuration(0.63, 5, 178), 192, [219, 274]),
-        ("slow/SLOW_8x8_R50", Configuration(0.5, 8, 256), 224, [256, 320]),
-        ("x3d/X3D_M", Configuration(0.63, 8, 160), 160, [183, 229]),
+        ("SLOW_8x8_R50_06", Configuration(0.63, 5, 178), 192, [219, 274]),
+        ("SLOW_8x8_R50_016", Configuration(0.5, 8, 256), 224, [256, 320]),
+        ("X3D_M", Configuration(0.63, 8, 160), 160, [183, 229]),
     ],
 )
 def test_heads_pool_as_in_the_adaptive_network(name, configuration, train_crop, scales):
-    cfg = load_cfg(CONFIGS / f"{name}.yaml")
+    cfg = load_cfg(CONFIGS / f"A3D_{name}.yaml")
     with torch.device("meta"):
         plain_cfg = build_extracted_cfg(cfg, configuration, "x.pyth")
         adaptive = build_configured(cfg, build_model(cfg).eval(), configuration, None)
@@ -120,8 +155,8 @@ def test_heads_pool_as_in_the_adaptive_network(name, configuration, train_crop, 
     assert a == b
 
 
-def test_of_two_pathways_only_widths_are_cut_out(tmp_path):
-    cfg = load_cfg(CONFIGS / "slowfast" / "SLOWFAST_4x16_R50.yaml")
+def test_of_two_pathways_only_widths_are_cut_out():
+    cfg = load_cfg(CONFIGS / "A3D_SLOWFAST_4x16_R50_06.yaml")
     for refused in (Configuration(0.63, 2, 224), Configuration(0.63, 4, 178)):
         with pytest.raises(ValueError, match=r"fast pathway keeps 32 frames.*e\.g\. 0\.63,4,224"):
             build_extracted_cfg(cfg, refused, "x.pyth")
@@ -135,7 +170,8 @@ def test_a_narrow_slowfast_says_the_same(tmp_path):
     options += ["RESNET.WIDTH_PER_GROUP", 16, "SLOWFAST.ALPHA", 4, "DATA.NUM_FRAMES", 8]
     options += ["DATA.TRAIN_CROP_SIZE", 64, "DATA.TRAIN_JITTER_SCALES", [64, 64]]
     options += ["DATA.TEST_CROP_SIZE", 80, "NUM_GPUS", 0, "ADAPTIVE.RESIZE", "bilinear"]
-    cfg = load_cfg(CONFIGS / "slowfast" / "SLOWFAST_4x16_R50.yaml", options)
+    options += ["ADAPTIVE.MIN_WIDTH", 0.5, "ADAPTIVE.CROPS", [64], "ADAPTIVE.FRAMES", [2]]
+    cfg = load_cfg(CONFIGS / "A3D_SLOWFAST_4x16_R50_06.yaml", options)
     weights, configuration = tmp_path / "weights.pyth", Configuration(0.5, 2, 64)
     torch.manual_seed(0)
     model = make_slimmable(build_model(cfg).eval())

@@ -34,6 +34,14 @@ def test_whole_clips_stay_the_same_tensors():
     assert all(new is old for new, old in zip(reduced(clips, 0.5, 4, 8), clips, strict=True))
 
 
+@pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last_3d])
+@pytest.mark.parametrize("mode", ["area", "bilinear"])
+def test_clips_keep_their_memory_order(order, mode):
+    clip = torch.rand(2, 3, 4, 8, 8).contiguous(memory_format=order)
+    for sizes in ((1.0, 2, 8), (1.0, 4, 4), (1.0, 2, 4)):
+        assert reduced([clip], *sizes, mode=mode)[0].is_contiguous(memory_format=order)
+
+
 def test_frames_are_spread_from_the_first_to_the_last():
     clip = torch.arange(8.0).view(1, 1, 8, 1, 1).expand(1, 3, 8, 8, 8)
     (few,) = reduced([clip], 1.0, 5, 8)

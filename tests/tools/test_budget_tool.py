@@ -1,9 +1,12 @@
 """tools/budget.py, and tools/predict.py with what it wrote."""
 
 import json
+import os
+import signal
 
 import pytest
 
+from slowfast.analysis.budget_scores import HitCounts
 from slowfast.checkpoint.calibration import calibration_path
 from slowfast.engine.budget import load_table, table_path
 from tools import budget, predict, run_net
@@ -34,7 +37,7 @@ def test_from_weights_to_a_table_a_prediction_and_a_plain_network(
     code, output = run(budget, "table", *words)
     assert code == 0, output
     assert "best of 3 configurations by GMACs" in output and "5 of 5 videos" in output
-    assert weights.with_name("budget_table.png").exists()
+    assert weights.with_name("weights.pyth.budget_table.png").exists()
     rows = load_table(table_path(weights), weights).rows
     cheapest = min(rows, key=lambda row: row.gmacs)
 
@@ -66,11 +69,19 @@ def test_mistakes_of_predictions_are_one_line(run, toy_set, words, message):
     assert code == 1 and message in output and "Traceback" not in output
 
 
-@pytest.mark.parametrize("words", [["--latency", "4G"], ["--latency", "4ms", "--budget", "4G"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--latency", "4G"],
+        ["--latency", ""],
+        ["--latency", "4ms", "--budget", "4G"],
+        ["--budget", ""],
+    ],
+)
 def test_a_latency_is_a_time_and_there_is_one_budget(run, toy_set, words, capfd):
     with pytest.raises(SystemExit):
         run(predict, toy_set / "test_0.mp4", *words)
-    assert "--latency" in capfd.readouterr().err
+    assert words[0] in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -79,12 +90,47 @@ def test_a_latency_is_a_time_and_there_is_one_budget(run, toy_set, words, capfd)
         (["table", "--budgets", "4"], "TEST.BUDGET: '4' is not a number"),
         (["table", "--output", "x.csv"], "x.csv must end in .json"),
         (["extract", "--config", "0.5,2", "--output", "x"], "must be WIDTH,FRAMES,CROP"),
-        (["extract", "--config", "0.5,8,32", "--output", "x"], "the clip has 4 frames"),
+        (["extract", "--config", "0.5,8,32", "--output", "x"], "has more than the 4 frames"),
     ],
 )
 def test_mistakes_of_tables_are_one_line(run, words, message):
     code, output = run(budget, *words)
     assert code == 1 and message in output and "Traceback" not in output
+
+
+def test_an_interrupted_table_leaves_a_whole_one(run, budget_copy, monkeypatch):
+    weights, add = budget_copy[1], HitCounts.add
+    before = table_path(weights).read_bytes()
+
+    def interrupt(self, values, labels):
+        add(self, values, labels)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(HitCounts, "add", interrupt)
+    code, output = run(budget, "table", "--repeats", 0)
+    assert code == 128 + signal.SIGINT and "1 of 5 videos" in output
+    assert table_path(weights).read_bytes() == before
+    partial = table_path(weights).with_suffix(".partial.json")
+    assert load_table(partial, weights).about["num_videos"] == 1
+
+
+@pytest.mark.parametrize("words", [["--repeats", "-1"], ["--threads", "0"]])
+def test_numbers_that_make_no_sense_are_refused(run, words, capfd):
+    with pytest.raises(SystemExit):
+        run(budget, "table", *words)
+    assert "is not at least" in capfd.readouterr().err
+
+
+def test_a_comparison_is_printed_and_written(budget_copy, tmp_path, capfd):
+    path, weights = map(str, budget_copy)
+    words = ["compare", "--cfg", path, "--adaptive", weights, "--configs", "0.5,2,32", "1,4,40"]
+    assert budget.main([*words, "--output", str(tmp_path / "out.csv")]) == 1
+    assert "out.csv must end in .json" in capfd.readouterr().err
+    words += ["--output", str(tmp_path / "out.json"), "--threads", "1"]
+    assert budget.main([*words, "--opts", "TEST.BATCH_SIZE", "5"]) == 0
+    output = capfd.readouterr()
+    assert "0.5,2,32" in output.out and "5 of 5 videos" in output.err
+    assert {file.name for file in tmp_path.glob("out*")} == {"out.json", "out.csv"}
 
 
 def test_a_test_after_training_has_no_table_yet(budget_copy, tmp_path, caplog):

@@ -49,8 +49,8 @@ class Adaptive(Classification):
 
     The full network learns from the labels on whole clips, then each sub-network, by `sub_loss`, on
     clips that `reduce` makes of them; the gradients are added up. The network has to be slimmable,
-    and is judged at full size. Only passes of width 1 move running statistics; those of the
-    sub-networks are measured after training (engine.calibrate). The rest is for Classification.
+    and is judged at full size. Only its passes move running statistics; those of the sub-networks
+    are measured after training (engine.calibrate). The rest is for Classification.
     """
 
     def __init__(self, sub_networks: SubNetworks, sub_loss: SubLoss, *, reduce: Reduce, **options):
@@ -83,7 +83,7 @@ class Adaptive(Classification):
 
         def narrow(configuration: Configuration) -> tuple[Tensor, Tensor]:
             clips = self._reduce(batch["clips"], configuration)
-            with width(network, configuration.width):
+            with width(network, configuration.width, moves_statistics=False):
                 logits = network(*self.inputs({**batch, "clips": clips})).float()
             loss = self._sub_loss(logits, full_logits[0], targets)
             total, zero = loss.detach().double() * len(targets), logits.new_zeros(()).double()

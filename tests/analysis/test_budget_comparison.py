@@ -1,0 +1,124 @@
+"""Adaptive networks beside those trained alone, with and without calibration."""
+
+import csv
+import json
+import math
+import os
+import signal
+from collections import Counter
+
+import pytest
+import torch
+
+from slowfast.analysis.budget_comparison import compare, comparison_text, write_comparison
+from slowfast.analysis.budget_scores import HitCounts
+from slowfast.checkpoint import files
+from slowfast.config.cli import load_cfg
+from slowfast.datasets.clip_dataset import ClipDataset
+from slowfast.engine.budget import load_table, table_path
+from slowfast.engine.stop import StopRequest
+from slowfast.models import build_model
+from slowfast.models.configuration import Configuration
+
+SMALL, LESS, FULL = (Configuration.parse(text) for text in ("0.5,2,32", "1,2,40", "1,4,40"))
+
+
+@pytest.fixture
+def alone(budget_copy):
+    """Two more weights of the architecture of `budget_copy`, whose running variances are odd."""
+    paths = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        state = build_model(load_cfg(budget_copy[0])).state_dict()
+        for name, values in state.items():
+            if name.endswith("running_var"):
+                values.fill_(100.0)
+        paths.append(budget_copy[1].with_name(f"alone_{seed}.pyth"))
+        files.save(paths[-1], {"model_state": state})
+    return paths
+
+
+def test_each_kind_is_what_a_table_of_its_own_says(budget_copy, alone, monkeypatch, tmp_path):
+    path, weights = budget_copy
+    counts, read = Counter(), ClipDataset.__getitem__
+
+    def counted(self, key):
+        counts[self.records[key.index].path.rpartition("/")[2]] += 1
+        return read(self, key)
+
+    monkeypatch.setattr(ClipDataset, "__getitem__", counted)
+    seen = {}
+    add = HitCounts.add
+
+    def recorded(self, values, labels):
+        for key, scores in values.items():
+            seen.setdefault(key, []).append(scores)
+        add(self, values, labels)
+
+    monkeypatch.setattr(HitCounts, "add", recorded)
+    found = compare(path, [weights], alone, configurations=[FULL, SMALL, LESS], stop=StopRequest())
+    # Test videos once for all four kinds and three files (training videos: calibration).
+    assert {name: counts[name] for name in counts if name.startswith("test")} == {
+        f"test_{index}.mp4": 1 for index in range(5)
+    }
+    table = {
+        row.configuration: row.top1_acc for row in load_table(table_path(weights), weights).rows
+    }
+    assert [row.configuration for row in found.rows] == [SMALL, LESS, FULL]
+    for row in found.rows:
+        assert row.top1_acc["adaptive"].values == (table[row.configuration],)
+        is_whole = row.configuration.width == 1
+        assert ("alone" in row.top1_acc) == ("alone_uncalibrated" in row.top1_acc) == is_whole
+        assert all(len(row.top1_acc["alone"].values) == 2 for _ in range(is_whole))
+
+    def scores(kind, at, checkpoint):
+        return torch.cat(seen[kind, str(checkpoint), at])
+
+    for checkpoint in alone:  # measured statistics count, but at full size those of the weights do
+        own, bare = (scores(kind, LESS, checkpoint) for kind in ("alone", "alone_uncalibrated"))
+        assert (own - bare).abs().max() > 1e-3
+        assert torch.equal(
+            scores("alone", FULL, checkpoint), scores("alone_uncalibrated", FULL, checkpoint)
+        )
+
+    write_comparison(tmp_path / "out.json", found)
+    content = json.loads((tmp_path / "out.json").read_text())
+    assert content["checkpoints"]["alone"] == list(map(str, alone))
+    with open(tmp_path / "out.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    for cells, entry, row in zip(rows, content["configurations"], found.rows, strict=True):
+        assert cells["configuration"] == entry["configuration"] == str(row.configuration)
+        assert float(cells["adaptive_mean"]) == entry["top1_acc"]["adaptive"]["mean"]
+        assert math.isnan(row.top1_acc["adaptive"].std)  # of one checkpoint
+    assert rows[0]["alone_mean"] == "" and float(rows[1]["alone_std"]) >= 0
+    lines = comparison_text(found).splitlines()
+    assert "adaptive, uncalibrated" in lines[0] and "±" in lines[-1] and "±" not in lines[2]
+
+
+def test_ctrl_c_keeps_the_videos_so_far(budget_copy, monkeypatch):
+    path, weights = budget_copy
+    add = HitCounts.add
+
+    def interrupt(self, values, labels):
+        add(self, values, labels)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(HitCounts, "add", interrupt)
+    stop = StopRequest()
+    found = compare(path, [weights], [], configurations=[FULL], stop=stop)
+    assert stop.signum == signal.SIGINT
+    assert (found.about["num_videos"], found.about["num_test_videos"]) == (1, 5)
+    assert found.kinds == ["adaptive", "adaptive_uncalibrated"]
+
+
+def test_mistakes_are_named(budget_run):
+    path, weights = budget_run
+    with pytest.raises(ValueError, match="ADAPTIVE.ENABLE: False"):
+        compare(path, [weights], [], ["ADAPTIVE.ENABLE", False], stop=StopRequest())
+    with pytest.raises(ValueError, match=r"weights.pyth: this checkpoint is given twice"):
+        compare(path, [weights], [weights], stop=StopRequest())
+    for text in ("1,8,40", "1,4,48"):
+        with pytest.raises(ValueError, match=f"{text}: has more than the 4 frames or the crop 40"):
+            compare(
+                path, [weights], [], configurations=[Configuration.parse(text)], stop=StopRequest()
+            )
