@@ -55,7 +55,7 @@ def test_2_resuming_goes_on_with_the_next_epoch_and_the_whole_optimizer(tmp_path
     save_epoch(before, tmp_path, "", keep=0)
     after = _state(build_thin("VoV3D-M"))
     prepared = []
-    assert resume(after, tmp_path, prepared.append) and after.epoch == 5
+    assert resume(after, tmp_path, prepared.append, is_adaptive=False) and after.epoch == 5
     assert prepared == [5]
     assert len(after.optimizer.state_dict()["state"]) == 542  # as in the reference
     assert_same_weights(after.model, before.model)
@@ -63,7 +63,7 @@ def test_2_resuming_goes_on_with_the_next_epoch_and_the_whole_optimizer(tmp_path
 
 def test_2b_without_a_checkpoint_nothing_is_resumed(tmp_path):
     assert files.last_checkpoint(tmp_path) is None
-    assert not resume(_state(build_thin("X3D-M")), tmp_path, lambda epoch: None)
+    assert not resume(_state(build_thin("X3D-M")), tmp_path, lambda epoch: None, is_adaptive=False)
 
 
 @pytest.mark.parametrize("num_classes", [10, 20], ids=["3a_3b_more_classes", "3c_half_as_many"])
