@@ -121,8 +121,7 @@ def _scale(axes, values: Sequence[float]) -> None:
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter("{x:g}")
         axes.xaxis.set_minor_locator(NullLocator())
-    else:
-        axes.set_xlim(left=0)
+    axes.margins(x=0.08)
 
 
 class _Looks:

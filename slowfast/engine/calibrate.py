@@ -105,11 +105,12 @@ class Measurement:
         """Each configuration goes on from the batches that it has seen."""
         parts = [calibration.progress[str(configuration)] for configuration in configurations]
         seen, saved = [part["num_batches"] for part in parts], time.monotonic()
+        total = self._num_batches * len(parts)
         if any(seen):
-            logger.info("calibration goes on after %d of %d batches", min(seen), self._num_batches)
+            logger.info("calibration goes on after %d of %d passes", sum(seen), total)
         set_norms_training(self._model)
         with tqdm(
-            total=self._num_batches * len(parts),
+            total=total,
             initial=sum(seen),
             desc="calibrate",
             unit="pass",
