@@ -1,6 +1,10 @@
 """Fixtures for everybody: real encoded videos, made once per session."""
 
+import os
 import shutil
+import signal
+from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,9 +12,11 @@ import torch
 import yaml
 
 from slowfast.analysis.budget_files import write_table
+from slowfast.analysis.budget_scores import HitCounts
 from slowfast.analysis.budget_table import measure_table
 from slowfast.checkpoint import files
 from slowfast.config.cli import load_cfg
+from slowfast.datasets.clip_dataset import ClipDataset
 from slowfast.datasets.motion import write_video
 from slowfast.engine.budget import table_path
 from slowfast.engine.stop import StopRequest
@@ -193,6 +199,31 @@ def budget_run(toy_set, tmp_path_factory):
     table = measure_table(path, weights, repeats=1, stop=StopRequest())
     write_table(table_path(weights), table, budgets=["1G"])
     return path, weights
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """Counts how often each video is read, by the name of its file."""
+    counts, read = Counter(), ClipDataset.__getitem__
+
+    def counted(self, key):
+        counts[Path(self.records[key.index].path).name] += 1
+        return read(self, key)
+
+    monkeypatch.setattr(ClipDataset, "__getitem__", counted)
+    return counts
+
+
+@pytest.fixture
+def ctrl_c_after_a_video(monkeypatch):
+    """SIGINT when a table has counted its first batch of videos."""
+    add = HitCounts.add
+
+    def interrupt(self, values, labels):
+        add(self, values, labels)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(HitCounts, "add", interrupt)
 
 
 @pytest.fixture

@@ -3,9 +3,7 @@
 import csv
 import json
 import math
-import os
 import signal
-from collections import Counter
 
 import pytest
 import torch
@@ -14,7 +12,6 @@ from slowfast.analysis.budget_comparison import compare, comparison_text, write_
 from slowfast.analysis.budget_scores import HitCounts
 from slowfast.checkpoint import files
 from slowfast.config.cli import load_cfg
-from slowfast.datasets.clip_dataset import ClipDataset
 from slowfast.engine.budget import load_table, table_path
 from slowfast.engine.stop import StopRequest
 from slowfast.models import build_model
@@ -38,15 +35,10 @@ def alone(budget_copy):
     return paths
 
 
-def test_each_kind_is_what_a_table_of_its_own_says(budget_copy, alone, monkeypatch, tmp_path):
+def test_each_kind_is_what_a_table_of_its_own_says(
+    budget_copy, alone, reads, monkeypatch, tmp_path
+):
     path, weights = budget_copy
-    counts, read = Counter(), ClipDataset.__getitem__
-
-    def counted(self, key):
-        counts[self.records[key.index].path.rpartition("/")[2]] += 1
-        return read(self, key)
-
-    monkeypatch.setattr(ClipDataset, "__getitem__", counted)
     seen = {}
     add = HitCounts.add
 
@@ -58,7 +50,7 @@ def test_each_kind_is_what_a_table_of_its_own_says(budget_copy, alone, monkeypat
     monkeypatch.setattr(HitCounts, "add", recorded)
     found = compare(path, [weights], alone, configurations=[FULL, SMALL, LESS], stop=StopRequest())
     # Test videos once for all four kinds and three files (training videos: calibration).
-    assert {name: counts[name] for name in counts if name.startswith("test")} == {
+    assert {name: reads[name] for name in reads if name.startswith("test")} == {
         f"test_{index}.mp4": 1 for index in range(5)
     }
     table = {
@@ -95,15 +87,8 @@ def test_each_kind_is_what_a_table_of_its_own_says(budget_copy, alone, monkeypat
     assert "adaptive, uncalibrated" in lines[0] and "±" in lines[-1] and "±" not in lines[2]
 
 
-def test_ctrl_c_keeps_the_videos_so_far(budget_copy, monkeypatch):
+def test_ctrl_c_keeps_the_videos_so_far(budget_copy, ctrl_c_after_a_video):
     path, weights = budget_copy
-    add = HitCounts.add
-
-    def interrupt(self, values, labels):
-        add(self, values, labels)
-        os.kill(os.getpid(), signal.SIGINT)
-
-    monkeypatch.setattr(HitCounts, "add", interrupt)
     stop = StopRequest()
     found = compare(path, [weights], [], configurations=[FULL], stop=stop)
     assert stop.signum == signal.SIGINT

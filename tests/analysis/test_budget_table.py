@@ -3,7 +3,6 @@
 import csv
 import json
 import math
-import os
 import signal
 from collections import Counter
 from dataclasses import replace
@@ -17,7 +16,6 @@ from slowfast.analysis.budget_files import best_by_budget, front_text, write_tab
 from slowfast.analysis.budget_scores import HitCounts
 from slowfast.analysis.budget_table import measure_table
 from slowfast.config.cli import load_cfg
-from slowfast.datasets.clip_dataset import ClipDataset
 from slowfast.engine.budget import Row, load_table, table_path
 from slowfast.engine.stop import StopRequest
 from slowfast.engine.test import test as run_test
@@ -81,31 +79,17 @@ def test_the_table_holds_the_accuracy_of_a_test(table, budget_run, tmp_path):
     assert run_test(cfg)["top1_acc"] == full.top1_acc
 
 
-def test_each_video_is_read_once_and_nothing_is_calibrated_again(budget_copy, monkeypatch):
+def test_each_video_is_read_once_and_nothing_is_calibrated_again(budget_copy, reads):
     path, weights = budget_copy
-    counts, read = Counter(), ClipDataset.__getitem__
-
-    def counted(self, key):
-        counts[self.records[key.index].path.rpartition("/")[2]] += 1
-        return read(self, key)
-
-    monkeypatch.setattr(ClipDataset, "__getitem__", counted)
     again = measure_table(path, weights, repeats=0, stop=StopRequest())
-    assert counts == Counter(f"test_{index}.mp4" for index in range(5))
+    assert reads == Counter(f"test_{index}.mp4" for index in range(5))
     assert all(math.isnan(row.latency_ms) for row in again.rows)
     before = load_table(table_path(weights), weights).rows
     assert [row.top1_acc for row in again.rows] == [row.top1_acc for row in before]
 
 
-def test_ctrl_c_keeps_the_videos_so_far(budget_copy, monkeypatch):
+def test_ctrl_c_keeps_the_videos_so_far(budget_copy, ctrl_c_after_a_video):
     path, weights = budget_copy
-    add = HitCounts.add
-
-    def interrupt(self, values, labels):
-        add(self, values, labels)
-        os.kill(os.getpid(), signal.SIGINT)
-
-    monkeypatch.setattr(HitCounts, "add", interrupt)
     stop = StopRequest()
     table = measure_table(path, weights, repeats=0, stop=stop)
     assert stop.signum == signal.SIGINT
