@@ -113,8 +113,7 @@ def run_table(args: argparse.Namespace) -> int:
         torch.set_num_threads(args.threads)
     stop = StopRequest()
     table = measure_table(args.cfg, args.checkpoint, args.options, repeats=args.repeats, stop=stop)
-    if stop.signum:  # a whole table stays
-        path = path.with_suffix(".partial.json")
+    path = _path_of(path, is_partial=bool(stop.signum))
     picks = write_table(path, table, budgets=args.budgets)
     print(front_text(table, picks))
     about = table.about
@@ -136,6 +135,7 @@ def run_compare(args: argparse.Namespace) -> int:
         configurations=configurations,
         stop=stop,
     )
+    path = _path_of(path, is_partial=bool(stop.signum))
     write_comparison(path, comparison)
     print(comparison_text(comparison))
     about = comparison.about
@@ -144,6 +144,14 @@ def run_compare(args: argparse.Namespace) -> int:
         *(about["num_videos"], about["num_test_videos"], path),
     )
     return 128 + stop.signum if stop.signum else 0
+
+
+def _path_of(path: Path, *, is_partial: bool) -> Path:
+    """Where to write, so that a whole table stays; one that replaces what is partial removes it."""
+    partial = path.with_suffix(".partial.json")
+    for suffix in () if is_partial else (".json", ".csv", ".png"):
+        partial.with_suffix(suffix).unlink(missing_ok=True)
+    return partial if is_partial else path
 
 
 def _json_path(path: str | Path) -> Path:

@@ -13,6 +13,8 @@ from slowfast.analysis.budget_scores import (
     build_sub_network_scorer,
     build_sub_networks,
 )
+from slowfast.checkpoint import files
+from slowfast.checkpoint.run_config import was_adaptive
 from slowfast.config.cli import load_cfg
 from slowfast.config.node import ConfigNode
 from slowfast.datasets.build import build_loader
@@ -33,6 +35,8 @@ KINDS = {
     "alone": "alone",
     "alone_uncalibrated": "alone, uncalibrated",
 }
+
+_UNCALIBRATED = {"adaptive": "adaptive_uncalibrated", "alone": "alone_uncalibrated"}
 
 
 @dataclass(frozen=True)
@@ -75,12 +79,10 @@ def compare(
     cfg = build_single_process(load_cfg(config, options))
     if not cfg.ADAPTIVE.ENABLE:
         raise ValueError("ADAPTIVE.ENABLE: False; name the config of the adaptive networks")
-    for path in (paths := [*map(str, adaptive), *map(str, alone)]):
-        if paths.count(path) > 1:
-            raise ValueError(f"{path}: this checkpoint is given twice")
+    _check_checkpoints(adaptive, alone)
     full = build_full_configuration(cfg, cfg.DATA.TEST_CROP_SIZE)
     for one in configurations:
-        one.check_within(full)
+        one.check_within(full, min_width=cfg.ADAPTIVE.MIN_WIDTH)
     configurations = sorted(set(configurations)) or build_configurations(cfg)
     whole = [one for one in configurations if one.width == 1.0]
     networks = build_compared_networks(cfg, "adaptive", adaptive, configurations)
@@ -88,9 +90,11 @@ def compare(
     loader = build_loader(cfg, "test")
     counts, unreadable = build_sub_network_scorer(cfg, networks)(loader, stop=stop)
     values: dict[Configuration, dict[str, list[float]]] = {one: {} for one in configurations}
-    for key in networks:
-        kind, _, configuration = key
-        values[configuration].setdefault(kind, []).append(counts.accuracies(key)[0])
+    for (kind, path, configuration), network in networks.items():
+        top1_acc, _ = counts.accuracies((kind, path, configuration))
+        values[configuration].setdefault(kind, []).append(top1_acc)
+        if network.statistics is None and kind in _UNCALIBRATED:  # the whole network
+            values[configuration].setdefault(_UNCALIBRATED[kind], []).append(top1_acc)
     rows = [
         ComparedRow(
             configuration,
@@ -117,13 +121,29 @@ def build_compared_networks(
     checkpoints: Sequence[str | Path],
     configurations: Sequence[Configuration],
 ) -> dict[tuple[str, str, Configuration], SubNetwork]:
-    """By kind, checkpoint and configuration, each with measured statistics and without."""
+    """By kind, checkpoint and configuration, with measured statistics and, if any, without."""
     networks = {}
     for path in map(str, checkpoints):
         for one, network in build_sub_networks(cfg, path, configurations).items():
             networks[kind, path, one] = network
-            networks[f"{kind}_uncalibrated", path, one] = SubNetwork(network.model, one, None)
+            if network.statistics is not None:
+                networks[_UNCALIBRATED[kind], path, one] = SubNetwork(network.model, one, None)
     return networks
+
+
+def _check_checkpoints(adaptive: Sequence[str | Path], alone: Sequence[str | Path]) -> None:
+    """Files that are there, each once, and trained as it is said, where they hold their config."""
+    paths = [(Path(path), True) for path in adaptive] + [(Path(path), False) for path in alone]
+    resolved = [path.resolve() for path, _ in paths]
+    for path, is_adaptive in paths:
+        if resolved.count(path.resolve()) > 1:
+            raise ValueError(f"{path}: this checkpoint is given twice")
+        found = was_adaptive(files.load(path))
+        if found is not None and found != is_adaptive:
+            raise ValueError(
+                f"{path}: was trained with ADAPTIVE.ENABLE {found}, so it belongs to "
+                f"{'--adaptive' if found else '--alone'}"
+            )
 
 
 def comparison_text(comparison: Comparison) -> str:

@@ -3,7 +3,10 @@
 They belong to the exact weights that they were measured with: the file names the checkpoint's hash.
 """
 
+import fcntl
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -21,7 +24,7 @@ class Calibration:
 
     parent: SHA-256 of the checkpoint file. settings: how the statistics are measured.
     statistics: mean and variance of all batch norms, by name. progress: of configurations that are
-    not finished, the number of batches that were seen and the moments so far.
+    not finished, the number of batches that were seen, of how many, and the moments so far.
     """
 
     parent: str
@@ -29,15 +32,14 @@ class Calibration:
     statistics: dict[str, dict[str, torch.Tensor]] = field(default_factory=dict)
     progress: dict[str, dict] = field(default_factory=dict)
 
-    def merge(self, other: "Calibration") -> None:
-        """Add what another process has measured of the same."""
-        self.statistics = other.statistics | self.statistics
-        for name, part in other.progress.items():
-            own = self.progress.get(name)
-            if own is None or own["num_batches"] < part["num_batches"]:
-                self.progress[name] = part
-        for name in self.statistics:
-            self.progress.pop(name, None)
+    def merged_with(self, other: "Calibration") -> "Calibration":
+        """This and what another process has measured of the same; of each, what is further."""
+        statistics, progress = other.statistics | self.statistics, dict(other.progress)
+        for name, part in self.progress.items():
+            if name not in progress or progress[name]["num_batches"] < part["num_batches"]:
+                progress[name] = part
+        progress = {name: part for name, part in progress.items() if name not in statistics}
+        return Calibration(self.parent, self.settings, statistics, progress)
 
 
 def calibration_path(checkpoint: str | Path) -> Path:
@@ -61,31 +63,45 @@ def save_calibration(checkpoint: str | Path, calibration: Calibration) -> Path:
 
     What else the file has stays: that of other settings, and of other processes.
     """
-    path, measurements = calibration_path(checkpoint), []
-    for found in _measurements(checkpoint):
-        if found.settings == calibration.settings:
-            calibration.merge(found)
-        else:
-            measurements.append(found)
-    content = [asdict(measurement) for measurement in [*measurements, calibration]]
-    for measurement in content:
-        del measurement["parent"]
-    files.save(path, {"parent": calibration.parent, "measurements": content})
+    path, others = calibration_path(checkpoint), []
+    with _locked(checkpoint):
+        for found in load_calibrations(checkpoint):
+            if found.settings == calibration.settings:
+                calibration = calibration.merged_with(found)
+            else:
+                others.append(found)
+        content = [asdict(measurement) for measurement in [*others, calibration]]
+        for measurement in content:
+            del measurement["parent"]
+        files.save(path, {"parent": calibration.parent, "measurements": content})
     return path
+
+
+@contextmanager
+def _locked(path: str | Path) -> Iterator[None]:
+    """Inside the `with`, others wait; not on file systems that cannot lock."""
+    with open(path, "rb") as file:
+        with suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def load_calibration(checkpoint: str | Path, settings: dict) -> Calibration:
     """What the file of a checkpoint has of these settings, which may be nothing.
 
-    ValueError when the file is something else, or belongs to other weights.
+    ValueError as of `load_calibrations`.
     """
-    for found in _measurements(checkpoint):
+    for found in load_calibrations(checkpoint):
         if found.settings == settings:
             return found
     return Calibration(file_hash(checkpoint), settings)
 
 
-def _measurements(checkpoint: str | Path) -> list[Calibration]:
+def load_calibrations(checkpoint: str | Path) -> list[Calibration]:
+    """All that the file of a checkpoint has, with whatever settings.
+
+    ValueError when the file is something else, or belongs to other weights.
+    """
     path = calibration_path(checkpoint)
     if not path.exists():
         return []

@@ -13,6 +13,7 @@ from slowfast.utils.io import atomic_write
 from slowfast.utils.unpickle import load_arrays
 
 _NAME = re.compile(r"checkpoint_epoch_(\d+)\.pyth")
+_SUFFIXES = {".pyth", ".pth", ".pt", ".pkl"}
 _ZIP_MAGIC = b"PK\x03\x04"
 _LFS_MAGIC = b"version https://git-lfs"
 # Pickles that torch.save did not write (those begin with a magic number): a protocol, or, before
@@ -182,7 +183,11 @@ def _culprit(error: Exception) -> str:
 def _neighbours(folder: Path) -> str:
     if not folder.is_dir():
         return f"there is no folder {folder} either"
-    names = sorted(path.name for path in folder.glob("*.p*t*"))
+    names = sorted(
+        path.name
+        for path in folder.iterdir()
+        if path.suffix in _SUFFIXES and not path.name.endswith(".calibration.pth")
+    )
     return f"checkpoints in {folder}: {', '.join(names[-5:]) or 'none'}"
 
 

@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
+from operator import attrgetter
 from pathlib import Path
 
 import torch
@@ -13,7 +14,9 @@ from tqdm import tqdm
 
 from slowfast.checkpoint.calibration import (
     Calibration,
+    calibration_path,
     load_calibration,
+    load_calibrations,
     save_calibration,
 )
 from slowfast.checkpoint.initialize import load_for_test
@@ -31,6 +34,11 @@ from slowfast.solver.precise_bn import Moments, add_moments, mean_and_variance, 
 logger = logging.getLogger(__name__)
 
 _SAVE_SECONDS = 60.0  # between two saves of what is measured so far
+_SETTINGS = (
+    *("ADAPTIVE.RESIZE", "AUG.ENABLE", "AUG.AA_TYPE", "BN.NUM_BATCHES_PRECISE"),
+    *("DATA.NUM_FRAMES", "DATA.RANDOM_FLIP", "DATA.SAMPLING_RATE", "DATA.TRAIN_CROP_SIZE"),
+    *("DATA.TRAIN_JITTER_SCALES", "RNG_SEED", "TRAIN.BATCH_SIZE", "TRAIN.MIXED_PRECISION"),
+)
 
 Statistics = dict[str, Tensor]
 
@@ -47,6 +55,7 @@ def calibrate(
     calibration = load_calibration(checkpoint, build_calibration_settings(cfg))
     missing = [c for c in configurations if str(c) not in calibration.statistics]
     if missing:
+        _tell_of_others(checkpoint, calibration.settings)
         measure = build_measurement(cfg, checkpoint)
         with StopRequest() as stop:
             measure(calibration, missing, stop=stop)
@@ -54,6 +63,25 @@ def calibrate(
             logger.warning("calibration interrupted: the same command goes on with it")
             raise Interrupted(128 + stop.signum)
     return {c: calibration.statistics[str(c)] for c in configurations}
+
+
+def _tell_of_others(checkpoint: str | Path, settings: dict) -> None:
+    """Name what differs from the settings of statistics that are there."""
+    for found in load_calibrations(checkpoint):
+        others = {
+            key: found.settings.get(key)
+            for key, value in settings.items()
+            if found.settings.get(key) != value
+        }
+        if others and found.statistics:
+            logger.warning(
+                "%s has statistics of %d configurations, but measured with %s in place of %s; they "
+                "stay, and others are measured beside them",
+                calibration_path(checkpoint),
+                len(found.statistics),
+                others,
+                {key: settings[key] for key in others},
+            )
 
 
 class Measurement:
@@ -89,14 +117,14 @@ class Measurement:
         stop: StopRequest,
     ) -> None:
         """Add the statistics of `configurations`; if asked to stop, the progress so far."""
-        names = [str(configuration) for configuration in configurations]
-        for name in names:
-            calibration.progress.setdefault(name, {"num_batches": 0, "moments": {}})
+        progress = calibration.progress
+        for name in map(str, configurations):
+            if progress.get(name, {}).get("of") != self._num_batches:
+                progress[name] = {"num_batches": 0, "of": self._num_batches, "moments": {}}
         self._add_batches(calibration, configurations, stop)
-        for name in names:
-            if calibration.progress[name]["num_batches"] == self._num_batches:
-                moments = calibration.progress.pop(name)["moments"]
-                calibration.statistics[name] = _statistics_of(moments)
+        for name in map(str, configurations):
+            if progress[name]["num_batches"] == self._num_batches:
+                calibration.statistics[name] = _statistics_of(progress.pop(name)["moments"])
         self._save(calibration)
 
     def _add_batches(
@@ -158,16 +186,9 @@ def _statistics_of(moments: Moments) -> Statistics:
 
 
 def build_calibration_settings(cfg: ConfigNode) -> dict:
-    """What decides on the statistics, beside the weights and the videos."""
-    return {
-        "num_batches": cfg.BN.NUM_BATCHES_PRECISE,
-        "batch_size": cfg.TRAIN.BATCH_SIZE,
-        "num_frames": cfg.DATA.NUM_FRAMES,
-        "sampling_rate": cfg.DATA.SAMPLING_RATE,
-        "crop": cfg.DATA.TRAIN_CROP_SIZE,
-        "resize": cfg.ADAPTIVE.RESIZE,
-        "seed": cfg.RNG_SEED,
-    }
+    """The keys that decide on the statistics; beside them it is the weights and the videos."""
+    found = {key: attrgetter(key)(cfg) for key in _SETTINGS}
+    return {key: list(v) if isinstance(v, list | tuple) else v for key, v in found.items()}
 
 
 def build_measurement(cfg: ConfigNode, checkpoint: str | Path) -> Measurement:

@@ -72,14 +72,10 @@ def build_extracted_cfg(
     data, stride = cfg.DATA, pathway_strides(cfg)[0]
     if not cfg.ADAPTIVE.ENABLE:
         raise ValueError("ADAPTIVE.ENABLE: False; only adaptive networks are cut")
-    if configuration.width < cfg.ADAPTIVE.MIN_WIDTH:
-        raise ValueError(
-            f"configuration {configuration}: is narrower than ADAPTIVE.MIN_WIDTH "
-            f"{cfg.ADAPTIVE.MIN_WIDTH}, the smallest width that is trained"
-        )
     if data.SAMPLED_FRAMES:
         raise ValueError("DATA.SAMPLED_FRAMES: must be 0 for a network that is to be cut")
-    configuration.check_within(build_full_configuration(cfg, data.TEST_CROP_SIZE))
+    full = build_full_configuration(cfg, data.TEST_CROP_SIZE)
+    configuration.check_within(full, min_width=cfg.ADAPTIVE.MIN_WIDTH)
     is_reduced = configuration.frames * stride < data.NUM_FRAMES
     if stride > 1 and (is_reduced or configuration.crop < data.TRAIN_CROP_SIZE):
         raise ValueError(

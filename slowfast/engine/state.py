@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-import yaml
 from torch import nn
 
 from slowfast.checkpoint import files
 from slowfast.checkpoint.convert import split_sub_bn
+from slowfast.checkpoint.run_config import was_adaptive
 from slowfast.solver.ema import ModelEma
 
 logger = logging.getLogger(__name__)
@@ -139,7 +139,7 @@ def resume(
     content, path = max(loaded, key=lambda item: (item[0]["epoch"], item[0].get("step", 0)))
     prepare(content["epoch"] + 1)
     state.load_state_dict(content, path)
-    if is_adaptive != _was_adaptive(content):
+    if is_adaptive != bool(was_adaptive(content)):
         raise ValueError(
             f"ADAPTIVE.ENABLE: {is_adaptive}, but the run in {output_dir} was trained with "
             f"{not is_adaptive} ({path.name}); choose another OUTPUT_DIR, or set "
@@ -152,9 +152,3 @@ def resume(
 def interrupted_path(output_dir: Path) -> Path:
     """Where a run that was stopped in the middle of an epoch keeps its state."""
     return Path(output_dir) / "checkpoints" / "checkpoint_interrupted.pyth"
-
-
-def _was_adaptive(content: dict) -> bool:
-    """ADAPTIVE.ENABLE in the config of a checkpoint; False where there is none."""
-    saved = yaml.safe_load(content.get("cfg") or "{}")
-    return saved.get("ADAPTIVE", {}).get("ENABLE", False)

@@ -45,8 +45,13 @@ class Configuration:
             )
         return cls(width, frames, crop)
 
-    def check_within(self, full: "Configuration") -> None:
-        """ValueError if this has more frames or a larger crop than whole clips."""
+    def check_within(self, full: "Configuration", *, min_width: float) -> None:
+        """ValueError if this is narrower than what is trained, or needs more than whole clips."""
+        if self.width < min_width:
+            raise ValueError(
+                f"configuration {self}: is narrower than ADAPTIVE.MIN_WIDTH {min_width}, the "
+                "smallest width that is trained"
+            )
         if self.frames > full.frames or self.crop > full.crop:
             raise ValueError(
                 f"configuration {self}: has more than the {full.frames} frames or the crop "

@@ -75,7 +75,7 @@ def test_tables_and_statistics_of_other_weights_are_refused(budget_copy):
 
 def test_a_missing_checkpoint_names_those_nearby(budget_run):
     path, weights = budget_run
-    with pytest.raises(CheckpointError, match="none.pyth: no such file.*weights.pyth"):
+    with pytest.raises(CheckpointError, match="none.pyth: no such file.*: weights.pyth$"):
         build_network(
             load_cfg(path, ["TEST.BUDGET", "1G"]),
             weights.with_name("none.pyth"),

@@ -146,11 +146,56 @@ def test_two_processes_at_once_lose_nothing(cfg, checkpoint, whole, monkeypatch)
     assert all(same(found[str(c)], whole[c]) for c in whole)
 
 
-def test_other_settings_are_measured_beside(adaptive_cfg, cfg, checkpoint, reads):
+@pytest.mark.parametrize("is_finished", [True, False])
+def test_another_process_may_measure_the_same_at_once(
+    cfg, checkpoint, whole, monkeypatch, is_finished
+):
+    """It is ahead: has all, or is interrupted in its third pass when this one is in its first."""
+    monkeypatch.setattr(module, "_SAVE_SECONDS", -1.0)
+    save, turns = module.save_calibration, [1]
+
+    def save_after_another(*args):
+        if turns:
+            turns.clear()
+            with monkeypatch.context() as patch:
+                if is_finished:
+                    calibrate(cfg, checkpoint, [SMALL])
+                else:
+                    interrupt_at(patch, 3)
+                    with pytest.raises(SystemExit):
+                        calibrate(cfg, checkpoint, [SMALL])
+        return save(*args)
+
+    monkeypatch.setattr(module, "save_calibration", save_after_another)
+    found = calibrate(cfg, checkpoint, [SMALL, FULL])
+    assert all(same(found[c], whole[c]) for c in whole)
+    saved = load_calibration(checkpoint, build_calibration_settings(cfg))
+    assert all(same(saved.statistics[str(c)], whole[c]) for c in whole) and not saved.progress
+
+
+def test_with_fewer_videos_what_was_interrupted_begins_anew(
+    adaptive_cfg, cfg, checkpoint, toy_set, monkeypatch, tmp_path
+):
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, 3)
+        with pytest.raises(SystemExit):
+            calibrate(cfg, checkpoint, [SMALL])
+    lines = [f"{toy_set}/{line}\n" for line in (toy_set / "train.csv").read_text().splitlines()]
+    (tmp_path / "train.csv").write_text("".join(lines[:4]))
+    few = adaptive_cfg(*OPTIONS, "DATA.PATH_TO_DATA_DIR", str(tmp_path))
+    copy = tmp_path / "copy.pyth"
+    copy.write_bytes(checkpoint.read_bytes())
+    expected = calibrate(few, copy, [SMALL])[SMALL]
+    assert same(calibrate(few, checkpoint, [SMALL])[SMALL], expected)
+
+
+def test_other_settings_are_measured_beside(adaptive_cfg, cfg, checkpoint, reads, caplog):
     first = calibrate(cfg, checkpoint, [SMALL])
     fewer = adaptive_cfg(*OPTIONS, "BN.NUM_BATCHES_PRECISE", 1)
     second = calibrate(fewer, checkpoint, [SMALL])
     assert not same(first[SMALL], second[SMALL])
+    words = "measured with {'BN.NUM_BATCHES_PRECISE': 200} in place of"
+    assert words in caplog.text and "others are measured beside them" in caplog.text
     reads.clear()
     assert same(calibrate(cfg, checkpoint, [SMALL])[SMALL], first[SMALL])
     assert same(calibrate(fewer, checkpoint, [SMALL])[SMALL], second[SMALL])

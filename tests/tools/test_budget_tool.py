@@ -96,7 +96,9 @@ def test_mistakes_of_tables_are_one_line(run, words, message):
     assert code == 1 and message in output and "Traceback" not in output
 
 
-def test_an_interrupted_table_leaves_a_whole_one(run, budget_copy, ctrl_c_after_a_video):
+def test_an_interrupted_table_leaves_a_whole_one(
+    run, budget_copy, ctrl_c_after_a_video, monkeypatch
+):
     weights = budget_copy[1]
     before = table_path(weights).read_bytes()
     code, output = run(budget, "table", "--repeats", 0)
@@ -104,6 +106,9 @@ def test_an_interrupted_table_leaves_a_whole_one(run, budget_copy, ctrl_c_after_
     assert table_path(weights).read_bytes() == before
     partial = table_path(weights).with_suffix(".partial.json")
     assert load_table(partial, weights).about["num_videos"] == 1
+    monkeypatch.undo()
+    assert run(budget, "table", "--repeats", 0)[0] == 0
+    assert not list(weights.parent.glob("*.partial.*"))
 
 
 @pytest.mark.parametrize("words", [["--repeats", "-1"], ["--threads", "0"]])
