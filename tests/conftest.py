@@ -85,6 +85,14 @@ def one_thread():
     torch.set_num_threads(num_threads)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def heeded_ctrl_c():
+    """A shell's background jobs ignore SIGINT, and so would the processes that tests start."""
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, previous)
+
+
 @pytest.fixture(scope="session")
 def toy_set(tmp_path_factory):
     """Folder with train.csv, val.csv, test.csv; the class of a video is its brightest colour."""
