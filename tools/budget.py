@@ -23,7 +23,7 @@ from slowfast.engine.budget import table_path
 from slowfast.engine.extract import extract
 from slowfast.engine.stop import StopRequest
 from slowfast.models.configuration import Configuration
-from slowfast.utils.arguments import at_least
+from slowfast.utils.arguments import add_threads, add_timing_arguments
 from slowfast.utils.logging import setup_logging
 
 logger = logging.getLogger("slowfast.budget")
@@ -58,13 +58,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     table.add_argument(
         "--budgets", nargs="+", default=[], metavar="4G", help="name the best for these, too"
     )
-    table.add_argument(
-        "--repeats",
-        type=at_least(0),
-        default=20,
-        help="timed clips (default: %(default)s; 0: no latency)",
-    )
-    table.add_argument("--threads", type=at_least(1), help="of the CPU (default: torch's)")
+    add_timing_arguments(table)
     table.set_defaults(run=run_table)
     cut = commands.add_parser("extract", help="write a configuration as a plain network")
     _add_common(cut)
@@ -88,7 +82,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         "--configs", nargs="+", default=[], metavar="W,T,S", help="default: those of the table"
     )
     compared.add_argument("--output", required=True, metavar="FILE", help=".json")
-    compared.add_argument("--threads", type=at_least(1), help="of the CPU (default: torch's)")
+    add_threads(compared)
     compared.set_defaults(run=run_compare)
     return parser.parse_args(argv)
 

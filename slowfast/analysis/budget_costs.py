@@ -1,17 +1,17 @@
 """What the configurations of an adaptive network cost: multiply-adds, parameters, time."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from tqdm import tqdm
 
 from slowfast.analysis.complexity import count_macs, count_parameters
+from slowfast.analysis.inference import build_inferences
 from slowfast.analysis.timing import time_in_turns
 from slowfast.config.node import ConfigNode
-from slowfast.engine.device import build_autocast, build_device, clip_layout
 from slowfast.engine.network import build_configured
 from slowfast.models import build_model
 from slowfast.models.configuration import Configuration, build_reduce
@@ -59,39 +59,18 @@ def build_latencies(
     as TEST.BUDGET runs it. All configurations take turns, so that other work on the machine
     slows all of them.
     """
-    device, reduce = build_device(cfg), build_reduce(cfg)
-    autocast = build_autocast(cfg, device)
-    clips = [
-        torch.randn(clip.shape, device=device).contiguous(memory_format=clip_layout(device))
-        for clip in build_meta_inputs(cfg, cfg.DATA.TEST_CROP_SIZE)[0]
-    ]
+    reduce = build_reduce(cfg)
     networks: dict[float, nn.Module] = {}  # by width: crops and frames share a network
     for one in configurations:
         if one.width not in networks:
             whole = build_configured(cfg, model, one, None)
             networks[one.width] = build_folded(cfg, whole).network
-    works = [
-        _inference(ReducedNetwork(networks[one.width], one, reduce), clips, autocast)
-        for one in configurations
-    ]
+    works = build_inferences(
+        cfg, [ReducedNetwork(networks[one.width], one, reduce) for one in configurations]
+    )
     times: list[list[float]] = [[] for _ in works]
     rounds = tqdm(range(_WARM_UP + repeats), desc="latency", unit="round", leave=False)
     for number in rounds:
         for seconds, (latest,) in zip(times, time_in_turns(*works, repeats=1), strict=True):
             seconds += [latest] * (number >= _WARM_UP)
     return [_rounded(1e3 * median(seconds)) for seconds in times]
-
-
-def _inference(
-    network: nn.Module, clips: list[Tensor], autocast: torch.autocast
-) -> Callable[[], None]:
-    """Scores the clips; returns when the device is done."""
-
-    @torch.no_grad()
-    def infer() -> None:
-        with autocast:
-            network(clips)
-        if clips[0].is_cuda:
-            torch.cuda.synchronize(clips[0].device)
-
-    return infer

@@ -19,15 +19,14 @@ from slowfast.analysis.average_results import read_metrics
 from slowfast.analysis.budget_costs import build_costs
 from slowfast.analysis.complexity import build_complexity
 from slowfast.analysis.front import pareto_front
+from slowfast.analysis.inference import build_inferences
 from slowfast.analysis.plots import new_figure, save_figure, shorten, style, tidy
 from slowfast.analysis.runs import RunFiles, parse_runs
 from slowfast.analysis.timing import time_in_turns
 from slowfast.config.cli import load_cfg
 from slowfast.config.node import ConfigNode
 from slowfast.engine.device import (
-    build_autocast,
     build_device,
-    clip_layout,
     device_name,
     place_model,
 )
@@ -36,8 +35,7 @@ from slowfast.engine.predict_videos import build_single_process
 from slowfast.models import build_model
 from slowfast.models.configuration import Configuration
 from slowfast.models.fold import build_folded
-from slowfast.models.meta import build_meta_inputs
-from slowfast.utils.arguments import at_least
+from slowfast.utils.arguments import add_timing_arguments
 from slowfast.utils.io import write_csv, write_json
 
 COSTS = {
@@ -104,25 +102,10 @@ def build_inference(cfg: ConfigNode, configuration: Configuration | None) -> Cal
 
     The configuration is that of TEST.BUDGET; None is the whole network.
     """
-    device = build_device(cfg)
-    model = place_model(build_model(cfg), device)
+    model = place_model(build_model(cfg), build_device(cfg))
     if configuration is not None:
         model = build_configured(cfg, model, configuration, None)
-    model = build_folded(cfg, model)
-    shapes, _ = build_meta_inputs(cfg, cfg.DATA.TEST_CROP_SIZE)
-    clips = [
-        torch.randn(clip.shape, device=device).contiguous(memory_format=clip_layout(device))
-        for clip in shapes
-    ]
-    autocast = build_autocast(cfg, device)
-
-    @torch.no_grad()
-    def infer() -> None:
-        with autocast:
-            model(clips)
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-
+    (infer,) = build_inferences(cfg, [build_folded(cfg, model)])
     return infer
 
 
@@ -223,13 +206,7 @@ def add_pareto_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--metric", default="top1_acc", help="in test_results.json (default: %(default)s)"
     )
-    parser.add_argument(
-        "--repeats",
-        type=at_least(0),
-        default=20,
-        help="timed clips (default: %(default)s; 0: no latency)",
-    )
-    parser.add_argument("--threads", type=at_least(1), help="of the CPU (default: torch's)")
+    add_timing_arguments(parser)
 
 
 def run_pareto(args: argparse.Namespace) -> str:

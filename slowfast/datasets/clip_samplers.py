@@ -10,6 +10,7 @@ from slowfast.datasets import sampling
 from slowfast.datasets.readers import UnreadableVideo
 from slowfast.datasets.records import KeyFrame, Record
 from slowfast.datasets.video_index import VideoIndex
+from slowfast.utils.spread import evenly_spread
 
 # The frames of Charades that everybody uses were cut at this rate, and its recipes count in them.
 _CHARADES_FPS = 24.0
@@ -197,7 +198,7 @@ class ThinnedSampler:
         return self.sampler.span(fps)
 
     def _thin(self, indices: np.ndarray) -> np.ndarray:
-        return indices[sampling.spread_places(len(indices), self.num_frames)]
+        return indices[evenly_spread(len(indices), self.num_frames)]
 
 
 def build_span_sampler(cfg: ConfigNode) -> SpanSampler:

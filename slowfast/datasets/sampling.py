@@ -47,14 +47,6 @@ def clip_indices(start: float, span: float, clip_length: int, num_frames: int) -
     return places.clamp(0, num_frames - 1).long().numpy()
 
 
-def spread_places(num_frames: int, count: int) -> np.ndarray:
-    """`count` of the places 0 ... `num_frames` - 1: the first one and, if several, the last one.
-
-    Whole-number arithmetic, so that a clip thinned here shows what one thinned on the device does.
-    """
-    return np.arange(count) * (num_frames - 1) // max(count - 1, 1)
-
-
 def segment_bounds(num_frames: int, clip_length: int) -> tuple[np.ndarray, np.ndarray]:
     """First and last frame of each of `clip_length` equal segments (Something-Something).
 

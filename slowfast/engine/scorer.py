@@ -1,4 +1,4 @@
-"""A trained network, ready to score the videos of a loader on this process's device."""
+"""Scores of the videos of a loader: what validation, tests and predictions have in common."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,13 +7,13 @@ from typing import Any
 import torch
 from torch import nn
 from torch.utils.data import DataLoader
+from tqdm import tqdm
 
 from slowfast.checkpoint.initialize import CoverageReport
 from slowfast.config.node import ConfigNode
 from slowfast.engine.budget import Row
 from slowfast.engine.device import build_autocast, build_device
 from slowfast.engine.network import build_network
-from slowfast.engine.predict import predict_loader, run_loader
 from slowfast.engine.stop import StopRequest
 from slowfast.engine.tasks import Task, build_task
 from slowfast.engine.unreadable import UnreadableVideos
@@ -23,8 +23,8 @@ from slowfast.utils import distributed
 class Scorer:
     """`model` on `device`, and the task that reads its outputs.
 
-    At most `max_clips` clips go through the network at once. row: what TEST.BUDGET chose, if it is
-    set.
+    At most `max_clips` clips go through the network at once (None: a whole batch). row: what
+    TEST.BUDGET chose, if it is set.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class Scorer:
         device: torch.device,
         *,
         autocast: torch.autocast,
-        max_clips: int,
+        max_clips: int | None = None,
         row: Row | None = None,
     ):
         self.model, self.task, self.device = model, task, device
@@ -44,33 +44,50 @@ class Scorer:
     def __call__(
         self, loader: DataLoader, *, title: str, stop: StopRequest | None = None
     ) -> tuple[Any, UnreadableVideos]:
-        """The task's scores, see `predict_loader`."""
-        return predict_loader(
-            self.model,
-            loader,
-            self.task,
-            self.device,
-            autocast=self.autocast,
-            title=title,
-            stop=stop or StopRequest(),
-            max_clips=self.max_clips,
-        )
+        """The task's scores of the loader's videos; the main process gets those of all processes.
 
+        Unreadable videos have no scores. A stop request leaves the rest of this process's videos
+        out: the caller must look at it.
+        """
+        scores = self.task.make_scores(loader.dataset)
+        unreadable = UnreadableVideos(loader.dataset.records)
+        outputs = self.outputs(self.model, loader, title=title, unreadable=unreadable, stop=stop)
+        for batch, output in outputs:
+            self.task.collect(scores, batch, output)
+        unreadable.merge()
+        if distributed.is_distributed():
+            scores.merge(distributed.gather_to_main(scores))
+        return scores, unreadable
+
+    @torch.no_grad()
     def outputs(
-        self, model: nn.Module, loader: DataLoader, *, title: str, unreadable: UnreadableVideos
+        self,
+        model: nn.Module,
+        loader: DataLoader,
+        *,
+        title: str,
+        unreadable: UnreadableVideos,
+        stop: StopRequest | None = None,
     ) -> Iterator[tuple[dict, torch.Tensor]]:
-        """What `model`, for instance a part of the network, gives for each batch: `run_loader`."""
-        return run_loader(
-            model,
-            loader,
-            self.task,
-            self.device,
-            autocast=self.autocast,
-            title=title,
-            stop=StopRequest(),
-            max_clips=self.max_clips,
-            unreadable=unreadable,
-        )
+        """Batches on the device with what `model`, perhaps a part of the network, gives for them.
+
+        Those without readable videos are left out; failures are noted in `unreadable`, for the
+        caller to merge.
+        """
+        model.eval()
+        is_main = distributed.is_main_process()
+        for item in tqdm(
+            loader, desc=title, unit="batch", disable=None if is_main else True, leave=False
+        ):
+            for batch in self.task.eval_batches(item, self.max_clips):
+                unreadable.note(batch["failures"], batch["damaged"])
+                if batch["clips"]:  # else all its videos are unreadable
+                    batch = self.task.to_device(batch, self.device)
+                    with self.autocast:
+                        output = model(*self.task.inputs(batch))
+                    yield batch, output
+            if stop is not None and stop.signum:
+                break
 
 
 def build_scorer(cfg: ConfigNode, weights: str | Path) -> tuple[Scorer, CoverageReport]:

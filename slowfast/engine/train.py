@@ -22,9 +22,9 @@ from slowfast.datasets.build import build_loader
 from slowfast.engine.device import build_autocast, build_device, build_scaler, place_model
 from slowfast.engine.freeze import build_frozen, set_training
 from slowfast.engine.meters import TrainMeter
-from slowfast.engine.predict import predict_loader
 from slowfast.engine.runlog import RunLog, build_run_log
 from slowfast.engine.schedule import NormSwitch, log_schedule, repeated, steps_of_epochs
+from slowfast.engine.scorer import Scorer
 from slowfast.engine.state import TrainState, resume, save_epoch, save_interrupted, set_aside
 from slowfast.engine.step import TrainStep, build_train_step
 from slowfast.engine.stop import Interrupted, StopRequest, agreed
@@ -287,15 +287,9 @@ def validate(
     Only the main process has them; {} elsewhere, and after a stop request.
     """
     start = time.perf_counter()
-    scores, unreadable = predict_loader(
-        state.model if state.ema is None else state.ema.module,
-        loader,
-        task,
-        device,
-        autocast=autocast,
-        title="validate",
-        stop=stop,
-    )
+    model = state.model if state.ema is None else state.ema.module
+    scorer = Scorer(model, task, device, autocast=autocast)
+    scores, unreadable = scorer(loader, title="validate", stop=stop)
     if agreed(stop, device) or not distributed.is_main_process():
         return {}
     evaluation = task.evaluate(scores, loader.dataset)

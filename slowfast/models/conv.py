@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from slowfast.models.widths import Dims, parts_of
+from slowfast.utils.spread import evenly_spread
 
 Triple = tuple[int, int, int]
 
@@ -225,11 +226,6 @@ def max_pool3d(x: Tensor, kernel: Triple, *, stride: Triple, padding: Triple) ->
         size = (kernel[0], 1), (stride[0], 1), (padding[0], 0)
         return _over_time(x, lambda y: F.max_pool2d(y, *size))
     return F.max_pool3d(x, kernel, stride, padding)
-
-
-def evenly_spread(num_frames: int, count: int) -> list[int]:
-    """`count` of the frames 0 ... `num_frames` - 1: the first one and, if several, the last one."""
-    return [index * (num_frames - 1) // max(count - 1, 1) for index in range(count)]
 
 
 def resample(x: Tensor, size: Triple) -> Tensor:

@@ -14,3 +14,19 @@ def at_least(least: int) -> Callable[[str], int]:
         return value
 
     return number
+
+
+def add_timing_arguments(parser: argparse.ArgumentParser) -> None:
+    """--repeats and --threads of what times clips."""
+    parser.add_argument(
+        "--repeats",
+        type=at_least(0),
+        default=20,
+        help="timed clips (default: %(default)s; 0: no latency)",
+    )
+    add_threads(parser)
+
+
+def add_threads(parser: argparse.ArgumentParser) -> None:
+    """--threads, for torch.set_num_threads."""
+    parser.add_argument("--threads", type=at_least(1), help="of the CPU (default: torch's)")

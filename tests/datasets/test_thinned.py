@@ -7,9 +7,9 @@ import torch
 from slowfast.config.defaults import get_cfg
 from slowfast.datasets.build import build_views
 from slowfast.datasets.clip_samplers import SegmentSampler, SpanSampler, ThinnedSampler
-from slowfast.datasets.sampling import spread_places
 from slowfast.datasets.video_index import VideoIndex
 from slowfast.models.configuration import Configuration, reduce_clips
+from slowfast.utils.spread import evenly_spread
 
 
 @pytest.mark.parametrize("num_frames", range(1, 33))
@@ -17,7 +17,7 @@ def test_places_are_those_that_an_adaptive_network_keeps(num_frames):
     clip = torch.arange(num_frames).float().view(1, 1, -1, 1, 1)
     for count in range(1, num_frames + 1):
         (kept,) = reduce_clips([clip], Configuration(1.0, count, 1), mode="area", fast_crop=1)
-        assert kept.flatten().tolist() == spread_places(num_frames, count).tolist()
+        assert kept.flatten().tolist() == evenly_spread(num_frames, count)
 
 
 @pytest.fixture

@@ -90,7 +90,7 @@ ADAPTIVE += ["VOV3D.INNER_CH", 16, "TRAIN.BATCH_SIZE", 2]
 FIRST_STEP = ("slowfast.engine.step.clip_gradients", 3)  # of the second epoch
 LAST_STEP = ("slowfast.engine.step.clip_gradients", 4)
 PRECISE_BN = ("slowfast.engine.train.update_bn_stats", 2)
-VALIDATION = ("slowfast.engine.train.predict_loader", 2)
+VALIDATION = ("slowfast.engine.train.validate", 2)
 
 
 @pytest.mark.parametrize(

@@ -26,13 +26,13 @@ def _train_and_test(rank, folder, train_cfg, test_cfg):
     state = train(train_cfg)
     torch.save(state.ema.module.state_dict(), folder / f"average_{rank}.pt")
     if rank == 1:  # only this process is asked to stop
-        predict = scorer_module.predict_loader
+        predict = scorer_module.Scorer.__call__
 
         def interrupted(*args, **kwargs):
             os.kill(os.getpid(), signal.SIGTERM)
             return predict(*args, **kwargs)
 
-        scorer_module.predict_loader = interrupted
+        scorer_module.Scorer.__call__ = interrupted
     try:
         test_module.test(test_cfg)
     except SystemExit as stopped:

@@ -4,8 +4,9 @@ import pickle
 import pytest
 from torch import nn
 
-from slowfast.models.conv import conv3d, evenly_spread
+from slowfast.models.conv import conv3d
 from slowfast.models.widths import FixedWidth, parts_of, slim_width
+from slowfast.utils.spread import evenly_spread
 
 
 @pytest.mark.parametrize("channels", [1, 3, 18, 33, 54, 432])
