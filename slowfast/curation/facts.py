@@ -13,7 +13,7 @@ from tqdm import tqdm
 from slowfast.curation.state import StateFile
 from slowfast.curation.workers import Failure, run_parallel
 from slowfast.datasets.flow_files import flow_paths
-from slowfast.datasets.readers import UnreadableVideo
+from slowfast.datasets.readers import UnreadableVideo, open_container
 from slowfast.datasets.records import Record
 from slowfast.datasets.sources import open_source
 
@@ -136,7 +136,7 @@ def _digest(paths: Iterable[str]) -> tuple[str, int]:
 def _missing_end(path: str) -> str:
     """What a cut file tells: nothing in any of its streams comes near the length in its header."""
     ends = [0.0]
-    with av.open(os.path.abspath(path), metadata_errors="replace") as container:
+    with open_container(path) as container:
         if not container.duration or container.format.name.split(",")[0] not in _TIMED_CONTAINERS:
             return ""
         try:

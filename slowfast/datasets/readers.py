@@ -19,6 +19,8 @@ from slowfast.datasets.video_index import VideoIndex, index_packets, packet_fact
 SizeRule = Callable[[int, int], tuple[int, int]]
 # Keyframes to go back, in a file that is not in memory, before a frame that came out damaged.
 _LEAD = 4
+# Metadata need not be UTF-8: an error in older versions, never one in PyAV 19, which has no option.
+_METADATA = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 
 
 class UnreadableVideo(Exception):
@@ -203,6 +205,11 @@ class _Converter:
         return np.rot90(rgb.to_ndarray(), turns)
 
 
+def open_container(path: str) -> av.container.InputContainer:
+    """Open a file to read; its name may hold a colon, and its metadata need not be UTF-8."""
+    return av.open(os.path.abspath(path), **_METADATA)
+
+
 @contextmanager
 def open_video(path: str, index: VideoIndex | None = None) -> Iterator[Video]:
     """A `Video` for the best video stream of a file; UnreadableVideo names what is wrong with it.
@@ -239,7 +246,7 @@ def read_frames(path: str, indices: Sequence[int], size: SizeRule | None = None)
 @contextmanager
 def _open_stream(path: str) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
     try:
-        with av.open(os.path.abspath(path), metadata_errors="replace") as container:
+        with open_container(path) as container:
             yield container, _first_stream(container)
     except av.FFmpegError as error:
         raise _unreadable([error]) from error

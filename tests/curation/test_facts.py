@@ -32,6 +32,13 @@ def test_a_good_video_has_no_error_and_no_damage(video, suffix):
     assert (facts.num_frames, facts.fps, facts.error, facts.damage) == (60, 30, "", "")
 
 
+def test_metadata_that_is_not_utf8_is_no_damage(video, tmp_path):
+    path = tmp_path / "odd.mkv"
+    path.write_bytes(video(".mkv").read_bytes().replace(b"Lavf", b"\xe9\xe8\xff\xfe"))
+    facts = examine(Record(str(path)))
+    assert (facts.num_frames, facts.error, facts.damage) == (60, "", "")
+
+
 @pytest.mark.parametrize("suffix", [".mkv", ".mov"])
 def test_the_lost_end_of_a_file_is_damage(tmp_path, numbered_frames, suffix):
     # In a .mov the table of contents comes first here, or nothing could be read.
