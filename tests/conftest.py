@@ -11,16 +11,18 @@ import pytest
 import torch
 import yaml
 
-from slowfast.analysis.budget_files import write_table
-from slowfast.analysis.budget_scores import HitCounts
-from slowfast.analysis.budget_table import measure_table
+from slowfast.adaptive.budget import table_path
+from slowfast.adaptive.report import write_table
+from slowfast.adaptive.scores import HitCounts
+from slowfast.adaptive.table import measure_table
 from slowfast.checkpoint import files
 from slowfast.config.cli import load_cfg
 from slowfast.datasets.clip_dataset import ClipDataset
-from slowfast.datasets.motion import write_video
-from slowfast.engine.budget import table_path
-from slowfast.engine.stop import StopRequest
+from slowfast.datasets.synthetic import write_video
 from slowfast.models import build_model
+from slowfast.runtime.stop import StopRequest
+
+pytest_plugins = ["tests.helpers.annotation_files", "tests.helpers.task_runs"]
 
 TOY_CLASSES = 3
 # An odd number of test videos, so that two processes get unequal shares.

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from tests.helpers.paths import ROOT
+
 FILES = sorted((ROOT / "slowfast").rglob("*.py"))
 
 # A package imports only from packages further left.
@@ -14,15 +15,21 @@ LAYERS = [
     {"utils"},
     {"config"},
     {"models", "datasets", "solver", "checkpoint", "evaluation"},
+    {"runtime"},
+    {"tasks", "curation"},
+    {"adaptive"},
     {"engine"},
-    {"analysis", "curation", "visualization"},
+    {"analysis"},
 ]
 # The functions that take a whole config, beside those named build_*.
 RUN_FUNCTIONS = {
-    "engine": {
-        *("train", "test", "calibrate", "extract"),
-        # launch.py hands the config to the processes of a run.
+    "adaptive": {"calibrate", "choose_point", "extract", "timing_device_name"},
+    "curation": {"draw_contact_sheet"},
+    "engine": {"freeze", "test", "train"},
+    # launch.py hands the config to the processes of a run.
+    "runtime": {
         *("launch", "_check_gpus", "_with_torchrun_sizes", "_run_spawned", "_run_process"),
+        "single_process",
     },
 }
 

@@ -6,7 +6,7 @@ RUN is an OUTPUT_DIR, for instance of one of the official splits 1-3 of UCF101, 
 import argparse
 import sys
 
-from slowfast.analysis.average_results import as_table, summarize, write_summary
+from slowfast.evaluation.summary import as_table, summarize, write_summary
 
 
 def main(argv: list[str] | None = None) -> int:

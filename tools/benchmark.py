@@ -3,15 +3,18 @@
 import argparse
 import os
 import sys
+from pathlib import Path
 
-from slowfast.analysis.benchmark_data import (
+sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks/ is not part of the package
+
+from benchmarks.data import (  # noqa: E402
     add_data_arguments,
     add_test_arguments,
     run_data,
     run_test,
 )
-from slowfast.analysis.benchmark_loader import add_loader_arguments, run_loader
-from slowfast.analysis.benchmark_model import add_model_arguments, run_model
+from benchmarks.loader import add_loader_arguments, run_loader  # noqa: E402
+from benchmarks.model import add_model_arguments, run_model  # noqa: E402
 
 _BENCHMARKS = {
     "model": (

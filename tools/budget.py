@@ -14,15 +14,15 @@ from pathlib import Path
 
 import torch
 
-from slowfast.analysis.budget_comparison import compare, comparison_text, write_comparison
-from slowfast.analysis.budget_files import front_text, write_table
-from slowfast.analysis.budget_table import measure_table
+from slowfast.adaptive.budget import table_path
+from slowfast.adaptive.compare import compare, comparison_text, write_comparison
+from slowfast.adaptive.extract import extract
+from slowfast.adaptive.report import front_text, write_table
+from slowfast.adaptive.table import measure_table
 from slowfast.config.budget import parse_budget
 from slowfast.config.cli import load_cfg
-from slowfast.engine.budget import table_path
-from slowfast.engine.extract import extract
-from slowfast.engine.stop import StopRequest
-from slowfast.models.configuration import Configuration
+from slowfast.models.operating_point import OperatingPoint
+from slowfast.runtime.stop import StopRequest
 from slowfast.utils.arguments import add_threads, add_timing_arguments
 from slowfast.utils.logging import setup_logging
 
@@ -121,7 +121,7 @@ def run_table(args: argparse.Namespace) -> int:
 def run_compare(args: argparse.Namespace) -> int:
     """Score all networks at the same configurations, write the files, print means."""
     path, stop = _json_path(args.output), StopRequest()
-    configurations = [Configuration.parse(text) for text in args.configs]
+    configurations = [OperatingPoint.parse(text) for text in args.configs]
     if args.threads:
         torch.set_num_threads(args.threads)
     comparison = compare(
@@ -156,7 +156,7 @@ def _json_path(path: str | Path) -> Path:
 
 def run_extract(args: argparse.Namespace) -> int:
     """Write the network of a configuration."""
-    cfg, configuration = load_cfg(args.cfg, args.options), Configuration.parse(args.config)
+    cfg, configuration = load_cfg(args.cfg, args.options), OperatingPoint.parse(args.config)
     weights, yaml = extract(cfg, args.checkpoint, configuration, args.output)
     logger.info("%s is a plain network: %s and %s", configuration, weights, yaml)
     return 0

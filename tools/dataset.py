@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from slowfast.curation.command import leave, run_command
+from slowfast.curation.cli import leave, run_command
 from slowfast.curation.workers import default_workers, run_parallel
 from slowfast.utils.arguments import at_least
 
@@ -199,7 +199,7 @@ def add_index_arguments(parser: argparse.ArgumentParser) -> None:
 def run_index(args: argparse.Namespace) -> int:
     """Exit code 1 if a video could not be read."""
     from slowfast.curation.prepare import find_videos
-    from slowfast.datasets.index_file import write_index
+    from slowfast.datasets.decoding.index_file import write_index
 
     paths = find_videos(args.videos)
     run = partial(run_parallel, workers=args.workers)
@@ -222,10 +222,10 @@ def add_show_arguments(parser: argparse.ArgumentParser) -> None:
 def run_show(args: argparse.Namespace) -> int:
     """Draw the contact sheet."""
     from slowfast.config.cli import load_cfg
-    from slowfast.curation.contact_sheet import build_contact_sheet
+    from slowfast.curation.contact_sheet import draw_contact_sheet
 
     cfg = load_cfg(args.cfg, args.options)
-    num = build_contact_sheet(cfg, args.split, args.output, num=args.num, seed=args.seed)
+    num = draw_contact_sheet(cfg, args.split, args.output, num=args.num, seed=args.seed)
     logger.info("%d samples: %s", num, args.output)
     return 0
 
@@ -248,7 +248,7 @@ def add_kinetics_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_kinetics(args: argparse.Namespace) -> int:
     """Write our lists from the official ones."""
-    from slowfast.datasets.kinetics_official import make_kinetics_lists
+    from slowfast.curation.kinetics_lists import make_kinetics_lists
 
     annotations = {name: getattr(args, name) for name in ("train", "val", "test")}
     annotations = {name: path for name, path in annotations.items() if path}

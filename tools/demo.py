@@ -9,7 +9,7 @@ from pathlib import Path
 import run_net
 from tabulate import tabulate
 
-from slowfast.datasets.motion import MotionSettings, make_dataset
+from slowfast.datasets.synthetic import MotionSettings, make_dataset
 
 CONFIG = Path(__file__).parents[1] / "configs" / "demo" / "vov3d_motion.yaml"
 

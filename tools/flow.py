@@ -14,7 +14,7 @@ import logging
 
 from tabulate import tabulate
 
-from slowfast.curation.command import leave, run_command
+from slowfast.curation.cli import leave, run_command
 from slowfast.curation.workers import default_workers
 from slowfast.utils.arguments import at_least
 

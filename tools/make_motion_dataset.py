@@ -6,7 +6,7 @@ python tools/make_motion_dataset.py --output data/motion --train 400 --val 80 --
 import argparse
 import os
 
-from slowfast.datasets.motion import SPLITS, MotionSettings, make_dataset
+from slowfast.datasets.synthetic import SPLITS, MotionSettings, make_dataset
 
 
 def main() -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from slowfast.analysis.complexity import build_complexity
 from slowfast.config.cli import load_cfg
+from slowfast.models.complexity import build_complexity
 from slowfast.utils.io import write_json
 
 

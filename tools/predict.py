@@ -14,14 +14,15 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from slowfast.engine.predict_files import (
+from slowfast.engine.predict_videos import (
+    Predictor,
+    VideoResult,
     check_output,
     find_videos,
     printable,
     write_results,
 )
-from slowfast.engine.predict_videos import Predictor, VideoResult
-from slowfast.engine.stop import StopRequest
+from slowfast.runtime.stop import StopRequest
 from slowfast.utils.logging import setup_logging
 from slowfast.utils.video_names import is_video
 

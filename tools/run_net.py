@@ -4,12 +4,12 @@ import logging
 import os
 import sys
 
-from slowfast.analysis.complexity import build_complexity
 from slowfast.config.cli import load_cfg_from_args, parse_args, save_run_config
 from slowfast.datasets.build import build_dataset
-from slowfast.engine.launch import launch
 from slowfast.engine.test import test
 from slowfast.engine.train import train
+from slowfast.models.complexity import build_complexity
+from slowfast.runtime.launch import launch
 from slowfast.utils.logging import setup_logging
 
 logger = logging.getLogger("slowfast.run_net")

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 from tabulate import tabulate
 
-from slowfast.analysis.plots import new_figure, save_figure, shorten, tidy, wrap
 from slowfast.analysis.runs import TrainedRun, load_runs
-from slowfast.datasets.frame_orders import backwards, forwards, middle_repeated, shuffled
+from slowfast.datasets.clips.samplers import backwards, forwards, middle_repeated, shuffled
 from slowfast.utils.io import write_csv, write_json
+from slowfast.utils.plots import new_figure, save_figure, shorten, tidy, wrap
 
 ORDERS = {
     "normal": forwards,

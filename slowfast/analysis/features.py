@@ -12,12 +12,12 @@ import yaml
 from tabulate import tabulate
 from torch import nn
 
-from slowfast.analysis.plots import new_figure, save_figure, shorten, style, wrap
 from slowfast.analysis.runs import TrainedRun, load_runs
-from slowfast.engine.unreadable import UnreadableVideos
-from slowfast.evaluation.views import ViewScores
-from slowfast.models.reduced import ReducedNetwork
+from slowfast.evaluation.video_scores import VideoScores
+from slowfast.models.operating_point import ReducedNetwork
+from slowfast.runtime.unreadable import UnreadableVideos
 from slowfast.utils.io import atomic_write, write_csv, write_json
+from slowfast.utils.plots import new_figure, save_figure, shorten, style, wrap
 
 PENULTIMATE = "penultimate"
 _CLASSIFIER = "head.projection"
@@ -91,7 +91,7 @@ def extract(run: TrainedRun, layer: str) -> Features:
     )
     for batch, output in outputs:
         if scores is None:
-            scores = ViewScores(len(records), run.views.num_views, output.shape[1])
+            scores = VideoScores(len(records), run.views.num_views, output.shape[1])
         scores.add(batch["indices"], batch["views"], output)
     unreadable.merge()
     if scores is None:

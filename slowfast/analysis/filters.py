@@ -10,10 +10,10 @@ import torch
 from tabulate import tabulate
 from torch import nn
 
-from slowfast.analysis.plots import new_figure, save_figure, tidy, wrap
 from slowfast.analysis.runs import RunFiles, build_weights, parse_runs
 from slowfast.config.cli import load_cfg
 from slowfast.utils.io import write_csv, write_json
+from slowfast.utils.plots import new_figure, save_figure, tidy, wrap
 
 QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
 _HEADER = ["run", "layer", "offset", "weights", "mean", "std", "energy"]

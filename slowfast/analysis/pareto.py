@@ -15,28 +15,27 @@ import numpy as np
 import torch
 from tabulate import tabulate
 
-from slowfast.analysis.average_results import read_metrics
-from slowfast.analysis.budget_costs import build_costs
-from slowfast.analysis.complexity import build_complexity
-from slowfast.analysis.front import pareto_front
-from slowfast.analysis.inference import build_inferences
-from slowfast.analysis.plots import new_figure, save_figure, shorten, style, tidy
+from slowfast.adaptive.costs import build_costs
+from slowfast.adaptive.network import build_configured
 from slowfast.analysis.runs import RunFiles, parse_runs
-from slowfast.analysis.timing import time_in_turns
 from slowfast.config.cli import load_cfg
 from slowfast.config.node import ConfigNode
-from slowfast.engine.device import (
+from slowfast.evaluation.pareto_front import pareto_front
+from slowfast.evaluation.summary import read_metrics
+from slowfast.models import build_model
+from slowfast.models.complexity import build_complexity
+from slowfast.models.fold import build_folded
+from slowfast.models.operating_point import OperatingPoint
+from slowfast.runtime.device import (
     build_device,
     device_name,
     place_model,
 )
-from slowfast.engine.network import build_configured
-from slowfast.engine.predict_videos import build_single_process
-from slowfast.models import build_model
-from slowfast.models.configuration import Configuration
-from slowfast.models.fold import build_folded
+from slowfast.runtime.latency import build_inferences, time_in_turns
+from slowfast.runtime.launch import single_process
 from slowfast.utils.arguments import add_timing_arguments
 from slowfast.utils.io import write_csv, write_json
+from slowfast.utils.plots import new_figure, save_figure, shorten, style, tidy
 
 COSTS = {
     "gmacs": "GMACs per clip at the test crop",
@@ -81,14 +80,14 @@ def read_points(path: Path) -> list[Point]:
     return points
 
 
-def tested_configuration(folder: Path) -> Configuration | None:
+def tested_configuration(folder: Path) -> OperatingPoint | None:
     """What TEST.BUDGET chose when the run of this folder was tested; None: the whole network."""
     results = json.loads((folder / "test_results.json").read_text(encoding="utf-8"))
     text = results.get("configuration")
-    return None if text is None else Configuration.parse(text)
+    return None if text is None else OperatingPoint.parse(text)
 
 
-def build_cost(cfg: ConfigNode, configuration: Configuration | None) -> tuple[float, float]:
+def build_cost(cfg: ConfigNode, configuration: OperatingPoint | None) -> tuple[float, float]:
     """(GMACs of one clip at the test crop, millions of parameters); None: of the whole network."""
     if configuration is not None:
         (cost,) = build_costs(cfg, [configuration])
@@ -97,7 +96,7 @@ def build_cost(cfg: ConfigNode, configuration: Configuration | None) -> tuple[fl
     return complexity.macs_test / 1e9, complexity.params / 1e6
 
 
-def build_inference(cfg: ConfigNode, configuration: Configuration | None) -> Callable[[], None]:
+def build_inference(cfg: ConfigNode, configuration: OperatingPoint | None) -> Callable[[], None]:
     """Scores one whole clip as a test does, with random weights; returns when the device is done.
 
     The configuration is that of TEST.BUDGET; None is the whole network.
@@ -120,7 +119,7 @@ def measure_points(
         metrics = read_metrics(files.folder)
         if metric not in metrics:
             raise ValueError(f"{files.folder}: no metric {metric!r} among {sorted(metrics)}")
-        cfg = build_single_process(load_cfg(files.config, options))
+        cfg = single_process(load_cfg(files.config, options))
         if cfg.DETECTION.ENABLE:
             raise ValueError(f"{files.name}: DETECTION.ENABLE: True has no cost per clip")
         tested, configuration = load_cfg(files.config), tested_configuration(files.folder)

@@ -19,15 +19,15 @@ from slowfast.config.cli import load_cfg
 from slowfast.config.node import ConfigNode
 from slowfast.datasets.build import build_dataset
 from slowfast.datasets.clip_dataset import ClipDataset, Views
-from slowfast.datasets.clip_views import EvalViews, JointViews
+from slowfast.datasets.clips.views import EvalViews, JointViews
 from slowfast.datasets.loader import ShardedBatchSampler, make_loader
-from slowfast.engine.predict_videos import build_single_process
 from slowfast.engine.scorer import build_scorer
-from slowfast.engine.tasks.view_task import ViewTask
 from slowfast.engine.test import find_weights
 from slowfast.evaluation.mean_ap import average_precisions
 from slowfast.evaluation.topk import class_accuracies
 from slowfast.models import build_model
+from slowfast.runtime.launch import single_process
+from slowfast.tasks.video_task import ViewTask
 
 # Clips of a video that are in memory at once, in each of several batches that wait.
 _MAX_VIEWS = 64
@@ -204,7 +204,7 @@ def _naming(files: RunFiles) -> Iterator[None]:
 
 def load_run_cfg(files: RunFiles, options: Sequence[Any]) -> ConfigNode:
     """The config of a run that can be analysed, for one process; its weights exist."""
-    cfg = build_single_process(load_cfg(files.config, options))
+    cfg = single_process(load_cfg(files.config, options))
     if cfg.DETECTION.ENABLE:
         raise ValueError("DETECTION.ENABLE: True; only networks of whole videos are analysed")
     weights = build_weights_path(cfg, files)

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 from tabulate import tabulate
 
-from slowfast.analysis.plots import new_figure, save_figure, shorten, style, tidy
 from slowfast.analysis.runs import TrainedRun, load_runs
-from slowfast.datasets.readers import UnreadableVideo
-from slowfast.datasets.sources import open_source
+from slowfast.datasets.decoding.open import open_frames
+from slowfast.datasets.decoding.video import UnreadableVideo
 from slowfast.utils.io import write_csv, write_json
+from slowfast.utils.plots import new_figure, save_figure, shorten, style, tidy
 
 FACTORS = (1.0, 1.4, 1.8, 2.2, 2.6, 3.2)
 _NUM_MEASURED = 100  # videos whose lengths are looked at
@@ -52,7 +52,7 @@ def shares_cut_short(run: TrainedRun, samplers: Sequence) -> list[float]:
     lengths = []
     for place in places.tolist():
         try:
-            with open_source(records[place], run.dataset.index_file) as video:
+            with open_frames(records[place], run.dataset.index_file) as video:
                 lengths.append((video.index.num_frames, video.index.fps))
         except UnreadableVideo:  # has been named before
             continue

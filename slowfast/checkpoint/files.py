@@ -8,6 +8,7 @@ import zipfile
 from pathlib import Path
 
 import torch
+import yaml
 
 from slowfast.utils.io import atomic_write
 from slowfast.utils.unpickle import load_arrays
@@ -200,3 +201,14 @@ def _free_space(path: Path) -> str:
 
 def _megabytes(num_bytes: int) -> str:
     return f"{num_bytes / 2**20:.1f} MiB"
+
+
+def was_adaptive(content: dict) -> bool | None:
+    """ADAPTIVE.ENABLE in training; False where the config has no such key, None without a config.
+
+    content: of the checkpoint file.
+    """
+    text = content.get("cfg")
+    if not isinstance(text, str) or not text:
+        return None
+    return bool((yaml.safe_load(text) or {}).get("ADAPTIVE", {}).get("ENABLE", False))

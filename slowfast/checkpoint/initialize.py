@@ -20,7 +20,7 @@ from slowfast.checkpoint.convert import (
 )
 from slowfast.checkpoint.files import CheckpointError, load
 from slowfast.checkpoint.inception import identities_over_time, without_spatial_halves
-from slowfast.checkpoint.layouts import to_our_names
+from slowfast.checkpoint.layouts import detect_and_rename
 
 logger = logging.getLogger(__name__)
 
@@ -155,7 +155,7 @@ def _fit(
     content = load(path)
     try:
         state = strip_wrappers(clear_names(find_model_state(content), clear_name_patterns))
-        state, layout = to_our_names(state)
+        state, layout = detect_and_rename(state)
         state = plain_batch_norm(state)
     except ValueError as error:
         raise CheckpointError(f"{path}: {error}") from error

@@ -23,7 +23,7 @@ _FOREIGN: dict[str, tuple[re.Pattern, Callable[[State], State]]] = {
 _OURS = re.compile(r"s\d+\.pathway\d+_")
 
 
-def to_our_names(state: State) -> tuple[State, str]:
+def detect_and_rename(state: State) -> tuple[State, str]:
     """The weights under our names, and the name of the layout that they had.
 
     An unknown layout is left as it is. ValueError for a network that cannot be expressed in ours.

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from slowfast.curation.facts import Facts, examine_all
+from slowfast.curation.probe import Facts, examine_all
+from slowfast.curation.progress import StateFile
 from slowfast.curation.splits import Entry, Split
-from slowfast.curation.state import StateFile
 from slowfast.utils.io import atomic_write, write_csv, write_json
 
 # Kinds of faults that make an entry useless, and those that a user may want to live with.

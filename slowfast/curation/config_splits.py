@@ -6,10 +6,10 @@ from pathlib import Path
 
 from slowfast.config.node import ConfigNode
 from slowfast.curation.splits import Entry, Split, read_csv_split
-from slowfast.datasets.annotation_files import find_file
+from slowfast.datasets.annotations.class_names import read_class_names
+from slowfast.datasets.annotations.list_files import find_file
 from slowfast.datasets.build import build_parts
-from slowfast.datasets.class_names import read_class_names
-from slowfast.datasets.clip_samplers import ClipSampler, SpanSampler
+from slowfast.datasets.clips.samplers import ClipSampler, SpanSampler
 from slowfast.datasets.records import Record
 
 

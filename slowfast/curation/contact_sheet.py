@@ -93,7 +93,7 @@ def _title(record: Record, sample: Sample, class_names: list[str]) -> str:
     return f"{Path(record.path).name}  {named}"
 
 
-def build_contact_sheet(
+def draw_contact_sheet(
     cfg: ConfigNode, split: str, path: str | Path, *, num: int, seed: int
 ) -> int:
     """Draw samples of a split as the loader gives them; returns how many there are."""

@@ -12,8 +12,8 @@ import av
 import numpy as np
 
 from slowfast.curation.workers import Failure
-from slowfast.datasets.readers import SizeRule, UnreadableVideo, Video, open_video
-from slowfast.datasets.video_index import VideoIndex
+from slowfast.datasets.decoding.packets import VideoIndex
+from slowfast.datasets.decoding.video import SizeRule, UnreadableVideo, VideoReader, open_video
 
 # Part of the output folder: unfinished files, which the next run removes.
 PARTIAL = ".partial"
@@ -79,7 +79,7 @@ def convert(job: Job, *, output: Path, settings: PrepareSettings) -> Prepared | 
     return Prepared(job.target, num_frames, num_bytes(target), damage)
 
 
-def _write_video(video: Video, path: Path, settings: PrepareSettings, *, name: str) -> int:
+def _write_video(video: VideoReader, path: Path, settings: PrepareSettings, *, name: str) -> int:
     """H.264 without sound; frames keep their times."""
     times, rate, is_regular = frame_times(video.index)
     if is_regular:
@@ -101,7 +101,7 @@ def _write_video(video: Video, path: Path, settings: PrepareSettings, *, name: s
     return len(times)
 
 
-def _write_images(video: Video, path: Path, settings: PrepareSettings, *, name: str) -> int:
+def _write_images(video: VideoReader, path: Path, settings: PrepareSettings, *, name: str) -> int:
     """<path>/<name>_000001.jpg and so on."""
     import cv2
 

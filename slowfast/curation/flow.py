@@ -18,14 +18,14 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from slowfast.curation.facts import fingerprint
 from slowfast.curation.prepare import names_below
+from slowfast.curation.probe import fingerprint
 from slowfast.curation.workers import Failure, run_parallel
-from slowfast.datasets.flow_files import BOUND, DESCRIPTION, FILES, encode_flow, flow_names
-from slowfast.datasets.readers import SizeRule, UnreadableVideo
+from slowfast.datasets.decoding.flow import BOUND, DESCRIPTION, FILES, encode_flow, flow_names
+from slowfast.datasets.decoding.open import open_frames
+from slowfast.datasets.decoding.video import SizeRule, UnreadableVideo
 from slowfast.datasets.records import Record
-from slowfast.datasets.sources import open_source
-from slowfast.datasets.transforms import short_side_size
+from slowfast.datasets.transforms.spatial import short_side_size
 from slowfast.utils.io import write_json
 from slowfast.utils.video_names import without_suffix
 
@@ -96,7 +96,7 @@ def convert(
     shutil.rmtree(made, ignore_errors=True)
     made.mkdir()
     try:
-        with open_source(job.record) as video:
+        with open_frames(job.record) as video:
             count = write_flow(compute_flow(video.frames(_size_rule(settings))), made)
             about = {"num_frames": count, "fps": video.index.fps, "num_broken": video.num_broken}
     except UnreadableVideo as error:

@@ -20,12 +20,12 @@ from slowfast.curation.convert import (
     image_name,
     num_bytes,
 )
-from slowfast.curation.facts import fingerprint
+from slowfast.curation.probe import fingerprint
+from slowfast.curation.progress import StateFile
 from slowfast.curation.splits import read_csv_splits
-from slowfast.curation.state import StateFile
 from slowfast.curation.workers import Failure, run_parallel
+from slowfast.datasets.annotations.locate import walk_videos
 from slowfast.datasets.records import Record
-from slowfast.datasets.video_files import walk_videos
 from slowfast.utils.io import atomic_write, write_csv
 from slowfast.utils.video_names import SUFFIXES
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from slowfast.datasets.annotation_files import read_lines
-from slowfast.datasets.kinetics import parse_line
+from slowfast.datasets.annotations.kinetics import parse_line
+from slowfast.datasets.annotations.list_files import read_lines
 from slowfast.datasets.records import Record
 
 

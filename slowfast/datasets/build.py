@@ -6,11 +6,17 @@ from dataclasses import dataclass
 from torch.utils.data import DataLoader
 
 from slowfast.config.node import ConfigNode
-from slowfast.datasets.ava import build_ava
-from slowfast.datasets.box_views import build_train_box_views, build_whole_frame_views
-from slowfast.datasets.charades import build_charades
+from slowfast.datasets.annotations.ava import build_ava
+from slowfast.datasets.annotations.charades import build_charades
+from slowfast.datasets.annotations.folder import build_folder
+from slowfast.datasets.annotations.hmdb51 import build_hmdb51
+from slowfast.datasets.annotations.kinetics import build_kinetics
+from slowfast.datasets.annotations.something_something import build_ssv1, build_ssv2
+from slowfast.datasets.annotations.tubes import build_jhmdb, build_ucf101_24
+from slowfast.datasets.annotations.ucf101 import build_ucf101
 from slowfast.datasets.clip_dataset import ClipDataset, Views
-from slowfast.datasets.clip_samplers import (
+from slowfast.datasets.clips.box_views import build_train_box_views, build_whole_frame_views
+from slowfast.datasets.clips.samplers import (
     ClipSampler,
     ThinnedSampler,
     build_center_sampler,
@@ -18,20 +24,12 @@ from slowfast.datasets.clip_samplers import (
     build_span_sampler,
     build_stride_sampler,
 )
-from slowfast.datasets.clip_views import build_test_views, build_train_views, build_val_views
-from slowfast.datasets.folder import build_folder
-from slowfast.datasets.hmdb51 import build_hmdb51
-from slowfast.datasets.index_file import build_index
-from slowfast.datasets.jhmdb import build_jhmdb
-from slowfast.datasets.kinetics import build_kinetics
+from slowfast.datasets.clips.views import build_test_views, build_train_views, build_val_views
+from slowfast.datasets.decoding.index_file import build_index
 from slowfast.datasets.labels import BoxLabels, build_label_rule
 from slowfast.datasets.loader import ShardedBatchSampler, collate, collate_by_size, make_loader
 from slowfast.datasets.records import Annotations
-from slowfast.datasets.ssv1 import build_ssv1
-from slowfast.datasets.ssv2 import build_ssv2
-from slowfast.datasets.transforms import PackPathways, build_pack
-from slowfast.datasets.ucf101 import build_ucf101
-from slowfast.datasets.ucf101_24 import build_ucf101_24
+from slowfast.datasets.transforms.spatial import PackPathways, build_pack
 from slowfast.utils import distributed
 from slowfast.utils.registry import Registry
 

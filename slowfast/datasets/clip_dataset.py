@@ -8,12 +8,11 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from slowfast.datasets.cut import Cut
-from slowfast.datasets.index_file import IndexFile
+from slowfast.datasets.decoding.index_file import IndexFile
+from slowfast.datasets.decoding.open import open_frames
+from slowfast.datasets.decoding.video import UnreadableVideo, VideoReader
 from slowfast.datasets.labels import BoxLabels, LabelRule
-from slowfast.datasets.readers import UnreadableVideo, Video
-from slowfast.datasets.records import Annotations, Record
-from slowfast.datasets.sources import open_source
+from slowfast.datasets.records import Annotations, Record, SampledClips
 from slowfast.utils.batch_shape import BatchShape
 from slowfast.utils.seeding import derive_seed
 
@@ -45,8 +44,8 @@ class Sample:
     """All views of one video: per pathway a tensor V,C,T,H,W; none when it is unreadable.
 
     label: what the label rule says. index: position in the records of the video that was read.
-    failures: (index, reason) of those that were not. boxes, box_numbers: see Cut; box_labels:
-    n,classes float32. num_broken: packets or image files of the video that were lost.
+    failures: (index, reason) of those that were not. boxes, box_numbers: see SampledClips;
+    box_labels: n,classes float32. num_broken: packets or image files of the video that were lost.
     """
 
     clips: list[torch.Tensor]
@@ -64,7 +63,9 @@ class Views(Protocol):
 
     num_views: int
 
-    def __call__(self, video: Video, record: Record, rng: np.random.Generator) -> Cut:
+    def __call__(
+        self, video: VideoReader, record: Record, rng: np.random.Generator
+    ) -> SampledClips:
         """The views of an open video."""
 
 
@@ -114,7 +115,7 @@ class ClipDataset(Dataset):
         for candidate in self._candidates(int(index), rng):
             record = self.records[candidate]
             try:
-                with open_source(record, self.index_file) as video:
+                with open_frames(record, self.index_file) as video:
                     cut, fps = views(video, record, rng), video.index.fps
                     num_broken = video.num_broken
             except UnreadableVideo as error:

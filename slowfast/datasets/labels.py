@@ -5,11 +5,10 @@ from collections.abc import Callable, Iterable, Sequence
 import torch
 
 from slowfast.config.node import ConfigNode
-from slowfast.datasets.cut import Cut
-from slowfast.datasets.records import Annotations, Record
+from slowfast.datasets.records import Annotations, Record, SampledClips
 
 # (record, cut, frames per second) -> a class number or the labels' (classes,) float32
-LabelRule = Callable[[Record, Cut, float | None], int | torch.Tensor]
+LabelRule = Callable[[Record, SampledClips, float | None], int | torch.Tensor]
 
 
 def multi_hot(labels: Iterable[int], num_classes: int) -> torch.Tensor:
@@ -25,7 +24,7 @@ class ClassLabel:
     def __init__(self, flip_labels: Sequence[int] | None = None):
         self.flip_labels = flip_labels
 
-    def __call__(self, record: Record, cut: Cut, _fps: float | None) -> int:
+    def __call__(self, record: Record, cut: SampledClips, _fps: float | None) -> int:
         is_other = cut.is_flipped and self.flip_labels is not None
         return self.flip_labels[record.label] if is_other else record.label
 
@@ -36,7 +35,7 @@ class ClipLabels:
     def __init__(self, num_classes: int):
         self.num_classes = num_classes
 
-    def __call__(self, record: Record, cut: Cut, fps: float | None) -> torch.Tensor:
+    def __call__(self, record: Record, cut: SampledClips, fps: float | None) -> torch.Tensor:
         first, last = int(cut.frames.min()), int(cut.frames.max())
         return multi_hot(record.spans.within(first, last, fps), self.num_classes)
 
@@ -47,7 +46,7 @@ class VideoLabels:
     def __init__(self, num_classes: int):
         self.num_classes = num_classes
 
-    def __call__(self, record: Record, _cut: Cut, _fps: float | None) -> torch.Tensor:
+    def __call__(self, record: Record, _cut: SampledClips, _fps: float | None) -> torch.Tensor:
         return multi_hot(record.spans.all(), self.num_classes)
 
 
@@ -57,7 +56,7 @@ class BoxLabels:
     def __init__(self, num_classes: int):
         self.num_classes = num_classes
 
-    def __call__(self, record: Record, cut: Cut) -> torch.Tensor:
+    def __call__(self, record: Record, cut: SampledClips) -> torch.Tensor:
         labels = [record.key.labels[number] for number in cut.box_numbers.tolist()]
         rows = [multi_hot(each, self.num_classes) for each in labels]
         return torch.stack(rows) if rows else torch.zeros(0, self.num_classes)

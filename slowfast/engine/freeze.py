@@ -44,7 +44,7 @@ def set_training(model: nn.Module, frozen: list[str]) -> None:
         model.get_submodule(name).eval()
 
 
-def build_frozen(cfg: ConfigNode, model: nn.Module) -> list[str]:
+def freeze(cfg: ConfigNode, model: nn.Module) -> list[str]:
     """Freeze what the config says; the names returned are for `set_training`."""
     frozen = freeze_modules(model, cfg.TRAIN.FREEZE)
     if cfg.MODEL.FROZEN_BN:

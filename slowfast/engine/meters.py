@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from slowfast.engine.tasks import Task
+from slowfast.tasks import Task
 
 
 class TrainMeter:

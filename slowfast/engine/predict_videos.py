@@ -10,15 +10,18 @@ import torch
 from torch.utils.data import DataLoader
 
 from slowfast.config.cli import load_cfg
-from slowfast.config.node import ConfigNode
+from slowfast.datasets.annotations.class_names import load_class_names
+from slowfast.datasets.annotations.locate import walk_videos
 from slowfast.datasets.build import build_clip_pack, build_views
-from slowfast.datasets.class_names import load_class_names
 from slowfast.datasets.clip_dataset import ClipDataset
 from slowfast.datasets.labels import ClassLabel
 from slowfast.datasets.loader import ShardedBatchSampler, make_loader
 from slowfast.datasets.records import Annotations, Record
 from slowfast.engine.scorer import build_scorer
-from slowfast.engine.stop import StopRequest
+from slowfast.runtime.launch import single_process
+from slowfast.runtime.stop import StopRequest
+from slowfast.utils.io import write_csv, write_json
+from slowfast.utils.video_names import SUFFIXES
 
 # Batches for each loader process: fewer would leave the network waiting for the first one.
 _BATCHES_PER_WORKER = 4
@@ -61,7 +64,7 @@ class Predictor:
         classes: str | Path | None = None,
         options: Sequence[Any] = (),
     ):
-        cfg = build_single_process(load_cfg(config, options))
+        cfg = single_process(load_cfg(config, options))
         if cfg.DETECTION.ENABLE:
             raise ValueError("DETECTION.ENABLE: True needs boxes; only whole videos are predicted")
         if cfg.DATA.MODALITY != "rgb":
@@ -139,12 +142,60 @@ class Predictor:
         )
 
 
-def build_single_process(cfg: ConfigNode) -> ConfigNode:
-    """The config of one of the processes on its machine alone, on a GPU only if there is one."""
-    cfg = cfg.clone()
-    cfg.defrost()
-    cfg.TEST.BATCH_SIZE = max(cfg.TEST.BATCH_SIZE // max(cfg.NUM_GPUS, 1), 1)
-    cfg.NUM_GPUS = min(cfg.NUM_GPUS, torch.cuda.device_count(), 1)
-    cfg.NUM_SHARDS, cfg.SHARD_ID = 1, 0
-    cfg.freeze()
-    return cfg
+def find_videos(paths: Iterable[str | Path]) -> list[Path]:
+    """The files, and of folders all videos below them in alphabetical order; each file once.
+
+    ValueError names a folder without videos. Files need not exist: reading them tells.
+    """
+    found: dict[Path, None] = {}
+    for path in map(Path, paths):
+        inside = [path]
+        if path.is_dir():
+            inside = [Path(file) for file in walk_videos(path)]
+            if not inside:
+                raise ValueError(f"{path}: no video in this folder (looked for {sorted(SUFFIXES)})")
+        found.update(dict.fromkeys(inside))
+    return list(found)
+
+
+def write_results(path: str | Path, results: Sequence[VideoResult], about: dict[str, Any]) -> None:
+    """Write results to a .json file, below the values of `about`, or to a .csv file, atomically.
+
+    The csv has a line per video and class, and one with the reason for an unreadable video.
+    """
+    check_output(path)
+    if Path(path).suffix.lower() == ".json":
+        videos = [
+            {"path": printable(result.path), "error": result.error}
+            if result.error
+            else {
+                "path": printable(result.path),
+                "predictions": [
+                    {"class": p.label, "name": p.name, "score": p.score} for p in result.predictions
+                ],
+            }
+            for result in results
+        ]
+        write_json(path, {**about, "videos": videos})
+        return
+    rows = []
+    for result in results:
+        shown = printable(result.path)
+        rows += [
+            [shown, rank, p.label, p.name, p.score, ""]
+            for rank, p in enumerate(result.predictions, start=1)
+        ]
+        if result.error:
+            rows.append([shown, "", "", "", "", result.error])
+    write_csv(path, ["path", "rank", "class", "name", "score", "error"], rows)
+
+
+def check_output(path: str | Path) -> None:
+    """ValueError unless `write_results` knows the format."""
+    if Path(path).suffix.lower() not in (".json", ".csv"):
+        raise ValueError(f"{path}: the file of results must end in .json or .csv")
+
+
+def printable(path: str) -> str:
+    """The path with escapes in place of bytes that are not UTF-8."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")

@@ -14,7 +14,7 @@ from slowfast.utils.batch_shape import BatchShape
 logger = logging.getLogger(__name__)
 
 
-class NormSwitch:
+class NormSchedule:
     """Changes the batch norms of a state's models in place; the optimizer goes on with them.
 
     `kinds` are all that will be asked for, in the same order in all processes; None is what the

@@ -9,14 +9,14 @@ from torch import nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from slowfast.adaptive.budget import TableRow
+from slowfast.adaptive.network import build_network
 from slowfast.checkpoint.initialize import CoverageReport
 from slowfast.config.node import ConfigNode
-from slowfast.engine.budget import Row
-from slowfast.engine.device import build_autocast, build_device
-from slowfast.engine.network import build_network
-from slowfast.engine.stop import StopRequest
-from slowfast.engine.tasks import Task, build_task
-from slowfast.engine.unreadable import UnreadableVideos
+from slowfast.runtime.device import build_autocast, build_device
+from slowfast.runtime.stop import StopRequest
+from slowfast.runtime.unreadable import UnreadableVideos
+from slowfast.tasks import Task, build_task
 from slowfast.utils import distributed
 
 
@@ -35,7 +35,7 @@ class Scorer:
         *,
         autocast: torch.autocast,
         max_clips: int | None = None,
-        row: Row | None = None,
+        row: TableRow | None = None,
     ):
         self.model, self.task, self.device = model, task, device
         self.autocast, self.max_clips = autocast, max_clips

@@ -10,7 +10,7 @@ from torch import nn
 
 from slowfast.checkpoint import files
 from slowfast.checkpoint.convert import split_sub_bn
-from slowfast.checkpoint.run_config import was_adaptive
+from slowfast.checkpoint.files import was_adaptive
 from slowfast.solver.ema import ModelEma
 
 logger = logging.getLogger(__name__)

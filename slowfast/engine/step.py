@@ -9,15 +9,14 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from slowfast.config.node import ConfigNode
-from slowfast.engine.device import build_autocast
 from slowfast.engine.state import TrainState
-from slowfast.engine.stop import StopRequest
-from slowfast.engine.tasks import Task
-from slowfast.engine.tasks.base import TrainPass
-from slowfast.engine.unreadable import UnreadableVideos
-from slowfast.solver.clip import clip_gradients
+from slowfast.runtime.device import build_autocast
+from slowfast.runtime.stop import StopRequest
+from slowfast.runtime.unreadable import UnreadableVideos
 from slowfast.solver.lr_schedule import build_lr_schedule
-from slowfast.solver.optimizer import set_learning_rate
+from slowfast.solver.optimizer import clip_gradients, set_learning_rate
+from slowfast.tasks import Task
+from slowfast.tasks.base import TrainPass
 from slowfast.utils import distributed
 from slowfast.utils.seeding import derive_seed
 

@@ -10,9 +10,9 @@ from slowfast.checkpoint import files
 from slowfast.config.checks import SPLIT_DATASETS
 from slowfast.config.node import ConfigNode
 from slowfast.datasets.build import build_loader
-from slowfast.engine.runlog import build_run_log
 from slowfast.engine.scorer import build_scorer
-from slowfast.engine.stop import Interrupted, StopRequest, agreed
+from slowfast.runtime.run_log import build_run_log
+from slowfast.runtime.stop import Interrupted, StopRequest, agreed
 from slowfast.utils import distributed
 from slowfast.utils.io import write_csv, write_json
 

@@ -19,23 +19,23 @@ from slowfast.checkpoint import files
 from slowfast.checkpoint.initialize import initialize_from
 from slowfast.config.node import ConfigNode
 from slowfast.datasets.build import build_loader
-from slowfast.engine.device import build_autocast, build_device, build_scaler, place_model
-from slowfast.engine.freeze import build_frozen, set_training
+from slowfast.engine.freeze import freeze, set_training
 from slowfast.engine.meters import TrainMeter
-from slowfast.engine.runlog import RunLog, build_run_log
-from slowfast.engine.schedule import NormSwitch, log_schedule, repeated, steps_of_epochs
+from slowfast.engine.schedule import NormSchedule, log_schedule, repeated, steps_of_epochs
 from slowfast.engine.scorer import Scorer
 from slowfast.engine.state import TrainState, resume, save_epoch, save_interrupted, set_aside
 from slowfast.engine.step import TrainStep, build_train_step
-from slowfast.engine.stop import Interrupted, StopRequest, agreed
-from slowfast.engine.tasks import Task, build_task
-from slowfast.engine.unreadable import UnreadableVideos, names_of
 from slowfast.models import build_model
 from slowfast.models.slimmable import make_slimmable
+from slowfast.runtime.device import build_autocast, build_device, build_scaler, place_model
+from slowfast.runtime.run_log import RunLog, build_run_log
+from slowfast.runtime.stop import Interrupted, StopRequest, agreed
+from slowfast.runtime.unreadable import UnreadableVideos, names_of
 from slowfast.solver.ema import ModelEma
 from slowfast.solver.multigrid import build_schedule
 from slowfast.solver.optimizer import build_optimizer
 from slowfast.solver.precise_bn import update_bn_stats
+from slowfast.tasks import Task, build_task
 from slowfast.utils import distributed
 from slowfast.utils.batch_shape import BatchShape
 from slowfast.utils.io import write_csv
@@ -56,7 +56,8 @@ def train(cfg: ConfigNode) -> TrainState:
     task, log = build_task(cfg), build_run_log(cfg)
     state, frozen = build_state(cfg, device)
     state.class_names = train_loader.dataset.class_names
-    switch_norm = NormSwitch(state, [phase.norm for phase in (*schedule.phases, schedule.default)])
+    phases = (*schedule.phases, schedule.default)
+    switch_norm = NormSchedule(state, [phase.norm for phase in phases])
     switch_norm(schedule.phase(0).norm)
     is_resumed = cfg.TRAIN.AUTO_RESUME and resume(
         state,
@@ -348,7 +349,7 @@ def build_state(cfg: ConfigNode, device: torch.device) -> tuple[TrainState, list
     model = place_model(build_model(cfg), device)
     if cfg.ADAPTIVE.ENABLE:
         make_slimmable(model)
-    frozen = build_frozen(cfg, model)
+    frozen = freeze(cfg, model)
     if cfg.TRAIN.COMPILE:
         model.compile()
     state = TrainState(

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from slowfast.evaluation.views import to_numpy
+from slowfast.evaluation.video_scores import to_numpy
 from slowfast.utils.box_table import BoxTable
 from slowfast.utils.io import atomic_write
 

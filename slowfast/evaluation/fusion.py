@@ -11,7 +11,7 @@ import torch
 from tabulate import tabulate
 
 from slowfast.evaluation.topk import topk_accuracies
-from slowfast.evaluation.views import ViewScores
+from slowfast.evaluation.video_scores import VideoScores
 from slowfast.utils.io import write_csv, write_json
 from slowfast.utils.video_names import without_suffix
 
@@ -53,7 +53,7 @@ def read_scores(run: str | Path) -> RunScores:
     path = Path(run)
     path = path / "test_scores.npz" if path.is_dir() else path
     try:
-        views, paths, labels = ViewScores.load_npz(path)
+        views, paths, labels = VideoScores.load_npz(path)
     except FileNotFoundError:
         raise ValueError(f"{path}: no scores here; the run has not been tested") from None
     except (ValueError, KeyError, OSError) as error:

@@ -16,7 +16,7 @@ from torch.autograd.function import once_differentiable
 _LANES = 16  # floats in the widest vector register
 
 
-def _joined_rows(x: Tensor) -> Tensor:
+def _packed_rows(x: Tensor) -> Tensor:
     """View N,C,T,H,W in channels_last_3d as rows of k*C values that fill whole registers."""
     channels = x.shape[1]
     num_positions = x.numel() // channels
@@ -31,7 +31,7 @@ class _BatchNorm(torch.autograd.Function):
     def forward(ctx, x, weight, bias, eps):
         means, variances = (
             values.view(-1, x.shape[1])  # k,C
-            for values in torch.batch_norm_update_stats(_joined_rows(x), None, None, 0.0)
+            for values in torch.batch_norm_update_stats(_packed_rows(x), None, None, 0.0)
         )
         mean = means.mean(0)
         var = variances.mean(0) + means.var(0, correction=0)
@@ -44,8 +44,8 @@ class _BatchNorm(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, grad, _grad_mean, _grad_var):
         x, weight, mean, invstd = ctx.saved_tensors
-        rows = _joined_rows(x)
-        grad = _joined_rows(grad.contiguous(memory_format=torch.channels_last_3d))
+        rows = _packed_rows(x)
+        grad = _packed_rows(grad.contiguous(memory_format=torch.channels_last_3d))
         factor = rows.shape[1] // len(mean)
         needs_sums = (False, True, True)  # not the gradient of x: it needs the sums over all k
         _, grad_weight, grad_bias = torch.ops.aten.native_batch_norm_backward(
@@ -69,7 +69,7 @@ class _BatchNorm(torch.autograd.Function):
         b = -a * invstd * grad_weight / count
         c = -a * grad_bias / count - b * mean
         grad_x = torch.empty_like(x)
-        out = _joined_rows(grad_x)
+        out = _packed_rows(grad_x)
         torch.addcmul(c.repeat(factor), grad, a.repeat(factor), out=out)
         out.addcmul_(rows, b.repeat(factor))
         return grad_x, grad_weight, grad_bias, None

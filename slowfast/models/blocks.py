@@ -1,4 +1,4 @@
-"""The residual block, its branches in ResNets, and what X3D's and VoV3D's bottlenecks share."""
+"""Stems, the residual block and its branches, and what bottlenecks of X3D and VoV3D share."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -6,21 +6,70 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from slowfast.models.conv import conv3d
+from slowfast.models.conv import conv3d, max_pool3d
 from slowfast.models.layers import SqueezeExcitation, drop_connect
-from slowfast.models.widths import Dims, parts_of
+from slowfast.models.widths import Dims, FixedWidth, parts_of
 
 Norm = Callable[[int], nn.Module]
+
+
+class X3DStem(nn.Module):
+    """A 1x3x3 convolution of stride 2, a depthwise 5x1x1 one right after it, batch norm, ReLU.
+
+    The tables of X3D's paper (arXiv 2004.04730) print 3x1x1; 5x1x1 gives its published counts.
+    Names fixed by released weights: conv_xy, conv, bn.
+    """
+
+    stride = 2
+
+    def __init__(self, dim_in: int, dim_out: int, *, norm: Norm):
+        super().__init__()
+        self.conv_xy = conv3d(dim_in, dim_out, (1, 3, 3), stride=(1, 2, 2))
+        self.conv = conv3d(dim_out, dim_out, (5, 1, 1), groups=dim_out)
+        self.bn = norm(dim_out)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return F.relu(self.bn(self.conv(self.conv_xy(x))), inplace=True)
+
+
+class ResNetStem(nn.Module):
+    """A kx7x7 convolution (k = `kernel_t`) of stride 2, batch norm, ReLU, 1x3x3 max-pool, stride 2.
+
+    Names fixed by released weights: conv, bn.
+    """
+
+    stride = 4
+
+    def __init__(self, dim_in: int, dim_out: int, *, kernel_t: int, norm: Norm):
+        super().__init__()
+        self.conv = conv3d(dim_in, dim_out, (kernel_t, 7, 7), stride=(1, 2, 2))
+        self.bn = norm(dim_out)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = F.relu(self.bn(self.conv(x)), inplace=True)
+        return max_pool3d(x, (1, 3, 3), stride=(1, 2, 2), padding=(0, 1, 1))
+
+
+def single_pathway_channels(input_channels: Sequence[int], *, model: str) -> int:
+    """Input channels of a model with one pathway, from DATA.INPUT_CHANNEL_NUM."""
+    if len(input_channels) != 1:
+        raise ValueError(
+            f"DATA.INPUT_CHANNEL_NUM: {list(input_channels)} has {len(input_channels)} entries; "
+            f"MODEL.MODEL_NAME {model} has one pathway and takes one entry, e.g. [3]"
+        )
+    return FixedWidth(input_channels[0])
+
+
 Middle = Callable[..., dict[str, nn.Module]]
 Kernel = tuple[int, int, int]
 
 # Kernels in the middle of a bottleneck: space and time at once, space first, time first.
 KERNELS_3D: tuple[Kernel, ...] = ((3, 3, 3),)
-KERNELS_2PLUS1: tuple[Kernel, ...] = ((1, 3, 3), (3, 1, 1))
+SPACE_THEN_TIME: tuple[Kernel, ...] = ((1, 3, 3), (3, 1, 1))
 KERNELS_1PLUS2: tuple[Kernel, ...] = ((3, 1, 1), (1, 3, 3))
 
 
-def mobile_middle(
+def depthwise_layers(
     dim: int,
     *,
     stride: int,
@@ -53,7 +102,7 @@ def mobile_middle(
 
 
 class MobileBottleneck(nn.Module):
-    """Base of bottlenecks with a `mobile_middle`, whose modules lie beside their own."""
+    """Base of bottlenecks with a `depthwise_layers`, whose modules lie beside their own."""
 
     def _add_middle(self, middle: Mapping[str, nn.Module]) -> None:
         self._middle_names = tuple(middle)
@@ -100,7 +149,7 @@ class ResBlock(nn.Module):
         return F.relu(shortcut + branch, inplace=True)
 
 
-class EndsInC:
+class HasFinalConv:
     """A residual branch whose last layers are the convolution `c` and its batch norm `c_bn`."""
 
     @property
@@ -112,7 +161,7 @@ class EndsInC:
         return self.c_bn
 
 
-class BottleneckBranch(EndsInC, nn.Module):
+class BottleneckBranch(HasFinalConv, nn.Module):
     """Residual branch: kx1x1 (k = `kernel_t`), 1x3x3, 1x1x1, each with batch norm, ReLU between.
 
     The spatial stride is that of the 1x3x3, or with `strides_first` of the kx1x1 before it.

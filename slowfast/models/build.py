@@ -2,17 +2,32 @@
 
 from functools import partial
 
+import torch
 from torch import nn
 
 from slowfast.config.node import ConfigNode
+from slowfast.config.pathways import pathway_strides
+from slowfast.models.families.resnet import build_resnet
+from slowfast.models.families.s3d import build_s3d
+from slowfast.models.families.slowfast import build_slowfast
+from slowfast.models.families.vov3d import build_vov3d
+from slowfast.models.families.x3d import build_x3d
 from slowfast.models.network import build_initial_weights
-from slowfast.models.resnet import build_resnet
-from slowfast.models.s3d import build_s3d
 from slowfast.models.slimmable import narrow
-from slowfast.models.slowfast import build_slowfast
-from slowfast.models.vov3d import build_vov3d
-from slowfast.models.x3d import build_x3d
 from slowfast.utils.registry import Registry
+
+
+def build_meta_inputs(cfg: ConfigNode, crop: int) -> tuple:
+    """What a network takes: one clip, a tensor 1,C,T,crop,crop for each pathway, and its boxes.
+
+    A detection network gets one box, every other none.
+    """
+    clips = [
+        torch.empty(1, channels, cfg.DATA.NUM_FRAMES // stride, crop, crop, device="meta")
+        for channels, stride in zip(cfg.DATA.INPUT_CHANNEL_NUM, pathway_strides(cfg), strict=True)
+    ]
+    return (clips, torch.empty(1, 5, device="meta") if cfg.DETECTION.ENABLE else None)
+
 
 MODELS = Registry("MODEL.MODEL_NAME")
 MODELS.register("ResNet")(build_resnet)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from slowfast.models.widths import Dims, parts_of
-from slowfast.utils.spread import evenly_spread
+from slowfast.utils.spread import evenly_spaced
 
 Triple = tuple[int, int, int]
 
@@ -232,7 +232,7 @@ def resample(x: Tensor, size: Triple) -> Tensor:
     """Evenly spread frames of `x`, each resized to the mean values of areas: T,H,W = `size`."""
     num_t, *extent = size
     if x.shape[2] != num_t:
-        index = torch.tensor(evenly_spread(x.shape[2], num_t), device=x.device)
+        index = torch.tensor(evenly_spaced(x.shape[2], num_t), device=x.device)
         x = x.permute(0, 2, 3, 4, 1).index_select(1, index).permute(0, 4, 1, 2, 3)
     if x.shape[3:] == tuple(extent):
         return x

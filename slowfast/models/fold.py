@@ -9,8 +9,8 @@ from torch import nn
 
 from slowfast.config.node import ConfigNode
 from slowfast.models.batch_norm import BatchNorm3d
+from slowfast.models.build import build_meta_inputs
 from slowfast.models.conv import Conv3d
-from slowfast.models.meta import build_meta_inputs
 from slowfast.models.norm import SubBatchNorm3d, SyncBatchNorm3d
 
 # Exact types: a subclass may compute something else.

@@ -4,17 +4,92 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import torch
 from torch import nn
 
 from slowfast.config.node import ConfigNode
-from slowfast.models.blocks import Norm, ResBlock
+from slowfast.models.blocks import Norm, ResBlock, X3DStem, single_pathway_channels
 from slowfast.models.heads import build_x3d_head
-from slowfast.models.init import init_weights
-from slowfast.models.stems import X3DStem, single_pathway_channels
-from slowfast.models.tables import of_pathway
+from slowfast.models.nonlocal_ import NonLocal
 from slowfast.models.widths import Dims
+
+
+def init_weights(
+    model: nn.Module, *, fc_std: float, zero_final_norm: bool, zero_final_conv: bool
+) -> None:
+    """Draw convolutions N(0, 2 / (out * kt * kh * kw)) and linear layers N(0, fc_std^2), in place.
+
+    `out` counts all output channels, also in grouped convolutions. Biases start at 0, gammas at 1,
+    or at 0 in the last batch norm of each residual branch and Non-local block: `zero_final_norm`
+    (arXiv 1706.02677). `zero_final_conv`: the last convolution of each residual branch starts at 0.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.Conv3d):
+            fan_out = module.out_channels * math.prod(module.kernel_size)
+            nn.init.normal_(module.weight, std=math.sqrt(2.0 / fan_out))
+            _zero_bias(module)
+        elif isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, std=fc_std)
+            _zero_bias(module)
+    for module in model.modules():
+        if isinstance(module, ResBlock):
+            if zero_final_norm:
+                nn.init.zeros_(module.branch2.final_norm.weight)
+            if zero_final_conv:
+                nn.init.zeros_(module.branch2.final_conv.weight)
+        elif isinstance(module, NonLocal) and zero_final_norm:
+            nn.init.zeros_(module.bn.weight)
+
+
+def _zero_bias(module: nn.Conv3d | nn.Linear) -> None:
+    if module.bias is not None:
+        nn.init.zeros_(module.bias)
+
+
+def per_stage(key: str, table: Sequence[Any], pathway: int) -> list[Any]:
+    """The four stages' values for a pathway, from a table [[of slow, of fast], ...].
+
+    An entry with one value holds for all pathways. ValueError when a value is not one for `key`.
+    """
+    if len(table) != 4 or not all(isinstance(row, list | tuple) and row for row in table):
+        raise ValueError(f"{key}: {table!r} must be four lists, one per stage")
+    if any(1 < len(row) <= pathway for row in table):
+        raise ValueError(f"{key}: {table!r} has no value for pathway {pathway} in some stage")
+    values = [row[0] if len(row) == 1 else row[pathway] for row in table]
+    is_valid, allowed = _TABLES[key]
+    for value in values:
+        if not is_valid(value):
+            raise ValueError(f"{key}: {value!r} in {table!r} must be {allowed}")
+    return values
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and value >= 1
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) is int and value >= 0
+
+
+def _is_locations(value: Any) -> bool:
+    return isinstance(value, list | tuple) and all(map(_is_number, value))
+
+
+def _is_size(value: Any) -> bool:
+    return isinstance(value, list | tuple) and len(value) == 3 and all(map(_is_count, value))
+
+
+# Key of a table -> test of its values, and what they must be.
+_TABLES = {
+    "RESNET.SPATIAL_STRIDES": (_is_count, "a whole number of at least 1"),
+    "RESNET.SPATIAL_DILATIONS": (_is_count, "a whole number of at least 1"),
+    "RESNET.NUM_BLOCK_TEMP_KERNEL": (_is_number, "a number of blocks"),
+    "NONLOCAL.LOCATION": (_is_locations, "a list of numbers of blocks, e.g. [1, 3], or []"),
+    "NONLOCAL.GROUP": (_is_count, "a whole number of at least 1"),
+    "NONLOCAL.POOL": (_is_size, "three whole numbers T, H, W of at least 1"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,8 +268,8 @@ def build_mobile_table(cfg: ConfigNode, stages: Sequence[StageSpec]) -> list[Sta
 
     res2 keeps its stride, which takes the place of a ResNet's max-pool.
     """
-    strides = of_pathway("RESNET.SPATIAL_STRIDES", cfg.RESNET.SPATIAL_STRIDES, 0)
-    dilations = of_pathway("RESNET.SPATIAL_DILATIONS", cfg.RESNET.SPATIAL_DILATIONS, 0)
+    strides = per_stage("RESNET.SPATIAL_STRIDES", cfg.RESNET.SPATIAL_STRIDES, 0)
+    dilations = per_stage("RESNET.SPATIAL_DILATIONS", cfg.RESNET.SPATIAL_DILATIONS, 0)
     strides[0] = stages[0].stride
     return [
         replace(stage, stride=stride, dilation=dilation)

@@ -21,7 +21,7 @@ from slowfast.utils.batch_shape import BatchShape
 NormKind = tuple[str, int]
 
 
-class Stage(NamedTuple):
+class CyclePhase(NamedTuple):
     """A base shape of the long cycle, until epoch `end`, that one left out.
 
     `rate` is the position of its learning rate in SOLVER.LRS; batches are `batch_factor` times the
@@ -81,7 +81,7 @@ def long_cycle(
     epoch_factor: float,
     factors: Sequence[Sequence[float]],
     short_factors: Sequence[float],
-) -> list[Stage]:
+) -> list[CyclePhase]:
     """The whole long cycle for each rate but the last, which has the cycle's last shape throughout.
 
     `steps` and `max_epoch` describe the run without multigrid; this one takes `epoch_factor` times
@@ -110,12 +110,12 @@ def long_cycle(
     stages, end = [], 0.0
     for rate, base, length in lengths:
         end += length * scale
-        stages.append(Stage(rate, batch_factor(*base), *base, round(end)))
+        stages.append(CyclePhase(rate, batch_factor(*base), *base, round(end)))
     return stages
 
 
 def long_cycle_rates(
-    stages: Sequence[Stage], rates: Sequence[float]
+    stages: Sequence[CyclePhase], rates: Sequence[float]
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """(epochs, factors) of the learning rate: that of the stage times its batch factor.
 
@@ -127,7 +127,7 @@ def long_cycle_rates(
     return (*starts, middle), (*factors[:-1], factors[-2], factors[-1])
 
 
-def long_cycle_evaluations(stages: Sequence[Stage], frequency: int) -> frozenset[int]:
+def long_cycle_evaluations(stages: Sequence[CyclePhase], frequency: int) -> frozenset[int]:
     """Epochs after which to validate: up to `frequency` in each stage, the last one among them."""
     epochs: set[int] = set()
     for start, end in pairwise([0, *(stage.end for stage in stages)]):

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
+from slowfast.adaptive.budget import load_table, table_path
 from slowfast.config.cli import load_cfg
-from slowfast.engine.budget import load_table, table_path
 from slowfast.engine.test import test as run_test
 
 

@@ -3,7 +3,6 @@ import math
 import pytest
 
 from slowfast.analysis import pareto
-from slowfast.analysis.complexity import build_complexity
 from slowfast.analysis.pareto import (
     Point,
     draw_pareto,
@@ -12,7 +11,8 @@ from slowfast.analysis.pareto import (
 )
 from slowfast.analysis.runs import parse_runs
 from slowfast.config.cli import load_cfg
-from slowfast.models.reduced import ReducedNetwork
+from slowfast.models.complexity import build_complexity
+from slowfast.models.operating_point import ReducedNetwork
 from slowfast.utils.io import write_json
 
 

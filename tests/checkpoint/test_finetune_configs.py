@@ -1,7 +1,5 @@
 """The configs that start from weights: what the file that they name fills of the model."""
 
-from pathlib import Path
-
 import pytest
 import torch
 import torchvision
@@ -9,8 +7,9 @@ import torchvision
 from slowfast.checkpoint.initialize import convert_file
 from slowfast.config.cli import load_cfg
 from slowfast.models import build_model
+from tests.helpers.paths import ROOT
 
-CONFIGS = Path(__file__).parents[2] / "configs"
+CONFIGS = ROOT / "configs"
 # The files that the configs name -> the config whose weights they hold.
 SOURCES = {
     "pretrained/SLOWFAST_8x8_R50.pkl": "Kinetics/c2/SLOWFAST_8x8_R50.yaml",

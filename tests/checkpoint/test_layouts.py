@@ -1,15 +1,15 @@
 """Foreign names, pair by pair, as published files have them."""
 
 import json
-from pathlib import Path
 
 import pytest
 import torch
 
 from slowfast.checkpoint.caffe2 import caffe2_name
-from slowfast.checkpoint.layouts import to_our_names
+from slowfast.checkpoint.layouts import detect_and_rename
+from tests.helpers.paths import GOLDENS
 
-CAFFE2 = json.loads((Path(__file__).parents[1] / "golden" / "caffe2_names.json").read_text())
+CAFFE2 = json.loads((GOLDENS / "caffe2_names.json").read_text())
 
 # Of the state dicts of pytorchvideo 0.1.5.
 X3D = {
@@ -120,7 +120,7 @@ def test_caffe2_blob(blob):
 
 def test_caffe2_leaves_out_what_the_optimizer_had():
     state = {"res2_0_branch1_w": 1, "res2_0_branch1_w_momentum": 2, "lr": 3, "model_iter": 4}
-    assert to_our_names(state) == ({"s2.pathway0_res0.branch1.weight": 1}, "Caffe2")
+    assert detect_and_rename(state) == ({"s2.pathway0_res0.branch1.weight": 1}, "Caffe2")
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_names_become_ours(layout, pairs):
     others = {} if pairs is I3D else {f"blocks.{n}.res_blocks.0.x": 0 for n in (1, 2, 3, 4)}
     others = others if layout == "pytorchvideo" else {}
     tensors = {name: torch.full((2,), float(n)) for n, name in enumerate(pairs)}
-    state, found = to_our_names({**tensors, **others})
+    state, found = detect_and_rename({**tensors, **others})
     assert found == layout
     assert {n: state.get(new) is tensors[n] for n, new in pairs.items()} == dict.fromkeys(
         pairs, True
@@ -149,7 +149,7 @@ def test_names_become_ours(layout, pairs):
 
 
 def test_a_shortcut_of_pytorchvideo_without_batch_norm_gets_the_identity():
-    state, _ = to_our_names(
+    state, _ = detect_and_rename(
         {"blocks.1.res_blocks.0.branch1_conv.weight": torch.ones(4, 4, 1, 1, 1)}
     )
     norm = torch.nn.BatchNorm3d(4).eval()
@@ -162,7 +162,7 @@ def test_a_shortcut_of_pytorchvideo_without_batch_norm_gets_the_identity():
 
 def test_googlenet_s_auxiliary_classifiers_are_left_out():
     state = {"inception3a.branch1.conv.weight": 1, "aux1.conv.conv.weight": 2, "aux2.fc1.bias": 3}
-    assert list(to_our_names(state)[0]) == ["s3.pathway0_mixed3b.branch0.conv.weight"]
+    assert list(detect_and_rename(state)[0]) == ["s3.pathway0_mixed3b.branch0.conv.weight"]
 
 
 @pytest.mark.parametrize(
@@ -176,13 +176,13 @@ def test_googlenet_s_auxiliary_classifiers_are_left_out():
 )
 def test_unknown_layers_of_inception_networks_keep_their_names(state):
     known, *others = state
-    renamed, _ = to_our_names(state)
+    renamed, _ = detect_and_rename(state)
     assert known not in renamed and set(others) <= renamed.keys()
 
 
 def test_names_of_another_pattern_stay_and_are_reported_later():
     state = {"layer1.0.conv1.weight": 1, "layer1.0.extra.weight": 2, "aux.weight": 3}
-    renamed, _ = to_our_names(state)
+    renamed, _ = detect_and_rename(state)
     assert set(renamed) >= {"layer1.0.extra.weight", "aux.weight"}
 
 
@@ -195,9 +195,9 @@ def test_names_of_another_pattern_stay_and_are_reported_later():
     ],
 )
 def test_other_names_are_left_as_they_are(state, layout):
-    assert to_our_names(state) == (state, layout)
+    assert detect_and_rename(state) == (state, layout)
 
 
 def test_r2plus1d_is_refused_with_the_reason():
     with pytest.raises(ValueError, match=r"R\(2\+1\)D.*no model here"):
-        to_our_names({"stem.0.weight": 1, "layer1.0.conv1.0.0.weight": 2})
+        detect_and_rename({"stem.0.weight": 1, "layer1.0.conv1.0.0.weight": 2})

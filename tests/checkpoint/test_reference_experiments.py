@@ -5,7 +5,6 @@ Names of the tests: their numbers in the record of these experiments.
 
 import pytest
 import torch
-from published import assert_same_weights, build_thin
 
 from slowfast.checkpoint import files
 from slowfast.checkpoint.initialize import initialize_from
@@ -14,6 +13,7 @@ from slowfast.engine.state import TrainState, resume, save_epoch
 from slowfast.engine.train import train
 from slowfast.models import build_model
 from slowfast.solver.optimizer import build_optimizer
+from tests.helpers.published import assert_same_weights, build_thin
 
 
 def _state(model):

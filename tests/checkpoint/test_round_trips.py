@@ -5,10 +5,10 @@ import re
 
 import pytest
 import torch
-from published import assert_same_weights, build_thin
 
 from slowfast.checkpoint import files
 from slowfast.checkpoint.initialize import initialize_from, load_for_test
+from tests.helpers.published import assert_same_weights, build_thin
 
 NETWORKS = ["VoV3D-M", "X3D-M", "SlowFast", "I3D NLN"]
 

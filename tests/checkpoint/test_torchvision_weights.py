@@ -3,13 +3,13 @@
 import pytest
 import torch
 import torchvision
-from published import CONFIGS
 
 from slowfast.checkpoint import files
 from slowfast.checkpoint.files import CheckpointError
 from slowfast.checkpoint.initialize import convert_file, initialize_from
 from slowfast.config.cli import load_cfg
 from slowfast.models import build_model
+from tests.helpers.published import CONFIGS
 
 
 @pytest.fixture(scope="module")

@@ -1,13 +1,13 @@
 import json
 import os
-from pathlib import Path
 
 import pytest
 import yaml
 
 from slowfast.config.cli import load_cfg, load_cfg_from_args, parse_args, save_run_config
+from tests.helpers.paths import GOLDENS
 
-RECIPES = json.loads((Path(__file__).parents[1] / "golden/recipes.json").read_text())
+RECIPES = json.loads((GOLDENS / "recipes.json").read_text())
 SMALL = "DATA:\n  INPUT_CHANNEL_NUM: [3]\nNUM_GPUS: 0\n"
 
 

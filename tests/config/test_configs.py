@@ -9,11 +9,11 @@ import pytest
 from slowfast.config.cli import load_cfg
 from slowfast.config.defaults import get_cfg
 from slowfast.config.node import ConfigNode
+from tests.helpers.paths import GOLDENS, ROOT
 
-ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "configs").rglob("*.yaml"))
-RECIPES = json.loads((ROOT / "tests/golden/recipes.json").read_text())
-COMPLEXITY = json.loads((ROOT / "tests/golden/complexity.json").read_text())
+RECIPES = json.loads((GOLDENS / "recipes.json").read_text())
+COMPLEXITY = json.loads((GOLDENS / "complexity.json").read_text())
 
 # Keys that ours states otherwise than the recipe, because they name a run's own files.
 LOCAL = {"OUTPUT_DIR", "TRAIN.CHECKPOINT_FILE_PATH", "TENSORBOARD.ENABLE"}

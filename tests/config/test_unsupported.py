@@ -1,15 +1,15 @@
 import re
-from pathlib import Path
 
 import pytest
 
 from slowfast.config.defaults import get_cfg
 from slowfast.config.node import ConfigNode
 from slowfast.config.unsupported import UNSUPPORTED, unsupported_reason
+from tests.helpers.paths import GOLDENS, ROOT
 
 # Every key of PySlowFast and VoV3D.
-REFERENCE = set((Path(__file__).parents[1] / "golden/reference_keys.txt").read_text().split())
-DEFAULTS = Path(__file__).parents[2] / "slowfast/config/defaults.py"
+REFERENCE = set((GOLDENS / "reference_keys.txt").read_text().split())
+DEFAULTS = ROOT / "slowfast/config/defaults.py"
 
 
 def keys(node: ConfigNode, prefix: str = ""):

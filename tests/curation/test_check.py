@@ -3,10 +3,9 @@
 import pytest
 
 from slowfast.curation.check import Fault, find_faults, fixed_path, write_fixed
-from slowfast.curation.facts import Facts
+from slowfast.curation.probe import Facts
 from slowfast.curation.splits import Entry, Split, class_names_of, read_csv_splits
-from slowfast.datasets.frame_files import FrameFiles
-from slowfast.datasets.records import KeyFrame, Record
+from slowfast.datasets.records import FrameFiles, KeyFrame, Record
 
 
 def _good(digest, num_frames=20):

@@ -12,8 +12,7 @@ import pytest
 
 from slowfast.curation import flow
 from slowfast.curation.config_splits import build_splits
-from slowfast.curation.contact_sheet import build_contact_sheet
-from slowfast.curation.facts import examine
+from slowfast.curation.contact_sheet import draw_contact_sheet
 from slowfast.curation.flow import (
     FlowSettings,
     compute_flow,
@@ -21,9 +20,10 @@ from slowfast.curation.flow import (
     write_flow,
 )
 from slowfast.curation.flow_lists import make_flow_lists, read_flow_lists
-from slowfast.datasets.flow_files import open_flow
-from slowfast.datasets.motion import write_video
+from slowfast.curation.probe import examine
+from slowfast.datasets.decoding.flow import open_flow
 from slowfast.datasets.records import Record
+from slowfast.datasets.synthetic import write_video
 
 
 def texture(shift_x, shift_y, height=64, width=80):
@@ -230,7 +230,7 @@ def test_flow_can_be_checked_and_shown(videos, tmp_path, toy_cfg):
     )
     (split,), _ = build_splits(cfg, ["val"])
     assert [entry.labels for entry in split.entries] == [(1,), (0,)]
-    assert build_contact_sheet(cfg, "val", tmp_path / "sheet.png", num=2, seed=0) == 2
+    assert draw_contact_sheet(cfg, "val", tmp_path / "sheet.png", num=2, seed=0) == 2
 
 
 def test_an_opencv_without_flow_is_named(videos, tmp_path, monkeypatch):

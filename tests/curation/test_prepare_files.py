@@ -15,8 +15,8 @@ from slowfast.curation.convert import (
     resampled,
 )
 from slowfast.curation.prepare import name_targets
-from slowfast.datasets.readers import open_video
-from slowfast.datasets.video_index import VideoIndex
+from slowfast.datasets.decoding.packets import VideoIndex
+from slowfast.datasets.decoding.video import open_video
 
 
 def test_rounded_times_of_a_steady_rate_are_on_its_grid():

@@ -5,14 +5,14 @@ import torch
 from slowfast.config.checks import DETECTION_DATASETS, MULTI_LABEL_DATASETS
 from slowfast.config.defaults import get_cfg
 from slowfast.datasets import build
-from slowfast.datasets.clip_samplers import (
+from slowfast.datasets.clips.samplers import (
     CenterSampler,
     SegmentSampler,
     SpanSampler,
     StrideSampler,
 )
-from slowfast.datasets.motion import write_video
 from slowfast.datasets.records import Annotations, KeyFrame, Record
+from slowfast.datasets.synthetic import write_video
 
 SAMPLERS = {
     SpanSampler: ["folder", "hmdb51", "kinetics", "ucf101"],

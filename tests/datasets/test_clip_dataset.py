@@ -4,16 +4,24 @@ import torch
 from PIL import Image
 
 from slowfast.config.defaults import get_cfg
-from slowfast.datasets import build, frame_orders, readers, sampling
+from slowfast.datasets import build
 from slowfast.datasets.clip_dataset import ClipDataset, NoReadableVideo
-from slowfast.datasets.clip_views import JointViews
-from slowfast.datasets.cut import Cut
-from slowfast.datasets.frame_files import frame_files
+from slowfast.datasets.clips import frame_math as sampling
+from slowfast.datasets.clips import samplers as frame_orders
+from slowfast.datasets.clips.views import JointViews
+from slowfast.datasets.decoding import video as readers
 from slowfast.datasets.labels import BoxLabels, ClassLabel
 from slowfast.datasets.loader import collate
-from slowfast.datasets.motion import write_video
-from slowfast.datasets.records import Annotations, KeyFrame, Record, TimedLabels
-from slowfast.datasets.transforms import uniform_crop_offsets
+from slowfast.datasets.records import (
+    Annotations,
+    KeyFrame,
+    Record,
+    SampledClips,
+    TimedLabels,
+    frame_files,
+)
+from slowfast.datasets.synthetic import write_video
+from slowfast.datasets.transforms.spatial import uniform_crop_offsets
 from slowfast.utils.batch_shape import BatchShape
 
 
@@ -155,8 +163,10 @@ def test_one_crop_is_the_centre(cfg):
 
 def test_all_views_come_from_one_pass(cfg, monkeypatch):
     calls = []
-    read = readers.Video.read
-    monkeypatch.setattr(readers.Video, "read", lambda *args: calls.append(args) or read(*args))
+    read = readers.VideoReader.read
+    monkeypatch.setattr(
+        readers.VideoReader, "read", lambda *args: calls.append(args) or read(*args)
+    )
     build.build_dataset(cfg, "test")[0]
     assert len(calls) == 1 and len(set(calls[0][1])) == len(calls[0][1])
 
@@ -193,8 +203,10 @@ def test_joint_views_are_those_of_each_from_one_pass(cfg, monkeypatch):
         dataset.views = views
         expected.append(dataset[0].clips[0])
     calls = []
-    read = readers.Video.read
-    monkeypatch.setattr(readers.Video, "read", lambda *args: calls.append(args) or read(*args))
+    read = readers.VideoReader.read
+    monkeypatch.setattr(
+        readers.VideoReader, "read", lambda *args: calls.append(args) or read(*args)
+    )
     dataset.views = JointViews(parts)
     (joint,) = dataset[0].clips
     assert torch.equal(joint, torch.cat(expected)) and len(calls) == 1
@@ -317,7 +329,7 @@ def test_boxes_come_with_their_labels(video_dir):
         def __call__(self, video, record, _rng):
             clip = torch.from_numpy(video.read([0])).permute(3, 0, 1, 2)
             box = torch.from_numpy(record.key.boxes[1:]).float()
-            return Cut([clip], np.array([0]), boxes=box, box_numbers=torch.tensor([1]))
+            return SampledClips([clip], np.array([0]), boxes=box, box_numbers=torch.tensor([1]))
 
     key = KeyFrame("video0,0", 0, np.array([[0, 0, 1, 1], [1, 2, 3, 4]]), ((0,), (1, 2)))
     dataset = ClipDataset(

@@ -1,6 +1,6 @@
 import pytest
 
-from slowfast.datasets.frame_files import frame_files
+from slowfast.datasets.records import frame_files
 
 
 @pytest.mark.parametrize(

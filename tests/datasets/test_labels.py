@@ -3,7 +3,6 @@ import pytest
 import torch
 
 from slowfast.config.defaults import get_cfg
-from slowfast.datasets.cut import Cut
 from slowfast.datasets.labels import (
     BoxLabels,
     ClassLabel,
@@ -11,14 +10,16 @@ from slowfast.datasets.labels import (
     VideoLabels,
     build_label_rule,
 )
-from slowfast.datasets.records import Annotations, KeyFrame, Record, TimedLabels
+from slowfast.datasets.records import Annotations, KeyFrame, Record, SampledClips, TimedLabels
 
 # Class 1 holds in frames 0 to 4, class 3 in frames 5 to 9, class 0 all the time.
 SPANS = TimedLabels(((1, 0, 4), (3, 5, 9), (0, 0, 9)))
 
 
 def cut(*frames, is_flipped=False, kept=()):
-    return Cut([], np.array(frames), is_flipped, box_numbers=torch.tensor(kept, dtype=torch.int64))
+    return SampledClips(
+        [], np.array(frames), is_flipped, box_numbers=torch.tensor(kept, dtype=torch.int64)
+    )
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,13 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
+from tests.helpers.paths import RUN_NET
+
 # The log has six digits: values that agree may differ by one in the last.
 _ABS = 1.1e-5
-RUN_NET = Path(__file__).parents[2] / "tools" / "run_net.py"
 
 
 def _run(yaml, num_processes, *options):

@@ -8,7 +8,7 @@ import torch
 
 from slowfast.checkpoint.initialize import initialize_from
 from slowfast.curation.flow import write_flow
-from slowfast.datasets.flow_files import DESCRIPTION
+from slowfast.datasets.decoding.flow import DESCRIPTION
 from slowfast.engine.test import test as run_test
 from slowfast.engine.train import train
 from slowfast.models import build_model

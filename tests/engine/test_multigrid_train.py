@@ -5,17 +5,16 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
 
 from slowfast.checkpoint import files
-from slowfast.engine.stop import Interrupted
-from slowfast.engine.tasks.classification import Classification
 from slowfast.engine.train import train
+from slowfast.runtime.stop import Interrupted
+from slowfast.tasks.classification import Classification
+from tests.helpers.paths import RUN_NET
 
-RUN_NET = Path(__file__).parents[2] / "tools" / "run_net.py"
 NUM_VIDEOS = 24
 # The default is 1 clip of 4 frames and crop 64; batch norm takes 1 clip at a time.
 BASE = [

@@ -5,8 +5,13 @@ import json
 
 import pytest
 
-from slowfast.engine.predict_files import find_videos, printable, write_results
-from slowfast.engine.predict_videos import Prediction, VideoResult
+from slowfast.engine.predict_videos import (
+    Prediction,
+    VideoResult,
+    find_videos,
+    printable,
+    write_results,
+)
 
 RESULTS = [
     VideoResult("a b.mp4", (Prediction(2, "run", 0.75), Prediction(0, "eat, drink", 0.25))),

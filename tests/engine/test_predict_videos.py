@@ -12,13 +12,13 @@ import torch
 import slowfast
 from slowfast.checkpoint import files
 from slowfast.config.cli import load_cfg
-from slowfast.datasets.clip_samplers import SegmentSampler
-from slowfast.datasets.motion import write_video
+from slowfast.datasets.clips.samplers import SegmentSampler
+from slowfast.datasets.synthetic import write_video
 from slowfast.engine.predict_videos import Predictor
-from slowfast.engine.stop import StopRequest
 from slowfast.engine.test import test as run_test
 from slowfast.engine.train import train
 from slowfast.models import build_model
+from slowfast.runtime.stop import StopRequest
 
 NAMES = ["run", "eat it", "sleep"]
 

@@ -12,8 +12,7 @@ import torch
 
 from slowfast.checkpoint import files
 from slowfast.engine.train import train
-
-RUN_NET = Path(__file__).parents[2] / "tools" / "run_net.py"
+from tests.helpers.paths import RUN_NET
 
 
 def _start(yaml, *options):

@@ -9,11 +9,11 @@ import torch
 import torch.distributed as dist
 
 from slowfast.engine import train as train_module
-from slowfast.engine.launch import run_in_processes
 from slowfast.engine.step import NonFiniteLoss
-from slowfast.engine.tasks import adaptive
 from slowfast.engine.train import train
 from slowfast.models import build_model
+from slowfast.runtime.launch import run_in_processes
+from slowfast.tasks import adaptive
 
 VIDEOS = r"videos of the batch: \S*train_\d.mp4(, \S*train_\d.mp4){3}\. "
 STEM = "s1.pathway0_stem.conv"

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from slowfast.checkpoint import files
-from slowfast.engine.tasks.classification import Classification
 from slowfast.engine.test import test as run_test
 from slowfast.engine.train import train
+from slowfast.tasks.classification import Classification
 
 
 def _weights(state):

@@ -12,10 +12,10 @@ from torch.nn.parallel import DistributedDataParallel
 
 from slowfast.engine import scorer as scorer_module
 from slowfast.engine import test as test_module
-from slowfast.engine.launch import run_in_processes
-from slowfast.engine.tasks import build_task
 from slowfast.engine.train import train
 from slowfast.models import build_model
+from slowfast.runtime.launch import run_in_processes
+from slowfast.tasks import build_task
 from slowfast.utils.logging import setup_logging
 
 

@@ -1,14 +1,14 @@
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from slowfast.evaluation.frame_map import frame_average_precisions
+from slowfast.evaluation.ava import frame_average_precisions
 from slowfast.evaluation.mean_ap import mean_over_classes
 from slowfast.utils.box_table import BoxTable, BoxTruth
+from tests.helpers.paths import GOLDENS
 
-GOLDEN = json.loads((Path(__file__).parents[1] / "golden/frame_map.json").read_text())
+GOLDEN = json.loads((GOLDENS / "frame_map.json").read_text())
 CASES = [case for name, case in GOLDEN.items() if name != "about"]
 DEFINITIONS = ["voc", "act"]
 

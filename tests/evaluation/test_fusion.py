@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from slowfast.evaluation.fusion import RunScores, fuse, match_videos, read_scores
-from slowfast.evaluation.views import ViewScores
+from slowfast.evaluation.video_scores import VideoScores
 
 PATHS = ["rgb/x/a.mp4", "rgb/y/b.mp4", "rgb/y/c.mp4"]
 
@@ -93,7 +93,7 @@ class TestFusion:
 @pytest.fixture
 def folder(tmp_path):
     """A tested run: two views of three videos, of which the last one was unreadable."""
-    views = ViewScores(3, 2, 2)
+    views = VideoScores(3, 2, 2)
     rows = torch.tensor([[0.6, 0.4], [0.2, 0.8], [0.5, 0.5], [0.9, 0.1]])
     views.add(torch.tensor([0, 0, 1, 1]), torch.tensor([0, 1, 0, 1]), rows)
     views.save_npz(tmp_path / "test_scores.npz", PATHS, [0, 1, 1])
@@ -123,7 +123,7 @@ def test_files_without_scores_are_named(tmp_path):
 
 
 def test_several_labels_per_video_are_refused(tmp_path):
-    views = ViewScores(1, 1, 2)
+    views = VideoScores(1, 1, 2)
     views.save_npz(tmp_path / "test_scores.npz", ["a"], [[1, 1]])
     with pytest.raises(ValueError, match="several labels"):
         read_scores(tmp_path)

@@ -1,13 +1,13 @@
 import json
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from slowfast.evaluation.mean_ap import average_precisions, charades_map, mean_ap, mean_over_classes
+from tests.helpers.paths import GOLDENS
 
-GOLDEN = json.loads((Path(__file__).parents[1] / "golden/charades_map.json").read_text())
+GOLDEN = json.loads((GOLDENS / "charades_map.json").read_text())
 CASES = [case for name, case in GOLDEN.items() if name != "about"]
 METRICS = [mean_ap, charades_map]
 

@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from slowfast.analysis.complexity import build_complexity, count_macs, count_parameters
 from slowfast.config.cli import load_cfg
 from slowfast.models import build_model
+from slowfast.models.complexity import build_complexity, count_macs, count_parameters
 from slowfast.models.slimmable import make_slimmable, narrow, width
+from tests.helpers.paths import ROOT
 
-CONFIGS = Path(__file__).parents[2] / "configs" / "Kinetics"
+CONFIGS = ROOT / "configs" / "Kinetics"
 SLOW = CONFIGS / "slow" / "SLOW_8x8_R50.yaml"
 SLOWFAST = CONFIGS / "slowfast" / "SLOWFAST_4x16_R50.yaml"
 

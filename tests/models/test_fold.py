@@ -1,7 +1,5 @@
 """Folding batch norms into convolutions changes how a network computes, and not what."""
 
-from pathlib import Path
-
 import pytest
 import torch
 from torch import nn
@@ -9,8 +7,9 @@ from torch import nn
 from slowfast.config.cli import load_cfg
 from slowfast.config.defaults import get_cfg
 from slowfast.models import build_model
+from slowfast.models.build import build_meta_inputs
 from slowfast.models.fold import batch_norms_after_convs, build_folded, fold_batch_norm
-from slowfast.models.meta import build_meta_inputs
+from tests.helpers.paths import ROOT
 
 _RESNET = {
     "MODEL.MODEL_NAME": "ResNet",
@@ -22,7 +21,7 @@ _NONLOCAL = {
     "RESNET.TRANS_FUNC": "bottleneck_transform",
     "NONLOCAL.LOCATION": [[[]], [[1]], [[0]], [[]]],
 }
-CONFIGS = Path(__file__).parents[2] / "configs"
+CONFIGS = ROOT / "configs"
 
 NETWORKS = {
     "slow": {**_RESNET, "MODEL.ARCH": "slow"},

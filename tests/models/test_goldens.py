@@ -4,18 +4,18 @@ import functools
 import json
 import math
 import zlib
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from slowfast.analysis.complexity import build_complexity
 from slowfast.config.defaults import get_cfg
 from slowfast.config.pathways import pathway_strides
 from slowfast.models import build_model
+from slowfast.models.complexity import build_complexity
+from tests.helpers.paths import GOLDENS
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "models"
+GOLDEN = GOLDENS / "models"
 FILES = sorted(path.name for path in GOLDEN.glob("*.json"))
 
 # Every architecture once; the files left out repeat them with other heads, lengths and channels.

@@ -2,12 +2,12 @@
 
 import pytest
 import torch
-from small_networks import clips, num_pathways, small_model
 from torch import nn
 
 from slowfast.models import MODELS
 from slowfast.models.blocks import ResBlock
 from slowfast.models.norm import SubBatchNorm3d, SyncBatchNorm3d
+from tests.helpers.small_networks import clips, num_pathways, small_model
 
 FAMILIES = ["ResNet", "ResNet_nopool", "S3D", "SlowFast", "VoV3D", "X3D"]
 RESIDUAL = [family for family in FAMILIES if family != "S3D"]

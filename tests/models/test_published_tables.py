@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from slowfast.analysis.complexity import build_meta_inputs, count_macs
 from slowfast.config.defaults import get_cfg
 from slowfast.models import build_model
+from slowfast.models.complexity import build_meta_inputs, count_macs
 
 VOV3D_M = {"VOV3D.DEPTH": 31, "VOV3D.INNER_CH": 40}
 VOV3D_L = {"VOV3D.DEPTH": 70, "VOV3D.INNER_CH": 48}

@@ -1,13 +1,13 @@
 """Networks that classify boxes, built small through `build_model`."""
 
 import pytest
-import small_networks
 import torch
-from small_networks import small_cfg, small_model
 from torchvision.ops import roi_align
 
 from slowfast.models.fold import build_folded
 from slowfast.models.heads import RegionPool
+from tests.helpers import small_networks
+from tests.helpers.small_networks import small_cfg, small_model
 
 FAMILIES = ["ResNet", "SlowFast", "VoV3D", "X3D"]
 STRIDE_16 = {"RESNET.SPATIAL_STRIDES": [[1], [2], [2], [1]]}

@@ -10,9 +10,9 @@ import torch.multiprocessing as mp
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from slowfast.analysis.complexity import count_macs, count_parameters
 from slowfast.config.defaults import get_cfg
 from slowfast.models import build_model
+from slowfast.models.complexity import count_macs, count_parameters
 from slowfast.models.conv import Conv3d, conv3d, resample
 from slowfast.models.layers import Linear
 from slowfast.models.norm import make_norm, replace_norms

@@ -6,7 +6,7 @@ from torch import nn
 
 from slowfast.models.conv import conv3d
 from slowfast.models.widths import FixedWidth, parts_of, slim_width
-from slowfast.utils.spread import evenly_spread
+from slowfast.utils.spread import evenly_spaced
 
 
 @pytest.mark.parametrize("channels", [1, 3, 18, 33, 54, 432])
@@ -49,4 +49,4 @@ def test_a_convolution_of_a_concatenation_is_a_convolution():
     ],
 )
 def test_frames_are_evenly_spread(num_frames, count, expected):
-    assert evenly_spread(num_frames, count) == expected
+    assert evenly_spaced(num_frames, count) == expected

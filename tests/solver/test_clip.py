@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from slowfast.solver.clip import clip_gradients
+from slowfast.solver.optimizer import clip_gradients
 
 
 def _parameters():

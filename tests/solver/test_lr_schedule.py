@@ -1,12 +1,12 @@
 import json
-from pathlib import Path
 
 import pytest
 
 from slowfast.config.defaults import get_cfg
 from slowfast.solver.lr_schedule import build_lr_schedule, cosine_lr, step_lr, with_warmup
+from tests.helpers.paths import GOLDENS
 
-TABLES = json.loads((Path(__file__).parents[1] / "golden" / "lr.json").read_text())
+TABLES = json.loads((GOLDENS / "lr.json").read_text())
 
 
 def _cfg(**solver):

@@ -1,22 +1,21 @@
 import json
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 
 from slowfast.config.cli import load_cfg
-from slowfast.datasets.clip_samplers import build_span_sampler
-from slowfast.datasets.clip_views import build_train_views
+from slowfast.datasets.clips.samplers import build_span_sampler
+from slowfast.datasets.clips.views import build_train_views
 from slowfast.datasets.loader import ShardedBatchSampler
 from slowfast.solver import multigrid
 from slowfast.solver.lr_schedule import build_lr_schedule
-from slowfast.solver.multigrid import Stage, build_schedule, norm_kind, short_cycle
+from slowfast.solver.multigrid import CyclePhase, build_schedule, norm_kind, short_cycle
 from slowfast.utils import distributed
 from slowfast.utils.batch_shape import BatchShape
+from tests.helpers.paths import GOLDENS, ROOT
 
-ROOT = Path(__file__).parents[2]
 # The schedules of the published recipes on 8 GPUs.
-GOLDEN = json.loads((ROOT / "tests/golden/multigrid.json").read_text())
+GOLDEN = json.loads((GOLDENS / "multigrid.json").read_text())
 NUM_GPUS = 8
 
 
@@ -37,7 +36,7 @@ def test_stages_are_the_published_ones(name, monkeypatch):
         multigrid, "long_cycle_rates", lambda found, lrs: stages.extend(found) or rates(found, lrs)
     )
     schedule = build_schedule(make_cfg(name))
-    assert stages == [Stage(rate, *base, end) for rate, base, end in GOLDEN[name]["stages"]]
+    assert stages == [CyclePhase(rate, *base, end) for rate, base, end in GOLDEN[name]["stages"]]
     assert schedule.num_epochs == GOLDEN[name]["num_epochs"]
 
 

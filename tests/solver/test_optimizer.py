@@ -1,5 +1,4 @@
 import json
-from pathlib import Path
 
 import pytest
 import torch
@@ -9,8 +8,9 @@ from slowfast.config.defaults import get_cfg
 from slowfast.models import build_model
 from slowfast.models.norm import SubBatchNorm3d, SyncBatchNorm3d
 from slowfast.solver.optimizer import build_optimizer, param_groups, set_learning_rate
+from tests.helpers.paths import GOLDENS
 
-GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "optimizer_groups.json").read_text())
+GOLDEN = json.loads((GOLDENS / "optimizer_groups.json").read_text())
 
 
 class Net(nn.Module):

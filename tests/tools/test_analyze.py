@@ -82,8 +82,8 @@ def test_tempo(run, runs, tmp_path):
 
 def test_tempo_of_segments_is_refused(run, runs, fading_set, monkeypatch):
     from slowfast.datasets import build
-    from slowfast.datasets.clip_samplers import build_segment_sampler
-    from slowfast.datasets.kinetics import build_kinetics
+    from slowfast.datasets.annotations.kinetics import build_kinetics
+    from slowfast.datasets.clips.samplers import build_segment_sampler
 
     parts = build.DatasetParts(build_kinetics, build_segment_sampler)
     monkeypatch.setattr(build, "build_parts", lambda _cfg, _split: parts)

@@ -5,8 +5,8 @@ import signal
 
 import pytest
 
-from slowfast.checkpoint.calibration import calibration_path
-from slowfast.engine.budget import load_table, table_path
+from slowfast.adaptive.budget import load_table, table_path
+from slowfast.adaptive.calibration_file import calibration_path
 from tools import budget, predict, run_net
 
 

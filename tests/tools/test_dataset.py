@@ -14,11 +14,10 @@ import av
 import numpy as np
 import pytest
 
-from slowfast.datasets.motion import write_video
-from slowfast.datasets.readers import scan_video
+from slowfast.datasets.decoding.video import scan_video
+from slowfast.datasets.synthetic import write_video
+from tests.helpers.paths import ROOT
 from tools import dataset
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture

@@ -1,12 +1,12 @@
 import json
 import sys
-from pathlib import Path
 
 import pytest
 
-from slowfast.datasets.motion import DESCRIPTION
+from slowfast.datasets.synthetic import DESCRIPTION
+from tests.helpers.paths import ROOT
 
-TOOLS = Path(__file__).parents[2] / "tools"
+TOOLS = ROOT / "tools"
 
 
 @pytest.fixture

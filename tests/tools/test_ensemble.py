@@ -7,7 +7,7 @@ import re
 import pytest
 import torch
 
-from slowfast.evaluation.views import ViewScores
+from slowfast.evaluation.video_scores import VideoScores
 from tools import ensemble
 
 
@@ -21,7 +21,7 @@ def runs(tmp_path):
     ):
         folder = tmp_path / name
         folder.mkdir()
-        views = ViewScores(2, 1, 2)
+        views = VideoScores(2, 1, 2)
         views.add(torch.arange(2), torch.zeros(2), torch.tensor(rows))
         paths = [f"{name}/{video}{suffix}" for video in "ab"]
         views.save_npz(folder / "test_scores.npz", paths, [0, 1])

@@ -5,14 +5,12 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
-from slowfast.datasets.motion import write_video
+from slowfast.datasets.synthetic import write_video
+from tests.helpers.paths import ROOT
 from tools import flow
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture

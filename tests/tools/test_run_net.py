@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from slowfast.checkpoint import files
-from slowfast.datasets import kinetics
+from slowfast.datasets.annotations import kinetics
 from tools import run_net
 
 

@@ -1,0 +1,160 @@
+"""The configuration of an adaptive network that fits a budget, by the table of tools/budget.py."""
+
+import json
+import logging
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from slowfast.adaptive.calibration_file import file_hash
+from slowfast.config.budget import Budget, parse_budget
+from slowfast.config.node import ConfigNode
+from slowfast.models.operating_point import OperatingPoint
+from slowfast.runtime.device import build_device, device_name
+
+logger = logging.getLogger(__name__)
+
+COSTS = {"gmacs": "GMACs per clip", "latency_ms": "ms per clip"}
+
+_ABOUT = (
+    *("config", "checkpoint", "device", "views"),
+    *("num_videos", "num_test_videos", "unreadable"),
+)
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """What a configuration costs and what it is worth.
+
+    gmacs, latency_ms: of one clip; latency_ms is NaN where it was not measured. params in millions;
+    accuracies in percent.
+    """
+
+    configuration: OperatingPoint
+    gmacs: float
+    params: float
+    latency_ms: float
+    top1_acc: float
+    top5_acc: float
+
+
+@dataclass(frozen=True)
+class BudgetTable:
+    """All configurations of the weights whose file has the SHA-256 `parent`.
+
+    settings: how whole clips become reduced ones. calibration: how the statistics were measured
+    with which it was made. about: how the table was made; its keys are
+    config, checkpoint, device, views, num_videos (that were scored), num_test_videos, unreadable.
+    """
+
+    parent: str
+    settings: dict[str, Any]
+    calibration: dict[str, Any]
+    about: dict[str, Any]
+    rows: tuple[TableRow, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For a JSON file; `load_table` reads it."""
+        rows = [{**vars(row), "configuration": str(row.configuration)} for row in self.rows]
+        head = {"parent": self.parent, "settings": self.settings, "calibration": self.calibration}
+        return {**head, **self.about, "configurations": rows}
+
+
+def table_path(checkpoint: str | Path) -> Path:
+    """Where the table of a checkpoint lies unless somebody says otherwise."""
+    return Path(checkpoint).with_name(f"{Path(checkpoint).name}.budget_table.json")
+
+
+def load_table(path: str | Path, checkpoint: str | Path) -> BudgetTable:
+    """The table of this checkpoint; ValueError when it is something else or of other weights."""
+    path = Path(path)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        heads = [content.pop(name) for name in ("parent", "settings", "calibration")]
+        rows = tuple(_parse_row(row) for row in content.pop("configurations"))
+        about = {name: content[name] for name in _ABOUT}
+    except FileNotFoundError:
+        raise ValueError(
+            f"{path}: there is no such table; write it with `tools/budget.py table`, or name "
+            "another one with TEST.BUDGET_TABLE (tools/predict.py: --table)"
+        ) from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path}: is not a table of tools/budget.py ({error!r})") from error
+    if heads[0] != file_hash(checkpoint):
+        raise ValueError(
+            f"{path}: was measured with other weights than those of {checkpoint} (the hash of the "
+            "checkpoint differs); write a new table with `tools/budget.py table`"
+        )
+    return BudgetTable(*heads, about, rows)
+
+
+def _parse_row(row: dict[str, Any]) -> TableRow:
+    configuration = OperatingPoint.parse(row["configuration"])
+    numbers = {
+        name: math.nan if row[name] is None else float(row[name])
+        for name in ("gmacs", "params", "latency_ms", "top1_acc", "top5_acc")
+    }
+    return TableRow(configuration, **numbers)
+
+
+def choose(rows: tuple[TableRow, ...], budget: Budget) -> TableRow:
+    """The most accurate one that fits, the cheapest of equals; ValueError names the smallest."""
+    known = [row for row in rows if not math.isnan(getattr(row, budget.cost))]
+    if not known:
+        raise ValueError(
+            f"TEST.BUDGET: {budget.text!r}: the table has no {budget.cost}; write one with "
+            "`tools/budget.py table --repeats 20`"
+        )
+    fitting = [row for row in known if getattr(row, budget.cost) <= budget.limit]
+    if not fitting:
+        least = min(known, key=lambda row: getattr(row, budget.cost))
+        raise ValueError(
+            f"TEST.BUDGET: {budget.text!r} is too small; the smallest configuration, "
+            f"{least.configuration}, takes {getattr(least, budget.cost):g} {COSTS[budget.cost]}"
+        )
+    return max(fitting, key=lambda row: (row.top1_acc, -getattr(row, budget.cost)))
+
+
+def choose_point(cfg: ConfigNode, checkpoint: str | Path) -> tuple[TableRow, dict[str, Any]]:
+    """What TEST.BUDGET chooses for the weights of this file, and how its table was calibrated."""
+    path = Path(cfg.TEST.BUDGET_TABLE or table_path(checkpoint))
+    table = load_table(path, checkpoint)
+    settings = build_settings(cfg)
+    for key, value in table.settings.items():
+        if settings.get(key) != value:
+            raise ValueError(
+                f"{key}: {settings.get(key)!r} differs from the {value!r} with which {path} was "
+                "measured"
+            )
+    budget = parse_budget(cfg.TEST.BUDGET)
+    row, about, device = choose(table.rows, budget), table.about, timing_device_name(cfg)
+    if about["num_videos"] + len(about["unreadable"]) < about["num_test_videos"]:
+        logger.warning(
+            "%s: was interrupted; its accuracies are those of %d of %d videos",
+            *(path, about["num_videos"], about["num_test_videos"]),
+        )
+    if budget.cost == "latency_ms" and device != about["device"]:
+        logger.warning("%s: times are of %s, this is %s", path, about["device"], device)
+    logger.info(
+        "budget %s: width,frames,crop %s: %g GMACs, %g M parameters, %g ms (%s); top-1 %.2f %%",
+        *(cfg.TEST.BUDGET, row.configuration, row.gmacs, row.params, row.latency_ms),
+        *(about["device"], row.top1_acc),
+    )
+    return row, table.calibration
+
+
+def timing_device_name(cfg: ConfigNode) -> str:
+    """What latencies depend on, in words: the device, and mixed precision."""
+    precision = f", {cfg.TRAIN.AMP_DTYPE}" if cfg.TRAIN.MIXED_PRECISION else ""
+    return f"{device_name(build_device(cfg))}{precision}"
+
+
+def build_settings(cfg: ConfigNode) -> dict[str, Any]:
+    """The keys that say how whole clips become reduced ones."""
+    return {
+        "ADAPTIVE.RESIZE": cfg.ADAPTIVE.RESIZE,
+        "DATA.NUM_FRAMES": cfg.DATA.NUM_FRAMES,
+        "DATA.TEST_CROP_SIZE": cfg.DATA.TEST_CROP_SIZE,
+        "DATA.TRAIN_CROP_SIZE": cfg.DATA.TRAIN_CROP_SIZE,
+    }

@@ -1,0 +1,188 @@
+"""What adaptive networks gain at small configurations over others of the same architecture."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tabulate import tabulate
+
+from slowfast.adaptive.costs import build_costs
+from slowfast.adaptive.scores import (
+    SubNetwork,
+    build_sub_network_scorer,
+    build_sub_networks,
+)
+from slowfast.checkpoint import files
+from slowfast.checkpoint.files import was_adaptive
+from slowfast.config.cli import load_cfg
+from slowfast.config.node import ConfigNode
+from slowfast.datasets.build import build_loader
+from slowfast.evaluation.summary import MetricSummary, summarize_values
+from slowfast.models.operating_point import (
+    OperatingPoint,
+    build_configurations,
+    build_full_configuration,
+)
+from slowfast.runtime.launch import single_process
+from slowfast.runtime.stop import StopRequest
+from slowfast.utils.io import write_csv, write_json
+
+# What is compared: networks trained with ADAPTIVE or alone, with batch-norm statistics measured for
+# the configuration or with those of their weights, which belong to the whole network.
+KINDS = {
+    "adaptive": "adaptive",
+    "adaptive_uncalibrated": "adaptive, uncalibrated",
+    "alone": "alone",
+    "alone_uncalibrated": "alone, uncalibrated",
+}
+
+_UNCALIBRATED = {"adaptive": "adaptive_uncalibrated", "alone": "alone_uncalibrated"}
+
+
+@dataclass(frozen=True)
+class ComparedRow:
+    """Top-1 (percent) of the KINDS at a configuration; networks trained alone have no widths."""
+
+    configuration: OperatingPoint
+    gmacs: float
+    top1_acc: dict[str, MetricSummary]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """about: how it was made, with the keys config, checkpoints, num_videos, num_test_videos and
+    unreadable."""
+
+    about: dict
+    rows: tuple[ComparedRow, ...]
+
+    @property
+    def kinds(self) -> list[str]:
+        """Those that there are."""
+        return [kind for kind in KINDS if any(kind in row.top1_acc for row in self.rows)]
+
+
+def compare(
+    config: str | Path,
+    adaptive: Sequence[str | Path],
+    alone: Sequence[str | Path],
+    options: Sequence = (),
+    *,
+    configurations: Sequence[OperatingPoint] = (),
+    stop: StopRequest,
+) -> Comparison:
+    """Score checkpoints trained with and without ADAPTIVE at the same configurations.
+
+    All of them by default. Each test video is read once for all; a stop request gives what the
+    videos so far say.
+    """
+    cfg = single_process(load_cfg(config, options))
+    if not cfg.ADAPTIVE.ENABLE:
+        raise ValueError("ADAPTIVE.ENABLE: False; name the config of the adaptive networks")
+    _check_checkpoints(adaptive, alone)
+    full = build_full_configuration(cfg, cfg.DATA.TEST_CROP_SIZE)
+    for one in configurations:
+        one.check_within(full, min_width=cfg.ADAPTIVE.MIN_WIDTH)
+    configurations = sorted(set(configurations)) or build_configurations(cfg)
+    whole = [one for one in configurations if one.width == 1.0]
+    networks = build_compared_networks(cfg, "adaptive", adaptive, configurations)
+    networks |= build_compared_networks(cfg, "alone", alone, whole)
+    loader = build_loader(cfg, "test")
+    counts, unreadable = build_sub_network_scorer(cfg, networks)(loader, stop=stop)
+    values: dict[OperatingPoint, dict[str, list[float]]] = {one: {} for one in configurations}
+    for (kind, path, configuration), network in networks.items():
+        top1_acc, _ = counts.accuracies((kind, path, configuration))
+        values[configuration].setdefault(kind, []).append(top1_acc)
+        if network.statistics is None and kind in _UNCALIBRATED:  # the whole network
+            values[configuration].setdefault(_UNCALIBRATED[kind], []).append(top1_acc)
+    rows = [
+        ComparedRow(
+            configuration,
+            cost.gmacs,
+            {kind: summarize_values(kind, found) for kind, found in values[configuration].items()},
+        )
+        for configuration, cost in zip(
+            configurations, build_costs(cfg, configurations), strict=True
+        )
+    ]
+    about = {
+        "config": str(config),
+        "checkpoints": {"adaptive": list(map(str, adaptive)), "alone": list(map(str, alone))},
+        "num_videos": counts.num_videos,
+        "num_test_videos": len(loader.dataset),
+        "unreadable": unreadable.reasons,
+    }
+    return Comparison(about, tuple(rows))
+
+
+def build_compared_networks(
+    cfg: ConfigNode,
+    kind: str,
+    checkpoints: Sequence[str | Path],
+    configurations: Sequence[OperatingPoint],
+) -> dict[tuple[str, str, OperatingPoint], SubNetwork]:
+    """By kind, checkpoint and configuration, with measured statistics and, if any, without."""
+    networks = {}
+    for path in map(str, checkpoints):
+        for one, network in build_sub_networks(cfg, path, configurations).items():
+            networks[kind, path, one] = network
+            if network.statistics is not None:
+                networks[_UNCALIBRATED[kind], path, one] = SubNetwork(network.model, one, None)
+    return networks
+
+
+def _check_checkpoints(adaptive: Sequence[str | Path], alone: Sequence[str | Path]) -> None:
+    """Files that are there, each once, and trained as it is said, where they hold their config."""
+    paths = [(Path(path), True) for path in adaptive] + [(Path(path), False) for path in alone]
+    resolved = [path.resolve() for path, _ in paths]
+    for path, is_adaptive in paths:
+        if resolved.count(path.resolve()) > 1:
+            raise ValueError(f"{path}: this checkpoint is given twice")
+        found = was_adaptive(files.load(path))
+        if found is not None and found != is_adaptive:
+            raise ValueError(
+                f"{path}: was trained with ADAPTIVE.ENABLE {found}, so it belongs to "
+                f"{'--adaptive' if found else '--alone'}"
+            )
+
+
+def comparison_text(comparison: Comparison) -> str:
+    """A line per configuration: mean and sample deviation over the checkpoints of each kind."""
+    kinds = comparison.kinds
+    rows = [
+        [str(row.configuration), f"{row.gmacs:g}", *(_cell(row.top1_acc.get(k)) for k in kinds)]
+        for row in comparison.rows
+    ]
+    titles = ["width,frames,crop", "GMACs", *(KINDS[kind] for kind in kinds)]
+    return tabulate(rows, headers=titles, disable_numparse=True)
+
+
+def _cell(summary: MetricSummary | None) -> str:
+    if summary is None:
+        return ""
+    deviation = f" ± {summary.std:.2f}" if len(summary.values) > 1 else ""
+    return f"{summary.mean:.2f}{deviation}"
+
+
+def write_comparison(path: str | Path, comparison: Comparison) -> None:
+    """Write `path` (.json), and means and deviations as .csv beside it."""
+    path, kinds = Path(path), comparison.kinds
+    rows = [
+        {
+            "configuration": str(row.configuration),
+            "gmacs": row.gmacs,
+            "top1_acc": {
+                kind: {"mean": one.mean, "std": one.std, "values": one.values}
+                for kind, one in row.top1_acc.items()
+            },
+        }
+        for row in comparison.rows
+    ]
+    write_json(path, {**comparison.about, "configurations": rows})
+    cells = []
+    for row in comparison.rows:
+        found = [row.top1_acc.get(kind) for kind in kinds]
+        pairs = [(one.mean, one.std) if one else ("", "") for one in found]
+        cells.append([str(row.configuration), row.gmacs, *(value for p in pairs for value in p)])
+    header = [f"{kind}_{value}" for kind in kinds for value in ("mean", "std")]
+    write_csv(path.with_suffix(".csv"), ["configuration", "gmacs", *header], cells)

@@ -1,0 +1,123 @@
+"""One configuration of an adaptive network as a network of its own: a plain checkpoint and YAML."""
+
+from pathlib import Path
+
+import torch
+
+from slowfast.adaptive.calibrate import calibrate
+from slowfast.adaptive.calibration_file import file_hash
+from slowfast.adaptive.network import build_configured
+from slowfast.checkpoint import files
+from slowfast.checkpoint.convert import split_sub_bn
+from slowfast.checkpoint.initialize import load_for_test
+from slowfast.config.checks import check_cfg
+from slowfast.config.node import ConfigNode
+from slowfast.config.pathways import pathway_strides
+from slowfast.models import build_model
+from slowfast.models.build import build_meta_inputs
+from slowfast.models.operating_point import OperatingPoint, ReducedNetwork, build_full_configuration
+from slowfast.runtime.launch import single_process
+from slowfast.utils.io import atomic_write
+
+# Largest difference of scores, over the largest score, between the adaptive and the plain network.
+_TOLERANCE = 1e-4
+
+
+def extract(
+    cfg: ConfigNode, checkpoint: str | Path, configuration: OperatingPoint, output_dir: str | Path
+) -> tuple[Path, Path]:
+    """Write a configuration of the weights in `checkpoint` as a plain network: checkpoint, YAML.
+
+    Its statistics are measured if they are missing, in this process alone. ValueError where no
+    plain network does the same.
+    """
+    name = str(configuration).replace(",", "_")
+    weights, yaml = Path(output_dir) / f"{name}.pyth", Path(output_dir) / f"{name}.yaml"
+    plain_cfg = build_extracted_cfg(cfg, configuration, weights)
+    is_whole = configuration == build_full_configuration(cfg, cfg.DATA.TEST_CROP_SIZE)
+    missing = [] if is_whole else [configuration]
+    found = calibrate(single_process(cfg), checkpoint, missing)
+    model = build_model(cfg).eval()
+    patterns = cfg.TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN
+    report = load_for_test(model, checkpoint, clear_name_patterns=patterns)
+    adaptive = build_configured(cfg, model, configuration, found.get(configuration))
+    values = split_sub_bn(adaptive.network.state_dict())[0]
+    plain = build_model(plain_cfg).eval()
+    plain.load_state_dict(values)
+    _compare(plain, adaptive, build_meta_inputs(cfg, cfg.DATA.TEST_CROP_SIZE)[0])
+    state = {
+        "model_state": values,
+        "cut_from": {"parent": file_hash(checkpoint), "configuration": str(configuration)},
+    }
+    if report.class_names is not None:
+        state["class_names"] = report.class_names
+    files.save(weights, state)
+    with atomic_write(yaml, "w") as file:
+        file.write(
+            f"# Configuration {configuration} (width,frames,crop) of {checkpoint}, cut out by "
+            f"tools/budget.py:\n#   python tools/run_net.py --cfg {yaml}\n{plain_cfg.dump()}"
+        )
+    return weights, yaml
+
+
+def build_extracted_cfg(
+    cfg: ConfigNode, configuration: OperatingPoint, weights: str | Path
+) -> ConfigNode:
+    """The config of the plain network; ValueError where none does the same on plain clips.
+
+    Test clips have the configuration's crop, and of the frames of whole clips those that it keeps.
+    The crop of training, by which heads pool, is the next multiple of the networks' stride.
+    """
+    data, stride = cfg.DATA, pathway_strides(cfg)[0]
+    if not cfg.ADAPTIVE.ENABLE:
+        raise ValueError("ADAPTIVE.ENABLE: False; only adaptive networks are cut")
+    if data.SAMPLED_FRAMES:
+        raise ValueError("DATA.SAMPLED_FRAMES: must be 0 for a network that is to be cut")
+    full = build_full_configuration(cfg, data.TEST_CROP_SIZE)
+    configuration.check_within(full, min_width=cfg.ADAPTIVE.MIN_WIDTH)
+    is_reduced = configuration.frames * stride < data.NUM_FRAMES
+    if stride > 1 and (is_reduced or configuration.crop < data.TRAIN_CROP_SIZE):
+        raise ValueError(
+            f"configuration {configuration}: the fast pathway keeps {data.NUM_FRAMES} frames and "
+            f"the crop {data.TRAIN_CROP_SIZE} while the slow one is reduced, and a plain network "
+            "has one crop and rate of frames for both; only widths can be cut out of a network "
+            f"with two pathways, e.g. {configuration.width:g},{data.NUM_FRAMES // stride},"
+            f"{data.TRAIN_CROP_SIZE} (TEST.BUDGET runs any configuration)"
+        )
+    train_crop = min(data.TRAIN_CROP_SIZE, -(-configuration.crop // 32) * 32)
+    scale = train_crop / data.TRAIN_CROP_SIZE
+    plain = cfg.clone()
+    plain.defrost()
+    plain.merge_from_list(
+        [
+            *("MODEL.WIDTH", configuration.width, "ADAPTIVE.ENABLE", False),
+            *("DATA.NUM_FRAMES", configuration.frames * stride),
+            *("DATA.SAMPLED_FRAMES", data.NUM_FRAMES if is_reduced else 0),
+            *("DATA.TEST_CROP_SIZE", configuration.crop, "DATA.TRAIN_CROP_SIZE", train_crop),
+            "DATA.TRAIN_JITTER_SCALES",
+            [round(scale * size) for size in data.TRAIN_JITTER_SCALES],
+            *("TRAIN.ENABLE", False, "TRAIN.CHECKPOINT_FILE_PATH", ""),
+            *("TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN", ()),
+            *("TEST.ENABLE", True, "TEST.BUDGET", "", "TEST.BUDGET_TABLE", ""),
+            *("TEST.CHECKPOINT_FILE_PATH", str(weights)),
+            *("OUTPUT_DIR", str(Path(weights).with_suffix(""))),
+        ]
+    )
+    check_cfg(plain)
+    plain.freeze()
+    return plain
+
+
+@torch.no_grad()
+def _compare(plain: torch.nn.Module, adaptive: ReducedNetwork, shapes: list[torch.Tensor]) -> None:
+    """ValueError unless both say the same of a random clip."""
+    generator = torch.Generator().manual_seed(0)
+    clips = [torch.randn(clip.shape, generator=generator) for clip in shapes]
+    expected = adaptive(clips)
+    found = plain(adaptive.reduce(clips, adaptive.configuration))
+    difference = float((found - expected).abs().max() / expected.abs().max())
+    if not difference <= _TOLERANCE:
+        raise ValueError(
+            f"configuration {adaptive.configuration}: the scores of the network that was cut out "
+            f"differ by {difference:.1e} of the largest"
+        )

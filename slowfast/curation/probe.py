@@ -1,0 +1,156 @@
+"""What reading all of a video tells about it."""
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterable
+from contextlib import closing
+from dataclasses import asdict, dataclass
+
+import av
+from tqdm import tqdm
+
+from slowfast.curation.progress import StateFile
+from slowfast.curation.workers import Failure, run_parallel
+from slowfast.datasets.decoding.flow import flow_paths
+from slowfast.datasets.decoding.open import open_frames
+from slowfast.datasets.decoding.video import UnreadableVideo, open_container
+from slowfast.datasets.records import Record
+
+# Containers whose header tells how long they are; of others FFmpeg guesses it from their size.
+_TIMED_CONTAINERS = {"mov", "matroska", "avi"}
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """num_frames: 0 where none can be decoded, `error` ("Type: reason") then says why.
+
+    fps: None for image files without a rate. damage: what of it is lost, "" if nothing. digest:
+    sha256 of the file, or of the image files one after another.
+    """
+
+    num_frames: int = 0
+    fps: float | None = None
+    error: str = ""
+    damage: str = ""
+    digest: str = ""
+
+
+def files_of(record: Record) -> list[str]:
+    """The paths that a record is stored in."""
+    if record.is_flow:
+        return flow_paths(record.path)
+    if record.frames is None:
+        return [record.path]
+    return [record.frames.path(number) for number in range(record.frames.count)]
+
+
+def fingerprint(record: Record) -> str | None:
+    """Changes with the path, size and time of change of its files; None where none exists."""
+    sizes, times = [], []
+    for path in files_of(record):
+        try:
+            status = os.stat(path)
+        except OSError:
+            continue
+        sizes.append(status.st_size)
+        times.append(status.st_mtime_ns)
+    if not sizes:
+        return None
+    return f"{record.path}|{len(sizes)}|{sum(sizes)}|{max(times)}"
+
+
+def examine(record: Record) -> Facts:
+    """Decode every frame; errors are part of the facts."""
+    try:
+        digest, num_missing = _digest(files_of(record))
+        with open_frames(record) as source:
+            for _ in source.frames(lambda _height, _width: (16, 16)):
+                pass
+            num_frames, fps, num_broken = (
+                source.index.num_frames,
+                source.index.fps,
+                source.num_broken,
+            )
+    except UnreadableVideo as error:
+        return Facts(error=str(error))
+    except OSError as error:
+        return Facts(error=f"{type(error).__name__}: {error.strerror}")
+    lost = []
+    if num_missing:
+        lost.append(f"{num_missing} of {num_frames} image files are missing")
+    if num_broken > num_missing:
+        lost.append(f"{num_broken - num_missing} of {num_frames} frames are damaged or lost")
+    is_file = record.frames is None and not record.is_flow
+    if is_file and (missing_end := _missing_end(record.path)):
+        lost.append(missing_end)
+    return Facts(num_frames, fps, damage="; ".join(lost), digest=digest)
+
+
+def examine_all(
+    records: Iterable[Record], state: StateFile, *, workers: int
+) -> dict[str, Facts | None]:
+    """Facts by path; None for what does not exist. Known ones come from `state`.
+
+    Errors are not kept there: they cost little time, and permissions or memory may change.
+    """
+    facts: dict[str, Facts | None] = {}
+    keys: dict[str, str] = {}
+    unknown = []
+    for record in {record.path: record for record in records}.values():
+        key = fingerprint(record)
+        if key is None:
+            facts[record.path] = None
+        elif key in state.values:
+            facts[record.path] = Facts(**state.values[key])
+        else:
+            keys[record.path] = key
+            unknown.append(record)
+    with closing(run_parallel(examine, unknown, workers=workers)) as results:
+        for record, result in tqdm(
+            results, "reading", total=len(unknown), unit="video", disable=None
+        ):
+            if isinstance(result, Failure):
+                result = Facts(error=result.reason)
+            facts[record.path] = result
+            if not result.error:
+                state.add(keys[record.path], asdict(result))
+    return facts
+
+
+def _digest(paths: Iterable[str]) -> tuple[str, int]:
+    """sha256 of the contents, and how many of the files are missing."""
+    total, num_missing = hashlib.sha256(), 0
+    for path in paths:
+        try:
+            if not stat.S_ISREG(os.stat(path).st_mode):  # reading a pipe would never end
+                raise OSError(0, "not an ordinary file")
+            with open(path, "rb") as file:
+                while chunk := file.read(1 << 20):
+                    total.update(chunk)
+        except FileNotFoundError:
+            num_missing += 1
+    return total.hexdigest(), num_missing
+
+
+def _missing_end(path: str) -> str:
+    """What a cut file tells: nothing in any of its streams comes near the length in its header."""
+    ends = [0.0]
+    with open_container(path) as container:
+        if not container.duration or container.format.name.split(",")[0] not in _TIMED_CONTAINERS:
+            return ""
+        try:
+            for packet in container.demux():
+                time = packet.dts if packet.pts is None else packet.pts
+                if time is not None:
+                    ends.append(float((time + (packet.duration or 0)) * packet.time_base))
+        except av.FFmpegError:
+            pass  # the end of what there is
+        start, length = (
+            (container.start_time or 0) / av.time_base,
+            container.duration / av.time_base,
+        )
+    end = max(ends) - start
+    if end > 0.98 * length - 0.1:
+        return ""
+    return f"the file ends after {end:.1f} of {length:.1f} s"

@@ -1,0 +1,130 @@
+"""Where the videos lie that an annotation file names by an id: image files or video files."""
+
+import os
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+from tqdm import tqdm
+
+from slowfast.datasets.annotations.frame_lists import read_frame_list
+from slowfast.datasets.records import FrameFiles, frame_files
+from slowfast.utils.video_names import is_video, without_suffix
+
+
+def walk_videos(folder: str | Path) -> list[str]:
+    """Paths of all videos below a folder, in alphabetical order."""
+    return sorted(
+        os.path.join(place, name)
+        for place, _, names in os.walk(folder)
+        for name in names
+        if is_video(name)
+    )
+
+
+class VideoFinder:
+    """Finds listed videos below `root` although case or suffix differ on disk.
+
+    UCF101's lists and folders differ in case, and re-encoded files have another suffix. Each folder
+    is read once. `takes_folders`: what is sought is the folder that was made of a video.
+    """
+
+    def __init__(self, root: str, *, takes_folders: bool = False):
+        self._root = root
+        self._takes_folders = takes_folders
+        self._read = cache(_read_folder)
+
+    def find(self, path: str) -> str:
+        """Where the video with this path below the root lies; that path if it is not there."""
+        place = self._root
+        *folders, name = path.split("/")
+        for folder in folders:
+            names, _ = self._read(place)
+            place = os.path.join(place, _look_up(names, folder) or folder)
+        names, stems = self._read(place)
+        found = _look_up(names, name) or _look_up(stems, os.path.splitext(name)[0])
+        if self._takes_folders:
+            found = found or _look_up(names, without_suffix(name))
+        return os.path.join(place, found or name)
+
+
+def _read_folder(folder: str) -> tuple[dict[str, str], dict[str, str]]:
+    """Entries of a folder by name, and its videos by name without suffix; both in any case."""
+    try:
+        names = sorted(os.listdir(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}, {}
+    videos = list(filter(is_video, names))
+    return _by_key(names, names), _by_key([os.path.splitext(name)[0] for name in videos], videos)
+
+
+def _by_key(keys: Iterable[str], names: Iterable[str]) -> dict[str, str]:
+    by_key = dict(zip(keys, names, strict=True))
+    for key, name in list(by_key.items()):
+        by_key.setdefault(key.casefold(), name)
+    return by_key
+
+
+def _look_up(names: dict[str, str], key: str) -> str | None:
+    return names.get(key) or names.get(key.casefold())
+
+
+IMAGE_SUFFIXES = frozenset([".jpg", ".jpeg", ".png", ".webp", ".bmp"])
+_NUM_THREADS = 16
+
+
+def list_frame_folders(folders: Sequence[str]) -> list[FrameFiles]:
+    """The images of each folder in the order of their numbers; none where there is no folder."""
+    with ThreadPoolExecutor(_NUM_THREADS) as pool:
+        found = pool.map(_list_folder, folders, chunksize=64)
+        return list(tqdm(found, desc="frame folders", total=len(folders), disable=None, delay=2))
+
+
+def _list_folder(folder: str) -> FrameFiles:
+    try:
+        names = os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        names = []
+    names = [name for name in names if os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES]
+    # Shorter first: 9.jpg comes before 10.jpg.
+    names.sort(key=lambda name: (len(name), name))
+    return frame_files([os.path.join(folder, name) for name in names])
+
+
+class Place(NamedTuple):
+    """A video file, or the folder of image files."""
+
+    path: str
+    frames: FrameFiles | None = None
+
+
+def find_videos_by_id(
+    videos: Sequence[str], root: str, *, source: str, suffix: str, frame_list: Path | None = None
+) -> list[Place]:
+    """A place for each id: its frames by `frame_list` or in root/<id>/, or file root/<id><suffix>.
+
+    source: "frames" or "videos"; "auto" takes frames where there are any. What is missing from the
+    list or from disk gets a place as well, so that it is named when it is read.
+    """
+    if source != "videos" and frame_list is not None and frame_list.is_file():
+        listed = read_frame_list(frame_list, root)
+        return [
+            listed_place(listed[video].frames if video in listed else frame_files([]), root, video)
+            for video in videos
+        ]
+    folders = [os.path.join(root, video) for video in videos]
+    if source == "frames" or (source == "auto" and any(map(os.path.isdir, folders[:100]))):
+        return [
+            Place(folder, frames)
+            for folder, frames in zip(folders, list_frame_folders(folders), strict=True)
+        ]
+    finder = VideoFinder(root)
+    return [Place(finder.find(f"{video}{suffix}")) for video in videos]
+
+
+def listed_place(frames: FrameFiles, root: str, video: str) -> Place:
+    """The place of a video whose frames a list names."""
+    folder = os.path.dirname(frames.path(0)) if frames.count else os.path.join(root, video)
+    return Place(folder, frames)

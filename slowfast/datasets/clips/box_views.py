@@ -1,0 +1,111 @@
+"""Views of a video around a key frame whose boxes are classified."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from slowfast.config.node import ConfigNode
+from slowfast.datasets.clips.samplers import ClipSampler
+from slowfast.datasets.clips.views import FrameLoader, build_frame_loader, short_side_rule
+from slowfast.datasets.decoding.video import VideoReader
+from slowfast.datasets.records import Record, SampledClips
+from slowfast.datasets.transforms import boxes as box_ops
+from slowfast.datasets.transforms.augment import ColorJitter, PcaJitter
+from slowfast.datasets.transforms.spatial import Transform, jitter_size
+
+
+class TrainBoxViews:
+    """One clip, scaled, cropped around some box, perhaps mirrored, recoloured.
+
+    jitter: (smallest, largest short side, draw in the inverse). Boxes of which less than a pixel
+    is left in either direction are dropped; that can be all of them.
+    """
+
+    num_views = 1
+
+    def __init__(
+        self,
+        sampler: ClipSampler,
+        load: FrameLoader,
+        *,
+        jitter: tuple[int, int, bool],
+        crop_size: int,
+        use_flip: bool,
+        colors: Sequence[Transform],
+    ):
+        self.sampler, self.load = sampler, load
+        self.jitter, self.crop_size, self.use_flip = jitter, crop_size, use_flip
+        self.colors = tuple(colors)
+
+    def resized(self, num_frames: int, crop_size: int) -> "TrainBoxViews":
+        """These views: multigrid training is not for boxes."""
+        assert (num_frames, crop_size) == (self.sampler.num_frames, self.crop_size)
+        return self
+
+    def __call__(
+        self, video: VideoReader, record: Record, rng: np.random.Generator
+    ) -> SampledClips:
+        frames = self.sampler.random(rng, video.index, record)
+        clip = self.load(video, frames, short_side_rule(jitter_size(rng, *self.jitter)))
+        boxes = box_ops.to_pixels(record.key.boxes, *clip.shape[-2:])
+        clip, boxes = box_ops.random_crop(clip, boxes, self.crop_size, rng)
+        numbers = box_ops.is_visible(boxes).nonzero().flatten()
+        boxes = boxes[numbers]
+        is_flipped = self.use_flip and rng.uniform() < 0.5
+        if is_flipped:
+            clip, boxes = box_ops.flip(clip, boxes)
+        for step in self.colors:
+            clip = step(clip, rng)
+        return SampledClips([clip], frames, is_flipped, boxes, numbers)
+
+
+class WholeFrameViews:
+    """One clip of whole frames with their short side scaled to `size`, and all boxes.
+
+    Draws nothing. is_flipped: mirror clip and boxes.
+    """
+
+    num_views = 1
+
+    def __init__(self, sampler: ClipSampler, load: FrameLoader, *, size: int, is_flipped: bool):
+        self.sampler, self.load = sampler, load
+        self.size, self.is_flipped = size, is_flipped
+
+    def __call__(
+        self, video: VideoReader, record: Record, _rng: np.random.Generator
+    ) -> SampledClips:
+        frames = self.sampler.uniform(video.index, record, 0, 1)
+        clip = self.load(video, frames, short_side_rule(self.size))
+        boxes = box_ops.to_pixels(record.key.boxes, *clip.shape[-2:])
+        if self.is_flipped:
+            clip, boxes = box_ops.flip(clip, boxes)
+        return SampledClips([clip], frames, self.is_flipped, boxes, torch.arange(len(boxes)))
+
+
+def build_train_box_views(cfg: ConfigNode, sampler: ClipSampler) -> TrainBoxViews:
+    """The clip of training, with the colour augmentation of the AVA recipes."""
+    smallest, largest = cfg.DATA.TRAIN_JITTER_SCALES
+    colors = []
+    if cfg.AVA.TRAIN_USE_COLOR_AUGMENTATION:
+        if not cfg.AVA.TRAIN_PCA_JITTER_ONLY:
+            colors.append(ColorJitter(0.4))
+        colors.append(PcaJitter(cfg.DATA.TRAIN_PCA_EIGVAL, cfg.DATA.TRAIN_PCA_EIGVEC))
+    return TrainBoxViews(
+        sampler,
+        build_frame_loader(cfg),
+        jitter=(smallest, largest, cfg.DATA.INV_UNIFORM_SAMPLE),
+        crop_size=cfg.DATA.TRAIN_CROP_SIZE,
+        use_flip=cfg.DATA.RANDOM_FLIP,
+        colors=colors,
+    )
+
+
+def build_whole_frame_views(cfg: ConfigNode, sampler: ClipSampler, split: str) -> WholeFrameViews:
+    """The clip of "val" or "test"."""
+    return WholeFrameViews(
+        sampler,
+        build_frame_loader(cfg),
+        size=cfg.DATA.TEST_CROP_SIZE if split == "test" else cfg.DATA.TRAIN_CROP_SIZE,
+        is_flipped=cfg.AVA.TEST_FORCE_FLIP,
+    )

@@ -1,0 +1,43 @@
+"""Record -> an open source of its frames, wherever they are stored."""
+
+from contextlib import AbstractContextManager, nullcontext
+from functools import lru_cache
+
+from slowfast.datasets.decoding.flow import open_flow
+from slowfast.datasets.decoding.images import ImageReader, load_rgb
+from slowfast.datasets.decoding.index_file import IndexFile, file_state, pack_index, unpack_index
+from slowfast.datasets.decoding.packets import VideoIndex
+from slowfast.datasets.decoding.video import VideoReader, open_video, scan_video
+from slowfast.datasets.records import Record
+
+# Files above it are not held in memory but scanned once, unless an index file knows them, and
+# sought in.
+_LONG_FILE = 64 << 20  # bytes
+
+
+def open_frames(
+    record: Record, index_file: IndexFile | None = None
+) -> AbstractContextManager[VideoReader | ImageReader]:
+    """The frames of a record; UnreadableVideo, here or in `read`, names what is wrong."""
+    if record.is_flow:
+        return nullcontext(open_flow(record.path))
+    if record.frames is not None:
+        return nullcontext(ImageReader(record.frames, load=load_rgb))
+    return open_video(record.path, _find_index(record.path, index_file))
+
+
+def _find_index(path: str, index_file: IndexFile | None) -> VideoIndex | None:
+    """What to seek by; None where it is not worth a scan."""
+    index = index_file.find(path) if index_file is not None else None
+    if index is None:
+        state = file_state(path)
+        if state is None or state[0] <= _LONG_FILE:
+            return None
+        index = unpack_index(_scan_once(path, *state))
+    return index
+
+
+@lru_cache(maxsize=4096)
+def _scan_once(path: str, _size: int, _mtime_ns: int) -> bytes:
+    """Packed, because the times of a film's frames take megabytes."""
+    return pack_index(scan_video(path))

@@ -1,0 +1,296 @@
+"""Video file and frame numbers -> uint8 frames, exact, decoding no more than needed."""
+
+import os
+from bisect import bisect_left, bisect_right
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import groupby
+
+import av
+import numpy as np
+from av.stream import Disposition
+from av.video.reformatter import VideoReformatter
+
+from slowfast.datasets.decoding.packets import (
+    PacketNotFound,
+    SeekedPackets,
+    VideoIndex,
+    index_packets,
+    packet_facts,
+)
+
+# (height, width) of a frame -> the (height, width) to scale it to
+SizeRule = Callable[[int, int], tuple[int, int]]
+# Keyframes to go back, in a file that is not in memory, before a frame that came out damaged.
+_LEAD = 4
+# Metadata need not be UTF-8: an error in older versions, never one in PyAV 19, which has no option.
+_METADATA = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+
+
+class UnreadableVideo(Exception):
+    """Nothing can be decoded; the text is "Type: reason" of the first exception."""
+
+
+class VideoReader:
+    """An open file; made by `open_video`.
+
+    Without an index its compressed packets are all in memory, and decoding begins at any keyframe
+    without the container's own seeking, which is inexact or absent in many formats. With an index
+    that has `key_times` they are read when they are needed.
+    """
+
+    def __init__(
+        self,
+        container: av.container.InputContainer,
+        stream: av.VideoStream,
+        index: VideoIndex | None = None,
+    ):
+        self._context = stream.codec_context
+        # Before `skip_frame` is set for the first packet: libdav1d would keep to that for ever.
+        self._context.open(strict=False)
+        self._broken: dict[int, av.FFmpegError] = {}  # position of the packet: what FFmpeg said
+        self._lost: set[int] = set()  # frame numbers
+        if index is not None and index.key_times:
+            self._packets, self.index = SeekedPackets(container, stream, index), index
+            self._lead = _LEAD
+        else:
+            errors: list[av.FFmpegError] = []
+            self._packets = list(_demux(container, stream, errors))
+            self._broken.update((len(self._packets), error) for error in errors)
+            facts = [packet_facts(packet, self._context.name) for packet in self._packets]
+            self.index = index_packets(facts, stream, container.format.name)
+            self._lead = len(self._packets)
+        if not self.index.num_frames:
+            raise _unreadable(self._broken.values())
+        # Number of the first frame that is whole when decoding begins at a packet position.
+        self._starts = list(zip(self.index.keyframes, self.index.key_packets, strict=True))
+
+    def read(self, indices: Sequence[int], size: SizeRule | None = None) -> np.ndarray:
+        """Frames T,H,W,C (RGB, uint8) of the given numbers, in their order, in one pass.
+
+        `size` gets height and width as they are shown, after rotation, and says what to scale to. A
+        frame that is lost through damage is replaced by the nearest one before it.
+        """
+        wanted = sorted({int(number) for number in indices})
+        assert wanted and 0 <= wanted[0] and wanted[-1] < self.index.num_frames, (
+            f"frames {wanted} of {self.index.num_frames}"
+        )
+        convert = _Converter(size)
+        frames, is_intact = {}, False
+        if self.index.pts:
+            frames, is_intact = self._decode(wanted, convert, sparse=True)
+        if not is_intact:
+            frames = {}
+            for start, group in groupby(wanted, self._lead_start):
+                group = list(group)
+                found, _ = self._decode(group, convert, sparse=False, start=start)
+                frames |= found or self._decode(group, convert, sparse=False)[0]
+        if not frames:
+            raise _unreadable(self._broken.values())
+        return np.stack([frames[int(number)] for number in indices])
+
+    def frames(self, size: SizeRule | None = None) -> Iterator[np.ndarray]:
+        """All frames H,W,C like those of `read`, one after another, none of them kept."""
+        picture = None
+        for _, picture, _ in self._decoded(
+            range(self.index.num_frames), _Converter(size), sparse=False
+        ):
+            yield picture
+        if picture is None:
+            raise _unreadable(self._broken.values())
+
+    @property
+    def num_broken(self) -> int:
+        """Packets met so far that could not be decoded, or frames that came out damaged or not at
+        all, whichever are more."""
+        return max(len(self._broken), len(self._lost))
+
+    def close(self) -> None:
+        """Drop the packets; they must not outlive the container."""
+        self._packets = []
+
+    def _lead_start(self, number: int) -> int:
+        """Position at which to begin for a frame that a short run-up did not give undamaged."""
+        key = bisect_right(self.index.keyframes, number) - 1
+        return self.index.key_packets[max(0, key - self._lead)]
+
+    def _number(self, time: int | None) -> int | None:
+        """Number of the frame that is shown at `time`, if one is."""
+        pts = self.index.pts
+        number = len(pts) if time is None else bisect_left(pts, time)
+        return number if number < len(pts) and pts[number] == time else None
+
+    def _decode(
+        self, wanted: Sequence[int], convert: "_Converter", *, sparse: bool, start: int = 0
+    ) -> tuple[dict[int, np.ndarray], bool]:
+        """What `_decoded` gives, by number, and whether all of it is there and undamaged."""
+        decoded = list(self._decoded(wanted, convert, sparse=sparse, start=start))
+        is_intact = len(decoded) == len(wanted) and all(is_intact for _, _, is_intact in decoded)
+        return {number: picture for number, picture, _ in decoded}, is_intact
+
+    def _decoded(
+        self, wanted: Sequence[int], convert: "_Converter", *, sparse: bool, start: int = 0
+    ) -> Iterator[tuple[int, np.ndarray, bool]]:
+        """(number, converted frame, whether it came out and nothing was damaged on the way).
+
+        `sparse` jumps to the last keyframe before the next wanted frame, and passes over frames
+        that are neither wanted nor referred to; otherwise every packet is decoded, from the one at
+        `start` on.
+        """
+        queue = deque(wanted)
+        times = {self.index.pts[number] for number in wanted} if sparse else set()
+        position, num_out = start, 0
+        previous, is_broken, awaited = None, False, None
+        self._context.flush_buffers()
+        self._context.skip_frame = "DEFAULT"
+        while queue and position <= len(self._packets):
+            if sparse:
+                first, begin = self._start(queue[0])
+                if begin > position:
+                    position, awaited = begin, first
+                    self._context.flush_buffers()
+                self._skip_unless(position, times)
+            for frame in self._decode_packet(position):
+                number = self._number(frame.pts) if self.index.pts else num_out
+                num_out += 1
+                # Until the frame of the keyframe comes out, others may be half of what they are.
+                awaited = None if number == awaited else awaited
+                while queue and number is not None and queue[0] <= number:
+                    is_lost = queue[0] != number or frame.is_corrupt
+                    if is_lost and not sparse:
+                        self._lost.add(queue[0])
+                    chosen = frame if queue[0] == number or previous is None else previous
+                    is_intact = not (is_lost or is_broken) and awaited is None
+                    yield queue.popleft(), convert(chosen), is_intact
+                previous = frame
+                is_broken |= frame.is_corrupt
+            is_broken |= position in self._broken
+            position += 1
+        if previous is not None:
+            self._lost.update(() if sparse else queue)
+            for number in queue:
+                yield number, convert(previous), False
+
+    def _start(self, number: int) -> tuple[int, int]:
+        """The last keyframe at or before a frame, and the position of its packet."""
+        return self._starts[bisect_right(self._starts, (number, len(self._packets))) - 1]
+
+    def _skip_unless(self, position: int, times: set[int]) -> None:
+        is_wanted = position == len(self._packets) or self._packets[position].pts in times
+        self._context.skip_frame = "DEFAULT" if is_wanted else "NONREF"
+
+    def _decode_packet(self, position: int) -> list[av.VideoFrame]:
+        """What comes out when the packet at `position` goes in; past the last, all that is left."""
+        packet = self._packets[position] if position < len(self._packets) else None
+        try:
+            return self._context.decode(packet)
+        except av.FFmpegError as error:
+            self._broken.setdefault(position, error)
+            return []
+
+
+class _Converter:
+    """Frame -> H,W,C RGB array through one scaler; the first frame fixes the size of all."""
+
+    def __init__(self, size: SizeRule | None):
+        self._size = size
+        self._shape: tuple[int, int] | None = None
+        self._reformatter = VideoReformatter()
+
+    def __call__(self, frame: av.VideoFrame) -> np.ndarray:
+        turns = frame.rotation // 90 % 4
+        if self._shape is None:
+            shown = _swapped((frame.height, frame.width), turns)
+            self._shape = self._size(*shown) if self._size else shown
+        height, width = _swapped(self._shape, turns)
+        rgb = self._reformatter.reformat(
+            frame, width=width, height=height, format="rgb24", threads=1
+        )
+        return np.rot90(rgb.to_ndarray(), turns)
+
+
+def open_container(path: str) -> av.container.InputContainer:
+    """Open a file to read; its name may hold a colon, and its metadata need not be UTF-8."""
+    return av.open(os.path.abspath(path), **_METADATA)
+
+
+@contextmanager
+def open_video(path: str, index: VideoIndex | None = None) -> Iterator[VideoReader]:
+    """A reader of the best video stream of a file; UnreadableVideo names what is wrong with it.
+
+    Given its index, with `key_times`, only what is wanted is read from the disk. Otherwise the
+    whole compressed stream is held in memory while it is open.
+    """
+    with _open_stream(path) as (container, stream):
+        video = VideoReader(container, stream, index)
+        try:
+            yield video
+        finally:
+            video.close()
+
+
+def scan_video(path: str) -> VideoIndex:
+    """The index of a file; nothing is decoded or kept."""
+    with _open_stream(path) as (container, stream):
+        errors: list[av.FFmpegError] = []
+        codec = stream.codec_context.name
+        facts = [packet_facts(packet, codec) for packet in _demux(container, stream, errors)]
+        index = index_packets(facts, stream, container.format.name)
+        if not index.num_frames:
+            raise _unreadable(errors)
+        return index
+
+
+def read_frames(path: str, indices: Sequence[int], size: SizeRule | None = None) -> np.ndarray:
+    """Frames T,H,W,C of a file; see `VideoReader.read`."""
+    with open_video(path) as video:
+        return video.read(indices, size)
+
+
+@contextmanager
+def _open_stream(path: str) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
+    try:
+        with open_container(path) as container:
+            yield container, _first_stream(container)
+    except av.FFmpegError as error:
+        raise _unreadable([error]) from error
+    except PacketNotFound as error:
+        raise UnreadableVideo(f"PacketNotFound: {error}") from error
+
+
+def _first_stream(container: av.container.InputContainer) -> av.VideoStream:
+    """The first video stream, as in the reference, that is not a cover picture."""
+    streams = [
+        stream
+        for stream in container.streams.video
+        if stream.codec_context is not None and not stream.disposition & Disposition.attached_pic
+    ]
+    if not streams:
+        raise UnreadableVideo("NoVideoStream: the file has no video stream that can be decoded")
+    stream = streams[0]
+    stream.thread_type = "NONE"
+    stream.thread_count = 1
+    return stream
+
+
+def _demux(
+    container: av.container.InputContainer, stream: av.VideoStream, errors: list[av.FFmpegError]
+) -> Iterator[av.Packet]:
+    """Packets up to the end of the file or the first error, which is appended to `errors`."""
+    try:
+        for packet in container.demux(stream):
+            if packet.size:
+                yield packet
+    except av.FFmpegError as error:
+        errors.append(error)
+
+
+def _swapped(size: tuple[int, int], turns: int) -> tuple[int, int]:
+    return (size[1], size[0]) if turns % 2 else size
+
+
+def _unreadable(errors: Iterable[av.FFmpegError]) -> UnreadableVideo:
+    for error in errors:
+        return UnreadableVideo(f"{type(error).__name__}: {error.strerror or error}")
+    return UnreadableVideo("NoFrames: the video stream holds no frames")

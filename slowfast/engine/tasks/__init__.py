@@ -1,6 +1,0 @@
-"""What is learned: the loss of a training step, the scores of a prediction, the metrics."""
-
-from slowfast.engine.tasks.base import Task
-from slowfast.engine.tasks.build import build_task
-
-__all__ = ["Task", "build_task"]

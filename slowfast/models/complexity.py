@@ -1,0 +1,116 @@
+"""Parameters and multiply-adds (MACs) of a model, counted from shapes on the meta device."""
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from slowfast.config.node import ConfigNode
+from slowfast.models import build_model
+from slowfast.models.build import build_meta_inputs
+from slowfast.models.slimmable import SlimLayer
+
+_LAYERS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
+
+
+@dataclass(frozen=True, slots=True)
+class Complexity:
+    """Parameters, and MACs for one clip (and one box) at the training and at the test crop."""
+
+    params: int
+    macs_train: int
+    macs_test: int
+
+
+def count_parameters(model: nn.Module) -> dict[str, int]:
+    """Number of parameters of each top module."""
+    return {
+        name: sum(parameter.numel() for parameter in child.parameters())
+        for name, child in model.named_children()
+    }
+
+
+@torch.no_grad()
+def count_macs(
+    model: nn.Module, clips: list[torch.Tensor], boxes: torch.Tensor | None = None
+) -> dict[str, int]:
+    """MACs of each top module in one evaluation pass over `clips` and `boxes`, on any device.
+
+    Counted are convolutions, linear layers and matrix products outside of them. Convolutions count
+    kernel and output shapes, whatever formulation computes them, taps on padding included.
+    """
+    counter = _MacCounter()
+    top_modules = [name for name, _ in model.named_children()]
+    handles = [
+        getattr(model, name).register_forward_pre_hook(counter.enter_top(name))
+        for name in top_modules
+    ]
+    for module in model.modules():
+        if isinstance(module, _LAYERS):
+            handles.append(module.register_forward_pre_hook(counter.enter_layer))
+            handles.append(module.register_forward_hook(counter.leave_layer))
+    was_training = model.training
+    model.eval()
+    try:
+        with counter:
+            model(clips, boxes)
+    finally:
+        model.train(was_training)
+        for handle in handles:
+            handle.remove()
+    return {name: counter.macs[name] for name in top_modules}
+
+
+class _MacCounter(TorchDispatchMode):
+    """Adds up MACs per top module: layers by hooks, matrix products outside layers by operator."""
+
+    def __init__(self):
+        super().__init__()
+        self.macs: Counter[str] = Counter()
+        self._top = ""
+        self._is_in_layer = False
+
+    def enter_top(self, name: str):
+        def hook(_module: nn.Module, _args: tuple) -> None:
+            self._top = name
+
+        return hook
+
+    def enter_layer(self, _layer: nn.Module, _args: tuple) -> None:
+        self._is_in_layer = True
+
+    def leave_layer(self, layer: nn.Module, _args: tuple, out: torch.Tensor) -> None:
+        self._is_in_layer = False
+        # Each output value sums the products of one row of the weight: in / groups * kt * kh * kw.
+        weight = layer.sliced_weight() if isinstance(layer, SlimLayer) else layer.weight
+        self.macs[self._top] += out.numel() * math.prod(weight.shape[1:])
+
+    def __torch_dispatch__(self, func, _types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        if not self._is_in_layer and func.overloadpacket in _MATMULS:
+            left = args[_MATMULS[func.overloadpacket]]
+            self.macs[self._top] += out.numel() * left.shape[-1]
+        return out
+
+
+# Matrix product -> position of its left factor among the arguments.
+_MATMULS = {
+    torch.ops.aten.mm: 0,
+    torch.ops.aten.bmm: 0,
+    torch.ops.aten.addmm: 1,
+    torch.ops.aten.baddbmm: 1,
+}
+
+
+def build_complexity(cfg: ConfigNode) -> Complexity:
+    """Complexity of the model that `cfg` describes; takes no memory for weights or clips."""
+    with torch.device("meta"):
+        model = build_model(cfg)
+    macs = [
+        sum(count_macs(model, *build_meta_inputs(cfg, crop)).values())
+        for crop in (cfg.DATA.TRAIN_CROP_SIZE, cfg.DATA.TEST_CROP_SIZE)
+    ]
+    return Complexity(sum(count_parameters(model).values()), *macs)

@@ -1,0 +1,152 @@
+"""What an adaptive network can run at: width, frames and crop (A3D, arXiv 2011.12384)."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from itertools import product
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from slowfast.config.node import ConfigNode
+from slowfast.config.pathways import pathway_strides
+from slowfast.models.conv import resample
+from slowfast.models.slimmable import load_norm_statistics, width
+
+
+@dataclass(frozen=True, order=True)
+class OperatingPoint:
+    """Share of the full width, frames of the (slow) pathway, crop in pixels.
+
+    As text: 0.63,5,178.
+    """
+
+    width: float
+    frames: int
+    crop: int
+
+    def __str__(self) -> str:
+        return f"{self.width:.12g},{self.frames},{self.crop}"
+
+    @classmethod
+    def parse(cls, text: str) -> "OperatingPoint":
+        """The configuration that `text` spells; ValueError with the form that is expected."""
+        words = text.split(",")
+        try:
+            width, frames, crop = float(words[0]), *map(int, words[1:])
+        except ValueError:  # no numbers, or not three
+            width = frames = crop = 0
+        if not (0 < width <= 1 and frames > 0 and crop > 0):
+            raise ValueError(
+                f"configuration {text!r}: must be WIDTH,FRAMES,CROP with a width above 0 and at "
+                "most 1, e.g. 0.63,5,178"
+            )
+        return cls(width, frames, crop)
+
+    def check_within(self, full: "OperatingPoint", *, min_width: float) -> None:
+        """ValueError if this is narrower than what is trained, or needs more than whole clips."""
+        if self.width < min_width:
+            raise ValueError(
+                f"configuration {self}: is narrower than ADAPTIVE.MIN_WIDTH {min_width}, the "
+                "smallest width that is trained"
+            )
+        if self.frames > full.frames or self.crop > full.crop:
+            raise ValueError(
+                f"configuration {self}: has more than the {full.frames} frames or the crop "
+                f"{full.crop} of whole clips"
+            )
+
+
+# Makes the clips of a configuration of whole ones.
+Reduce = Callable[[list[Tensor], OperatingPoint], list[Tensor]]
+
+
+@contextmanager
+def configured(
+    model: nn.Module, configuration: OperatingPoint, statistics: Mapping[str, Tensor] | None
+) -> Iterator[None]:
+    """Inside the `with`, the slimmable `model` has this width, and in evaluation these statistics.
+
+    None: those of its weights. It does not reduce clips: see `reduce_clips`.
+    """
+    with width(model, configuration.width):
+        if statistics is not None:
+            load_norm_statistics(model, statistics)
+        yield
+
+
+def reduce_clips(
+    clips: list[Tensor], configuration: OperatingPoint, *, mode: str, fast_crop: int
+) -> list[Tensor]:
+    """What a configuration sees of clips N,C,T,H,W: fewer frames, evenly spread, and smaller ones.
+
+    mode: "area" or "bilinear". Only the slow pathway is reduced; a fast one keeps its frames and is
+    made no smaller than `fast_crop`, the crop of training. Clips are never enlarged, keep their
+    memory order, and stay the same tensors where nothing changes.
+    """
+    slow, *others = clips
+    if configuration.frames > slow.shape[2]:
+        raise ValueError(f"configuration {configuration}: the clip has {slow.shape[2]} frames")
+    slow = _resized(_fewer(slow, configuration.frames), configuration.crop, mode)
+    crop = max(configuration.crop, fast_crop)
+    reduced = [slow, *(_resized(clip, crop, mode) for clip in others)]
+    return [
+        clip.contiguous(memory_format=_memory_order(whole))
+        for clip, whole in zip(reduced, clips, strict=True)
+    ]
+
+
+def _memory_order(clip: Tensor) -> torch.memory_format:
+    is_last = clip.is_contiguous(memory_format=torch.channels_last_3d)
+    return torch.channels_last_3d if is_last else torch.contiguous_format
+
+
+def _fewer(clip: Tensor, num_frames: int) -> Tensor:
+    if num_frames == clip.shape[2]:
+        return clip
+    return resample(clip, (num_frames, *clip.shape[3:]))
+
+
+def _resized(clip: Tensor, crop: int, mode: str) -> Tensor:
+    """`crop` pixels along the shorter side, the other one in proportion."""
+    height, width = clip.shape[3:]
+    short = min(height, width)
+    if crop >= short:
+        return clip
+    size = (round(height * crop / short), round(width * crop / short))
+    if mode == "area":
+        return resample(clip, (clip.shape[2], *size))
+    frames = clip.transpose(1, 2).flatten(0, 1)  # N,C,T,H,W -> N*T,C,H,W
+    frames = F.interpolate(frames, size, mode="bilinear", align_corners=False)
+    return frames.unflatten(0, (len(clip), -1)).transpose(1, 2)
+
+
+def build_reduce(cfg: ConfigNode) -> Reduce:
+    """The `reduce_clips` of the config."""
+    return partial(reduce_clips, mode=cfg.ADAPTIVE.RESIZE, fast_crop=cfg.DATA.TRAIN_CROP_SIZE)
+
+
+def build_full_configuration(cfg: ConfigNode, crop: int) -> OperatingPoint:
+    """The whole network on whole clips of this crop."""
+    return OperatingPoint(1.0, cfg.DATA.NUM_FRAMES // pathway_strides(cfg)[0], crop)
+
+
+def build_configurations(cfg: ConfigNode) -> list[OperatingPoint]:
+    """The grid of ADAPTIVE, and the full configuration at the crop of tests; the smallest first."""
+    sizes = cfg.ADAPTIVE
+    grid = {OperatingPoint(*values) for values in product(sizes.WIDTHS, sizes.FRAMES, sizes.CROPS)}
+    return sorted(grid | {build_full_configuration(cfg, cfg.DATA.TEST_CROP_SIZE)})
+
+
+class ReducedNetwork(nn.Module):
+    """`network`, which sees of whole clips `reduce(clips, configuration)`."""
+
+    def __init__(self, network: nn.Module, configuration: OperatingPoint, reduce: Reduce):
+        super().__init__()
+        self.network, self.configuration, self.reduce = network, configuration, reduce
+
+    def forward(self, clips: list[Tensor], boxes: Tensor | None = None) -> Tensor:
+        """What `network` says of the reduced clips."""
+        return self.network(self.reduce(clips, self.configuration), boxes)

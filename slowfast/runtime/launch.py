@@ -1,0 +1,147 @@
+"""Starts run functions in one process, one per GPU, or inside the processes of torchrun."""
+
+import logging
+import os
+import signal
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+
+from slowfast.config.node import ConfigNode
+from slowfast.utils import distributed
+from slowfast.utils.logging import setup_logging
+
+logger = logging.getLogger(__name__)
+
+
+def launch(runs: Sequence[Callable], cfg: ConfigNode, init_method: str) -> None:
+    """Call each `run(cfg)` in turn, in every process of the job; returns when all have ended.
+
+    torchrun's environment wins over NUM_GPUS, NUM_SHARDS, SHARD_ID and `init_method`. Without it,
+    one process per GPU is spawned on this machine; NUM_GPUS 0 is one process on the CPU.
+    """
+    if {"RANK", "WORLD_SIZE", "LOCAL_RANK"} <= set(os.environ):
+        cfg = _with_torchrun_sizes(cfg)
+        rank, world_size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+        _run_process(runs, cfg, int(os.environ["LOCAL_RANK"]), rank, world_size, "env://")
+        return
+    _check_gpus(cfg)
+    if max(cfg.NUM_GPUS, 1) * cfg.NUM_SHARDS == 1:
+        _run_process(runs, cfg, 0, 0, 1, init_method)
+    else:
+        run_in_processes(_run_spawned, (runs, cfg, init_method), cfg.NUM_GPUS)
+
+
+def _check_gpus(cfg: ConfigNode) -> None:
+    available = torch.cuda.device_count()
+    if cfg.NUM_GPUS > available:
+        raise ValueError(
+            f"NUM_GPUS: {cfg.NUM_GPUS}, but this machine has {available} usable GPU(s); "
+            f"set NUM_GPUS to at most {available} (0 runs on the CPU)"
+        )
+    if cfg.NUM_GPUS == 0 and cfg.NUM_SHARDS > 1:
+        raise ValueError(
+            f"NUM_SHARDS: {cfg.NUM_SHARDS} machines without GPUs (NUM_GPUS 0): start them with "
+            f"torchrun"
+        )
+
+
+def _with_torchrun_sizes(cfg: ConfigNode) -> ConfigNode:
+    local_size = int(os.environ.get("LOCAL_WORLD_SIZE", os.environ["WORLD_SIZE"]))
+    if cfg.NUM_GPUS and local_size > torch.cuda.device_count():
+        raise ValueError(
+            f"torchrun --nproc_per_node: {local_size} processes, but this machine has "
+            f"{torch.cuda.device_count()} usable GPU(s); fewer processes, or NUM_GPUS 0 for the CPU"
+        )
+    cfg = cfg.clone()
+    cfg.defrost()
+    cfg.NUM_GPUS = local_size if cfg.NUM_GPUS else 0
+    cfg.NUM_SHARDS = int(os.environ["WORLD_SIZE"]) // local_size
+    cfg.SHARD_ID = int(os.environ.get("GROUP_RANK", 0))
+    cfg.freeze()
+    return cfg
+
+
+def run_in_processes(function: Callable, args: tuple, count: int) -> None:
+    """Call `function(number, *args)` in `count` new processes; returns when all ended well.
+
+    Signals are passed on to them. When one ends badly the others are ended too, and SystemExit has
+    its exit code; a user's mistake (ValueError, OSError) has been logged there as one line.
+    """
+    context = mp.start_processes(
+        _call_in_process, args=(function, args), nprocs=count, join=False, start_method="spawn"
+    )
+
+    def forward(signum, frame):
+        for process in context.processes:
+            if process.is_alive():
+                os.kill(process.pid, signum)
+
+    previous = {
+        number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        while not context.join():
+            continue
+    except mp.ProcessExitedException as error:
+        # Negative: ended by that signal; a shell says 128 + its number.
+        raise SystemExit(
+            error.exit_code if error.exit_code > 0 else 128 - error.exit_code
+        ) from None
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _call_in_process(number: int, function: Callable, args: tuple) -> None:
+    try:
+        function(number, *args)
+    except (ValueError, OSError) as error:
+        logger.debug("traceback of the error below", exc_info=True)
+        logger.error("%s: %s", type(error).__name__, error)
+        raise SystemExit(1) from error
+
+
+def _run_spawned(
+    local_rank: int, runs: Sequence[Callable], cfg: ConfigNode, init_method: str
+) -> None:
+    global_rank = cfg.SHARD_ID * cfg.NUM_GPUS + local_rank
+    _run_process(runs, cfg, local_rank, global_rank, cfg.NUM_GPUS * cfg.NUM_SHARDS, init_method)
+
+
+def _run_process(
+    runs: Sequence[Callable],
+    cfg: ConfigNode,
+    local_rank: int,
+    global_rank: int,
+    world_size: int,
+    init_method: str,
+) -> None:
+    if cfg.NUM_GPUS:
+        torch.cuda.set_device(local_rank)
+    if world_size > 1:
+        backend = cfg.DIST_BACKEND if cfg.NUM_GPUS else "gloo"
+        dist.init_process_group(
+            backend, init_method=init_method, rank=global_rank, world_size=world_size
+        )
+    try:
+        setup_logging(cfg.OUTPUT_DIR, is_main=distributed.is_main_process())
+        for run in runs:
+            run(cfg)
+        distributed.barrier()  # a process that leaves early breaks the others' connections
+    finally:
+        if dist.is_initialized():
+            dist.destroy_process_group()
+
+
+def single_process(cfg: ConfigNode) -> ConfigNode:
+    """The config of one of the processes on its machine alone, on a GPU only if there is one."""
+    cfg = cfg.clone()
+    cfg.defrost()
+    cfg.TEST.BATCH_SIZE = max(cfg.TEST.BATCH_SIZE // max(cfg.NUM_GPUS, 1), 1)
+    cfg.NUM_GPUS = min(cfg.NUM_GPUS, torch.cuda.device_count(), 1)
+    cfg.NUM_SHARDS, cfg.SHARD_ID = 1, 0
+    cfg.freeze()
+    return cfg

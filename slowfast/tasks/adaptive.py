@@ -1,0 +1,133 @@
+"""One label per video, for a network that runs at many widths, frames and crops."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from slowfast.config.node import ConfigNode
+from slowfast.models.operating_point import OperatingPoint, Reduce, build_reduce
+from slowfast.models.slimmable import width
+from slowfast.tasks.base import TrainPass, sums_of
+from slowfast.tasks.classification import (
+    Classification,
+    Loss,
+    build_classification_options,
+)
+
+# From the logits of a sub-network, those of the full one, and the labels.
+SubLoss = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class SubNetworks:
+    """The sub-networks of a step: `num_random` of a random width, and the narrowest.
+
+    Each has frames and a crop of its own.
+    """
+
+    min_width: float
+    num_random: int
+    frames: Sequence[int]
+    crops: Sequence[int]
+
+    def draw(self, rng: np.random.Generator) -> list[OperatingPoint]:
+        """Those of one step."""
+        widths = [*rng.uniform(self.min_width, 1.0, self.num_random).tolist(), self.min_width]
+        return [
+            OperatingPoint(share, int(rng.choice(self.frames)), int(rng.choice(self.crops)))
+            for share in widths
+        ]
+
+
+class Adaptive(Classification):
+    """The sandwich of A3D (arXiv 2011.12384, section 3): full, random and narrowest network.
+
+    The full network learns from the labels on whole clips, then each sub-network, by `sub_loss`, on
+    clips that `reduce` makes of them; the gradients are added up. The network has to be slimmable,
+    and is judged at full size. Only its passes move running statistics; those of the sub-networks
+    are measured after training (engine.calibrate). The rest is for Classification.
+    """
+
+    def __init__(self, sub_networks: SubNetworks, sub_loss: SubLoss, *, reduce: Reduce, **options):
+        super().__init__(**options)
+        self._sub_networks = sub_networks
+        self._sub_loss = sub_loss
+        self._reduce = reduce
+
+    def train_passes(
+        self,
+        network: nn.Module,
+        batch: dict,
+        rng: np.random.Generator,
+        shared_rng: np.random.Generator,
+    ) -> list[TrainPass]:
+        """The sums are those of Classification, but before the last the sub-networks' losses.
+
+        All processes train the same sub-networks: their gradients, and statistics of synchronised
+        batch norms, are of the same channels.
+        """
+        batch, targets = self._mixed(batch, rng)
+        full_logits: list[Tensor] = []  # of the first pass, for the others
+
+        def full() -> tuple[Tensor, Tensor]:
+            logits = network(*self.inputs(batch)).float()
+            full_logits.append(logits.detach())
+            loss = self._loss(logits, targets)
+            hits = self._hits(logits, targets)
+            return loss, sums_of(loss, *hits, loss.new_zeros(()), count=len(targets))
+
+        def narrow(configuration: OperatingPoint) -> tuple[Tensor, Tensor]:
+            clips = self._reduce(batch["clips"], configuration)
+            with width(network, configuration.width, moves_statistics=False):
+                logits = network(*self.inputs({**batch, "clips": clips})).float()
+            loss = self._sub_loss(logits, full_logits[0], targets)
+            total, zero = loss.detach().double() * len(targets), logits.new_zeros(()).double()
+            return loss, torch.stack([total, zero, zero, total, zero])
+
+        drawn = self._sub_networks.draw(shared_rng)
+        return [full, *(partial(narrow, configuration) for configuration in drawn)]
+
+    def train_metrics(self, sums: Sequence[float]) -> dict[str, float]:
+        """`loss` is that of the full network plus `sub_loss` of all sub-networks together."""
+        *plain, sub_loss, count = (float(value) for value in sums)
+        return {**super().train_metrics([*plain, count]), "sub_loss": sub_loss / max(count, 1)}
+
+
+def distillation(temperature: float) -> SubLoss:
+    """KL divergence of a sub-network's scores from the full network's, both softened.
+
+    Scaled by the square of the temperature, so that gradients do not depend on it much (Hinton et
+    al., arXiv 1503.02531).
+    """
+
+    def sub_loss(logits: Tensor, full_logits: Tensor, _targets: Tensor) -> Tensor:
+        divergence = F.kl_div(
+            F.log_softmax(logits / temperature, dim=1),
+            F.log_softmax(full_logits / temperature, dim=1),
+            log_target=True,
+            reduction="batchmean",
+        )
+        return divergence * temperature**2
+
+    return sub_loss
+
+
+def from_labels(loss: Loss) -> SubLoss:
+    """Sub-networks learn from the labels, as the full network does."""
+    return lambda logits, _full_logits, targets: loss(logits, targets)
+
+
+def build_adaptive(cfg: ConfigNode) -> Adaptive:
+    """The task of ADAPTIVE.ENABLE."""
+    sizes, options = cfg.ADAPTIVE, build_classification_options(cfg)
+    return Adaptive(
+        SubNetworks(sizes.MIN_WIDTH, sizes.NUM_RANDOM, sizes.FRAMES, sizes.CROPS),
+        distillation(sizes.TEMPERATURE) if sizes.DISTILL else from_labels(options["loss"]),
+        reduce=build_reduce(cfg),
+        **options,
+    )

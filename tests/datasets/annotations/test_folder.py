@@ -1,0 +1,102 @@
+"""Own data without a csv."""
+
+import os
+
+import pytest
+
+from slowfast.datasets.annotations.folder import build_folder, hold_out
+
+
+@pytest.fixture
+def build(write_files, data_cfg, tmp_path):
+    """Function (names of videos) -> (class names, [(path below tmp_path, label)])."""
+
+    def build(names, split="train", num_classes=2, **keys):
+        write_files(dict.fromkeys(names))
+        annotations = build_folder(data_cfg(num_classes, **keys), split)
+        rows = [(os.path.relpath(r.path, tmp_path), r.label) for r in annotations.records]
+        return annotations.class_names, rows
+
+    return build
+
+
+SPLITS = ["train/walk/1.mp4", "train/eat it/-2.MKV", "val/walk/3.mp4", "test/eat it/4.avi"]
+
+
+def test_classes_are_the_sorted_sub_folders(build):
+    assert build(SPLITS) == (
+        ["eat it", "walk"],
+        [("train/eat it/-2.MKV", 0), ("train/walk/1.mp4", 1)],
+    )
+
+
+@pytest.mark.parametrize("split, rows", [("val", [(SPLITS[2], 1)]), ("test", [(SPLITS[3], 0)])])
+def test_each_split_has_its_folder(build, split, rows):
+    assert build(SPLITS, split)[1] == rows
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+@pytest.mark.parametrize("given", [2, 3])
+def test_val_and_test_stand_in_for_each_other(build, split, given):
+    assert [path for path, _ in build([*SPLITS[:2], SPLITS[given]], split)[1]] == [SPLITS[given]]
+
+
+@pytest.mark.parametrize("top", ["", "train/"])
+def test_without_a_val_folder_a_share_is_held_out(build, top):
+    names = [f"{top}{name}/{number}.mp4" for name in "ab" for number in range(10)]
+    train, val = (build(names, split, VAL_SHARE=0.3)[1] for split in ("train", "val"))
+    assert [label for _, label in val] == [0] * 3 + [1] * 3
+    assert sorted([*train, *val]) == sorted((name, int(name[-7] == "b")) for name in names)
+    assert build(names, "test", VAL_SHARE=0.3)[1] == val
+
+
+def test_a_class_may_be_called_train(build):
+    names = [f"{name}/{number}.mp4" for name in ("bus", "train") for number in range(5)]
+    class_names, rows = build([*names, "train/day 2/5.mp4"])
+    assert class_names == ["bus", "train"] and {label for _, label in rows} == {0, 1}
+
+
+def test_choice_depends_on_names_alone():
+    paths = [f"{number}.mp4" for number in range(10)]
+    moved = [f"/elsewhere/{path}" for path in reversed(paths)]
+    (_, here), (_, there) = hold_out({"a": paths}, 0.3), hold_out({"a": moved}, 0.3)
+    assert [os.path.basename(path) for path in there["a"]] == here["a"]
+
+
+@pytest.mark.parametrize("count, held", [(1, 0), (2, 1), (3, 1), (20, 18)])
+def test_a_class_has_videos_in_both_parts(count, held):
+    share = 0.9 if count == 20 else 0.01
+    train, val = hold_out({"a": [f"{number}.mp4" for number in range(count)]}, share)
+    assert len(val["a"]) == held and len(train["a"]) == count - held
+
+
+def test_deeper_folders_belong_to_their_class_and_other_files_do_not(build):
+    names = ["train/a/day 1/x.mp4", "train/a/notes.txt", "train/b/y.mp4", "train/.cache/z.mp4"]
+    assert build([*names, "val/a/v.mp4"])[1] == [(names[0], 0), (names[2], 1)]
+
+
+def test_class_that_only_val_has_is_refused(build):
+    with pytest.raises(ValueError, match=r"val: classes that are not in .*train: \['jump'\]"):
+        build([*SPLITS, "val/jump/1.mp4"], "val")
+
+
+def test_number_of_classes_is_checked(build):
+    with pytest.raises(ValueError, match="2 class names, but MODEL.NUM_CLASSES is 3"):
+        build(SPLITS, num_classes=3)
+
+
+def test_folder_without_videos(build):
+    with pytest.raises(ValueError, match=r"no video in the sub-folders .*\['a'\]"):
+        build(["a/x.txt"])
+
+
+def test_missing_folder_names_the_key(data_cfg):
+    cfg = data_cfg(2)
+    cfg.DATA.PATH_TO_DATA_DIR = "no"
+    with pytest.raises(ValueError, match="DATA.PATH_TO_DATA_DIR: no folder 'no'"):
+        build_folder(cfg, "train")
+
+
+def test_nothing_to_hold_out(build):
+    with pytest.raises(ValueError, match="DATA.VAL_SHARE: 0.2 .* leaves no video for val"):
+        build(["a/1.mp4", "b/1.mp4"], "val")

@@ -1,0 +1,70 @@
+"""Videos named by ids: by frame list, by folder of frames, or as files."""
+
+import pytest
+
+from slowfast.datasets.annotations.locate import find_videos_by_id
+
+FRAME_LIST = (
+    'original_vido_id video_id frame_id path labels\n7 0 0 f/7/1.jpg ""\n7 0 1 f/7/2.jpg ""'
+)
+
+
+@pytest.fixture
+def find(tmp_path):
+    def find(videos, source="auto"):
+        return find_videos_by_id(
+            videos,
+            str(tmp_path),
+            source=source,
+            suffix=".webm",
+            frame_list=tmp_path / "train.csv",
+        )
+
+    return find
+
+
+def paths(place):
+    return [place.frames.path(number) for number in range(place.frames.count)]
+
+
+def test_frames_by_list(find, write_files, tmp_path):
+    write_files({"train.csv": FRAME_LIST, "7.webm": None})
+    (place,) = find(["7"])
+    assert place.path == str(tmp_path / "f/7")
+    assert paths(place) == [str(tmp_path / "f/7/1.jpg"), str(tmp_path / "f/7/2.jpg")]
+
+
+def test_video_that_the_list_lacks_has_a_place_without_frames(find, write_files, tmp_path):
+    write_files({"train.csv": FRAME_LIST})
+    _, place = find(["7", "8"])
+    assert place.path == str(tmp_path / "8") and place.frames.count == 0
+
+
+def test_frames_by_folder_in_the_order_of_their_numbers(find, write_files, tmp_path):
+    write_files({"7/10.jpg": None, "7/9.jpg": None, "7/Thumbs.db": None, "7.webm": None})
+    (place,) = find(["7"])
+    assert paths(place) == [str(tmp_path / "7/9.jpg"), str(tmp_path / "7/10.jpg")]
+
+
+def test_missing_folder_has_no_frames(find, write_files):
+    write_files({"7/1.jpg": None, "8.webm": None})
+    assert [place.frames.count for place in find(["7", "8", "9"])] == [1, 0, 0]
+
+
+def test_files_where_there_are_no_frames(find, write_files, tmp_path):
+    write_files({"7.webm": None, "8.mp4": None})
+    places = find(["7", "8", "9"])
+    assert [place.path for place in places] == [
+        str(tmp_path / name) for name in ("7.webm", "8.mp4", "9.webm")
+    ]
+    assert all(place.frames is None for place in places)
+
+
+def test_source_videos_passes_over_frames(find, write_files):
+    write_files({"train.csv": FRAME_LIST, "7/1.jpg": None, "7.webm": None})
+    assert find(["7"], "videos")[0].frames is None
+
+
+def test_source_frames_passes_over_files(find, write_files):
+    write_files({"7.webm": None})
+    assert find(["7"], "frames")[0].frames.count == 0

@@ -1,0 +1,159 @@
+import json
+
+import numpy as np
+import pytest
+
+from slowfast.datasets.clips import frame_math as sampling
+from slowfast.datasets.clips.samplers import (
+    CenterSampler,
+    SegmentSampler,
+    SpanSampler,
+    StrideSampler,
+)
+from slowfast.datasets.decoding.packets import VideoIndex
+from slowfast.datasets.decoding.video import UnreadableVideo
+from slowfast.datasets.records import KeyFrame, Record
+from tests.helpers.paths import GOLDENS
+
+GOLDEN = json.loads((GOLDENS / "sampling.json").read_text())
+RECORD = Record("a.mp4", 0)
+SAMPLERS = [cls(8, 4, 30.0) for cls in (SpanSampler, StrideSampler)] + [SegmentSampler(8)]
+
+
+def video(num_frames, fps=None):
+    return VideoIndex(num_frames=num_frames, fps=fps, pts=(), keyframes=())
+
+
+def uniform(sampler, index, num_clips, record=RECORD):
+    return [sampler.uniform(index, record, clip, num_clips).tolist() for clip in range(num_clips)]
+
+
+def draw(sampler, index, count=200, record=RECORD):
+    rng = np.random.default_rng(0)
+    return [sampler.random(rng, index, record).tolist() for _ in range(count)]
+
+
+def key(place, in_seconds=False):
+    return Record("a.mp4", key=KeyFrame("a,0902", place, np.zeros((0, 4)), (), in_seconds))
+
+
+@pytest.mark.parametrize("fps", [None, 24.0])
+def test_charades_views_as_in_the_golden_table(fps):
+    for num_frames, clip_length, rate, _, two, ten in GOLDEN["charades"]:
+        sampler = StrideSampler(clip_length, rate, 24.0)
+        assert uniform(sampler, video(num_frames, fps), 2) == two
+        assert uniform(sampler, video(num_frames, fps), 10) == ten
+
+
+def test_a_charades_training_clip_of_the_golden_table_can_be_drawn():
+    for num_frames, clip_length, rate, clip, *_ in GOLDEN["charades"]:
+        room = num_frames - ((clip_length - 1) * rate + 1)
+        possible = [
+            sampling.stride_indices(start, rate, clip_length, num_frames).tolist()
+            for start in range(min(room, 0), max(room, 0) + 1)
+        ]
+        drawn = draw(StrideSampler(clip_length, rate, 24.0), video(num_frames))
+        assert clip in possible and all(each in possible for each in drawn)
+
+
+@pytest.mark.parametrize(
+    "num_frames, both_ends",
+    [
+        (12, ([0, 2, 4, 6], [5, 7, 9, 11])),
+        # Too short by 4 frames: the clip begins up to 4 frames before the video.
+        (3, ([0, 0, 0, 2], [0, 2, 2, 2])),
+    ],
+)
+def test_charades_training_clips_reach_both_ends(num_frames, both_ends):
+    drawn = draw(StrideSampler(4, 2, 24.0), video(num_frames))
+    assert {tuple(clip) for clip in both_ends} <= {tuple(clip) for clip in drawn}
+
+
+def test_a_single_charades_view_is_the_middle():
+    assert uniform(StrideSampler(4, 2, 24.0), video(13), 1) == [[3, 5, 7, 9]]
+    assert uniform(StrideSampler(4, 2, 24.0), video(3), 1) == [[0, 2, 2, 2]]
+
+
+def test_stride_follows_the_frame_rate():
+    assert uniform(StrideSampler(4, 2, 24.0), video(20, 48.0), 2)[0] == [0, 4, 8, 12]
+
+
+@pytest.mark.parametrize("fps", [None, 30.0])
+def test_clips_around_a_key_frame_as_in_the_golden_table(fps):
+    for clip_length, rate, center, num_frames, clip in GOLDEN["ava"]:
+        sampler = CenterSampler(clip_length, rate, 30.0)
+        for record in (key(center), key(center / 30, in_seconds=True)):
+            assert uniform(sampler, video(num_frames, fps), 1, record) == [clip]
+
+
+@pytest.mark.parametrize("record", [key(49), key(1.64, in_seconds=True)], ids=["frame", "second"])
+def test_a_key_frame_less_than_a_second_past_the_end_is_the_last_frame(record):
+    sampler = CenterSampler(4, 2, 30.0)
+    assert uniform(sampler, video(20), 1, record) == uniform(sampler, video(20), 1, key(19))
+
+
+@pytest.mark.parametrize(
+    "record, reason",
+    [
+        (key(50), "NoKeyFrame: a,0902 is frame 50 of a file of 20 frames$"),
+        (key(-1), "NoKeyFrame: a,0902 is frame -1"),
+        (key(2, in_seconds=True), "is second 2 of a file of 0.7 s.*AVA.VIDEO_START_SECOND"),
+        (key(-2, in_seconds=True), "is second -2 .*AVA.VIDEO_START_SECOND"),
+    ],
+)
+def test_a_key_frame_that_the_file_does_not_have_makes_it_unreadable(record, reason):
+    with pytest.raises(UnreadableVideo, match=reason):
+        uniform(CenterSampler(4, 2, 30.0), video(20), 1, record)
+
+
+def test_nothing_is_drawn_around_a_key_frame():
+    drawn = draw(CenterSampler(4, 2, 30.0), video(20), 3, key(9))
+    assert drawn == [[5, 7, 9, 11]] * 3
+
+
+def test_segments_stay_in_order_in_training():
+    assert all(clip == sorted(clip) for clip in draw(SegmentSampler(8), video(40)))
+
+
+@pytest.mark.parametrize("num_frames, clip_length, _", GOLDEN["segments"])
+def test_segment_views_are_distinct_where_the_segments_are_long_enough(num_frames, clip_length, _):
+    first, last = sampling.segment_bounds(num_frames, clip_length)
+    views = np.array(uniform(SegmentSampler(clip_length), video(num_frames), 3))
+    assert (np.diff(views, axis=0)[:, last - first >= 3] > 0).all()
+    assert (views >= first).all() and (views <= last).all()
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS, ids=lambda sampler: type(sampler).__name__)
+@pytest.mark.parametrize("num_frames", [1, 3, 100])
+def test_clips_have_their_length_and_stay_inside(sampler, num_frames):
+    index = video(num_frames, 30.0)
+    for clip in draw(sampler, index, 20) + uniform(sampler, index, 3):
+        assert len(clip) == 8 and 0 <= min(clip) <= max(clip) < num_frames
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS, ids=lambda sampler: type(sampler).__name__)
+def test_without_a_frame_rate_it_is_the_target(sampler):
+    assert uniform(sampler, video(99), 3) == uniform(sampler, video(99, 30.0), 3)
+
+
+def test_shorter_clips_cover_up_to_the_span_of_whole_ones():
+    drawn = draw(StrideSampler(8, 2, 24.0).resized(2), video(50))
+    assert {last - first for first, last in drawn} == set(range(2, 9))
+
+
+def test_span_is_what_a_clip_covers():
+    assert SpanSampler(8, 4, 30.0).span(15.0) == 16
+    assert StrideSampler(8, 4, 24.0).span(None) == 29
+    assert SegmentSampler(8).span(30.0) == 8
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS[:2])
+def test_stretched_frames_lie_as_much_further_apart(sampler):
+    (frames,) = uniform(sampler.stretched(1.75), video(300), 1)
+    assert set(np.diff(frames)) <= {7, 8} and len(frames) == 8
+    assert uniform(sampler.stretched(1.0), video(300), 3) == uniform(sampler, video(300), 3)
+
+
+def test_segments_of_a_whole_video_cannot_be_stretched():
+    with pytest.raises(ValueError, match="no sampling stride"):
+        SegmentSampler(8).stretched(2.0)

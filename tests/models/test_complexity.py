@@ -1,0 +1,78 @@
+import json
+from dataclasses import asdict
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from slowfast.config.cli import load_cfg
+from slowfast.models.complexity import build_complexity, count_macs, count_parameters
+from slowfast.models.network import VideoNetwork
+from tests.helpers.paths import ROOT
+
+GOLDEN = ROOT / "tests" / "golden" / "complexity.json"
+EXPECTED = json.loads(GOLDEN.read_text(encoding="utf-8"))
+CONFIGS = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("configs/**/*.yaml"))
+
+
+class FoldedConv(nn.Conv3d):
+    """A 1x1x1 convolution computed in another way."""
+
+    def forward(self, x):
+        return F.conv2d(x.flatten(2, 3), self.weight.squeeze(2)).unflatten(2, x.shape[2:4])
+
+
+class Attention(nn.Module):
+    """Matrix products outside of layers, before and after one."""
+
+    def __init__(self):
+        super().__init__()
+        self.project = nn.Linear(4, 4)
+
+    def forward(self, maps, _boxes):
+        rows = maps[0].flatten(2).transpose(1, 2)  # N,THW,C
+        weights = torch.einsum("npc,nqc->npq", rows, rows)
+        return self.project(weights @ rows).mean(1)
+
+
+def network():
+    conv = nn.Conv3d(4, 4, 3, padding=1, groups=2)
+    stage = nn.ModuleList([conv, FoldedConv(4, 4, 1, bias=False)])
+    stage.forward = lambda maps: [stage[1](stage[0](maps[0]))]
+    return VideoNetwork({"s1": stage}, Attention())
+
+
+def test_macs_count_layers_by_shape_and_matrix_products_by_operator():
+    positions = 2 * 3 * 3
+    layers = positions * (4 * 2 * 27 + 4 * 4)
+    attention = 2 * positions * positions * 4 + positions * 4 * 4
+    macs = count_macs(network(), [torch.randn(1, 4, 2, 3, 3)])
+    assert macs == {"s1": layers, "head": attention}
+
+
+def test_macs_on_the_meta_device_are_the_same():
+    expected = count_macs(network(), [torch.randn(1, 4, 2, 3, 3)])
+    model = network().to("meta")
+    assert count_macs(model, [torch.empty(1, 4, 2, 3, 3, device="meta")]) == expected
+
+
+def test_counting_leaves_the_model_as_it_was():
+    model = network()
+    count_macs(model, [torch.randn(1, 4, 2, 3, 3)])
+    assert model.training
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
+
+
+def test_parameters_are_counted_per_top_module():
+    assert count_parameters(network()) == {"s1": 4 * 2 * 27 + 4 + 16, "head": 16 + 4}
+
+
+def test_every_config_has_its_numbers():
+    advice = "run: python tools/model_info.py configs --json tests/golden/complexity.json"
+    assert sorted(EXPECTED) == CONFIGS, advice
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_config_has_the_stored_size(name):
+    assert asdict(build_complexity(load_cfg(ROOT / name))) == EXPECTED[name]

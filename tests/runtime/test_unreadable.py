@@ -1,0 +1,57 @@
+import logging
+
+import numpy as np
+import pytest
+
+from slowfast.datasets.records import KeyFrame, Record
+from slowfast.runtime import unreadable
+from slowfast.runtime.unreadable import UnreadableVideos
+
+
+def test_each_video_is_named_once_and_written(tmp_path, caplog):
+    videos = UnreadableVideos([Record("a.mp4"), Record("b.mp4"), Record("c.mp4")])
+    assert videos.note([(1, "InvalidDataError: moov")]) == 1
+    assert videos.note([(1, "InvalidDataError: moov")]) == 1
+    videos.merge()
+    assert videos.note([(1, "InvalidDataError: moov")]) == 0
+    videos.write(tmp_path / "list.csv")
+    assert (tmp_path / "list.csv").read_text().split() == [
+        "path,reason",
+        "b.mp4,InvalidDataError:",
+        "moov",
+    ]
+
+
+def test_too_large_a_share_stops_and_names_them():
+    videos = UnreadableVideos([Record("a.mp4"), Record("b.mp4")], max_share=0.4)
+    videos.note([(0, "InvalidDataError: moov")])
+    with pytest.raises(ValueError, match="(?s)MAX_UNREADABLE_SHARE: 1 of 2.*0.4.*a.mp4: Invalid"):
+        videos.merge()
+
+
+def test_nothing_unreadable_writes_no_file(tmp_path):
+    UnreadableVideos([Record("a.mp4")]).write(tmp_path / "list.csv")
+    assert not (tmp_path / "list.csv").exists()
+
+
+def test_key_frames_are_named_and_a_video_is_told_of_once(monkeypatch):
+    told = []
+    monkeypatch.setattr(unreadable.logger, "log", lambda level, *words: told.append(level))
+    boxes = np.zeros((1, 4), np.float32)
+    keys = [KeyFrame(f"a,{second:04d}", 0.0, boxes, ((),)) for second in (902, 903)]
+    videos = UnreadableVideos([Record("a.mp4", key=key) for key in keys])
+    videos.note([(0, "NoFrames: a"), (1, "NoFrames: a")])
+    videos.merge()
+    assert list(videos.reasons) == ["a.mp4 (a,0902)", "a.mp4 (a,0903)"]
+    assert told == [logging.WARNING, logging.DEBUG]  # debug goes to the file only
+
+
+def test_a_damaged_video_is_named_once_and_counted_apart(caplog):
+    boxes = np.zeros((1, 4), np.float32)
+    keys = [KeyFrame(f"a,{second:04d}", 0.0, boxes, ((),)) for second in (902, 903)]
+    videos = UnreadableVideos([Record("a", key=key) for key in keys], max_share=0)
+    assert videos.note([], [(0, 3), (1, 4)]) == 1
+    videos.merge()
+    assert videos.note([], [(1, 4)]) == 0
+    assert (videos.damaged, videos.reasons) == ({"a": 3}, {})
+    assert caplog.text.count("damaged video: a (3 ") == 1 == caplog.text.count("damaged")

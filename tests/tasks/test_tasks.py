@@ -1,0 +1,60 @@
+"""What the loss of a training step is, and what the meter adds up."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from slowfast.config.defaults import get_cfg
+from slowfast.tasks import build_task
+
+CLIPS = [torch.zeros(2, 3, 1, 1, 1)]
+LABELS = torch.tensor([1, 3])
+BATCH = {"clips": CLIPS, "labels": LABELS}
+LOGITS = torch.tensor([[0.0, 2.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0]])  # top-1: right, wrong
+
+
+def step(*options, network=lambda clips: LOGITS):
+    cfg = get_cfg()
+    cfg.merge_from_list(["MODEL.NUM_CLASSES", 4, *options])
+    return build_task(cfg).train_step(network, BATCH, np.random.default_rng(0))
+
+
+def smoothed(smoothing):
+    return F.one_hot(LABELS, 4) * (1 - smoothing) + smoothing / 4
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+@pytest.mark.parametrize(
+    "name, expected",
+    [("cross_entropy", F.cross_entropy), ("bce_logit", F.binary_cross_entropy_with_logits)],
+)
+def test_loss_is_that_of_smoothed_labels(name, expected, smoothing):
+    loss, _ = step("MODEL.LOSS_FUNC", name, "MODEL.LABEL_SMOOTHING", smoothing)
+    torch.testing.assert_close(loss, expected(LOGITS, smoothed(smoothing)))
+
+
+@pytest.mark.parametrize("name", ["cross_entropy", "soft_cross_entropy", "bce_logit"])
+def test_mixed_labels_are_not_smoothed_again(name):
+    mixup = ["MIXUP.ENABLE", True, "MODEL.LOSS_FUNC", name]
+    loss, _ = step(*mixup)
+    again, _ = step(*mixup, "MODEL.LABEL_SMOOTHING", 0.2)
+    assert loss == again and loss != step("MODEL.LOSS_FUNC", name)[0]
+
+
+def test_network_sees_mixed_clips():
+    seen = []
+    clips = [torch.stack([torch.zeros(3, 1, 8, 8), torch.ones(3, 1, 8, 8)])]
+    cfg = get_cfg()
+    cfg.merge_from_list(["MODEL.NUM_CLASSES", 4, "MIXUP.ENABLE", True, "MIXUP.CUTMIX_ALPHA", 0])
+    build_task(cfg).train_step(
+        lambda clips: seen.extend(clips) or LOGITS,
+        {"clips": clips, "labels": LABELS},
+        np.random.default_rng(0),
+    )
+    assert 0 < seen[0].min() < seen[0].max() < 1
+
+
+def test_sums_become_means_over_clips():
+    loss, sums = step()
+    assert sums.tolist() == [2 * loss.item(), 1, 2, 2]
