@@ -46,7 +46,7 @@ Statistics = dict[str, Tensor]
 def calibrate(
     cfg: ConfigNode, checkpoint: str | Path, configurations: Sequence[OperatingPoint]
 ) -> dict[OperatingPoint, Statistics]:
-    """The statistics of these configurations, for `models.configuration.configured`.
+    """The statistics of these configurations, for `models.operating_point.at_point`.
 
     Those that the file beside the checkpoint lacks are measured, all in one pass over
     BN.NUM_BATCHES_PRECISE batches of training clips, by this process alone. What a stop request or

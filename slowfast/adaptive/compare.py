@@ -20,8 +20,8 @@ from slowfast.datasets.build import build_loader
 from slowfast.evaluation.summary import MetricSummary, summarize_values
 from slowfast.models.operating_point import (
     OperatingPoint,
-    build_configurations,
-    build_full_configuration,
+    build_full_point,
+    build_points,
 )
 from slowfast.runtime.launch import single_process
 from slowfast.runtime.stop import StopRequest
@@ -80,10 +80,10 @@ def compare(
     if not cfg.ADAPTIVE.ENABLE:
         raise ValueError("ADAPTIVE.ENABLE: False; name the config of the adaptive networks")
     _check_checkpoints(adaptive, alone)
-    full = build_full_configuration(cfg, cfg.DATA.TEST_CROP_SIZE)
+    full = build_full_point(cfg, cfg.DATA.TEST_CROP_SIZE)
     for one in configurations:
         one.check_within(full, min_width=cfg.ADAPTIVE.MIN_WIDTH)
-    configurations = sorted(set(configurations)) or build_configurations(cfg)
+    configurations = sorted(set(configurations)) or build_points(cfg)
     whole = [one for one in configurations if one.width == 1.0]
     networks = build_compared_networks(cfg, "adaptive", adaptive, configurations)
     networks |= build_compared_networks(cfg, "alone", alone, whole)

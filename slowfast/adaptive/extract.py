@@ -15,7 +15,7 @@ from slowfast.config.node import ConfigNode
 from slowfast.config.pathways import pathway_strides
 from slowfast.models import build_model
 from slowfast.models.build import build_meta_inputs
-from slowfast.models.operating_point import OperatingPoint, ReducedNetwork, build_full_configuration
+from slowfast.models.operating_point import OperatingPoint, ReducedNetwork, build_full_point
 from slowfast.runtime.launch import single_process
 from slowfast.utils.io import atomic_write
 
@@ -34,7 +34,7 @@ def extract(
     name = str(configuration).replace(",", "_")
     weights, yaml = Path(output_dir) / f"{name}.pyth", Path(output_dir) / f"{name}.yaml"
     plain_cfg = build_extracted_cfg(cfg, configuration, weights)
-    is_whole = configuration == build_full_configuration(cfg, cfg.DATA.TEST_CROP_SIZE)
+    is_whole = configuration == build_full_point(cfg, cfg.DATA.TEST_CROP_SIZE)
     missing = [] if is_whole else [configuration]
     found = calibrate(single_process(cfg), checkpoint, missing)
     model = build_model(cfg).eval()
@@ -73,7 +73,7 @@ def build_extracted_cfg(
         raise ValueError("ADAPTIVE.ENABLE: False; only adaptive networks are cut")
     if data.SAMPLED_FRAMES:
         raise ValueError("DATA.SAMPLED_FRAMES: must be 0 for a network that is to be cut")
-    full = build_full_configuration(cfg, data.TEST_CROP_SIZE)
+    full = build_full_point(cfg, data.TEST_CROP_SIZE)
     configuration.check_within(full, min_width=cfg.ADAPTIVE.MIN_WIDTH)
     is_reduced = configuration.frames * stride < data.NUM_FRAMES
     if stride > 1 and (is_reduced or configuration.crop < data.TRAIN_CROP_SIZE):
@@ -114,10 +114,10 @@ def _compare(plain: torch.nn.Module, adaptive: ReducedNetwork, shapes: list[torc
     generator = torch.Generator().manual_seed(0)
     clips = [torch.randn(clip.shape, generator=generator) for clip in shapes]
     expected = adaptive(clips)
-    found = plain(adaptive.reduce(clips, adaptive.configuration))
+    found = plain(adaptive.reduce(clips, adaptive.point))
     difference = float((found - expected).abs().max() / expected.abs().max())
     if not difference <= _TOLERANCE:
         raise ValueError(
-            f"configuration {adaptive.configuration}: the scores of the network that was cut out "
+            f"configuration {adaptive.point}: the scores of the network that was cut out "
             f"differ by {difference:.1e} of the largest"
         )

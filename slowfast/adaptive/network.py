@@ -15,7 +15,7 @@ from slowfast.models.fold import build_folded
 from slowfast.models.operating_point import (
     OperatingPoint,
     ReducedNetwork,
-    build_full_configuration,
+    build_full_point,
     build_reduce,
 )
 from slowfast.models.slimmable import narrow
@@ -29,7 +29,7 @@ def build_statistics(
 
     settings: of their calibration. ValueError when they have not been measured.
     """
-    if configuration == build_full_configuration(cfg, cfg.DATA.TEST_CROP_SIZE):
+    if configuration == build_full_point(cfg, cfg.DATA.TEST_CROP_SIZE):
         return None
     try:
         return load_calibration(checkpoint, settings).statistics[str(configuration)]

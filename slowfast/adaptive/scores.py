@@ -18,9 +18,9 @@ from slowfast.models import build_model
 from slowfast.models.operating_point import (
     OperatingPoint,
     Reduce,
-    build_full_configuration,
+    at_point,
+    build_full_point,
     build_reduce,
-    configured,
 )
 from slowfast.models.slimmable import make_slimmable
 from slowfast.runtime.device import build_autocast, build_device, place_model
@@ -120,7 +120,7 @@ class SubNetworkScorer:
         num_views, joined = len(item["indices"]) // num_videos, {}
         for key, network in self._networks.items():
             at, statistics = network.configuration, network.statistics
-            with configured(network.model, at, statistics), self._autocast:
+            with at_point(network.model, at, statistics), self._autocast:
                 outputs = [network.model(self._reduce(batch["clips"], at)) for batch in batches]
             scores = VideoScores(num_videos, num_views, outputs[0].shape[1])
             for batch, output in zip(batches, outputs, strict=True):
@@ -153,7 +153,7 @@ def build_sub_networks(
     Statistics that their calibration lacks are measured; the whole network has those of its
     weights.
     """
-    full = build_full_configuration(cfg, cfg.DATA.TEST_CROP_SIZE)
+    full = build_full_point(cfg, cfg.DATA.TEST_CROP_SIZE)
     measured = calibrate(cfg, checkpoint, [one for one in configurations if one != full])
     model = make_slimmable(place_model(build_model(cfg), build_device(cfg)))
     load_for_test(model, checkpoint, clear_name_patterns=cfg.TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN)

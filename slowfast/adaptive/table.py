@@ -10,7 +10,7 @@ from slowfast.adaptive.costs import build_costs, build_latencies
 from slowfast.adaptive.scores import build_sub_network_scorer, build_sub_networks
 from slowfast.config.cli import load_cfg
 from slowfast.datasets.build import build_loader
-from slowfast.models.operating_point import build_configurations
+from slowfast.models.operating_point import build_points
 from slowfast.runtime.launch import single_process
 from slowfast.runtime.stop import StopRequest
 
@@ -32,7 +32,7 @@ def measure_table(
     cfg = single_process(load_cfg(config, options))
     if not cfg.ADAPTIVE.ENABLE:
         raise ValueError("ADAPTIVE.ENABLE: False; the table is for adaptive networks")
-    parent, configurations = file_hash(checkpoint), build_configurations(cfg)
+    parent, configurations = file_hash(checkpoint), build_points(cfg)
     networks = build_sub_networks(cfg, checkpoint, configurations)
     loader = build_loader(cfg, "test")
     costs = build_costs(cfg, configurations)

@@ -75,7 +75,7 @@ class _BatchNorm(torch.autograd.Function):
         return grad_x, grad_weight, grad_bias, None
 
 
-def _is_joinable(x: Tensor, weight: Tensor) -> bool:
+def _can_pack(x: Tensor, weight: Tensor) -> bool:
     return (
         x.device.type == "cpu"
         and x.dim() == 5
@@ -98,7 +98,7 @@ def batch_norm(
     eps: float,
 ) -> Tensor:
     """F.batch_norm in training: statistics of `x`, which also move the running ones, if any."""
-    if not _is_joinable(x, weight):
+    if not _can_pack(x, weight):
         return F.batch_norm(x, running_mean, running_var, weight, bias, True, momentum, eps)
     y, mean, var = _BatchNorm.apply(x, weight, bias, eps)
     if running_mean is None or running_var is None:

@@ -1,4 +1,4 @@
-"""What an adaptive network can run at: width, frames and crop (A3D, arXiv 2011.12384)."""
+"""Operating points of adaptive networks: width, frames and crop (A3D, arXiv 2011.12384)."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -32,7 +32,7 @@ class OperatingPoint:
 
     @classmethod
     def parse(cls, text: str) -> "OperatingPoint":
-        """The configuration that `text` spells; ValueError with the form that is expected."""
+        """The point that `text` spells; ValueError with the form that is expected."""
         words = text.split(",")
         try:
             width, frames, crop = float(words[0]), *map(int, words[1:])
@@ -59,38 +59,38 @@ class OperatingPoint:
             )
 
 
-# Makes the clips of a configuration of whole ones.
+# (whole clips, point) -> the clips that the network sees at this point.
 Reduce = Callable[[list[Tensor], OperatingPoint], list[Tensor]]
 
 
 @contextmanager
-def configured(
-    model: nn.Module, configuration: OperatingPoint, statistics: Mapping[str, Tensor] | None
+def at_point(
+    model: nn.Module, point: OperatingPoint, statistics: Mapping[str, Tensor] | None
 ) -> Iterator[None]:
     """Inside the `with`, the slimmable `model` has this width, and in evaluation these statistics.
 
     None: those of its weights. It does not reduce clips: see `reduce_clips`.
     """
-    with width(model, configuration.width):
+    with width(model, point.width):
         if statistics is not None:
             load_norm_statistics(model, statistics)
         yield
 
 
 def reduce_clips(
-    clips: list[Tensor], configuration: OperatingPoint, *, mode: str, fast_crop: int
+    clips: list[Tensor], point: OperatingPoint, *, mode: str, fast_crop: int
 ) -> list[Tensor]:
-    """What a configuration sees of clips N,C,T,H,W: fewer frames, evenly spread, and smaller ones.
+    """The part of clips N,C,T,H,W that a point sees: fewer frames, evenly spread, and smaller ones.
 
     mode: "area" or "bilinear". Only the slow pathway is reduced; a fast one keeps its frames and is
     made no smaller than `fast_crop`, the crop of training. Clips are never enlarged, keep their
     memory order, and stay the same tensors where nothing changes.
     """
     slow, *others = clips
-    if configuration.frames > slow.shape[2]:
-        raise ValueError(f"configuration {configuration}: the clip has {slow.shape[2]} frames")
-    slow = _resized(_fewer(slow, configuration.frames), configuration.crop, mode)
-    crop = max(configuration.crop, fast_crop)
+    if point.frames > slow.shape[2]:
+        raise ValueError(f"configuration {point}: the clip has {slow.shape[2]} frames")
+    slow = _resized(_fewer(slow, point.frames), point.crop, mode)
+    crop = max(point.crop, fast_crop)
     reduced = [slow, *(_resized(clip, crop, mode) for clip in others)]
     return [
         clip.contiguous(memory_format=_memory_order(whole))
@@ -123,30 +123,30 @@ def _resized(clip: Tensor, crop: int, mode: str) -> Tensor:
     return frames.unflatten(0, (len(clip), -1)).transpose(1, 2)
 
 
+class ReducedNetwork(nn.Module):
+    """A network of one operating point: `network`, on what `reduce` leaves of whole clips."""
+
+    def __init__(self, network: nn.Module, point: OperatingPoint, reduce: Reduce):
+        super().__init__()
+        self.network, self.point, self.reduce = network, point, reduce
+
+    def forward(self, clips: list[Tensor], boxes: Tensor | None = None) -> Tensor:
+        """The output of `network` for the reduced clips."""
+        return self.network(self.reduce(clips, self.point), boxes)
+
+
 def build_reduce(cfg: ConfigNode) -> Reduce:
     """The `reduce_clips` of the config."""
     return partial(reduce_clips, mode=cfg.ADAPTIVE.RESIZE, fast_crop=cfg.DATA.TRAIN_CROP_SIZE)
 
 
-def build_full_configuration(cfg: ConfigNode, crop: int) -> OperatingPoint:
+def build_full_point(cfg: ConfigNode, crop: int) -> OperatingPoint:
     """The whole network on whole clips of this crop."""
     return OperatingPoint(1.0, cfg.DATA.NUM_FRAMES // pathway_strides(cfg)[0], crop)
 
 
-def build_configurations(cfg: ConfigNode) -> list[OperatingPoint]:
-    """The grid of ADAPTIVE, and the full configuration at the crop of tests; the smallest first."""
+def build_points(cfg: ConfigNode) -> list[OperatingPoint]:
+    """The grid of ADAPTIVE, and the full point at the crop of tests; the smallest first."""
     sizes = cfg.ADAPTIVE
     grid = {OperatingPoint(*values) for values in product(sizes.WIDTHS, sizes.FRAMES, sizes.CROPS)}
-    return sorted(grid | {build_full_configuration(cfg, cfg.DATA.TEST_CROP_SIZE)})
-
-
-class ReducedNetwork(nn.Module):
-    """`network`, which sees of whole clips `reduce(clips, configuration)`."""
-
-    def __init__(self, network: nn.Module, configuration: OperatingPoint, reduce: Reduce):
-        super().__init__()
-        self.network, self.configuration, self.reduce = network, configuration, reduce
-
-    def forward(self, clips: list[Tensor], boxes: Tensor | None = None) -> Tensor:
-        """What `network` says of the reduced clips."""
-        return self.network(self.reduce(clips, self.configuration), boxes)
+    return sorted(grid | {build_full_point(cfg, cfg.DATA.TEST_CROP_SIZE)})

@@ -17,7 +17,7 @@ from slowfast.config.cli import load_cfg
 from slowfast.engine.predict_videos import Predictor
 from slowfast.engine.test import test as run_test
 from slowfast.models import build_model
-from slowfast.models.operating_point import OperatingPoint, build_reduce, configured
+from slowfast.models.operating_point import OperatingPoint, at_point, build_reduce
 from slowfast.models.slimmable import make_slimmable
 
 
@@ -119,7 +119,7 @@ def test_the_network_of_a_budget_is_the_adaptive_one_at_that_configuration(budge
         assert choice.configuration == configuration
         at = nullcontext()
         if configuration != OperatingPoint(1.0, 4, 40):
-            at = configured(model, configuration, statistics[str(configuration)])
+            at = at_point(model, configuration, statistics[str(configuration)])
         with at:
             expected = model(build_reduce(cfg)(clips, configuration))
         # Folded batch norms round differently.

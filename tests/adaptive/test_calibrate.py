@@ -20,9 +20,9 @@ from slowfast.engine.train import build_state, train
 from slowfast.models import build_model
 from slowfast.models.operating_point import (
     OperatingPoint,
-    build_configurations,
+    at_point,
+    build_points,
     build_reduce,
-    configured,
 )
 from slowfast.models.slimmable import make_slimmable
 
@@ -58,7 +58,7 @@ def test_one_pass_over_the_clips_serves_all_configurations(adaptive_cfg, checkpo
     widths = [0.5, 0.55, 0.6, 0.7, 0.75, 0.8, 0.9, 1.0]
     grid = ["ADAPTIVE.WIDTHS", widths, "ADAPTIVE.FRAMES", [1, 2, 3, 4]]
     cfg = adaptive_cfg("TRAIN.BATCH_SIZE", 4, *grid, "ADAPTIVE.CROPS", [32, 36, 40])
-    configurations = build_configurations(cfg)
+    configurations = build_points(cfg)
     found = calibrate(cfg, checkpoint, configurations)
     assert list(found) == configurations and len(found) == 96
     assert reads == ONCE
@@ -238,7 +238,7 @@ def test_statistics_are_mean_and_variance_of_what_a_batch_norm_receives(cfg, che
     name, norm = next((n, m) for n, m in model.named_modules() if hasattr(m, "running_mean"))
     norm.register_forward_pre_hook(lambda _norm, inputs: seen.append(inputs[0]))
     batches = build_measurement(cfg, checkpoint)._batches(0)
-    with torch.no_grad(), configured(model, SMALL, found):
+    with torch.no_grad(), at_point(model, SMALL, found):
         for clips in batches:
             model(build_reduce(cfg)(clips, SMALL))
     var, mean = torch.var_mean(torch.cat(seen), (0, 2, 3, 4), correction=0)
@@ -258,7 +258,7 @@ def test_configured_network_is_itself_again_afterwards(cfg, checkpoint):
     clips = [torch.randn(1, 3, 4, 40, 40)]
     with torch.no_grad():
         before = model(clips)
-        with configured(model, FULL, found):
+        with at_point(model, FULL, found):
             inside = model(clips)
         assert torch.equal(model(clips), before) and not torch.equal(inside, before)
 

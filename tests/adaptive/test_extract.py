@@ -16,7 +16,7 @@ from slowfast.config.cli import load_cfg
 from slowfast.datasets.build import build_dataset
 from slowfast.engine.test import test as run_test
 from slowfast.models import build_model
-from slowfast.models.operating_point import OperatingPoint, build_configurations
+from slowfast.models.operating_point import OperatingPoint, build_points
 from slowfast.models.slimmable import make_slimmable, norm_statistics, width
 from tests.helpers.paths import ROOT
 from tools import run_net
@@ -35,7 +35,7 @@ def test_the_plain_network_says_the_same_of_reduced_clips_at_all_configurations(
     model.load_state_dict(files.load(weights)["model_state"])
     torch.manual_seed(0)
     clips = [torch.randn(2, 3, 4, 40, 40, dtype=torch.float64)]
-    for configuration in build_configurations(cfg)[::2]:
+    for configuration in build_points(cfg)[::2]:
         settings = build_calibration_settings(cfg)
         statistics = build_statistics(cfg, weights, configuration, settings)
         adaptive = build_configured(cfg, model, configuration, statistics)

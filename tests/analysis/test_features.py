@@ -60,7 +60,7 @@ def test_with_a_budget_the_features_are_those_of_the_narrow_network(small_run):
     (batch,), reduced = run.loader(run.views), run.scorer.model
     clips = run.task.to_device(batch, torch.device("cpu"))["clips"]
     with torch.no_grad():
-        small = reduced.reduce(clips, reduced.configuration)
+        small = reduced.reduce(clips, reduced.point)
         (maps,) = reduced.network.forward_features(small)
     expected = maps.mean((2, 3, 4)).unflatten(0, (-1, 2)).mean(1)  # two views per video
     torch.testing.assert_close(torch.from_numpy(extract(run, "s5").values), expected)

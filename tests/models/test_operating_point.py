@@ -5,8 +5,8 @@ import torch.nn.functional as F
 from slowfast.config.defaults import get_cfg
 from slowfast.models.operating_point import (
     OperatingPoint,
-    build_configurations,
-    build_full_configuration,
+    build_full_point,
+    build_points,
     reduce_clips,
 )
 
@@ -87,7 +87,7 @@ def test_grid_has_the_full_configuration_of_tests():
     cfg = get_cfg()  # two pathways: 8 frames are 1 of the slow one
     keys = ["DATA.NUM_FRAMES", 32, "ADAPTIVE.FRAMES", [2, 4], "ADAPTIVE.WIDTHS", [0.5, 1.0]]
     cfg.merge_from_list(keys)
-    grid = build_configurations(cfg)
+    grid = build_points(cfg)
     assert len(grid) == 2 * 2 * 3 + 1
     assert grid[0] == OperatingPoint(0.5, 2, 142)
-    assert grid[-1] == build_full_configuration(cfg, 256) == OperatingPoint(1.0, 4, 256)
+    assert grid[-1] == build_full_point(cfg, 256) == OperatingPoint(1.0, 4, 256)
