@@ -1,6 +1,7 @@
 """From the command line to a checked config, and to the files that say how a run was made."""
 
 import argparse
+import importlib
 import shlex
 from collections.abc import Sequence
 from datetime import datetime
@@ -9,6 +10,7 @@ from typing import Any
 
 from slowfast.config.checks import check_cfg
 from slowfast.config.defaults import get_cfg
+from slowfast.config.imports import import_modules
 from slowfast.config.node import ConfigNode
 from slowfast.utils.io import atomic_write
 
@@ -19,9 +21,13 @@ examples:
   %(prog)s --cfg X3D_M.yaml TRAIN.ENABLE False TEST.CHECKPOINT_FILE_PATH x3d_m.pyth
 """
 
+# Our own tables. By name, as the modules of a user: they register rules here, and stand right of
+# config, which therefore does not import them when it is imported itself.
+_TABLES = ("slowfast.models.build", "slowfast.datasets.build", "slowfast.tasks.build")
+
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """The command line as `cfg`, `opts` (KEY, VALUE, ...), `init_method`, `num_shards`, `shard_id`.
+    """The command line: `cfg`, `opts` (KEY, VALUE, ...), `imports` and what machines need.
 
     Overrides stand anywhere, alone or after --opts. None for `num_shards` and `shard_id` leaves the
     config's values.
@@ -42,6 +48,14 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--num_shards", type=int, help="number of machines; sets NUM_SHARDS")
     parser.add_argument("--shard_id", type=int, help="number of this machine; sets SHARD_ID")
     parser.add_argument(
+        "--import",
+        dest="imports",
+        action="append",
+        default=[],
+        metavar="MODULE",
+        help="module with models, datasets or tasks of your own; adds to IMPORTS",
+    )
+    parser.add_argument(
         "--opts", dest="more", nargs="+", action="extend", default=[], metavar="KEY VALUE"
     )
     parser.add_argument(
@@ -54,20 +68,36 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def load_cfg(path: str | Path, opts: Sequence[Any] = ()) -> ConfigNode:
-    """The frozen config of a YAML file and overrides KEY, VALUE, ...; ValueError for mistakes."""
-    cfg = get_cfg()
-    cfg.merge_from_file(path)
-    cfg.merge_from_list(list(opts))
-    check_cfg(cfg)
-    cfg.freeze()
-    return cfg
+    """The frozen config of a YAML file and overrides KEY, VALUE, ...; ValueError for mistakes.
+
+    The modules that IMPORTS names are imported, and their rules hold, too.
+    """
+    return _finish(_merge(path, opts))
 
 
 def load_cfg_from_args(args: argparse.Namespace) -> ConfigNode:
     """`load_cfg` of what `parse_args` returned."""
     shards = [("NUM_SHARDS", args.num_shards), ("SHARD_ID", args.shard_id)]
     flags = [word for pair in shards if pair[1] is not None for word in pair]
-    return load_cfg(args.cfg, [*args.opts, *flags])
+    cfg = _merge(args.cfg, [*args.opts, *flags])
+    cfg.IMPORTS = list(dict.fromkeys([*cfg.IMPORTS, *args.imports]))
+    return _finish(cfg)
+
+
+def _merge(path: str | Path, opts: Sequence[Any]) -> ConfigNode:
+    cfg = get_cfg()
+    cfg.merge_from_file(path)
+    cfg.merge_from_list(list(opts))
+    return cfg
+
+
+def _finish(cfg: ConfigNode) -> ConfigNode:
+    for table in _TABLES:
+        importlib.import_module(table)
+    import_modules(cfg.IMPORTS)
+    check_cfg(cfg)
+    cfg.freeze()
+    return cfg
 
 
 def save_run_config(cfg: ConfigNode, argv: Sequence[str]) -> Path:

@@ -488,6 +488,12 @@ _C.SOLVER.HEAD_LR_FACTOR = 1.0
 _C.SOLVER.BETAS = (0.9, 0.999)
 
 # ---------------------------------------------------------------------------- the run
+# Name of the task: the loss of a training step, and what is evaluated. Empty: what
+# DETECTION.ENABLE, ADAPTIVE.ENABLE and DATA.MULTI_LABEL say.
+_C.TASK = ""
+# Ours. Modules with models, datasets, tasks or rules of your own, imported before they are looked
+# up: names of modules in the current folder or installed, or paths of .py files or folders.
+_C.IMPORTS = []
 # Processes on this machine, one per GPU; 0 runs one process on the CPU. torchrun's environment
 # wins.
 _C.NUM_GPUS = 1
@@ -517,6 +523,9 @@ _C.TENSORBOARD = ConfigNode()
 _C.TENSORBOARD.ENABLE = False
 # Their folder below OUTPUT_DIR; empty is "tensorboard".
 _C.TENSORBOARD.LOG_DIR = ""
+
+# Ours. Keys of your own, any names and values, sections too: USER.MY.KEY 3.
+_C.USER = ConfigNode(new_allowed=True)
 
 
 def get_cfg() -> ConfigNode:

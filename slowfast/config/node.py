@@ -32,12 +32,14 @@ class _Entry(NamedTuple):
     key: str
     value: Any
     where: str
+    is_word: bool = False  # text of a command line, whose type is still open
 
 
 class ConfigNode(CfgNode):
     """yacs' node that knows near-by names, unsupported keys and the type of every default.
 
-    A default of None means an optional number.
+    A default of None means an optional number. A section with `new_allowed` is open: it takes any
+    keys and values.
     """
 
     def __init__(self, *args, **kwargs):
@@ -65,7 +67,7 @@ class ConfigNode(CfgNode):
                 "quote a value that holds spaces, e.g. SOLVER.STEPS '[0, 35]'"
             )
         pairs = zip(cfg_list[0::2], cfg_list[1::2], strict=True)
-        self._merge([_Entry(key, value, "override") for key, value in pairs])
+        self._merge([_Entry(key, value, "override", is_word=True) for key, value in pairs])
 
     def merge_from_other_cfg(self, cfg_other: CfgNode) -> None:
         """Take over every value of another tree."""
@@ -91,16 +93,23 @@ class ConfigNode(CfgNode):
             node[name] = value
 
     def _locate(self, key: str) -> tuple["ConfigNode", str]:
-        """The node that holds `key` and the last part of its name."""
+        """The node that holds `key` and the last part of its name, both new in an open section."""
         node: Any = self
         *sections, name = key.split(".")
         for section in sections:
-            node = node.get(section) if isinstance(node, ConfigNode) else None
+            node = node._enter(section) if isinstance(node, ConfigNode) else None
+        if isinstance(node, ConfigNode) and node.is_new_allowed() and name:
+            node.setdefault(name, None)
         if not isinstance(node, ConfigNode) or name not in node:
             raise ValueError(f"{key} is not a known key{_nearest(key, self)}")
         if isinstance(node[name], ConfigNode):
             raise ValueError(f"{key} is a section; its keys are {sorted(node[name])}")
         return node, name
+
+    def _enter(self, section: str) -> Any:
+        if self.is_new_allowed() and section:
+            self.setdefault(section, ConfigNode(new_allowed=True))
+        return self.get(section)
 
     def _warn_dropped(self, entry: _Entry, reason: str) -> None:
         dropped = self.__dict__[_DROPPED]
@@ -111,6 +120,8 @@ class ConfigNode(CfgNode):
 
 def _convert(node: ConfigNode, name: str, entry: _Entry) -> Any:
     """The entry's value in the type of the value that it replaces."""
+    if node.is_new_allowed():
+        return _convert_open(entry)
     current, value = node[name], entry.value
     is_optional = name in node.__dict__[_OPTIONAL]
     kind = float if is_optional else type(current)
@@ -127,6 +138,17 @@ def _convert(node: ConfigNode, name: str, entry: _Entry) -> Any:
     if type(value) is not kind:
         example = f", e.g. {current!r}" if current else ""
         raise ValueError(f"{entry.key}: {entry.value!r} is not {_KINDS[kind]}{example}")
+    return value
+
+
+def _convert_open(entry: _Entry) -> Any:
+    """The entry's value in an open section, in the type that it seems to have."""
+    value = entry.value
+    if entry.is_word and isinstance(value, str):
+        value = _parse(value)
+    (value,) = _parse_floats([value])
+    if type(value) not in (*_KINDS, type(None)):
+        raise ValueError(f"{entry.key}: {value!r} is not text, a number, True, False or a list")
     return value
 
 

@@ -9,6 +9,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
+from slowfast.config.imports import import_modules
 from slowfast.config.node import ConfigNode
 from slowfast.utils import distributed
 from slowfast.utils.logging import setup_logging
@@ -119,6 +120,7 @@ def _run_process(
     world_size: int,
     init_method: str,
 ) -> None:
+    import_modules(cfg.IMPORTS)  # a spawned process has only what it imports itself
     if cfg.NUM_GPUS:
         torch.cuda.set_device(local_rank)
     if world_size > 1:

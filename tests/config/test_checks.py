@@ -1,6 +1,7 @@
 import pytest
 
-from slowfast.config.checks import AT_LEAST, CHOICES, SHARES, check_cfg
+from slowfast.config.checks import check_cfg
+from slowfast.config.checks.values import AT_LEAST, CHOICES, SHARES
 from slowfast.config.defaults import get_cfg
 
 FLOW = ["DATA.MODALITY", "flow", "DATA.INPUT_CHANNEL_NUM", [2]]

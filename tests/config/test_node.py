@@ -148,9 +148,9 @@ def test_known_unsupported_key_is_dropped_with_one_warning(tmp_path, caplog):
 
 
 def test_every_unsupported_key_is_named(tmp_path, caplog):
-    merge(tmp_path, "MVIT:\n  DEPTH: 16\n  REV: {ENABLE: True}\nTASK: ssl\n")
+    merge(tmp_path, "MVIT:\n  DEPTH: 16\n  REV: {ENABLE: True}\nBENCHMARK: {LOG_PERIOD: 1}\n")
     named = [record.getMessage().split()[1] for record in caplog.records]
-    assert named == ["MVIT.DEPTH", "MVIT.REV.ENABLE", "TASK"]
+    assert named == ["MVIT.DEPTH", "MVIT.REV.ENABLE", "BENCHMARK.LOG_PERIOD"]
 
 
 def test_base_file_comes_first(tmp_path):
@@ -222,3 +222,29 @@ def test_copies_keep_values_and_optional_keys(copied):
     cfg = copied(get_cfg())
     cfg.merge_from_list(["SOLVER.CLIP_GRAD_VAL", "1"])
     assert cfg.SOLVER.CLIP_GRAD_VAL == 1.0 and cfg.TRAIN == get_cfg().TRAIN
+
+
+def test_open_section_takes_keys_of_the_user(tmp_path):
+    cfg = merge(tmp_path, "USER:\n  MY: {TEXT: '3', RATE: 1e-3, LIST: [a, 1e-3]}\n  FLAG: true\n")
+    cfg.merge_from_list(["USER.MY.KEY", "3", "USER.MY.RATE", "fast", "USER.NEW", "none"])
+    assert cfg.USER == {
+        "MY": {"TEXT": "3", "RATE": "fast", "LIST": ["a", 0.001], "KEY": 3},
+        "FLAG": True,
+        "NEW": None,
+    }
+    (tmp_path / "again.yaml").write_text(cfg.dump())
+    assert merge(tmp_path, "_BASE_: again.yaml\n") == cfg
+    assert get_cfg().USER == {}
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["USER.A", "1", "USER.A.B", "2"], "USER.A.B is not a known key"),
+        (["USER.A.B", "2", "USER.A", "1"], "USER.A is a section; its keys are ['B']"),
+        (["USER..A", "1"], "USER..A is not a known key"),
+        (["USER.A", "{1: 2}"], "USER.A: {1: 2} is not text, a number, True, False or a list"),
+    ],
+)
+def test_open_section_has_sections_and_values_of_yaml(words, expected):
+    assert expected in override_error(*words)

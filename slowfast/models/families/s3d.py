@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from slowfast.config.checks.s3d import FIRST_MIXED, NUM_POSITIONS, temporal_form
 from slowfast.config.node import ConfigNode
-from slowfast.config.s3d import FIRST_MIXED, NUM_POSITIONS, temporal_form
 from slowfast.models.blocks import Norm, single_pathway_channels
 from slowfast.models.conv import Triple, conv3d, max_pool3d
 from slowfast.models.heads import build_s3d_head
@@ -211,7 +211,7 @@ def _conv_unit(
 
 def build_times(cfg: ConfigNode) -> list[TimeSpec]:
     """How each position sees time."""
-    form, s3d = temporal_form(cfg), cfg.S3D
+    form, s3d = temporal_form(cfg.S3D), cfg.S3D
     temporal = TimeSpec(3, is_separable=form.is_separable, has_gate=form.has_gates)
     times = [
         replace(temporal, on_all_branches=s3d.ALL_BRANCHES and position >= FIRST_MIXED)

@@ -1,0 +1,91 @@
+"""Rules for what the network sees: pathways, frames, crops and flips."""
+
+from collections.abc import Iterator
+
+from slowfast.config.checks.rules import register_rule
+from slowfast.config.checks.values import are_numbers
+from slowfast.config.node import ConfigNode
+from slowfast.config.pathways import slow_stride
+
+# All models halve height and width five times.
+MODEL_STRIDE = 32
+# DATA.MODALITY -> channels
+_CHANNELS = {"rgb": 3, "flow": 2}
+
+
+@register_rule("DATA", "SLOWFAST.ALPHA")
+def check_pathways(data: ConfigNode, alpha: int) -> Iterator[str]:
+    """Channels and frames fit the pathways."""
+    channels = list(data.INPUT_CHANNEL_NUM)
+    num = _CHANNELS[data.MODALITY]
+    if channels not in ([num], [num, num]):
+        yield (
+            f"DATA.INPUT_CHANNEL_NUM: {channels} must be [{num}] (one pathway) or [{num}, {num}] "
+            f"(two) with DATA.MODALITY {data.MODALITY!r}"
+        )
+        return
+    stride = slow_stride(len(channels), alpha)
+    if data.NUM_FRAMES % stride:
+        yield (
+            f"DATA.NUM_FRAMES: {data.NUM_FRAMES} must be a multiple of SLOWFAST.ALPHA {stride} "
+            f"with the two pathways of DATA.INPUT_CHANNEL_NUM {channels}"
+        )
+    for key, values in (("DATA.MEAN", data.MEAN), ("DATA.STD", data.STD)):
+        if not are_numbers(values) or len(values) != channels[0]:
+            yield f"{key}: {values} must hold {channels[0]} numbers, one per channel"
+    if are_numbers(data.STD) and min(data.STD, default=1) <= 0:
+        yield f"DATA.STD: {data.STD} must be above 0"
+
+
+@register_rule("DATA")
+def check_sizes(data: ConfigNode) -> Iterator[str]:
+    """Crops suit the models, and the jitter the crops."""
+    for name in ("TRAIN_CROP_SIZE", "TEST_CROP_SIZE"):
+        if data[name] < MODEL_STRIDE:
+            yield f"DATA.{name}: {data[name]} must be at least {MODEL_STRIDE}, the models' stride"
+    scales = list(data.TRAIN_JITTER_SCALES)
+    if not _is_range(scales) or scales[0] < data.TRAIN_CROP_SIZE:
+        yield (
+            f"DATA.TRAIN_JITTER_SCALES: {scales} must be [smallest, largest] short side, from "
+            f"DATA.TRAIN_CROP_SIZE {data.TRAIN_CROP_SIZE} up"
+        )
+    areas = list(data.TRAIN_JITTER_SCALES_RELATIVE)
+    ratios = list(data.TRAIN_JITTER_ASPECT_RELATIVE)
+    if areas and not (_is_range(areas) and 0 < areas[0] and areas[1] <= 1):
+        yield (
+            f"DATA.TRAIN_JITTER_SCALES_RELATIVE: {areas} must be [smallest, largest] share of "
+            "the frame within 0..1, or [] for DATA.TRAIN_JITTER_SCALES"
+        )
+    if bool(areas) != bool(ratios) or (ratios and not (_is_range(ratios) and ratios[0] > 0)):
+        yield (
+            f"DATA.TRAIN_JITTER_ASPECT_RELATIVE: {ratios} must be [smallest, largest] above 0 "
+            f"with DATA.TRAIN_JITTER_SCALES_RELATIVE, [] without; that is {areas}"
+        )
+
+
+@register_rule("DATA")
+def check_sampled_frames(data: ConfigNode) -> Iterator[str]:
+    """The frames that are kept are among the sampled ones."""
+    sampled, kept = data.SAMPLED_FRAMES, data.NUM_FRAMES
+    if sampled and sampled < kept:
+        yield f"DATA.SAMPLED_FRAMES: {sampled} must be 0, or at least DATA.NUM_FRAMES {kept}"
+
+
+@register_rule("DATA")
+def check_flips(data: ConfigNode) -> Iterator[str]:
+    """Keys of flipped labels have flips."""
+    if data.LABEL_AWARE_FLIP and not data.RANDOM_FLIP:
+        yield "DATA.LABEL_AWARE_FLIP: True needs DATA.RANDOM_FLIP True"
+    if data.FLIP_LABELS_FILE and not data.LABEL_AWARE_FLIP:
+        yield f"DATA.FLIP_LABELS_FILE: {data.FLIP_LABELS_FILE!r} needs DATA.LABEL_AWARE_FLIP True"
+
+
+@register_rule("MIXUP")
+def check_mixup(mixup: ConfigNode) -> Iterator[str]:
+    """One of the two ways of mixing is on."""
+    if mixup.ENABLE and not (mixup.ALPHA or mixup.CUTMIX_ALPHA):
+        yield "MIXUP.ENABLE: True needs MIXUP.ALPHA or MIXUP.CUTMIX_ALPHA above 0"
+
+
+def _is_range(values: list) -> bool:
+    return len(values) == 2 and are_numbers(values) and values[0] <= values[1]

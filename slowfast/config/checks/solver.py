@@ -1,0 +1,95 @@
+"""Rules for the optimizer, its schedule and the cycles of multigrid."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from slowfast.config.checks.clips import MODEL_STRIDE
+from slowfast.config.checks.rules import register_rule
+from slowfast.config.checks.values import are_factors, are_numbers
+from slowfast.config.node import ConfigNode
+from slowfast.config.pathways import slow_stride
+
+
+@register_rule("SOLVER")
+def check_schedule(solver: ConfigNode) -> Iterator[str]:
+    """Steps, their rates and the warm-up fit each other."""
+    steps, factors = list(solver.STEPS), list(solver.LRS)
+    if solver.LR_POLICY == "steps_with_relative_lrs":
+        if not are_numbers(steps) or steps[:1] != [0] or steps != sorted(set(steps)):
+            yield f"SOLVER.STEPS: {steps} must be increasing epochs that start with 0"
+        if not are_numbers(factors) or len(factors) < len(steps):
+            yield (
+                f"SOLVER.LRS: {factors} must hold a number for each of the {len(steps)} "
+                f"SOLVER.STEPS {steps}"
+            )
+    if solver.WARMUP_EPOCHS > solver.MAX_EPOCH:
+        yield (
+            f"SOLVER.WARMUP_EPOCHS: {solver.WARMUP_EPOCHS} must be at most "
+            f"SOLVER.MAX_EPOCH {solver.MAX_EPOCH}"
+        )
+
+
+@register_rule("SOLVER.BETAS")
+def check_betas(betas: tuple) -> Iterator[str]:
+    """Adam has two of them."""
+    betas = list(betas)
+    if not are_numbers(betas) or len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
+        yield f"SOLVER.BETAS: {betas} must be two numbers within 0..1, 1 left out"
+
+
+@register_rule("MULTIGRID", "SOLVER")
+def check_multigrid_schedule(grid: ConfigNode, solver: ConfigNode) -> Iterator[str]:
+    """The cycles have epochs and steps to follow."""
+    if not (grid.LONG_CYCLE or grid.SHORT_CYCLE):
+        return
+    if int(solver.MAX_EPOCH * grid.EPOCH_FACTOR) < 1:
+        yield (
+            f"MULTIGRID.EPOCH_FACTOR: {grid.EPOCH_FACTOR} leaves no epoch of SOLVER.MAX_EPOCH "
+            f"{solver.MAX_EPOCH}"
+        )
+    if grid.LONG_CYCLE and (solver.LR_POLICY != "steps_with_relative_lrs" or len(solver.STEPS) < 2):
+        yield (
+            "MULTIGRID.LONG_CYCLE: True goes through its shapes between two SOLVER.STEPS, so it "
+            f"needs SOLVER.LR_POLICY steps_with_relative_lrs (is {solver.LR_POLICY}) and two steps "
+            f"or more (are {list(solver.STEPS)})"
+        )
+
+
+@register_rule("MULTIGRID", "DATA", "SLOWFAST.ALPHA")
+def check_multigrid_shapes(grid: ConfigNode, data: ConfigNode, alpha: int) -> Iterator[str]:
+    """The cycles make clips that models take."""
+    crops = list(grid.SHORT_CYCLE_FACTORS) if grid.SHORT_CYCLE else []
+    pairs = list(grid.LONG_CYCLE_FACTORS) if grid.LONG_CYCLE else []
+    if grid.SHORT_CYCLE and not (crops and are_factors(crops)):
+        yield f"MULTIGRID.SHORT_CYCLE_FACTORS: {crops} must be numbers above 0, up to 1"
+    elif grid.LONG_CYCLE and not (pairs and all(map(_is_factor_pair, pairs))):
+        yield (
+            f"MULTIGRID.LONG_CYCLE_FACTORS: {pairs} must be pairs [frames, crop] of numbers above "
+            "0, up to 1"
+        )
+    else:
+        stride = slow_stride(len(data.INPUT_CHANNEL_NUM), alpha)
+        yield from _crop_mistakes(data.TRAIN_CROP_SIZE, [*crops, *(pair[1] for pair in pairs)])
+        yield from _frame_mistakes(data.NUM_FRAMES, stride, [pair[0] for pair in pairs])
+
+
+def _crop_mistakes(full: int, factors: list[float]) -> Iterator[str]:
+    crops = {round(factor * full) for factor in factors}
+    if min(crops, default=MODEL_STRIDE) < MODEL_STRIDE:
+        yield (
+            f"MULTIGRID: its cycles make crops of {sorted(crops)} from DATA.TRAIN_CROP_SIZE "
+            f"{full}; all must be at least {MODEL_STRIDE}, the models' stride"
+        )
+
+
+def _frame_mistakes(full: int, stride: int, factors: list[float]) -> Iterator[str]:
+    frames = {round(factor * full) for factor in factors}
+    if any(number < 1 or number % stride for number in frames):
+        yield (
+            f"MULTIGRID.LONG_CYCLE_FACTORS: makes clips of {sorted(frames)} frames from "
+            f"DATA.NUM_FRAMES {full}; all must be multiples of {stride}"
+        )
+
+
+def _is_factor_pair(values: Any) -> bool:
+    return isinstance(values, list | tuple) and len(values) == 2 and are_factors(values)
