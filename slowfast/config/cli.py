@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import shlex
+import sys
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 from slowfast.config.checks import check_cfg
 from slowfast.config.defaults import get_cfg
+from slowfast.config.document import help_text
 from slowfast.config.imports import import_modules
 from slowfast.config.node import ConfigNode
 from slowfast.utils.io import atomic_write
@@ -40,6 +42,13 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--cfg", required=True, metavar="FILE", help="YAML file of the run")
     parser.add_argument(
+        "--help-config",
+        action=_HelpConfig,
+        nargs="?",
+        metavar="SECTION",
+        help="print all config keys, or one section or key, and exit",
+    )
+    parser.add_argument(
         "--init_method",
         default="tcp://localhost:9999",
         metavar="URL",
@@ -65,6 +74,18 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     args.opts = [*args.opts, *args.more]
     del args.more
     return args
+
+
+class _HelpConfig(argparse.Action):
+    """Print keys and exit, as --help does."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        try:
+            text = help_text(values or "")
+        except ValueError as error:
+            parser.error(f"{option_string}: {error}")
+        sys.stdout.write(text)
+        parser.exit()
 
 
 def load_cfg(path: str | Path, opts: Sequence[Any] = ()) -> ConfigNode:

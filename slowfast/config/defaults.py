@@ -1,9 +1,11 @@
-"""Every config key with its default; `get_cfg()` gives an unfrozen copy.
+"""Every config key with its default and its limits; `get_cfg()` gives an unfrozen copy.
 
-Names follow PySlowFast. A key marked "ours" does not exist there. Keys of PySlowFast and VoV3D that
-are known but not supported are listed in `unsupported.py`.
+`docs/config.md` and `run_net.py --help-config` are made of this file (`document.py`): a comment
+stands above its key or section. Names follow PySlowFast. A key marked "ours" does not exist there.
+Keys of PySlowFast and VoV3D that are known but not supported are listed in `unsupported.py`.
 """
 
+from slowfast.config.limits import Above, AtLeast, Default, NotEmpty, OneOf, Patterns, Share
 from slowfast.config.node import ConfigNode
 
 _C = ConfigNode()
@@ -13,20 +15,20 @@ _C.BN = ConfigNode()
 # Recompute the running statistics from training clips after each epoch that is evaluated.
 _C.BN.USE_PRECISE_STATS = False
 # Number of batches for that, and for the statistics of ADAPTIVE's sub-networks.
-_C.BN.NUM_BATCHES_PRECISE = 200
+_C.BN.NUM_BATCHES_PRECISE = Default(200, AtLeast(1))
 # Weight decay of the batch-norm parameters.
-_C.BN.WEIGHT_DECAY = 0.0
+_C.BN.WEIGHT_DECAY = Default(0.0, AtLeast(0))
 # batchnorm, sub_batchnorm (statistics per part of the batch) or sync_batchnorm (over processes).
-_C.BN.NORM_TYPE = "batchnorm"
+_C.BN.NORM_TYPE = Default("batchnorm", OneOf("batchnorm", "sub_batchnorm", "sync_batchnorm"))
 # Number of parts of the batch in sub_batchnorm.
-_C.BN.NUM_SPLITS = 1
+_C.BN.NUM_SPLITS = Default(1, AtLeast(1))
 # Number of processes that share statistics in sync_batchnorm.
-_C.BN.NUM_SYNC_DEVICES = 1
+_C.BN.NUM_SYNC_DEVICES = Default(1, AtLeast(1))
 # sync_batchnorm over all processes, whatever NUM_SYNC_DEVICES says.
 _C.BN.GLOBAL_SYNC = False
 # Ours. How batch-norm parameters are found for BN.WEIGHT_DECAY: "type" of the module, or "bn" in
 # its "name".
-_C.BN.GROUP_BY = "type"
+_C.BN.GROUP_BY = Default("type", OneOf("type", "name"))
 
 # ---------------------------------------------------------------------------- training
 _C.TRAIN = ConfigNode()
@@ -36,45 +38,46 @@ _C.TRAIN.ENABLE = True
 # ucf101, hmdb51, jhmdb or ucf101_24.
 _C.TRAIN.DATASET = "kinetics"
 # Clips per batch and machine, over all its processes.
-_C.TRAIN.BATCH_SIZE = 64
+_C.TRAIN.BATCH_SIZE = Default(64, AtLeast(1))
 # Validate every so many epochs.
-_C.TRAIN.EVAL_PERIOD = 10
+_C.TRAIN.EVAL_PERIOD = Default(10, AtLeast(1))
 # Save a checkpoint every so many epochs.
-_C.TRAIN.CHECKPOINT_PERIOD = 10
+_C.TRAIN.CHECKPOINT_PERIOD = Default(10, AtLeast(1))
 # Go on from the last checkpoint in OUTPUT_DIR when there is one.
 _C.TRAIN.AUTO_RESUME = True
 # Initialise the weights from this file: epoch 0, fresh optimizer, new head when the classes differ.
 _C.TRAIN.CHECKPOINT_FILE_PATH = ""
 # Regular expressions removed from the tensor names of that file.
-_C.TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN = ()
+_C.TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN = Default((), Patterns())
 # Ours. Refuse to initialise when a smaller share of the model's tensors (head left out) was found
 # in the file.
-_C.TRAIN.CHECKPOINT_MIN_COVERAGE = 0.9
+_C.TRAIN.CHECKPOINT_MIN_COVERAGE = Default(0.9, Share())
 # Ours. Number of last checkpoints that are kept, beside the best; 0 keeps all.
-_C.TRAIN.KEEP_CHECKPOINTS = 0
+_C.TRAIN.KEEP_CHECKPOINTS = Default(0, AtLeast(0))
 # Automatic mixed precision.
 _C.TRAIN.MIXED_PRECISION = False
 # Ours. Its type: float16 (with loss scaling) or bfloat16.
-_C.TRAIN.AMP_DTYPE = "float16"
+_C.TRAIN.AMP_DTYPE = Default("float16", OneOf("float16", "bfloat16"))
 # Ours. Batches whose gradients are added up before one optimizer step.
-_C.TRAIN.ACCUMULATION_STEPS = 1
+_C.TRAIN.ACCUMULATION_STEPS = Default(1, AtLeast(1))
 # Ours. Run the model through torch.compile.
 _C.TRAIN.COMPILE = False
 # Ours. Name prefixes of modules that are not trained, e.g. ["s1", "s2"].
 _C.TRAIN.FREEZE = []
 # Ours. Decay of an exponential moving average of the weights that is evaluated in their place; 0 is
 # off.
-_C.TRAIN.EMA_DECAY = 0.0
+_C.TRAIN.EMA_DECAY = Default(0.0, Share())
 
+# Ours, the whole section: one set of weights for many widths, frames and crops (A3D, arXiv
+# 2011.12384). Each step the full network learns from the labels, and narrow ones on reduced clips
+# learn from its scores.
 _C.ADAPTIVE = ConfigNode()
-# Ours, as all of this section: train one set of weights for many widths, frames and crops (A3D,
-# arXiv 2011.12384). Each step the full network learns from the labels, and narrow ones on reduced
-# clips learn from its scores.
+# Train an adaptive network.
 _C.ADAPTIVE.ENABLE = False
 # Smallest width of a sub-network; each step trains one of this width.
 _C.ADAPTIVE.MIN_WIDTH = 0.63
 # Sub-networks of a random width per step, beside that one.
-_C.ADAPTIVE.NUM_RANDOM = 1
+_C.ADAPTIVE.NUM_RANDOM = Default(1, AtLeast(0))
 # Crops of which each sub-network draws one.
 _C.ADAPTIVE.CROPS = [142, 178, 224]
 # Frames of which each draws one, of those that the (slow) pathway takes.
@@ -82,11 +85,11 @@ _C.ADAPTIVE.FRAMES = [3, 5, 8]
 # Widths of the grid, with all FRAMES and CROPS, that is calibrated and tested.
 _C.ADAPTIVE.WIDTHS = [0.63, 0.73, 0.83, 0.93, 1.0]
 # How clips are made smaller on the device: area (mean values) or bilinear.
-_C.ADAPTIVE.RESIZE = "area"
+_C.ADAPTIVE.RESIZE = Default("area", OneOf("area", "bilinear"))
 # Sub-networks learn from the scores of the full network; False: from the labels, too.
 _C.ADAPTIVE.DISTILL = True
 # Divides the logits of both in that loss.
-_C.ADAPTIVE.TEMPERATURE = 1.0
+_C.ADAPTIVE.TEMPERATURE = Default(1.0, Above(0))
 
 _C.MULTIGRID = ConfigNode()
 # Change frames, crop and batch every few epochs, the learning rate with them; SOLVER.STEPS and
@@ -102,41 +105,41 @@ _C.MULTIGRID.SHORT_CYCLE_FACTORS = [0.5, 0.5**0.5]
 _C.MULTIGRID.LONG_CYCLE_FACTORS = [[0.25, 0.5**0.5], [0.5, 0.5**0.5], [0.5, 1], [1, 1]]
 # Clips that share batch-norm statistics in the long cycle, whose BN.NORM_TYPE, NUM_SPLITS and
 # NUM_SYNC_DEVICES follow from it.
-_C.MULTIGRID.BN_BASE_SIZE = 8
+_C.MULTIGRID.BN_BASE_SIZE = Default(8, AtLeast(1))
 # Validate and save up to so many times in each shape of the long cycle.
-_C.MULTIGRID.EVAL_FREQ = 3
+_C.MULTIGRID.EVAL_FREQ = Default(3, AtLeast(1))
 
 # ---------------------------------------------------------------------------- augmentation
 _C.AUG = ConfigNode()
 # Switch for all keys of this section.
 _C.AUG.ENABLE = False
 # Strength of brightness, contrast and saturation jitter; used when AA_TYPE is empty (timm's rule).
-_C.AUG.COLOR_JITTER = 0.4
+_C.AUG.COLOR_JITTER = Default(0.4, AtLeast(0))
 # RandAugment in timm's notation, e.g. rand-m9-n2-mstd0.5-inc1; empty is off.
 _C.AUG.AA_TYPE = "rand-m9-mstd0.5-inc1"
-# Interpolation of RandAugment's geometric operations: nearest, bilinear or bicubic.
-_C.AUG.INTERPOLATION = "bicubic"
+# Interpolation of RandAugment's geometric operations.
+_C.AUG.INTERPOLATION = Default("bicubic", OneOf("nearest", "bilinear", "bicubic"))
 # Probability of random erasing.
-_C.AUG.RE_PROB = 0.25
+_C.AUG.RE_PROB = Default(0.25, Share())
 # What an erased box is filled with: pixel (noise per pixel), rand (one colour) or const (mean
 # colour).
-_C.AUG.RE_MODE = "pixel"
+_C.AUG.RE_MODE = Default("pixel", OneOf("pixel", "rand", "const"))
 # Number of erased boxes.
-_C.AUG.RE_COUNT = 1
+_C.AUG.RE_COUNT = Default(1, AtLeast(1))
 
 _C.MIXUP = ConfigNode()
 # Mix pairs of clips and their labels.
 _C.MIXUP.ENABLE = False
 # Beta parameter of mixup; 0 is off.
-_C.MIXUP.ALPHA = 0.8
+_C.MIXUP.ALPHA = Default(0.8, AtLeast(0))
 # Beta parameter of cutmix; 0 is off.
-_C.MIXUP.CUTMIX_ALPHA = 1.0
+_C.MIXUP.CUTMIX_ALPHA = Default(1.0, AtLeast(0))
 # Probability that a batch is mixed.
-_C.MIXUP.PROB = 1.0
+_C.MIXUP.PROB = Default(1.0, Share())
 # Probability of cutmix when both are on.
-_C.MIXUP.SWITCH_PROB = 0.5
+_C.MIXUP.SWITCH_PROB = Default(0.5, Share())
 # Label smoothing of the mixed labels.
-_C.MIXUP.LABEL_SMOOTH_VALUE = 0.1
+_C.MIXUP.LABEL_SMOOTH_VALUE = Default(0.1, Share())
 
 # ---------------------------------------------------------------------------- testing
 _C.TEST = ConfigNode()
@@ -145,14 +148,14 @@ _C.TEST.ENABLE = True
 # Dataset of the test; the names are those of TRAIN.DATASET.
 _C.TEST.DATASET = "kinetics"
 # Clips per forward pass and machine, over all its processes.
-_C.TEST.BATCH_SIZE = 8
+_C.TEST.BATCH_SIZE = Default(8, AtLeast(1))
 # Weights to test; empty takes the last checkpoint in OUTPUT_DIR, else TRAIN.CHECKPOINT_FILE_PATH.
 _C.TEST.CHECKPOINT_FILE_PATH = ""
 # Clips sampled uniformly along each video. Detection has one view: the clip around the key frame,
 # whole frames.
-_C.TEST.NUM_ENSEMBLE_VIEWS = 10
+_C.TEST.NUM_ENSEMBLE_VIEWS = Default(10, AtLeast(1))
 # Crops of each clip along the longer side: 1 (centre) or 3; none in detection.
-_C.TEST.NUM_SPATIAL_CROPS = 3
+_C.TEST.NUM_SPATIAL_CROPS = Default(3, OneOf(1, 3))
 # File name in OUTPUT_DIR for the scores of all views (npz); empty is test_scores.npz.
 _C.TEST.SAVE_RESULTS_PATH = ""
 # Ours. Play every clip backwards, labels unchanged: what does the order of frames contribute? Not
@@ -175,25 +178,30 @@ _C.MODEL.MODEL_NAME = "SlowFast"
 _C.MODEL.ARCH = "slowfast"
 # Ours. Share of the channels that the network has, in the roundings of A3D (arXiv 2011.12384), so
 # that it takes weights cut out of an adaptive one. SlowFast's fast pathway stays whole.
-_C.MODEL.WIDTH = 1.0
+_C.MODEL.WIDTH = Default(1.0, Above(0, at_most=1))
 # Number of classes.
-_C.MODEL.NUM_CLASSES = 400
+_C.MODEL.NUM_CLASSES = Default(400, AtLeast(1))
 # cross_entropy, soft_cross_entropy, or where several labels hold at once bce or bce_logit: both are
 # the binary cross entropy of logits.
-_C.MODEL.LOSS_FUNC = "cross_entropy"
+_C.MODEL.LOSS_FUNC = Default(
+    "cross_entropy", OneOf("cross_entropy", "soft_cross_entropy", "bce", "bce_logit")
+)
 # Ours. Label smoothing when MIXUP is off.
-_C.MODEL.LABEL_SMOOTHING = 0.0
+_C.MODEL.LABEL_SMOOTHING = Default(0.0, Share())
 # Dropout before the classifier.
-_C.MODEL.DROPOUT_RATE = 0.5
+_C.MODEL.DROPOUT_RATE = Default(0.5, Share())
 # Largest probability of dropping a residual branch; grows linearly with depth.
-_C.MODEL.DROPCONNECT_RATE = 0.0
+_C.MODEL.DROPCONNECT_RATE = Default(0.0, Share())
 # Standard deviation of the classifier's initial weights.
-_C.MODEL.FC_INIT_STD = 0.01
+_C.MODEL.FC_INIT_STD = Default(0.01, AtLeast(0))
 # Output in evaluation: softmax, sigmoid (several labels at once) or none.
-_C.MODEL.HEAD_ACT = "softmax"
+_C.MODEL.HEAD_ACT = Default("softmax", OneOf("softmax", "sigmoid", "none"))
 # Keep all batch-norm layers in evaluation mode, parameters included, while training.
 _C.MODEL.FROZEN_BN = False
 
+# ResNet and SlowFast read the whole section; other models its first three keys and those that say
+# so. A table has an entry for each stage res2 ... res5 and in it a value for each pathway; a single
+# value holds for all pathways.
 _C.RESNET = ConfigNode()
 # Residual branch. ResNet and SlowFast: bottleneck_transform, or basic_transform, a quarter as wide
 # outside. X3D: x3d_transform, x3d_2plus1_transform or x3d_1plus2_transform.
@@ -202,14 +210,12 @@ _C.RESNET.TRANS_FUNC = "bottleneck_transform"
 _C.RESNET.ZERO_INIT_FINAL_BN = False
 # Start with zeros in the last convolution of each residual branch.
 _C.RESNET.ZERO_INIT_FINAL_CONV = False
-# The other keys of this section are read by ResNet and SlowFast. Where a table has an entry per
-# stage res2 ... res5 and in it a value per pathway, a single value holds for all pathways.
 # Layers: 18, 34, 50, 101 or 152.
 _C.RESNET.DEPTH = 50
 # Groups of the 1x3x3 convolution; several make a ResNeXt.
-_C.RESNET.NUM_GROUPS = 1
+_C.RESNET.NUM_GROUPS = Default(1, AtLeast(1))
 # Channels per group in res2. With one group also those of the stem (64 with several).
-_C.RESNET.WIDTH_PER_GROUP = 64
+_C.RESNET.WIDTH_PER_GROUP = Default(64, AtLeast(1))
 # Stride of a bottleneck in its first convolution; False: in its 1x3x3.
 _C.RESNET.STRIDE_1X1 = False
 # Blocks of each stage that have temporal kernels, counted from its first; at most all of them.
@@ -224,8 +230,8 @@ _C.NONLOCAL = ConfigNode()
 _C.NONLOCAL.LOCATION = [[[]], [[]], [[]], [[]]]
 # Runs of frames, each attending to itself, in the Non-local blocks of each stage and pathway.
 _C.NONLOCAL.GROUP = [[1], [1], [1], [1]]
-# softmax or dot_product.
-_C.NONLOCAL.INSTANTIATION = "dot_product"
+# How the Non-local blocks weigh positions.
+_C.NONLOCAL.INSTANTIATION = Default("dot_product", OneOf("dot_product", "softmax"))
 # Max-pool T,H,W of their keys and values.
 _C.NONLOCAL.POOL = [
     [[1, 2, 2], [1, 2, 2]],
@@ -274,65 +280,65 @@ _C.VOV3D.OUT_MULTIPLIER = [0.5, 1.0, 2, 4]
 
 # Ours, the whole section.
 _C.S3D = ConfigNode()
-# i3d, i2d, s3d, s3d-g or fast-s3d; empty: what the next four keys say, which nothing else reads.
-_C.S3D.VARIANT = "s3d"
+# Network of the paper; empty: what the next four keys say, which nothing else reads.
+_C.S3D.VARIANT = Default("s3d", OneOf("", "i3d", "i2d", "s3d", "s3d-g", "fast-s3d"))
 # End of the network that has temporal convolutions: top or bottom.
-_C.S3D.TEMPORAL_END = "top"
+_C.S3D.TEMPORAL_END = Default("top", OneOf("top", "bottom"))
 # Where that end begins (top) or ends (bottom), K in the paper: 0 the stem, 1 conv2c, 2 ... 10 the
 # blocks 3b, 3c, 4b, 4c, 4d, 4e, 4f, 5b, 5c.
-_C.S3D.POSITION = 0
+_C.S3D.POSITION = Default(0, AtLeast(0))
 # Convolve space, then time; False: both at once.
 _C.S3D.SEPARABLE = True
 # Gate the channels after each temporal convolution.
 _C.S3D.GATING = False
 # Temporal convolutions on all four branches of an Inception block, rather than on two.
 _C.S3D.ALL_BRANCHES = False
-# Stem: 2d, 3d or separable; empty: like the rest of its end.
-_C.S3D.STEM = ""
-# Frames of its kernel where it is not 2d: 3, 5 or 7.
-_C.S3D.STEM_KERNEL_T = 7
+# Stem; empty: like the rest of its end.
+_C.S3D.STEM = Default("", OneOf("", "2d", "3d", "separable"))
+# Frames of its kernel where it is not 2d.
+_C.S3D.STEM_KERNEL_T = Default(7, OneOf(3, 5, 7))
 # Width factor.
 _C.S3D.WIDTH_FACTOR = 1.0
 
 _C.SLOWFAST = ConfigNode()
 # Frame rate of the fast pathway over that of the slow pathway.
-_C.SLOWFAST.ALPHA = 8
+_C.SLOWFAST.ALPHA = Default(8, AtLeast(1))
 # Width of the slow pathway over that of the fast pathway.
-_C.SLOWFAST.BETA_INV = 8
+_C.SLOWFAST.BETA_INV = Default(8, AtLeast(1))
 # Channels of the lateral connections over those of the fast pathway.
-_C.SLOWFAST.FUSION_CONV_CHANNEL_RATIO = 2
+_C.SLOWFAST.FUSION_CONV_CHANNEL_RATIO = Default(2, AtLeast(1))
 # Their temporal kernel; odd.
-_C.SLOWFAST.FUSION_KERNEL_SZ = 5
+_C.SLOWFAST.FUSION_KERNEL_SZ = Default(5, AtLeast(1))
 
 # ---------------------------------------------------------------------------- data
 _C.DATA = ConfigNode()
 # Folder of the dataset's lists and labels (DATA.md): for kinetics train.csv, val.csv and test.csv.
 _C.DATA.PATH_TO_DATA_DIR = ""
 # Separator between path and label in a csv.
-_C.DATA.PATH_LABEL_SEPARATOR = " "
+_C.DATA.PATH_LABEL_SEPARATOR = Default(" ", NotEmpty())
 # Folder that the paths of videos, frames or flow start from; empty: PATH_TO_DATA_DIR.
 _C.DATA.PATH_PREFIX = ""
 # Ours. What the network sees: rgb, or the optical flow of the same videos (flow), which
 # `tools/flow.py` wrote into the folder PATH_PREFIX. Flow needs INPUT_CHANNEL_NUM [2] or [2, 2] and
 # two values of MEAN and STD; it is for kinetics, folder, ssv1, ssv2, ucf101 and hmdb51.
-_C.DATA.MODALITY = "rgb"
+_C.DATA.MODALITY = Default("rgb", OneOf("rgb", "flow"))
 # Ours. What ssv2, charades, jhmdb and ucf101_24 are read from: frames (image files), videos, or
 # auto: frames where there is a list or folder of them, else videos.
-_C.DATA.SOURCE = "auto"
+_C.DATA.SOURCE = Default("auto", OneOf("auto", "frames", "videos"))
 # Ours. File that `tools/dataset.py index` wrote: frame counts, times and keyframes, so that long
 # videos need not be scanned; empty is none.
 _C.DATA.INDEX_FILE = ""
-# Ours. Official split of ucf101, hmdb51, jhmdb and ucf101_24: 1, 2 or 3.
-_C.DATA.SPLIT_NUMBER = 1
+# Ours. Official split of ucf101, hmdb51, jhmdb and ucf101_24.
+_C.DATA.SPLIT_NUMBER = Default(1, OneOf(1, 2, 3))
 # Ours. Share of each class of the dataset "folder" that is held out for validation, chosen by the
 # files' names, where the folder has no train and val folders of its own.
-_C.DATA.VAL_SHARE = 0.2
+_C.DATA.VAL_SHARE = Default(0.2, Share())
 # A video has any number of labels (charades).
 _C.DATA.MULTI_LABEL = False
 # Frames per clip.
-_C.DATA.NUM_FRAMES = 8
+_C.DATA.NUM_FRAMES = Default(8, AtLeast(1))
 # Step between them in frames at TARGET_FPS.
-_C.DATA.SAMPLING_RATE = 8
+_C.DATA.SAMPLING_RATE = Default(8, AtLeast(1))
 # Ours. Sample clips of so many frames, and read evenly spread NUM_FRAMES of these, as networks cut
 # out of an adaptive one need; 0: NUM_FRAMES.
 _C.DATA.SAMPLED_FRAMES = 0
@@ -354,7 +360,7 @@ _C.DATA.TRAIN_CROP_SIZE = 224
 # Short side and crop in testing, in pixels.
 _C.DATA.TEST_CROP_SIZE = 256
 # Frame rate to which SAMPLING_RATE refers.
-_C.DATA.TARGET_FPS = 30
+_C.DATA.TARGET_FPS = Default(30, AtLeast(1))
 # Let the last test clip reach the end of the video.
 _C.DATA.USE_OFFSET_SAMPLING = False
 # Draw the short side uniformly in 1/size rather than in size.
@@ -367,7 +373,7 @@ _C.DATA.LABEL_AWARE_FLIP = False
 # classes say; empty is none.
 _C.DATA.FLIP_LABELS_FILE = ""
 # Join the scores of a video's views by sum or max.
-_C.DATA.ENSEMBLE_METHOD = "sum"
+_C.DATA.ENSEMBLE_METHOD = Default("sum", OneOf("sum", "max"))
 # Reverse the order of colours that the published code feeds: RGB for videos, BGR for the image
 # files of ssv1, ssv2 and charades.
 _C.DATA.REVERSE_INPUT_CHANNEL = False
@@ -381,9 +387,9 @@ _C.DATA.TRAIN_PCA_EIGVEC = [
 ]
 # Ours. Who scales frames: swscale (while decoding: fast, little memory) or torch (the reference's
 # numbers).
-_C.DATA.RESIZE_BACKEND = "swscale"
+_C.DATA.RESIZE_BACKEND = Default("swscale", OneOf("swscale", "torch"))
 # Ours. Stop training when a larger share of the training videos turned out unreadable.
-_C.DATA.MAX_UNREADABLE_SHARE = 0.2
+_C.DATA.MAX_UNREADABLE_SHARE = Default(0.2, Share())
 
 # ---------------------------------------------------------------------------- detection
 _C.DETECTION = ConfigNode()
@@ -393,9 +399,9 @@ _C.DETECTION.ENABLE = False
 _C.DETECTION.ALIGNED = True
 # Pixels of the clip per position of the last map: 32, or 16 where RESNET.SPATIAL_STRIDES leaves out
 # the stride of res5.
-_C.DETECTION.SPATIAL_SCALE_FACTOR = 16
+_C.DETECTION.SPATIAL_SCALE_FACTOR = Default(16, AtLeast(1))
 # Positions that RoIAlign samples from a box, along each side.
-_C.DETECTION.ROI_XFORM_RESOLUTION = 7
+_C.DETECTION.ROI_XFORM_RESOLUTION = Default(7, AtLeast(1))
 
 _C.AVA = ConfigNode()
 # Folder of the image files <video>/<video>_000001.jpg, 30 per second; empty: "frames" below
@@ -409,7 +415,7 @@ _C.AVA.ANNOTATION_DIR = ""
 _C.AVA.VIDEO_DIR = ""
 # Ours. Second of the movie with which those files begin: 900 for the cut 15 minutes, 0 for whole
 # movies.
-_C.AVA.VIDEO_START_SECOND = 900
+_C.AVA.VIDEO_START_SECOND = Default(900, AtLeast(0))
 # Frame lists of training.
 _C.AVA.TRAIN_LISTS = ["train.csv"]
 # Frame lists of validation and testing.
@@ -421,9 +427,9 @@ _C.AVA.TRAIN_PREDICT_BOX_LISTS = []
 # Detected boxes that are classified in validation and testing.
 _C.AVA.TEST_PREDICT_BOX_LISTS = ["ava_val_predicted_boxes.csv"]
 # Ours. Boxes that are classified in validation and testing: predicted or ground_truth.
-_C.AVA.TEST_BOXES = "predicted"
+_C.AVA.TEST_BOXES = Default("predicted", OneOf("predicted", "ground_truth"))
 # Lowest score of a detected box that is used.
-_C.AVA.DETECTION_SCORE_THRESH = 0.9
+_C.AVA.DETECTION_SCORE_THRESH = Default(0.9, Share())
 # Give the network BGR in place of RGB.
 _C.AVA.BGR = False
 # Jitter colours in training.
@@ -442,48 +448,48 @@ _C.AVA.EXCLUSION_FILE = "ava_val_excluded_timestamps_v2.2.csv"
 _C.AVA.GROUNDTRUTH_FILE = "ava_val_v2.2.csv"
 # Ours. Definition of the mAP: score_sorted (boxes matched in the order of their scores), pyslowfast
 # (in the order of the file) or activitynet (the 50 best of a frame, as the official scorer).
-_C.AVA.METRIC = "score_sorted"
+_C.AVA.METRIC = Default("score_sorted", OneOf("score_sorted", "pyslowfast", "activitynet"))
 
 # ---------------------------------------------------------------------------- solver
 _C.SOLVER = ConfigNode()
 # Learning rate after warm-up.
-_C.SOLVER.BASE_LR = 0.1
-# cosine or steps_with_relative_lrs.
-_C.SOLVER.LR_POLICY = "cosine"
+_C.SOLVER.BASE_LR = Default(0.1, AtLeast(0))
+# Course of the learning rate.
+_C.SOLVER.LR_POLICY = Default("cosine", OneOf("cosine", "steps_with_relative_lrs"))
 # Learning rate at the end of cosine.
-_C.SOLVER.COSINE_END_LR = 0.0
+_C.SOLVER.COSINE_END_LR = Default(0.0, AtLeast(0))
 # Epochs at which steps_with_relative_lrs changes, the first 0.
 _C.SOLVER.STEPS = []
 # Learning rates over BASE_LR from each of these epochs on.
 _C.SOLVER.LRS = []
 # Number of epochs.
-_C.SOLVER.MAX_EPOCH = 300
+_C.SOLVER.MAX_EPOCH = Default(300, AtLeast(1))
 # SGD momentum.
-_C.SOLVER.MOMENTUM = 0.9
+_C.SOLVER.MOMENTUM = Default(0.9, AtLeast(0))
 # SGD dampening.
 _C.SOLVER.DAMPENING = 0.0
 # Nesterov momentum.
 _C.SOLVER.NESTEROV = True
 # Weight decay.
-_C.SOLVER.WEIGHT_DECAY = 1e-4
+_C.SOLVER.WEIGHT_DECAY = Default(1e-4, AtLeast(0))
 # Epochs of linear warm-up.
-_C.SOLVER.WARMUP_EPOCHS = 0.0
+_C.SOLVER.WARMUP_EPOCHS = Default(0.0, AtLeast(0))
 # Learning rate at its start.
-_C.SOLVER.WARMUP_START_LR = 0.01
-# sgd, adam or adamw.
-_C.SOLVER.OPTIMIZING_METHOD = "sgd"
+_C.SOLVER.WARMUP_START_LR = Default(0.01, AtLeast(0))
+# Optimizer.
+_C.SOLVER.OPTIMIZING_METHOD = Default("sgd", OneOf("sgd", "adam", "adamw"))
 # Multiply BASE_LR, WARMUP_START_LR and COSINE_END_LR by NUM_SHARDS.
 _C.SOLVER.BASE_LR_SCALE_NUM_SHARDS = False
 # Count the cosine from the end of warm-up.
 _C.SOLVER.COSINE_AFTER_WARMUP = False
 # No weight decay on biases and other 1-d parameters.
 _C.SOLVER.ZERO_WD_1D_PARAM = False
-# Largest absolute gradient; None is off.
-_C.SOLVER.CLIP_GRAD_VAL = None
-# Largest L2 norm of all gradients; None is off.
-_C.SOLVER.CLIP_GRAD_L2NORM = None
+# Largest absolute gradient.
+_C.SOLVER.CLIP_GRAD_VAL = Default(None, Above(0, none_means="no clipping"))
+# Largest L2 norm of all gradients.
+_C.SOLVER.CLIP_GRAD_L2NORM = Default(None, Above(0, none_means="no clipping"))
 # Ours. Learning rate of the classifier (head.projection) over that of the rest.
-_C.SOLVER.HEAD_LR_FACTOR = 1.0
+_C.SOLVER.HEAD_LR_FACTOR = Default(1.0, AtLeast(0))
 # Betas of adam and adamw.
 _C.SOLVER.BETAS = (0.9, 0.999)
 
@@ -496,25 +502,25 @@ _C.TASK = ""
 _C.IMPORTS = []
 # Processes on this machine, one per GPU; 0 runs one process on the CPU. torchrun's environment
 # wins.
-_C.NUM_GPUS = 1
+_C.NUM_GPUS = Default(1, AtLeast(0))
 # Number of machines.
-_C.NUM_SHARDS = 1
+_C.NUM_SHARDS = Default(1, AtLeast(1))
 # Number of this machine.
-_C.SHARD_ID = 0
+_C.SHARD_ID = Default(0, AtLeast(0))
 # Folder for everything that a run writes.
-_C.OUTPUT_DIR = "."
+_C.OUTPUT_DIR = Default(".", NotEmpty())
 # Seed of all randomness.
 _C.RNG_SEED = 1
 # Steps between two log lines.
-_C.LOG_PERIOD = 10
+_C.LOG_PERIOD = Default(10, AtLeast(1))
 # Log parameters and GMACs before training.
 _C.LOG_MODEL_INFO = True
-# nccl or gloo; a run on the CPU always takes gloo.
-_C.DIST_BACKEND = "nccl"
+# How processes exchange tensors; a run on the CPU always takes gloo.
+_C.DIST_BACKEND = Default("nccl", OneOf("nccl", "gloo"))
 
 _C.DATA_LOADER = ConfigNode()
 # Loader processes per training process.
-_C.DATA_LOADER.NUM_WORKERS = 8
+_C.DATA_LOADER.NUM_WORKERS = Default(8, AtLeast(0))
 # Pinned memory for copies to the GPU.
 _C.DATA_LOADER.PIN_MEMORY = True
 

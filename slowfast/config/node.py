@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import yaml
 from yacs.config import CfgNode
 
+from slowfast.config.limits import Default, Limit
 from slowfast.config.unsupported import UNSUPPORTED, unsupported_reason
 
 logger = logging.getLogger(__name__)
@@ -17,8 +18,9 @@ logger = logging.getLogger(__name__)
 _BASE_KEY = "_BASE_"
 _OPTIONAL = "__optional__"
 _DROPPED = "__dropped__"
+_LIMITS = "__limits__"
 _WORDS = {"true": True, "false": False, "none": None, "null": None}
-_KINDS = {
+KINDS = {
     str: "text",
     bool: "True or False",
     int: "a whole number",
@@ -38,16 +40,19 @@ class _Entry(NamedTuple):
 class ConfigNode(CfgNode):
     """yacs' node that knows near-by names, unsupported keys and the type of every default.
 
-    A default of None means an optional number. A section with `new_allowed` is open: it takes any
-    keys and values.
+    A default of None means an optional number; a `Default` has a limit as well. A section with
+    `new_allowed` is open: it takes any keys and values.
     """
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self.__dict__[_OPTIONAL] = {name for name, value in self.items() if value is None}
         self.__dict__[_DROPPED] = set()
+        self.__dict__[_LIMITS] = {}
 
     def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, Default):
+            value, self.__dict__[_LIMITS][name] = value
         super().__setattr__(name, value)
         if value is None:
             self.__dict__[_OPTIONAL].add(name)
@@ -72,6 +77,14 @@ class ConfigNode(CfgNode):
     def merge_from_other_cfg(self, cfg_other: CfgNode) -> None:
         """Take over every value of another tree."""
         self._merge([_Entry(key, value, "config") for key, value in _flatten(cfg_other)])
+
+    def limits(self, prefix: str = "") -> Iterator[tuple[str, Any, Limit]]:
+        """Key, value and limit of every value that has a limit."""
+        for name, value in self.items():
+            if isinstance(value, ConfigNode):
+                yield from value.limits(f"{prefix}{name}.")
+            elif name in self.__dict__[_LIMITS]:
+                yield f"{prefix}{name}", value, self.__dict__[_LIMITS][name]
 
     def _merge(self, entries: Iterable[_Entry]) -> None:
         """Set all entries, or raise with all mistakes before the first one is set."""
@@ -137,7 +150,7 @@ def _convert(node: ConfigNode, name: str, entry: _Entry) -> Any:
         return kind(_parse_floats(value))
     if type(value) is not kind:
         example = f", e.g. {current!r}" if current else ""
-        raise ValueError(f"{entry.key}: {entry.value!r} is not {_KINDS[kind]}{example}")
+        raise ValueError(f"{entry.key}: {entry.value!r} is not {KINDS[kind]}{example}")
     return value
 
 
@@ -147,7 +160,7 @@ def _convert_open(entry: _Entry) -> Any:
     if entry.is_word and isinstance(value, str):
         value = _parse(value)
     (value,) = _parse_floats([value])
-    if type(value) not in (*_KINDS, type(None)):
+    if type(value) not in (*KINDS, type(None)):
         raise ValueError(f"{entry.key}: {value!r} is not text, a number, True, False or a list")
     return value
 

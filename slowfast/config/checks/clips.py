@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from slowfast.config.checks.rules import register_rule
-from slowfast.config.checks.values import are_numbers
+from slowfast.config.limits import are_numbers
 from slowfast.config.node import ConfigNode
 from slowfast.config.pathways import slow_stride
 

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from functools import reduce
 from typing import Any
 
-from slowfast.config.checks.values import value_mistakes
 from slowfast.config.node import ConfigNode
 
 # A rule gets its sections or single values in the order of their names.
@@ -40,7 +39,11 @@ def register_exclusion(switch: str, key: str, reason: str = "") -> None:
 
 def check_cfg(cfg: ConfigNode) -> None:
     """ValueError with every mistake: the key, its value and what is allowed."""
-    mistakes = list(value_mistakes(cfg))
+    mistakes = [
+        f"{key}: {mistake}"
+        for key, value, limit in cfg.limits()
+        for mistake in limit.mistakes(value)
+    ]
     if not mistakes:  # rules take single values for granted
         for rule, keys in _RULES:
             mistakes += rule(*(reduce(getattr, key.split("."), cfg) for key in keys))

@@ -5,7 +5,7 @@ from typing import Any
 
 from slowfast.config.checks.clips import MODEL_STRIDE
 from slowfast.config.checks.rules import register_rule
-from slowfast.config.checks.values import are_factors, are_numbers
+from slowfast.config.limits import are_factors, are_numbers
 from slowfast.config.node import ConfigNode
 from slowfast.config.pathways import slow_stride
 

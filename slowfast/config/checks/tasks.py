@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from slowfast.config.checks.rules import register_exclusion, register_rule
-from slowfast.config.checks.values import are_numbers
+from slowfast.config.limits import are_numbers
 from slowfast.config.node import ConfigNode
 
 

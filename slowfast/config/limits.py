@@ -1,0 +1,122 @@
+"""Limits of single values, written beside the defaults: `Default(64, AtLeast(1))`.
+
+`str(limit)` says what is allowed.
+"""
+
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+
+class Limit(Protocol):
+    """Kind of limit."""
+
+    def mistakes(self, value: Any) -> Iterator[str]:
+        """Sentences about the value that follow the name of its key."""
+
+
+class Default(NamedTuple):
+    """Value of a key where nobody sets it, and the limit of every value."""
+
+    value: Any
+    limit: Limit
+
+
+class OneOf:
+    """A value of a short list."""
+
+    def __init__(self, *values: Any):
+        self.values = values
+
+    def __str__(self) -> str:
+        *values, last = map(repr, self.values)
+        return f"{', '.join(values)} or {last}"
+
+    def mistakes(self, value: Any) -> Iterator[str]:
+        if value not in self.values:
+            yield f"{value!r} is not one of {list(self.values)}"
+
+
+@dataclass(frozen=True)
+class AtLeast:
+    """A number from `least` up."""
+
+    least: float
+
+    def __str__(self) -> str:
+        return f"at least {self.least}"
+
+    def mistakes(self, value: float) -> Iterator[str]:
+        if not value >= self.least:
+            yield f"{value} must be {self}"
+
+
+@dataclass(frozen=True)
+class Above:
+    """A number above `bound`, or None where that has a meaning."""
+
+    bound: float
+    at_most: float = math.inf
+    none_means: str = ""
+
+    def __str__(self) -> str:
+        most = f" and at most {self.at_most}" if self.at_most < math.inf else ""
+        none = f", or None for {self.none_means}" if self.none_means else ""
+        return f"above {self.bound}{most}{none}"
+
+    def mistakes(self, value: float | None) -> Iterator[str]:
+        if value is None and self.none_means:
+            return
+        if not self.bound < value <= self.at_most:
+            yield f"{value} must be {self}"
+
+
+@dataclass(frozen=True)
+class Share:
+    """A probability or a share."""
+
+    def __str__(self) -> str:
+        return "within 0..1"
+
+    def mistakes(self, value: float) -> Iterator[str]:
+        if not 0 <= value <= 1:
+            yield f"{value} must lie {self}"
+
+
+@dataclass(frozen=True)
+class NotEmpty:
+    """A text of one character or more."""
+
+    def __str__(self) -> str:
+        return "not empty"
+
+    def mistakes(self, value: str) -> Iterator[str]:
+        if not value:
+            yield "must not be empty"
+
+
+@dataclass(frozen=True)
+class Patterns:
+    """A list of regular expressions."""
+
+    def __str__(self) -> str:
+        return "regular expressions"
+
+    def mistakes(self, value: list) -> Iterator[str]:
+        for pattern in value:
+            try:
+                re.compile(pattern)
+            except (re.error, TypeError):
+                yield f"{pattern!r} is not a regular expression"
+
+
+def are_numbers(values: list) -> bool:
+    """True if all are whole or decimal numbers."""
+    return all(type(value) in (int, float) for value in values)
+
+
+def are_factors(values: list) -> bool:
+    """True if all are numbers above 0, up to 1."""
+    return are_numbers(values) and all(0 < value <= 1 for value in values)
