@@ -26,11 +26,7 @@ RUN_FUNCTIONS = {
     "adaptive": {"calibrate", "choose_point", "extract", "timing_device_name"},
     "curation": {"draw_contact_sheet"},
     "engine": {"freeze", "test", "train"},
-    # launch.py hands the config to the processes of a run.
-    "runtime": {
-        *("launch", "_check_gpus", "_with_torchrun_sizes", "_run_spawned", "_run_process"),
-        "single_process",
-    },
+    "runtime": {"launch", "_with_torchrun_sizes", "single_process"},
 }
 
 

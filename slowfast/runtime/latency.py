@@ -29,7 +29,7 @@ class Timing:
         return statistics.median(self.plain) / statistics.median(self.ours)
 
     def row(self) -> list[str]:
-        """What it is, medians in milliseconds and their ratio, for a table under `HEADER`."""
+        """Name, medians in milliseconds and their ratio, for a table under `HEADER`."""
         medians = [f"{1e3 * statistics.median(times):.1f}" for times in (self.plain, self.ours)]
         return [self.what, *medians, f"{self.ratio:.2f} x"]
 

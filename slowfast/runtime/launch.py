@@ -4,6 +4,8 @@ import logging
 import os
 import signal
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.distributed as dist
@@ -17,6 +19,15 @@ from slowfast.utils.logging import setup_logging
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class Place:
+    """One process of a job: its GPU (None: the CPU), its number, and how many there are."""
+
+    gpu: int | None
+    rank: int
+    world_size: int
+
+
 def launch(runs: Sequence[Callable], cfg: ConfigNode, init_method: str) -> None:
     """Call each `run(cfg)` in turn, in every process of the job; returns when all have ended.
 
@@ -24,28 +35,49 @@ def launch(runs: Sequence[Callable], cfg: ConfigNode, init_method: str) -> None:
     one process per GPU is spawned on this machine; NUM_GPUS 0 is one process on the CPU.
     """
     if {"RANK", "WORLD_SIZE", "LOCAL_RANK"} <= set(os.environ):
-        cfg = _with_torchrun_sizes(cfg)
-        rank, world_size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
-        _run_process(runs, cfg, int(os.environ["LOCAL_RANK"]), rank, world_size, "env://")
-        return
-    _check_gpus(cfg)
-    if max(cfg.NUM_GPUS, 1) * cfg.NUM_SHARDS == 1:
-        _run_process(runs, cfg, 0, 0, 1, init_method)
+        cfg, init_method = _with_torchrun_sizes(cfg), "env://"
+        places = [_place_from_torchrun(has_gpu=cfg.NUM_GPUS > 0)]
     else:
-        run_in_processes(_run_spawned, (runs, cfg, init_method), cfg.NUM_GPUS)
+        _check_gpus(cfg.NUM_GPUS, cfg.NUM_SHARDS)
+        places = _places_on_machine(cfg.NUM_GPUS, cfg.NUM_SHARDS, cfg.SHARD_ID)
+    work = partial(
+        _run_process,
+        runs=[partial(run, cfg) for run in runs],
+        imports=cfg.IMPORTS,
+        output_dir=cfg.OUTPUT_DIR,
+        backend=cfg.DIST_BACKEND if cfg.NUM_GPUS else "gloo",
+        init_method=init_method,
+    )
+    if len(places) == 1:
+        work(places[0])
+    else:
+        run_in_processes(_run_spawned, (work, places), len(places))
 
 
-def _check_gpus(cfg: ConfigNode) -> None:
+def _place_from_torchrun(*, has_gpu: bool) -> Place:
+    rank, world_size, local_rank = (
+        int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK")
+    )
+    return Place(local_rank if has_gpu else None, rank, world_size)
+
+
+def _places_on_machine(num_gpus: int, num_shards: int, shard_id: int) -> list[Place]:
+    if num_gpus == 0:
+        return [Place(None, 0, 1)]
+    first = shard_id * num_gpus
+    return [Place(gpu, first + gpu, num_gpus * num_shards) for gpu in range(num_gpus)]
+
+
+def _check_gpus(num_gpus: int, num_shards: int) -> None:
     available = torch.cuda.device_count()
-    if cfg.NUM_GPUS > available:
+    if num_gpus > available:
         raise ValueError(
-            f"NUM_GPUS: {cfg.NUM_GPUS}, but this machine has {available} usable GPU(s); "
+            f"NUM_GPUS: {num_gpus}, but this machine has {available} usable GPU(s); "
             f"set NUM_GPUS to at most {available} (0 runs on the CPU)"
         )
-    if cfg.NUM_GPUS == 0 and cfg.NUM_SHARDS > 1:
+    if num_gpus == 0 and num_shards > 1:
         raise ValueError(
-            f"NUM_SHARDS: {cfg.NUM_SHARDS} machines without GPUs (NUM_GPUS 0): start them with "
-            f"torchrun"
+            f"NUM_SHARDS: {num_shards} machines without GPUs (NUM_GPUS 0): start them with torchrun"
         )
 
 
@@ -105,33 +137,30 @@ def _call_in_process(number: int, function: Callable, args: tuple) -> None:
         raise SystemExit(1) from error
 
 
-def _run_spawned(
-    local_rank: int, runs: Sequence[Callable], cfg: ConfigNode, init_method: str
-) -> None:
-    global_rank = cfg.SHARD_ID * cfg.NUM_GPUS + local_rank
-    _run_process(runs, cfg, local_rank, global_rank, cfg.NUM_GPUS * cfg.NUM_SHARDS, init_method)
+def _run_spawned(number: int, work: Callable[[Place], None], places: Sequence[Place]) -> None:
+    work(places[number])
 
 
 def _run_process(
-    runs: Sequence[Callable],
-    cfg: ConfigNode,
-    local_rank: int,
-    global_rank: int,
-    world_size: int,
+    place: Place,
+    *,
+    runs: Sequence[Callable[[], object]],
+    imports: Sequence[str],
+    output_dir: str,
+    backend: str,
     init_method: str,
 ) -> None:
-    import_modules(cfg.IMPORTS)  # a spawned process has only what it imports itself
-    if cfg.NUM_GPUS:
-        torch.cuda.set_device(local_rank)
-    if world_size > 1:
-        backend = cfg.DIST_BACKEND if cfg.NUM_GPUS else "gloo"
+    import_modules(imports)  # a spawned process has only what it imports itself
+    if place.gpu is not None:
+        torch.cuda.set_device(place.gpu)
+    if place.world_size > 1:
         dist.init_process_group(
-            backend, init_method=init_method, rank=global_rank, world_size=world_size
+            backend, init_method=init_method, rank=place.rank, world_size=place.world_size
         )
     try:
-        setup_logging(cfg.OUTPUT_DIR, is_main=distributed.is_main_process())
+        setup_logging(output_dir, is_main=distributed.is_main_process())
         for run in runs:
-            run(cfg)
+            run()
         distributed.barrier()  # a process that leaves early breaks the others' connections
     finally:
         if dist.is_initialized():

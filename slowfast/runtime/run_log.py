@@ -1,4 +1,4 @@
-"""Where a run's numbers go: one JSON line each, the console, and TensorBoard."""
+"""A run's numbers: one JSON line each, on the console, and in TensorBoard."""
 
 import json
 import logging
