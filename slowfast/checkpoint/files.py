@@ -5,6 +5,7 @@ import pickle
 import re
 import shutil
 import zipfile
+from itertools import count
 from pathlib import Path
 
 import torch
@@ -40,6 +41,11 @@ def best_path(output_dir: str | Path) -> Path:
     return _folder(output_dir) / "checkpoint_best.pyth"
 
 
+def interrupted_path(output_dir: str | Path) -> Path:
+    """File of a run that was stopped in the middle of an epoch."""
+    return _folder(output_dir) / "checkpoint_interrupted.pyth"
+
+
 def last_checkpoint(output_dir: str | Path) -> Path | None:
     """File of the latest epoch, None when there is none."""
     found = _epoch_files(output_dir)
@@ -54,6 +60,18 @@ def prune(output_dir: str | Path, keep: int) -> None:
     outdated = _epoch_files(output_dir)[:-keep] if keep else []
     for path in [*outdated, *_folder(output_dir).glob(".checkpoint_*.tmp")]:
         path.unlink(missing_ok=True)
+
+
+def set_aside(output_dir: str | Path) -> Path | None:
+    """Rename the folder of an earlier run's checkpoints to checkpoints_1, checkpoints_2, ...
+
+    Returns its new name; None when it holds no checkpoint.
+    """
+    folder = _folder(output_dir)
+    if not any(folder.glob("*.pyth")):
+        return None
+    numbered = (folder.with_name(f"{folder.name}_{number}") for number in count(1))
+    return folder.rename(next(name for name in numbered if not name.exists()))
 
 
 def save(path: str | Path, state: dict) -> None:

@@ -94,30 +94,18 @@ class TrainState:
         self.class_names = self.class_names or state.get("class_names")
 
 
-def set_aside(output_dir: Path) -> None:
-    """Rename the folder of an earlier run's checkpoints to checkpoints_1, checkpoints_2, ..."""
-    folder = interrupted_path(output_dir).parent
-    if not folder.exists() or not any(folder.glob("*.pyth")):
-        return
-    number = 1
-    while (name := folder.with_name(f"{folder.name}_{number}")).exists():
-        number += 1
-    folder.rename(name)
-    logger.warning("TRAIN.AUTO_RESUME is False: the checkpoints found are now in %s", name)
-
-
 def save_epoch(state: TrainState, output_dir: Path, cfg_text: str, *, keep: int) -> Path:
     """Write the checkpoint of a finished epoch, and drop what is older than the last `keep`."""
     path = files.checkpoint_path(output_dir, state.epoch - 1)
     files.save(path, state.state_dict(cfg_text))
-    interrupted_path(output_dir).unlink(missing_ok=True)
+    files.interrupted_path(output_dir).unlink(missing_ok=True)
     files.prune(output_dir, keep)
     return path
 
 
 def save_interrupted(state: TrainState, output_dir: Path, cfg_text: str) -> Path:
     """Write the state in the middle of an epoch."""
-    path = interrupted_path(output_dir)
+    path = files.interrupted_path(output_dir)
     files.save(path, state.state_dict(cfg_text))
     return path
 
@@ -130,10 +118,8 @@ def resume(
     `prepare(epoch)` is called before loading, with the number of finished epochs. `is_adaptive` is
     ADAPTIVE.ENABLE; ValueError when the run was begun with the other value.
     """
-    found = [
-        path for path in (files.last_checkpoint(output_dir), interrupted_path(output_dir)) if path
-    ]
-    loaded = [(files.load(path), path) for path in found if path.exists()]
+    candidates = [files.last_checkpoint(output_dir), files.interrupted_path(output_dir)]
+    loaded = [(files.load(path), path) for path in candidates if path and path.exists()]
     if not loaded:
         return False
     content, path = max(loaded, key=lambda item: (item[0]["epoch"], item[0].get("step", 0)))
@@ -147,8 +133,3 @@ def resume(
         )
     logger.info("resumed from %s: %d epochs and %d steps done", path, state.epoch, state.step)
     return True
-
-
-def interrupted_path(output_dir: Path) -> Path:
-    """Where a run that was stopped in the middle of an epoch keeps its state."""
-    return Path(output_dir) / "checkpoints" / "checkpoint_interrupted.pyth"

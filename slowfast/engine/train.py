@@ -23,7 +23,7 @@ from slowfast.engine.freeze import freeze, set_training
 from slowfast.engine.meters import TrainMeter
 from slowfast.engine.schedule import NormSchedule, log_schedule, repeated, steps_of_epochs
 from slowfast.engine.scorer import Scorer
-from slowfast.engine.state import TrainState, resume, save_epoch, save_interrupted, set_aside
+from slowfast.engine.state import TrainState, resume, save_epoch, save_interrupted
 from slowfast.engine.step import TrainStep, build_train_step
 from slowfast.models import build_model
 from slowfast.models.slimmable import make_slimmable
@@ -66,7 +66,9 @@ def train(cfg: ConfigNode) -> TrainState:
         is_adaptive=cfg.ADAPTIVE.ENABLE,
     )
     if not cfg.TRAIN.AUTO_RESUME and distributed.is_main_process():
-        set_aside(output_dir)
+        aside = files.set_aside(output_dir)
+        if aside:
+            logger.warning("TRAIN.AUTO_RESUME is False: the checkpoints found are now in %s", aside)
     if not is_resumed and cfg.TRAIN.CHECKPOINT_FILE_PATH:
         initialize_from(
             state.model,
