@@ -204,8 +204,8 @@ def build_measurement(cfg: ConfigNode, checkpoint: str | Path) -> Measurement:
     def batches(start: int) -> Iterable[list[Tensor]]:
         loader.batch_sampler.set_start(start)
         for batch in islice(loader, num_batches - start):
-            unreadable.note(batch["failures"], batch["damaged"])
-            unreadable.merge()
+            unreadable.add(batch["failures"], batch["damaged"])
+            unreadable.sync()
             yield task.to_device(batch, device)["clips"]
 
     return Measurement(

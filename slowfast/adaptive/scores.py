@@ -96,7 +96,7 @@ class SubNetworkScorer:
             tqdm(total=len(dataset) * len(self._networks), desc="test", leave=False) as bar,
         ):
             for item in loader:
-                unreadable.note(item["failures"])
+                unreadable.add(item["failures"])
                 if item["clips"]:
                     indices, places = item["indices"].unique(return_inverse=True)
                     scores = self._score({**item, "indices": places}, len(indices), bar)
@@ -104,7 +104,7 @@ class SubNetworkScorer:
                 bar.update(len(item["failures"]) * len(self._networks))
                 if stop.signum:
                     break
-        unreadable.merge()
+        unreadable.sync()
         if not counts.num_videos:
             first = dict(list(unreadable.reasons.items())[:10])
             raise ValueError(f"no test video was scored; unreadable: {first}")

@@ -93,7 +93,7 @@ def extract(run: TrainedRun, layer: str) -> Features:
         if scores is None:
             scores = VideoScores(len(records), run.views.num_views, output.shape[1])
         scores.add(batch["indices"], batch["views"], output)
-    unreadable.merge()
+    unreadable.sync()
     if scores is None:
         raise ValueError(f"{run.name}: no video could be read: {list(unreadable.reasons)[:3]}")
     values, seen = scores.ensemble("sum")

@@ -54,7 +54,7 @@ class Scorer:
         outputs = self.outputs(self.model, loader, title=title, unreadable=unreadable, stop=stop)
         for batch, output in outputs:
             self.task.collect(scores, batch, output)
-        unreadable.merge()
+        unreadable.sync()
         if distributed.is_distributed():
             scores.merge(distributed.gather_to_main(scores))
         return scores, unreadable
@@ -71,8 +71,8 @@ class Scorer:
     ) -> Iterator[tuple[dict, torch.Tensor]]:
         """Batches on the device with what `model`, perhaps a part of the network, gives for them.
 
-        Those without readable videos are left out; failures are noted in `unreadable`, for the
-        caller to merge.
+        Those without readable videos are left out; failures are added to `unreadable`, for the
+        caller to sync.
         """
         model.eval()
         is_main = distributed.is_main_process()
@@ -80,7 +80,7 @@ class Scorer:
             loader, desc=title, unit="batch", disable=None if is_main else True, leave=False
         ):
             for batch in self.task.eval_batches(item, self.max_clips):
-                unreadable.note(batch["failures"], batch["damaged"])
+                unreadable.add(batch["failures"], batch["damaged"])
                 if batch["clips"]:  # else all its videos are unreadable
                     batch = self.task.to_device(batch, self.device)
                     with self.autocast:

@@ -66,7 +66,7 @@ class TrainStep:
         lr = self._schedule(state.epoch + state.step / steps_per_epoch)
         set_learning_rate(state.optimizer, lr)
         sums = sum(self._backward(batch, part, len(batches)) for part, batch in enumerate(batches))
-        num_failures = self._unreadable.note(
+        num_failures = self._unreadable.add(
             *([item for batch in batches for item in batch[key]] for key in ("failures", "damaged"))
         )
         flags = sums.new_tensor([num_failures, bool(stop.signum)])
@@ -76,7 +76,7 @@ class TrainStep:
         if not np.isfinite(sums).all():
             self._raise_nonfinite(batches, names)
         if num_failures:
-            self._unreadable.merge()
+            self._unreadable.sync()
         norm = self._update()
         state.step += 1
         return np.array(sums), lr, norm, num_stops > 0

@@ -12,7 +12,7 @@ logger = logging.getLogger(__name__)
 
 
 def names_of(records: Iterable[Record]) -> list[str]:
-    """What records are called in messages: the path, and the key frame where there is one."""
+    """Names of records in messages: the path, and the key frame where there is one."""
     return [
         record.path if record.key is None else f"{record.path} ({record.key.key})"
         for record in records
@@ -24,13 +24,13 @@ class UnreadableVideos:
 
     A log line tells of the first one of each path; those of further key frames of a video go only
     to the file of the log. `max_share` (0..1) is the share of unreadable records beyond which
-    `merge` raises ValueError. `damaged`: path -> how many packets or image files of a readable
+    `sync` raises ValueError. `damaged`: path -> how many packets or image files of a readable
     video were lost when that was first seen.
     """
 
     def __init__(self, records: Sequence[Record], *, max_share: float = 1.0):
-        self._names = names_of(records)
-        self._paths = {n: record.path for n, record in zip(self._names, records, strict=True)}
+        self.names = names_of(records)
+        self._paths = {n: record.path for n, record in zip(self.names, records, strict=True)}
         self._told: set[str] = set()
         self._max_share = max_share
         self.reasons: dict[str, str] = {}
@@ -38,23 +38,23 @@ class UnreadableVideos:
         self._new: dict[str, str] = {}
         self._new_damaged: dict[str, int] = {}
 
-    def note(
+    def add(
         self, failures: Sequence[tuple[int, str]], damaged: Sequence[tuple[int, int]] = ()
     ) -> int:
-        """Remember what this process met until `merge`; returns how much of it is new here."""
+        """Remember what this process met until `sync`; returns how much of it is new here."""
         for index, reason in failures:
-            name = self._names[index]
+            name = self.names[index]
             if name not in self.reasons and name not in self._new:
                 self._new[name] = reason
                 self._tell(name, reason)
         for index, count in damaged:
-            path = self._paths[self._names[index]]
+            path = self._paths[self.names[index]]
             if path not in self.damaged and path not in self._new_damaged:
                 self._new_damaged[path] = count
                 _tell_damage(path, count)
         return len(self._new) + len(self._new_damaged)
 
-    def merge(self) -> None:
+    def sync(self) -> None:
         """Join what is new in all processes; every process must call this together.
 
         The main process names those of the others, whose log lines go nowhere.
@@ -68,13 +68,13 @@ class UnreadableVideos:
             self.reasons |= new
             self.damaged |= damaged
         self._new, self._new_damaged = {}, {}
-        share = len(self.reasons) / len(self._names)
+        share = len(self.reasons) / len(self.names)
         if share > self._max_share:
             named = "\n".join(
                 f"  {name}: {reason}" for name, reason in list(self.reasons.items())[:10]
             )
             raise ValueError(
-                f"DATA.MAX_UNREADABLE_SHARE: {len(self.reasons)} of {len(self._names)} videos are "
+                f"DATA.MAX_UNREADABLE_SHARE: {len(self.reasons)} of {len(self.names)} videos are "
                 f"unreadable, more than the allowed share of {self._max_share}; the first:\n{named}"
             )
 

@@ -10,10 +10,10 @@ from slowfast.runtime.unreadable import UnreadableVideos
 
 def test_each_video_is_named_once_and_written(tmp_path, caplog):
     videos = UnreadableVideos([Record("a.mp4"), Record("b.mp4"), Record("c.mp4")])
-    assert videos.note([(1, "InvalidDataError: moov")]) == 1
-    assert videos.note([(1, "InvalidDataError: moov")]) == 1
-    videos.merge()
-    assert videos.note([(1, "InvalidDataError: moov")]) == 0
+    assert videos.add([(1, "InvalidDataError: moov")]) == 1
+    assert videos.add([(1, "InvalidDataError: moov")]) == 1
+    videos.sync()
+    assert videos.add([(1, "InvalidDataError: moov")]) == 0
     videos.write(tmp_path / "list.csv")
     assert (tmp_path / "list.csv").read_text().split() == [
         "path,reason",
@@ -24,9 +24,9 @@ def test_each_video_is_named_once_and_written(tmp_path, caplog):
 
 def test_too_large_a_share_stops_and_names_them():
     videos = UnreadableVideos([Record("a.mp4"), Record("b.mp4")], max_share=0.4)
-    videos.note([(0, "InvalidDataError: moov")])
+    videos.add([(0, "InvalidDataError: moov")])
     with pytest.raises(ValueError, match="(?s)MAX_UNREADABLE_SHARE: 1 of 2.*0.4.*a.mp4: Invalid"):
-        videos.merge()
+        videos.sync()
 
 
 def test_nothing_unreadable_writes_no_file(tmp_path):
@@ -40,8 +40,8 @@ def test_key_frames_are_named_and_a_video_is_told_of_once(monkeypatch):
     boxes = np.zeros((1, 4), np.float32)
     keys = [KeyFrame(f"a,{second:04d}", 0.0, boxes, ((),)) for second in (902, 903)]
     videos = UnreadableVideos([Record("a.mp4", key=key) for key in keys])
-    videos.note([(0, "NoFrames: a"), (1, "NoFrames: a")])
-    videos.merge()
+    videos.add([(0, "NoFrames: a"), (1, "NoFrames: a")])
+    videos.sync()
     assert list(videos.reasons) == ["a.mp4 (a,0902)", "a.mp4 (a,0903)"]
     assert told == [logging.WARNING, logging.DEBUG]  # debug goes to the file only
 
@@ -50,8 +50,8 @@ def test_a_damaged_video_is_named_once_and_counted_apart(caplog):
     boxes = np.zeros((1, 4), np.float32)
     keys = [KeyFrame(f"a,{second:04d}", 0.0, boxes, ((),)) for second in (902, 903)]
     videos = UnreadableVideos([Record("a", key=key) for key in keys], max_share=0)
-    assert videos.note([], [(0, 3), (1, 4)]) == 1
-    videos.merge()
-    assert videos.note([], [(1, 4)]) == 0
+    assert videos.add([], [(0, 3), (1, 4)]) == 1
+    videos.sync()
+    assert videos.add([], [(1, 4)]) == 0
     assert (videos.damaged, videos.reasons) == ({"a": 3}, {})
     assert caplog.text.count("damaged video: a (3 ") == 1 == caplog.text.count("damaged")
