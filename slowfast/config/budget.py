@@ -1,4 +1,4 @@
-"""What an adaptive network may cost per clip, as a user writes it."""
+"""Costs per clip that an adaptive network may have, as a user writes them."""
 
 import re
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ _UNITS = {"G": ("gmacs", 1.0), "M": ("gmacs", 1e-3), "ms": ("latency_ms", 1.0)}
 
 @dataclass(frozen=True)
 class Budget:
-    """The largest value of a cost, gmacs or latency_ms, and how the user wrote it."""
+    """Largest value of a cost, gmacs or latency_ms, and how the user wrote it."""
 
     cost: str
     limit: float

@@ -29,7 +29,7 @@ _TABLES = ("slowfast.models.build", "slowfast.datasets.build", "slowfast.tasks.b
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """The command line: `cfg`, `opts` (KEY, VALUE, ...), `imports` and what machines need.
+    """Read the command line: `cfg`, `opts` (KEY, VALUE, ...), `imports` and what machines need.
 
     Overrides stand anywhere, alone or after --opts. None for `num_shards` and `shard_id` leaves the
     config's values.
@@ -89,7 +89,7 @@ class _HelpConfig(argparse.Action):
 
 
 def load_cfg(path: str | Path, opts: Sequence[Any] = ()) -> ConfigNode:
-    """The frozen config of a YAML file and overrides KEY, VALUE, ...; ValueError for mistakes.
+    """Load the frozen config of a YAML file and overrides KEY, VALUE, ...; ValueError for mistakes.
 
     The modules that IMPORTS names are imported, and their rules hold, too.
     """
@@ -97,7 +97,7 @@ def load_cfg(path: str | Path, opts: Sequence[Any] = ()) -> ConfigNode:
 
 
 def load_cfg_from_args(args: argparse.Namespace) -> ConfigNode:
-    """`load_cfg` of what `parse_args` returned."""
+    """Load the config that a command line describes."""
     shards = [("NUM_SHARDS", args.num_shards), ("SHARD_ID", args.shard_id)]
     flags = [word for pair in shards if pair[1] is not None for word in pair]
     cfg = _merge(args.cfg, [*args.opts, *flags])
@@ -141,7 +141,7 @@ def save_run_config(cfg: ConfigNode, argv: Sequence[str]) -> Path:
 
 
 def _read_text(path: Path) -> str:
-    """What `_write_text` wrote; "" where there is no such file."""
+    """Text that `_write_text` wrote; "" where there is no such file."""
     return path.read_text(encoding="utf-8", errors="surrogateescape") if path.is_file() else ""
 
 

@@ -176,7 +176,7 @@ def _parse(text: str) -> Any:
 
 
 def _parse_floats(values: Iterable[Any]) -> Iterator[Any]:
-    """YAML reads 1e-5 as text: turn such elements into numbers, also in nested lists."""
+    """Turn elements like 1e-5, which YAML reads as text, into numbers, also in nested lists."""
     for value in values:
         if isinstance(value, list):
             yield list(_parse_floats(value))

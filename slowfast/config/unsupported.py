@@ -98,7 +98,7 @@ UNSUPPORTED = {
 
 
 def unsupported_reason(key: str) -> str | None:
-    """Why a known key such as "MVIT.DEPTH" has no effect; None for every other key."""
+    """Reason for which a key such as "MVIT.DEPTH" has no effect; None for every other key."""
     parts = key.split(".")
     sections = [".".join(parts[:length]) + ".*" for length in range(1, len(parts) + 1)]
     return next((UNSUPPORTED[name] for name in [key, *sections] if name in UNSUPPORTED), None)

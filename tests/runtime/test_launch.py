@@ -2,12 +2,14 @@
 
 import os
 import signal
+import sys
 import time
 
 import pytest
 import torch
 
-from slowfast.runtime.launch import launch, run_in_processes
+from slowfast.models import MODELS
+from slowfast.runtime.launch import _run_spawned, launch, run_in_processes
 from slowfast.utils.logging import setup_logging
 
 
@@ -66,3 +68,26 @@ def test_more_processes_than_gpus_are_refused_under_torchrun(toy_cfg, monkeypatc
     cfg = toy_cfg("NUM_GPUS", 8, "TRAIN.BATCH_SIZE", 8, "TEST.BATCH_SIZE", 8)
     with pytest.raises(ValueError, match="nproc_per_node: 4 processes.* has 2 usable"):
         launch([print], cfg, "tcp://localhost:1")
+
+
+MODEL = """
+from slowfast.models import MODELS
+
+MODELS.register("Mine")(lambda cfg: cfg)
+"""
+
+
+def check_that_mine_is_a_model(cfg):
+    assert "Mine" in MODELS
+
+
+def test_spawned_process_has_the_modules_of_the_config(tmp_path, monkeypatch, toy_cfg):
+    (tmp_path / "model_of_a_test.py").write_text(MODEL)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(MODELS, "_builders", dict(MODELS._builders))
+    runs = [check_that_mine_is_a_model]
+    with pytest.raises(AssertionError):
+        launch(runs, toy_cfg("NUM_GPUS", 0), "")
+    cfg = toy_cfg("NUM_GPUS", 0, "IMPORTS", ["model_of_a_test"])
+    run_in_processes(_run_spawned, (runs, cfg, ""), 1)

@@ -12,7 +12,7 @@ from slowfast.config.pathways import slow_stride
 
 @register_rule("ADAPTIVE", "MODEL")
 def check_widths(adaptive: ConfigNode, model: ConfigNode) -> Iterator[str]:
-    """The widths are shares of the whole network, from the smallest that is trained."""
+    """Check that widths are shares of the whole network, from the smallest that is trained."""
     if not adaptive.ENABLE:
         return
     if not 0 < adaptive.MIN_WIDTH <= 1:
@@ -29,7 +29,7 @@ def check_widths(adaptive: ConfigNode, model: ConfigNode) -> Iterator[str]:
 
 @register_rule("ADAPTIVE", "MODEL.LOSS_FUNC")
 def check_loss(adaptive: ConfigNode, loss: str) -> Iterator[str]:
-    """Sub-networks learn from one label or from the scores of the whole network."""
+    """Check that sub-networks learn from one label or from the scores of the whole network."""
     if not adaptive.ENABLE:
         return
     if not adaptive.DISTILL and adaptive.TEMPERATURE != 1:
@@ -46,7 +46,7 @@ def check_loss(adaptive: ConfigNode, loss: str) -> Iterator[str]:
 
 @register_rule("ADAPTIVE", "DATA", "SLOWFAST.ALPHA")
 def check_reduced_clips(adaptive: ConfigNode, data: ConfigNode, alpha: int) -> Iterator[str]:
-    """Reduced clips are cut from whole ones."""
+    """Check that reduced clips are cut from whole ones."""
     if not adaptive.ENABLE:
         return
     num_frames = data.NUM_FRAMES // slow_stride(len(data.INPUT_CHANNEL_NUM), alpha)
@@ -74,7 +74,7 @@ for _key, _reason in {
 
 @register_rule("TEST", "DETECTION.ENABLE")
 def check_budget(test: ConfigNode, is_detection: bool) -> Iterator[str]:
-    """A budget has its unit, its table, and one score per video."""
+    """Check that a budget has its unit, its table, and one score per video."""
     if test.BUDGET_TABLE and not test.BUDGET:
         yield f"TEST.BUDGET_TABLE: {test.BUDGET_TABLE!r} needs TEST.BUDGET"
     if not test.BUDGET:

@@ -1,8 +1,9 @@
-"""Rules for what the network sees: pathways, frames, crops and flips."""
+"""Rules for the clips that a network sees: pathways, frames, crops, flips, optical flow."""
 
 from collections.abc import Iterator
 
 from slowfast.config.checks.rules import register_rule
+from slowfast.config.defaults import get_cfg
 from slowfast.config.limits import are_numbers
 from slowfast.config.node import ConfigNode
 from slowfast.config.pathways import slow_stride
@@ -15,7 +16,7 @@ _CHANNELS = {"rgb": 3, "flow": 2}
 
 @register_rule("DATA", "SLOWFAST.ALPHA")
 def check_pathways(data: ConfigNode, alpha: int) -> Iterator[str]:
-    """Channels and frames fit the pathways."""
+    """Check that channels and frames fit the pathways."""
     channels = list(data.INPUT_CHANNEL_NUM)
     num = _CHANNELS[data.MODALITY]
     if channels not in ([num], [num, num]):
@@ -39,7 +40,7 @@ def check_pathways(data: ConfigNode, alpha: int) -> Iterator[str]:
 
 @register_rule("DATA")
 def check_sizes(data: ConfigNode) -> Iterator[str]:
-    """Crops suit the models, and the jitter the crops."""
+    """Check that crops suit the models, and the jitter the crops."""
     for name in ("TRAIN_CROP_SIZE", "TEST_CROP_SIZE"):
         if data[name] < MODEL_STRIDE:
             yield f"DATA.{name}: {data[name]} must be at least {MODEL_STRIDE}, the models' stride"
@@ -65,7 +66,7 @@ def check_sizes(data: ConfigNode) -> Iterator[str]:
 
 @register_rule("DATA")
 def check_sampled_frames(data: ConfigNode) -> Iterator[str]:
-    """The frames that are kept are among the sampled ones."""
+    """Check that the frames that are kept are among the sampled ones."""
     sampled, kept = data.SAMPLED_FRAMES, data.NUM_FRAMES
     if sampled and sampled < kept:
         yield f"DATA.SAMPLED_FRAMES: {sampled} must be 0, or at least DATA.NUM_FRAMES {kept}"
@@ -73,7 +74,7 @@ def check_sampled_frames(data: ConfigNode) -> Iterator[str]:
 
 @register_rule("DATA")
 def check_flips(data: ConfigNode) -> Iterator[str]:
-    """Keys of flipped labels have flips."""
+    """Check that keys for flipped labels have flips."""
     if data.LABEL_AWARE_FLIP and not data.RANDOM_FLIP:
         yield "DATA.LABEL_AWARE_FLIP: True needs DATA.RANDOM_FLIP True"
     if data.FLIP_LABELS_FILE and not data.LABEL_AWARE_FLIP:
@@ -82,9 +83,45 @@ def check_flips(data: ConfigNode) -> Iterator[str]:
 
 @register_rule("MIXUP")
 def check_mixup(mixup: ConfigNode) -> Iterator[str]:
-    """One of the two ways of mixing is on."""
+    """Check that one of the two ways of mixing is on."""
     if mixup.ENABLE and not (mixup.ALPHA or mixup.CUTMIX_ALPHA):
         yield "MIXUP.ENABLE: True needs MIXUP.ALPHA or MIXUP.CUTMIX_ALPHA above 0"
+
+
+@register_rule("DATA", "TEST.REVERSE_TIME")
+def check_flow(data: ConfigNode, is_reversed: bool) -> Iterator[str]:
+    """Check that flow is read from folders, forwards."""
+    if data.MODALITY != "flow":
+        return
+    if is_reversed:
+        # The way back does not start at the pixel where the way there did.
+        yield (
+            "TEST.REVERSE_TIME: True must be False with DATA.MODALITY 'flow': played backwards, a "
+            "video has another flow; compute that of reversed videos"
+        )
+    default = get_cfg().DATA
+    for name in ("SOURCE", "INDEX_FILE"):
+        if data[name] != default[name]:
+            yield (
+                f"DATA.{name}: {data[name]!r} has no effect with DATA.MODALITY 'flow', which is "
+                f"read from folders of its own; leave it at {default[name]!r}"
+            )
+    if data.REVERSE_INPUT_CHANNEL:
+        yield "DATA.REVERSE_INPUT_CHANNEL: True must be False with DATA.MODALITY 'flow'"
+
+
+@register_rule("DATA.MODALITY", "AUG")
+def check_colours(modality: str, aug: ConfigNode) -> Iterator[str]:
+    """Check that nothing changes the colours of flow, which has none."""
+    if modality != "flow" or not aug.ENABLE:
+        return
+    if aug.AA_TYPE:
+        yield (
+            f"AUG.AA_TYPE: {aug.AA_TYPE!r} must be '' with DATA.MODALITY 'flow', which has no "
+            "colours and would have to turn with the picture"
+        )
+    elif aug.COLOR_JITTER:
+        yield f"AUG.COLOR_JITTER: {aug.COLOR_JITTER} must be 0 with DATA.MODALITY 'flow'"
 
 
 def _is_range(values: list) -> bool:

@@ -18,7 +18,7 @@ SPLIT_DATASETS = ("ucf101", "hmdb51", "jhmdb", "ucf101_24")
 def check_tasks(
     train: ConfigNode, test: ConfigNode, is_detection: bool, is_multi_label: bool
 ) -> Iterator[str]:
-    """The task is the one that the datasets are labelled for."""
+    """Check that the task is the one that the datasets are labelled for."""
     for key, is_on, datasets in (
         ("DETECTION.ENABLE", is_detection, DETECTION_DATASETS),
         ("DATA.MULTI_LABEL", is_multi_label, MULTI_LABEL_DATASETS),
@@ -32,7 +32,7 @@ def check_tasks(
 
 @register_rule("TRAIN", "TEST", "DATA")
 def check_keys_of_some(train: ConfigNode, test: ConfigNode, data: ConfigNode) -> Iterator[str]:
-    """Keys that some datasets read are used with one of these."""
+    """Check that keys that some datasets read are used with one of these."""
     used, default = _used_datasets(train, test), get_cfg().DATA
     for name, datasets in (("SOURCE", SOURCE_DATASETS), ("SPLIT_NUMBER", SPLIT_DATASETS)):
         if data[name] != default[name] and used and not set(used.values()) & set(datasets):
@@ -45,7 +45,7 @@ def check_keys_of_some(train: ConfigNode, test: ConfigNode, data: ConfigNode) ->
 
 @register_rule("TRAIN", "TEST", "DATA")
 def check_flow_of_datasets(train: ConfigNode, test: ConfigNode, data: ConfigNode) -> Iterator[str]:
-    """The datasets have flow, in a folder of its own."""
+    """Check that the datasets have flow, in a folder of its own."""
     if data.MODALITY != "flow":
         return
     for key, dataset in _used_datasets(train, test).items():

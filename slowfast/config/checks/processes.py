@@ -9,14 +9,14 @@ from slowfast.config.node import ConfigNode
 
 @register_rule("SHARD_ID", "NUM_SHARDS")
 def check_shard(number: int, count: int) -> Iterator[str]:
-    """Machines are counted from 0."""
+    """Check that machines are counted from 0."""
     if number >= count:
         yield f"SHARD_ID: {number} must be below NUM_SHARDS {count}"
 
 
 @register_rule("TRAIN", "TEST", "NUM_GPUS")
 def check_batches(train: ConfigNode, test: ConfigNode, num_gpus: int) -> Iterator[str]:
-    """Batches are shared evenly."""
+    """Check that batches are shared evenly."""
     num_local = _num_local(num_gpus)
     for name, section in (("TRAIN", train), ("TEST", test)):
         if section.ENABLE and section.BATCH_SIZE % num_local:
@@ -30,7 +30,7 @@ def check_batches(train: ConfigNode, test: ConfigNode, num_gpus: int) -> Iterato
 def check_shared_statistics(
     norm: ConfigNode, train: ConfigNode, num_gpus: int, num_shards: int
 ) -> Iterator[str]:
-    """Batch norms split or join batches evenly."""
+    """Check that batch norms split or join batches evenly."""
     if not train.ENABLE:
         return
     num_local = _num_local(num_gpus)
@@ -50,5 +50,5 @@ def check_shared_statistics(
 
 
 def _num_local(num_gpus: int) -> int:
-    """Processes on this machine; torchrun's number wins over NUM_GPUS."""
+    """Count the processes on this machine; torchrun's number wins over NUM_GPUS."""
     return int(os.environ.get("LOCAL_WORLD_SIZE", max(num_gpus, 1)))

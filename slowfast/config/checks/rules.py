@@ -1,4 +1,4 @@
-"""Table of rules: what must hold between keys, each rule a function of the sections it reads."""
+"""Table of rules between keys; each rule is a function of the sections that it reads."""
 
 from collections.abc import Callable, Iterator
 from functools import reduce
@@ -38,7 +38,7 @@ def register_exclusion(switch: str, key: str, reason: str = "") -> None:
 
 
 def check_cfg(cfg: ConfigNode) -> None:
-    """ValueError with every mistake: the key, its value and what is allowed."""
+    """Raise a ValueError with every mistake: the key, its value and what is allowed."""
     mistakes = [
         f"{key}: {mistake}"
         for key, value, limit in cfg.limits()

@@ -47,7 +47,7 @@ def temporal_form(s3d: ConfigNode) -> TemporalForm:
 
 @register_rule("MODEL.MODEL_NAME", "S3D")
 def check_s3d(name: str, s3d: ConfigNode) -> Iterator[str]:
-    """Every key that differs from its default has an effect."""
+    """Check that every key that differs from its default has an effect."""
     if name != "S3D":
         return
     default = get_cfg().S3D

@@ -12,7 +12,7 @@ from slowfast.config.pathways import slow_stride
 
 @register_rule("SOLVER")
 def check_schedule(solver: ConfigNode) -> Iterator[str]:
-    """Steps, their rates and the warm-up fit each other."""
+    """Check that steps, their rates and the warm-up fit each other."""
     steps, factors = list(solver.STEPS), list(solver.LRS)
     if solver.LR_POLICY == "steps_with_relative_lrs":
         if not are_numbers(steps) or steps[:1] != [0] or steps != sorted(set(steps)):
@@ -31,7 +31,7 @@ def check_schedule(solver: ConfigNode) -> Iterator[str]:
 
 @register_rule("SOLVER.BETAS")
 def check_betas(betas: tuple) -> Iterator[str]:
-    """Adam has two of them."""
+    """Check that Adam has its two betas."""
     betas = list(betas)
     if not are_numbers(betas) or len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
         yield f"SOLVER.BETAS: {betas} must be two numbers within 0..1, 1 left out"
@@ -39,7 +39,7 @@ def check_betas(betas: tuple) -> Iterator[str]:
 
 @register_rule("MULTIGRID", "SOLVER")
 def check_multigrid_schedule(grid: ConfigNode, solver: ConfigNode) -> Iterator[str]:
-    """The cycles have epochs and steps to follow."""
+    """Check that the cycles have epochs and steps to follow."""
     if not (grid.LONG_CYCLE or grid.SHORT_CYCLE):
         return
     if int(solver.MAX_EPOCH * grid.EPOCH_FACTOR) < 1:
@@ -57,7 +57,7 @@ def check_multigrid_schedule(grid: ConfigNode, solver: ConfigNode) -> Iterator[s
 
 @register_rule("MULTIGRID", "DATA", "SLOWFAST.ALPHA")
 def check_multigrid_shapes(grid: ConfigNode, data: ConfigNode, alpha: int) -> Iterator[str]:
-    """The cycles make clips that models take."""
+    """Check that the cycles make clips that models take."""
     crops = list(grid.SHORT_CYCLE_FACTORS) if grid.SHORT_CYCLE else []
     pairs = list(grid.LONG_CYCLE_FACTORS) if grid.LONG_CYCLE else []
     if grid.SHORT_CYCLE and not (crops and are_factors(crops)):

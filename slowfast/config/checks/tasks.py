@@ -12,7 +12,7 @@ from slowfast.config.node import ConfigNode
 def check_labels(
     is_detection: bool, data: ConfigNode, model: ConfigNode, is_mixed: bool
 ) -> Iterator[str]:
-    """Several labels at once have sigmoids, and nothing that is made for one label."""
+    """Check that several labels at once have sigmoids, and nothing made for one label."""
     if not (is_detection or data.MULTI_LABEL):
         return
     if is_detection and data.MULTI_LABEL:
@@ -37,7 +37,7 @@ for _key in ("AUG.ENABLE", "MULTIGRID.LONG_CYCLE", "MULTIGRID.SHORT_CYCLE", "TES
 
 @register_rule("DETECTION.ENABLE", "DATA")
 def check_detection(is_detection: bool, data: ConfigNode) -> Iterator[str]:
-    """Boxes are jittered and coloured as whole frames are."""
+    """Check that boxes are jittered and coloured as whole frames are."""
     if not is_detection:
         return
     if data.TRAIN_JITTER_SCALES_RELATIVE:
