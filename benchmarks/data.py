@@ -12,10 +12,10 @@ import torch
 from tabulate import tabulate
 
 from slowfast.datasets.clip_dataset import ClipDataset
-from slowfast.datasets.clips import frame_math as sampling
+from slowfast.datasets.clips import frame_math
 from slowfast.datasets.clips.samplers import SpanSampler
-from slowfast.datasets.clips.views import EvalViews, FrameLoader, TrainViews
-from slowfast.datasets.decoding.video import open_video
+from slowfast.datasets.clips.views import EvalViews, TrainViews
+from slowfast.datasets.decoding.video import open_video, short_side_size
 from slowfast.datasets.labels import ClassLabel
 from slowfast.datasets.records import Annotations, Record
 from slowfast.datasets.synthetic import write_video
@@ -28,7 +28,6 @@ from slowfast.datasets.transforms.spatial import (
     jitter_size,
     random_crop_offsets,
     resize,
-    short_side_size,
     uniform_crop_offsets,
 )
 from slowfast.runtime.latency import Timing, time_in_turns
@@ -70,7 +69,7 @@ def _plain_clip(
     """The clip that begins at share `place` (0..1) of the room for it, scaled by torch."""
     span = sampler.span(FPS)
     start = place * max(len(frames) - span, 0)
-    indices = sampling.clip_indices(start, span, sampler.num_frames, len(frames))
+    indices = frame_math.clip_indices(start, span, sampler.num_frames, len(frames))
     clip = frames[torch.from_numpy(indices)].permute(3, 0, 1, 2)  # T,H,W,C -> C,T,H,W
     return resize(clip.float(), short_side_size(*clip.shape[-2:], short_side))
 
@@ -120,8 +119,7 @@ def plain_training_clip(
 def our_training_views(sampler: SpanSampler, *, scales: tuple[int, int], size: int) -> TrainViews:
     """The same our way."""
     transform = TrainTransform(RandomCrop(size), mirror=flip)
-    load = FrameLoader(scale_while_decoding=True)
-    return TrainViews(sampler, load, jitter=(*scales, False), transform=transform)
+    return TrainViews(sampler, jitter=(*scales, False), transform=transform)
 
 
 def our_dataset(records: list[Record], views: TrainViews | EvalViews) -> ClipDataset:
@@ -139,7 +137,7 @@ def our_dataset(records: list[Record], views: TrainViews | EvalViews) -> ClipDat
 def _decode_for(views: EvalViews, path: str) -> None:
     with open_video(path) as video:
         rng = np.random.default_rng(0)
-        views.decode(video, views.frame_numbers(video.index, Record(path, 0), rng))
+        views.decode(video, views.frame_numbers(video.index, rng))
 
 
 def time_test_views(path: str, sampler: SpanSampler, args: argparse.Namespace) -> list[Timing]:
@@ -148,7 +146,6 @@ def time_test_views(path: str, sampler: SpanSampler, args: argparse.Namespace) -
     plain = PlainViews(sampler, num_clips=args.clips, num_crops=args.crops, size=size)
     ours = EvalViews(
         sampler,
-        FrameLoader(scale_while_decoding=True),
         num_clips=args.clips,
         num_crops=args.crops,
         short_side=size,

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -13,7 +13,7 @@ import numpy as np
 
 from slowfast.curation.workers import Failure
 from slowfast.datasets.decoding.packets import VideoIndex
-from slowfast.datasets.decoding.video import SizeRule, UnreadableVideo, VideoReader, open_video
+from slowfast.datasets.decoding.video import UnreadableVideo, VideoReader, open_video
 
 # Part of the output folder: unfinished files, which the next run removes.
 PARTIAL = ".partial"
@@ -91,7 +91,7 @@ def _write_video(video: VideoReader, path: Path, settings: PrepareSettings, *, n
         stream = container.add_stream("libx264", rate=rate, options=options)
         stream.time_base = stream.codec_context.time_base = time_base
         stream.pix_fmt, stream.gop_size, stream.thread_count = "yuv420p", settings.gop, 1
-        for tick, picture in zip(ticks, video.frames(_size_rule(settings)), strict=True):
+        for tick, picture in zip(ticks, _scaled_frames(video, settings), strict=True):
             if not stream.codec_context.is_open:
                 stream.height, stream.width = picture.shape[:2]
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
@@ -111,7 +111,7 @@ def _write_images(video: VideoReader, path: Path, settings: PrepareSettings, *, 
     if settings.fps:
         copies = resampled(times, settings.fps, step=1 / video.index.fps)
     number = 0
-    for picture, count in zip(video.frames(_size_rule(settings)), copies, strict=True):
+    for picture, count in zip(_scaled_frames(video, settings), copies, strict=True):
         if not count:
             continue
         _, data = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])
@@ -143,15 +143,14 @@ def resampled(times: Sequence[float], fps: float, *, step: float) -> list[int]:
     return np.bincount(shown, minlength=len(times)).tolist()
 
 
-def _size_rule(settings: PrepareSettings) -> SizeRule:
-    """Even sides, which yuv420p needs; never larger than they are."""
-
-    def rule(height: int, width: int) -> tuple[int, int]:
-        short = min(height, width)
-        scale = min(settings.short_side or short, short) / short
-        return max(2, round(height * scale / 2) * 2), max(2, round(width * scale / 2) * 2)
-
-    return rule
+def _scaled_frames(video: VideoReader, settings: PrepareSettings) -> Iterator[np.ndarray]:
+    """All frames with even sides, which yuv420p needs; never larger than they are."""
+    height, width, _ = next(video.frames()).shape
+    short = min(height, width)
+    scale = min(settings.short_side or short, short) / short
+    return video.frames(
+        (max(2, round(height * scale / 2) * 2), max(2, round(width * scale / 2) * 2))
+    )
 
 
 def num_bytes(path: Path) -> int:

@@ -22,10 +22,9 @@ from slowfast.curation.prepare import names_below
 from slowfast.curation.probe import fingerprint
 from slowfast.curation.workers import Failure, run_parallel
 from slowfast.datasets.decoding.flow import BOUND, DESCRIPTION, FILES, encode_flow, flow_names
-from slowfast.datasets.decoding.open import open_frames
-from slowfast.datasets.decoding.video import SizeRule, UnreadableVideo
+from slowfast.datasets.decoding.open import OpenVideo, open_frames
+from slowfast.datasets.decoding.video import UnreadableVideo, short_side_size
 from slowfast.datasets.records import Record
-from slowfast.datasets.transforms.spatial import short_side_size
 from slowfast.utils.io import write_json
 from slowfast.utils.video_names import without_suffix
 
@@ -97,7 +96,7 @@ def convert(
     made.mkdir()
     try:
         with open_frames(job.record) as video:
-            count = write_flow(compute_flow(video.frames(_size_rule(settings))), made)
+            count = write_flow(compute_flow(_scaled_frames(video, settings.short_side)), made)
             about = {"num_frames": count, "fps": video.index.fps, "num_broken": video.num_broken}
     except UnreadableVideo as error:
         return Failure(str(error))
@@ -223,10 +222,12 @@ def _check_opencv() -> None:
         )
 
 
-def _size_rule(settings: FlowSettings) -> SizeRule | None:
-    if not settings.short_side:
-        return None
-    return lambda height, width: short_side_size(height, width, settings.short_side)
+def _scaled_frames(video: OpenVideo, short_side: int) -> Iterator[np.ndarray]:
+    """All frames; with `short_side` 0 in their own size."""
+    if not short_side:
+        return video.frames()
+    height, width, _ = next(video.frames()).shape
+    return video.frames(short_side_size(height, width, short_side))
 
 
 def _key(record: Record, settings: FlowSettings) -> str | None:

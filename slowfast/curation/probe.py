@@ -65,7 +65,7 @@ def examine(record: Record) -> Facts:
     try:
         digest, num_missing = _digest(files_of(record))
         with open_frames(record) as source:
-            for _ in source.frames(lambda _height, _width: (16, 16)):
+            for _ in source.frames((16, 16)):
                 pass
             num_frames, fps, num_broken = (
                 source.index.num_frames,

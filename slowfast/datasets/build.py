@@ -24,7 +24,7 @@ from slowfast.datasets.clips.samplers import (
     build_span_sampler,
     build_stride_sampler,
 )
-from slowfast.datasets.clips.views import build_test_views, build_train_views, build_val_views
+from slowfast.datasets.clips.views import build_eval_views, build_train_views
 from slowfast.datasets.decoding.index_file import build_index
 from slowfast.datasets.labels import BoxLabels, build_label_rule
 from slowfast.datasets.loader import ShardedBatchSampler, collate, collate_by_size, make_loader
@@ -77,9 +77,8 @@ def build_views(cfg: ConfigNode, split: str) -> Views:
     if split == "train":
         build = build_train_box_views if cfg.DETECTION.ENABLE else build_train_views
         return build(cfg, sampler)
-    if cfg.DETECTION.ENABLE:
-        return build_whole_frame_views(cfg, sampler, split)
-    return (build_test_views if split == "test" else build_val_views)(cfg, sampler)
+    build = build_whole_frame_views if cfg.DETECTION.ENABLE else build_eval_views
+    return build(cfg, sampler, split)
 
 
 def build_clip_pack(cfg: ConfigNode, split: str) -> PackPathways:

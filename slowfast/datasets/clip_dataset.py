@@ -9,8 +9,8 @@ import torch
 from torch.utils.data import Dataset
 
 from slowfast.datasets.decoding.index_file import IndexFile
-from slowfast.datasets.decoding.open import open_frames
-from slowfast.datasets.decoding.video import UnreadableVideo, VideoReader
+from slowfast.datasets.decoding.open import OpenVideo, open_frames
+from slowfast.datasets.decoding.video import UnreadableVideo
 from slowfast.datasets.labels import BoxLabels, LabelRule
 from slowfast.datasets.records import Annotations, Record, SampledClips
 from slowfast.utils.batch_shape import BatchShape
@@ -63,9 +63,7 @@ class Views(Protocol):
 
     num_views: int
 
-    def __call__(
-        self, video: VideoReader, record: Record, rng: np.random.Generator
-    ) -> SampledClips:
+    def __call__(self, video: OpenVideo, record: Record, rng: np.random.Generator) -> SampledClips:
         """The views of an open video."""
 
 

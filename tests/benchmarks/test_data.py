@@ -5,7 +5,7 @@ import torch
 
 from benchmarks import data as benchmark_data
 from slowfast.datasets.clips.samplers import SpanSampler
-from slowfast.datasets.clips.views import EvalViews, FrameLoader
+from slowfast.datasets.clips.views import EvalViews, read_then_scale
 from slowfast.datasets.decoding.video import open_video
 from slowfast.datasets.records import Record
 
@@ -13,8 +13,8 @@ from slowfast.datasets.records import Record
 def test_both_ways_load_the_same_test_views(video_dir):
     sampler, path = SpanSampler(4, 2, 30), str(video_dir / "video0.mp4")
     plain = benchmark_data.PlainViews(sampler, num_clips=2, num_crops=3, size=32)
-    load = FrameLoader(scale_while_decoding=False)
-    ours = EvalViews(sampler, load, num_clips=2, num_crops=3, short_side=32, crop_size=32)
+    how = {"num_clips": 2, "num_crops": 3, "short_side": 32, "crop_size": 32}
+    ours = EvalViews(sampler, **how, read=read_then_scale)
     with open_video(path) as video:
         expected = torch.stack(ours(video, Record(path), None).clips)
     torch.testing.assert_close(plain.load(path), expected)

@@ -6,7 +6,7 @@ from PIL import Image
 from slowfast.config.defaults import get_cfg
 from slowfast.datasets import build
 from slowfast.datasets.clip_dataset import ClipDataset, NoReadableVideo
-from slowfast.datasets.clips import frame_math as sampling
+from slowfast.datasets.clips import frame_math
 from slowfast.datasets.clips import samplers as frame_orders
 from slowfast.datasets.clips.views import JointViews
 from slowfast.datasets.decoding import video as readers
@@ -23,6 +23,7 @@ from slowfast.datasets.records import (
 from slowfast.datasets.synthetic import write_video
 from slowfast.datasets.transforms.spatial import uniform_crop_offsets
 from slowfast.utils.batch_shape import BatchShape
+from tests.helpers.videos import read_frames
 
 
 @pytest.fixture
@@ -128,8 +129,8 @@ def test_relative_jitter_cuts_from_the_whole_frame(cfg):
 def test_validation_shows_the_centre(cfg, video_dir, frame_number):
     cfg.DATA.TRAIN_JITTER_SCALES = [48, 60]  # the videos' own size: nothing is scaled
     (clips,) = build.build_dataset(cfg, "val")[0].clips
-    indices = sampling.clip_indices((26 - 8) / 2, 8.0, 4, 26)
-    frames = readers.read_frames(video_dir / "video6.mp4", indices)
+    indices = frame_math.clip_indices((26 - 8) / 2, 8.0, 4, 26)
+    frames = read_frames(video_dir / "video6.mp4", indices)
     expected = torch.from_numpy(frames[:, 8:40, 16:48]).permute(3, 0, 1, 2)
     assert torch.equal(clips[0], expected)
 
@@ -145,10 +146,8 @@ def test_test_views_are_clips_times_crops(cfg, video_dir):
     (clips,) = dataset[0].clips
     assert dataset.num_views == 9 and clips.shape == (9, 3, 4, 48, 48)
     for view, clip in enumerate(clips):
-        start = sampling.uniform_start(26, 8.0, view // 3, 3)
-        frames = readers.read_frames(
-            video_dir / "video6.mp4", sampling.clip_indices(start, 8.0, 4, 26)
-        )
+        start = frame_math.uniform_start(26, 8.0, view // 3, 3)
+        frames = read_frames(video_dir / "video6.mp4", frame_math.clip_indices(start, 8.0, 4, 26))
         y, x = uniform_crop_offsets(48, 64, 48, view % 3)
         expected = torch.from_numpy(frames[:, y : y + 48, x : x + 48]).permute(3, 0, 1, 2)
         assert torch.equal(clip, expected)
@@ -165,7 +164,9 @@ def test_all_views_come_from_one_pass(cfg, monkeypatch):
     calls = []
     read = readers.VideoReader.read
     monkeypatch.setattr(
-        readers.VideoReader, "read", lambda *args: calls.append(args) or read(*args)
+        readers.VideoReader,
+        "read",
+        lambda *args, **how: calls.append(args) or read(*args, **how),
     )
     build.build_dataset(cfg, "test")[0]
     assert len(calls) == 1 and len(set(calls[0][1])) == len(calls[0][1])
@@ -205,7 +206,9 @@ def test_joint_views_are_those_of_each_from_one_pass(cfg, monkeypatch):
     calls = []
     read = readers.VideoReader.read
     monkeypatch.setattr(
-        readers.VideoReader, "read", lambda *args: calls.append(args) or read(*args)
+        readers.VideoReader,
+        "read",
+        lambda *args, **how: calls.append(args) or read(*args, **how),
     )
     dataset.views = JointViews(parts)
     (joint,) = dataset[0].clips
@@ -255,9 +258,9 @@ def test_video_shorter_than_the_clip_repeats_its_last_frame(
 
 
 def replace_crop(views, seen):
-    """The views with a loader that keeps the whole frames it read."""
-    load = views.load
-    views.load = lambda *args: seen.append(load(*args)) or seen[-1]
+    """The views with a reader that keeps the whole frames it read."""
+    read = views.read
+    views.read = lambda *args: seen.append(read(*args)) or seen[-1]
     return views
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 
 from slowfast.config.node import ConfigNode
-from slowfast.datasets.clips.samplers import ClipSampler
-from slowfast.datasets.clips.views import FrameLoader, build_frame_loader, short_side_rule
-from slowfast.datasets.decoding.video import VideoReader
+from slowfast.datasets.clips.samplers import KeyFrameSampler
+from slowfast.datasets.clips.views import CLIP_READERS, ClipReader, read_scaled
+from slowfast.datasets.decoding.open import OpenVideo
 from slowfast.datasets.records import Record, SampledClips
 from slowfast.datasets.transforms import boxes as box_ops
 from slowfast.datasets.transforms.augment import ColorJitter, PcaJitter
@@ -26,15 +26,15 @@ class TrainBoxViews:
 
     def __init__(
         self,
-        sampler: ClipSampler,
-        load: FrameLoader,
+        sampler: KeyFrameSampler,
         *,
         jitter: tuple[int, int, bool],
         crop_size: int,
         use_flip: bool,
         colors: Sequence[Transform],
+        read: ClipReader = read_scaled,
     ):
-        self.sampler, self.load = sampler, load
+        self.sampler, self.read = sampler, read
         self.jitter, self.crop_size, self.use_flip = jitter, crop_size, use_flip
         self.colors = tuple(colors)
 
@@ -43,11 +43,9 @@ class TrainBoxViews:
         assert (num_frames, crop_size) == (self.sampler.num_frames, self.crop_size)
         return self
 
-    def __call__(
-        self, video: VideoReader, record: Record, rng: np.random.Generator
-    ) -> SampledClips:
-        frames = self.sampler.random(rng, video.index, record)
-        clip = self.load(video, frames, short_side_rule(jitter_size(rng, *self.jitter)))
+    def __call__(self, video: OpenVideo, record: Record, rng: np.random.Generator) -> SampledClips:
+        frame_numbers = self.sampler.at(record.key).random(rng, video.index)
+        clip = self.read(video, frame_numbers, jitter_size(rng, *self.jitter))
         boxes = box_ops.to_pixels(record.key.boxes, *clip.shape[-2:])
         clip, boxes = box_ops.random_crop(clip, boxes, self.crop_size, rng)
         numbers = box_ops.is_visible(boxes).nonzero().flatten()
@@ -57,7 +55,7 @@ class TrainBoxViews:
             clip, boxes = box_ops.flip(clip, boxes)
         for step in self.colors:
             clip = step(clip, rng)
-        return SampledClips([clip], frames, is_flipped, boxes, numbers)
+        return SampledClips([clip], frame_numbers, is_flipped, boxes, numbers)
 
 
 class WholeFrameViews:
@@ -68,22 +66,28 @@ class WholeFrameViews:
 
     num_views = 1
 
-    def __init__(self, sampler: ClipSampler, load: FrameLoader, *, size: int, is_flipped: bool):
-        self.sampler, self.load = sampler, load
+    def __init__(
+        self,
+        sampler: KeyFrameSampler,
+        *,
+        size: int,
+        is_flipped: bool,
+        read: ClipReader = read_scaled,
+    ):
+        self.sampler, self.read = sampler, read
         self.size, self.is_flipped = size, is_flipped
 
-    def __call__(
-        self, video: VideoReader, record: Record, _rng: np.random.Generator
-    ) -> SampledClips:
-        frames = self.sampler.uniform(video.index, record, 0, 1)
-        clip = self.load(video, frames, short_side_rule(self.size))
+    def __call__(self, video: OpenVideo, record: Record, _rng: np.random.Generator) -> SampledClips:
+        frame_numbers = self.sampler.at(record.key).uniform(video.index, 0, 1)
+        clip = self.read(video, frame_numbers, self.size)
         boxes = box_ops.to_pixels(record.key.boxes, *clip.shape[-2:])
         if self.is_flipped:
             clip, boxes = box_ops.flip(clip, boxes)
-        return SampledClips([clip], frames, self.is_flipped, boxes, torch.arange(len(boxes)))
+        numbers = torch.arange(len(boxes))
+        return SampledClips([clip], frame_numbers, self.is_flipped, boxes, numbers)
 
 
-def build_train_box_views(cfg: ConfigNode, sampler: ClipSampler) -> TrainBoxViews:
+def build_train_box_views(cfg: ConfigNode, sampler: KeyFrameSampler) -> TrainBoxViews:
     """The clip of training, with the colour augmentation of the AVA recipes."""
     smallest, largest = cfg.DATA.TRAIN_JITTER_SCALES
     colors = []
@@ -93,19 +97,21 @@ def build_train_box_views(cfg: ConfigNode, sampler: ClipSampler) -> TrainBoxView
         colors.append(PcaJitter(cfg.DATA.TRAIN_PCA_EIGVAL, cfg.DATA.TRAIN_PCA_EIGVEC))
     return TrainBoxViews(
         sampler,
-        build_frame_loader(cfg),
         jitter=(smallest, largest, cfg.DATA.INV_UNIFORM_SAMPLE),
         crop_size=cfg.DATA.TRAIN_CROP_SIZE,
         use_flip=cfg.DATA.RANDOM_FLIP,
         colors=colors,
+        read=CLIP_READERS[cfg.DATA.RESIZE_BACKEND],
     )
 
 
-def build_whole_frame_views(cfg: ConfigNode, sampler: ClipSampler, split: str) -> WholeFrameViews:
+def build_whole_frame_views(
+    cfg: ConfigNode, sampler: KeyFrameSampler, split: str
+) -> WholeFrameViews:
     """The clip of "val" or "test"."""
     return WholeFrameViews(
         sampler,
-        build_frame_loader(cfg),
         size=cfg.DATA.TEST_CROP_SIZE if split == "test" else cfg.DATA.TRAIN_CROP_SIZE,
         is_flipped=cfg.AVA.TEST_FORCE_FLIP,
+        read=CLIP_READERS[cfg.DATA.RESIZE_BACKEND],
     )

@@ -1,4 +1,4 @@
-"""Which frames make a clip, for each kind of dataset; the index mathematics is in `sampling`."""
+"""The frames of a clip, chosen in a way of its own for each kind of dataset."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -7,10 +7,10 @@ from typing import Protocol
 import numpy as np
 
 from slowfast.config.node import ConfigNode
-from slowfast.datasets.clips import frame_math as sampling
+from slowfast.datasets.clips import frame_math
 from slowfast.datasets.decoding.packets import VideoIndex
 from slowfast.datasets.decoding.video import UnreadableVideo
-from slowfast.datasets.records import KeyFrame, Record
+from slowfast.datasets.records import KeyFrame
 from slowfast.utils.spread import evenly_spaced
 
 # (frame numbers of a clip, generator) -> as many frame numbers
@@ -42,14 +42,14 @@ _CHARADES_FPS = 24.0
 
 
 class ClipSampler(Protocol):
-    """What views need to know about time."""
+    """Chooses the frames of clips of `num_frames` frames."""
 
     num_frames: int
 
-    def random(self, rng: np.random.Generator, index: VideoIndex, record: Record) -> np.ndarray:
+    def random(self, rng: np.random.Generator, index: VideoIndex) -> np.ndarray:
         """Frame numbers of a clip for training."""
 
-    def uniform(self, index: VideoIndex, record: Record, clip: int, num_clips: int) -> np.ndarray:
+    def uniform(self, index: VideoIndex, clip: int, num_clips: int) -> np.ndarray:
         """Frame numbers of test clip `clip` of `num_clips`."""
 
     def resized(self, num_frames: int) -> "ClipSampler":
@@ -63,6 +63,15 @@ class ClipSampler(Protocol):
 
     def span(self, fps: float | None) -> float:
         """Frames of a video under one clip."""
+
+
+class KeyFrameSampler(Protocol):
+    """Makes the sampler of the clip around a key frame."""
+
+    num_frames: int
+
+    def at(self, key: KeyFrame) -> ClipSampler:
+        """The sampler of the clip around this key frame."""
 
 
 @dataclass(frozen=True)
@@ -99,18 +108,18 @@ class SpanSampler(_RatedSampler):
 
     reach_end: bool = False
 
-    def random(self, rng: np.random.Generator, index: VideoIndex, _record: Record) -> np.ndarray:
+    def random(self, rng: np.random.Generator, index: VideoIndex) -> np.ndarray:
         span = self._drawn(rng).span(index.fps)
-        start = sampling.random_start(rng, index.num_frames, span)
-        return sampling.clip_indices(start, span, self.num_frames, index.num_frames)
+        start = frame_math.random_start(rng, index.num_frames, span)
+        return frame_math.clip_indices(start, span, self.num_frames, index.num_frames)
 
-    def uniform(self, index: VideoIndex, _record: Record, clip: int, num_clips: int) -> np.ndarray:
+    def uniform(self, index: VideoIndex, clip: int, num_clips: int) -> np.ndarray:
         span, length = self.span(index.fps), index.num_frames
-        start = sampling.uniform_start(length, span, clip, num_clips, reach_end=self.reach_end)
-        return sampling.clip_indices(start, span, self.num_frames, length)
+        start = frame_math.uniform_start(length, span, clip, num_clips, reach_end=self.reach_end)
+        return frame_math.clip_indices(start, span, self.num_frames, length)
 
     def span(self, fps: float | None) -> float:
-        return sampling.clip_span(
+        return frame_math.clip_span(
             self.num_frames,
             self.sampling_rate,
             fps=fps or self.target_fps,
@@ -124,11 +133,12 @@ class SegmentSampler:
 
     num_frames: int
 
-    def random(self, rng: np.random.Generator, index: VideoIndex, _record: Record) -> np.ndarray:
-        return sampling.random_segment_indices(rng, index.num_frames, self.num_frames)
+    def random(self, rng: np.random.Generator, index: VideoIndex) -> np.ndarray:
+        return frame_math.random_segment_indices(rng, index.num_frames, self.num_frames)
 
-    def uniform(self, index: VideoIndex, _record: Record, clip: int, num_clips: int) -> np.ndarray:
-        return sampling.uniform_segment_indices(index.num_frames, self.num_frames, clip, num_clips)
+    def uniform(self, index: VideoIndex, clip: int, num_clips: int) -> np.ndarray:
+        length = index.num_frames
+        return frame_math.uniform_segment_indices(length, self.num_frames, clip, num_clips)
 
     def resized(self, num_frames: int) -> "SegmentSampler":
         return replace(self, num_frames=num_frames)
@@ -147,23 +157,22 @@ class SegmentSampler:
 class StrideSampler(_RatedSampler):
     """Frames a fixed step apart, from a frame on (Charades)."""
 
-    def random(self, rng: np.random.Generator, index: VideoIndex, _record: Record) -> np.ndarray:
+    def random(self, rng: np.random.Generator, index: VideoIndex) -> np.ndarray:
         drawn = self._drawn(rng)
-        start = sampling.random_stride_start(rng, index.num_frames, drawn.span(index.fps))
+        start = frame_math.random_stride_start(rng, index.num_frames, drawn.span(index.fps))
         return drawn._indices(index, start)
 
-    def uniform(self, index: VideoIndex, _record: Record, clip: int, num_clips: int) -> np.ndarray:
+    def uniform(self, index: VideoIndex, clip: int, num_clips: int) -> np.ndarray:
         span = self.span(index.fps)
-        return self._indices(
-            index, sampling.uniform_stride_start(index.num_frames, span, clip, num_clips)
-        )
+        start = frame_math.uniform_stride_start(index.num_frames, span, clip, num_clips)
+        return self._indices(index, start)
 
     def span(self, fps: float | None) -> int:
-        return sampling.stride_span(self.num_frames, self._step(fps))
+        return frame_math.stride_span(self.num_frames, self._step(fps))
 
     def _indices(self, index: VideoIndex, start: int) -> np.ndarray:
         step = self._step(index.fps)
-        return sampling.stride_indices(start, step, self.num_frames, index.num_frames)
+        return frame_math.stride_indices(start, step, self.num_frames, index.num_frames)
 
     def _step(self, fps: float | None) -> float:
         return self.sampling_rate * (fps or self.target_fps) / self.target_fps
@@ -171,24 +180,28 @@ class StrideSampler(_RatedSampler):
 
 @dataclass(frozen=True)
 class CenterSampler(StrideSampler):
-    """The clip around the record's key frame (AVA); there is only this one, nothing is drawn.
+    """The clip around a key frame (AVA); there is only this one, nothing is drawn.
 
     Lists and files disagree by some frames: up to a second past the end, the last frame stands for
     the key frame. UnreadableVideo for one further out.
     """
 
-    def random(self, _rng: np.random.Generator, index: VideoIndex, record: Record) -> np.ndarray:
-        return self.uniform(index, record, 0, 1)
+    key: KeyFrame | None = None
 
-    def uniform(self, index: VideoIndex, record: Record, _clip: int, _num_clips: int) -> np.ndarray:
-        start = sampling.center_start(
-            self._center(index, record.key), self._step(index.fps), self.num_frames
-        )
+    def at(self, key: KeyFrame) -> "CenterSampler":
+        """The sampler of the clip around this key frame."""
+        return replace(self, key=key)
+
+    def random(self, _rng: np.random.Generator, index: VideoIndex) -> np.ndarray:
+        return self.uniform(index, 0, 1)
+
+    def uniform(self, index: VideoIndex, _clip: int, _num_clips: int) -> np.ndarray:
+        start = frame_math.center_start(self._center(index), self._step(index.fps), self.num_frames)
         return self._indices(index, start)
 
-    def _center(self, index: VideoIndex, key: KeyFrame) -> int:
+    def _center(self, index: VideoIndex) -> int:
         """Number of the key frame."""
-        fps = index.fps or self.target_fps
+        key, fps = self.key, index.fps or self.target_fps
         center = round(key.place * (fps if key.in_seconds else 1))
         if 0 <= center < index.num_frames + fps:
             return min(center, index.num_frames - 1)
@@ -202,22 +215,29 @@ class CenterSampler(StrideSampler):
 
 @dataclass(frozen=True)
 class ThinnedSampler:
-    """Evenly spread `num_frames` of the frames of `sampler`'s clips, from the first to the last.
+    """Evenly spaced `num_frames` of the frames of `sampler`'s clips, from the first to the last.
 
-    Those that an adaptive network keeps of the whole clip, without reading the others.
+    An adaptive network keeps these of the whole clip; here the others are not even read.
     """
 
-    sampler: ClipSampler
+    sampler: ClipSampler | KeyFrameSampler
     num_frames: int
 
-    def random(self, rng: np.random.Generator, index: VideoIndex, record: Record) -> np.ndarray:
-        return self._thin(self.sampler.random(rng, index, record))
+    def at(self, key: KeyFrame) -> "ThinnedSampler":
+        """The sampler of the clip around this key frame."""
+        return replace(self, sampler=self.sampler.at(key))
 
-    def uniform(self, index: VideoIndex, record: Record, clip: int, num_clips: int) -> np.ndarray:
-        return self._thin(self.sampler.uniform(index, record, clip, num_clips))
+    def random(self, rng: np.random.Generator, index: VideoIndex) -> np.ndarray:
+        return self._thin(self.sampler.random(rng, index))
+
+    def uniform(self, index: VideoIndex, clip: int, num_clips: int) -> np.ndarray:
+        return self._thin(self.sampler.uniform(index, clip, num_clips))
 
     def resized(self, num_frames: int) -> "ThinnedSampler":
         return replace(self, num_frames=num_frames)
+
+    def stretched(self, factor: float) -> "ThinnedSampler":
+        return replace(self, sampler=self.sampler.stretched(factor))
 
     def span(self, fps: float | None) -> float:
         return self.sampler.span(fps)

@@ -1,15 +1,16 @@
-"""The clips that are cut from a video: a random one for training, fixed ones for evaluation."""
+"""Clips that are cut from a video: a random one for training, fixed ones for evaluation."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 
 from slowfast.config.node import ConfigNode
 from slowfast.datasets.clips.samplers import ClipSampler, FrameOrder, backwards, forwards
+from slowfast.datasets.decoding.open import OpenVideo
 from slowfast.datasets.decoding.packets import VideoIndex
-from slowfast.datasets.decoding.video import SizeRule, VideoReader
+from slowfast.datasets.decoding.video import short_side_size
 from slowfast.datasets.records import Record, SampledClips
 from slowfast.datasets.transforms.spatial import (
     TrainTransform,
@@ -17,32 +18,35 @@ from slowfast.datasets.transforms.spatial import (
     crop,
     jitter_size,
     resize,
-    short_side_size,
     uniform_crop_offsets,
 )
 
+# (open video, frame numbers, short side or None for the video's own size) -> clip C,T,H,W
+ClipReader = Callable[[OpenVideo, np.ndarray, int | None], torch.Tensor]
 
-class FrameLoader:
-    """Reads frames as a C,T,H,W tensor, scaled by swscale while decoding, or else by torch."""
 
-    def __init__(self, *, scale_while_decoding: bool):
-        self.scale_while_decoding = scale_while_decoding
+def read_scaled(video: OpenVideo, numbers: np.ndarray, short_side: int | None) -> torch.Tensor:
+    """A clip of uint8 values that is scaled frame by frame while it is read."""
+    frames = video.read(numbers, short_side=short_side)
+    return torch.from_numpy(frames).permute(3, 0, 1, 2)  # T,H,W,C -> C,T,H,W
 
-    def __call__(
-        self, video: VideoReader, indices: np.ndarray, size: SizeRule | None
-    ) -> torch.Tensor:
-        frames = video.read(indices, size if self.scale_while_decoding else None)
-        clip = torch.from_numpy(frames).permute(3, 0, 1, 2)  # T,H,W,C -> C,T,H,W
-        if size is None or self.scale_while_decoding:
-            return clip
-        return resize(clip, size(*clip.shape[-2:]))
+
+def read_then_scale(video: OpenVideo, numbers: np.ndarray, short_side: int | None) -> torch.Tensor:
+    """The same read in the video's own size and scaled by torch, as float32 where that changes."""
+    clip = read_scaled(video, numbers, None)
+    if short_side is None:
+        return clip
+    return resize(clip, short_side_size(*clip.shape[-2:], short_side))
+
+
+# by DATA.RESIZE_BACKEND
+CLIP_READERS = {"swscale": read_scaled, "torch": read_then_scale}
 
 
 class TrainViews:
     """One clip at a random place of the video, then `transform`.
 
-    jitter: (smallest, largest short side, draw in the inverse); None decodes at the video's own
-    size.
+    jitter: (smallest, largest short side, draw in the inverse); None reads in the video's own size.
     """
 
     num_views = 1
@@ -50,12 +54,12 @@ class TrainViews:
     def __init__(
         self,
         sampler: ClipSampler,
-        load: FrameLoader,
         *,
         jitter: tuple[int, int, bool] | None,
         transform: TrainTransform,
+        read: ClipReader = read_scaled,
     ):
-        self.sampler, self.load = sampler, load
+        self.sampler, self.read = sampler, read
         self.jitter, self.transform = jitter, transform
 
     def resized(self, num_frames: int, crop_size: int) -> "TrainViews":
@@ -69,13 +73,13 @@ class TrainViews:
             views.jitter = (smallest, largest, is_inverse)
         return views
 
-    def __call__(
-        self, video: VideoReader, record: Record, rng: np.random.Generator
-    ) -> SampledClips:
-        indices = self.sampler.random(rng, video.index, record)
-        size = None if self.jitter is None else short_side_rule(jitter_size(rng, *self.jitter))
-        clip, is_flipped = self.transform(self.load(video, indices, size), rng)
-        return SampledClips([clip], indices, is_flipped)
+    def __call__(self, video: OpenVideo, _record: Record, rng: np.random.Generator) -> SampledClips:
+        # The order of the draws is fixed: frames, scale, then crop, flip and augmentations.
+        numbers = self.sampler.random(rng, video.index)
+        short_side = None if self.jitter is None else jitter_size(rng, *self.jitter)
+        clip = self.read(video, numbers, short_side)
+        clip, is_flipped = self.transform(clip, rng)
+        return SampledClips([clip], numbers, is_flipped)
 
 
 class EvalViews:
@@ -88,15 +92,15 @@ class EvalViews:
     def __init__(
         self,
         sampler: ClipSampler,
-        load: FrameLoader,
         *,
         num_clips: int,
         num_crops: int,
         short_side: int,
         crop_size: int,
         order: FrameOrder = forwards,
+        read: ClipReader = read_scaled,
     ):
-        self.sampler, self.load = sampler, load
+        self.sampler, self.read = sampler, read
         self.num_clips = num_clips
         self.crops = {1: (1,), 3: (0, 1, 2)}[num_crops]
         self.num_views = num_clips * num_crops
@@ -115,22 +119,17 @@ class EvalViews:
         views.sampler = self.sampler.stretched(factor)
         return views
 
-    def __call__(
-        self, video: VideoReader, record: Record, rng: np.random.Generator
-    ) -> SampledClips:
-        return self.cut(video, self.frame_numbers(video.index, record, rng))
+    def __call__(self, video: OpenVideo, _record: Record, rng: np.random.Generator) -> SampledClips:
+        return self.cut(video, self.frame_numbers(video.index, rng))
 
-    def frame_numbers(
-        self, index: VideoIndex, record: Record, rng: np.random.Generator
-    ) -> list[np.ndarray]:
-        """Those of each clip, in the order in which they are shown."""
-        clips = (
-            self.sampler.uniform(index, record, clip, self.num_clips)
+    def frame_numbers(self, index: VideoIndex, rng: np.random.Generator) -> list[np.ndarray]:
+        """Frame numbers of each clip, in the order in which they are shown."""
+        return [
+            self.order(self.sampler.uniform(index, clip, self.num_clips), rng)
             for clip in range(self.num_clips)
-        )
-        return [self.order(frames, rng) for frames in clips]
+        ]
 
-    def cut(self, video: VideoReader, clips: Sequence[np.ndarray]) -> SampledClips:
+    def cut(self, video: OpenVideo, clips: Sequence[np.ndarray]) -> SampledClips:
         """All crops of clips with these frame numbers."""
         frames, places = self.decode(video, clips)
         height, width = frames.shape[-2:]
@@ -144,12 +143,12 @@ class EvalViews:
         return SampledClips(views, clips[0])
 
     def decode(
-        self, video: VideoReader, clips: Sequence[np.ndarray]
+        self, video: OpenVideo, clips: Sequence[np.ndarray]
     ) -> tuple[torch.Tensor, list[np.ndarray]]:
         """The frames that some clip needs, C,T,H,W, scaled; where those of each clip are in it."""
         needed = np.unique(np.concatenate(clips))
-        places = [np.searchsorted(needed, frames) for frames in clips]
-        return self.load(video, needed, short_side_rule(self.short_side)), places
+        places = [np.searchsorted(needed, numbers) for numbers in clips]
+        return self.read(video, needed, self.short_side), places
 
 
 class JointViews:
@@ -164,10 +163,8 @@ class JointViews:
         self.parts = tuple(parts)
         self.num_views = sum(part.num_views for part in parts)
 
-    def __call__(
-        self, video: VideoReader, record: Record, rng: np.random.Generator
-    ) -> SampledClips:
-        clips = [part.frame_numbers(video.index, record, rng) for part in self.parts]
+    def __call__(self, video: OpenVideo, _record: Record, rng: np.random.Generator) -> SampledClips:
+        clips = [part.frame_numbers(video.index, rng) for part in self.parts]
         return self.parts[0].cut(video, sum(clips, []))
 
     def numbers(self) -> list[range]:
@@ -178,51 +175,33 @@ class JointViews:
         ]
 
 
-def short_side_rule(size: int) -> SizeRule:
-    """Scales frames to this short side."""
-    return lambda height, width: short_side_size(height, width, size)
-
-
-def build_frame_loader(cfg: ConfigNode) -> FrameLoader:
-    """Reads frames, scaled by what DATA.RESIZE_BACKEND names."""
-    return FrameLoader(
-        scale_while_decoding={"swscale": True, "torch": False}[cfg.DATA.RESIZE_BACKEND]
-    )
-
-
 def build_train_views(cfg: ConfigNode, sampler: ClipSampler) -> TrainViews:
     """The random clip of training."""
     scales = cfg.DATA.TRAIN_JITTER_SCALES
     return TrainViews(
         sampler,
-        build_frame_loader(cfg),
         jitter=None
         if cfg.DATA.TRAIN_JITTER_SCALES_RELATIVE
         else (scales[0], scales[1], cfg.DATA.INV_UNIFORM_SAMPLE),
         transform=build_train_transform(cfg),
+        read=CLIP_READERS[cfg.DATA.RESIZE_BACKEND],
     )
 
 
-def build_val_views(cfg: ConfigNode, sampler: ClipSampler) -> EvalViews:
-    """The centre clip and centre crop of validation."""
+def build_eval_views(cfg: ConfigNode, sampler: ClipSampler, split: str) -> EvalViews:
+    """The centre clip and crop of "val"; NUM_ENSEMBLE_VIEWS x NUM_SPATIAL_CROPS of "test"."""
+    read = CLIP_READERS[cfg.DATA.RESIZE_BACKEND]
+    if split == "val":
+        side, size = cfg.DATA.TRAIN_JITTER_SCALES[0], cfg.DATA.TRAIN_CROP_SIZE
+        return EvalViews(
+            sampler, num_clips=1, num_crops=1, short_side=side, crop_size=size, read=read
+        )
     return EvalViews(
         sampler,
-        build_frame_loader(cfg),
-        num_clips=1,
-        num_crops=1,
-        short_side=cfg.DATA.TRAIN_JITTER_SCALES[0],
-        crop_size=cfg.DATA.TRAIN_CROP_SIZE,
-    )
-
-
-def build_test_views(cfg: ConfigNode, sampler: ClipSampler) -> EvalViews:
-    """TEST.NUM_ENSEMBLE_VIEWS clips times TEST.NUM_SPATIAL_CROPS crops."""
-    return EvalViews(
-        sampler,
-        build_frame_loader(cfg),
         num_clips=cfg.TEST.NUM_ENSEMBLE_VIEWS,
         num_crops=cfg.TEST.NUM_SPATIAL_CROPS,
         short_side=cfg.DATA.TEST_CROP_SIZE,
         crop_size=cfg.DATA.TEST_CROP_SIZE,
         order=backwards if cfg.TEST.REVERSE_TIME else forwards,
+        read=read,
     )

@@ -14,10 +14,13 @@ from slowfast.datasets.records import Record
 # sought in.
 _LONG_FILE = 64 << 20  # bytes
 
+# An open source of frames: `read` some of them, or go through all `frames`.
+OpenVideo = VideoReader | ImageReader
+
 
 def open_frames(
     record: Record, index_file: IndexFile | None = None
-) -> AbstractContextManager[VideoReader | ImageReader]:
+) -> AbstractContextManager[OpenVideo]:
     """The frames of a record; UnreadableVideo, here or in `read`, names what is wrong."""
     if record.is_flow:
         return nullcontext(open_flow(record.path))

@@ -1,9 +1,10 @@
 """Video file and frame numbers -> uint8 frames, exact, decoding no more than needed."""
 
+import math
 import os
 from bisect import bisect_left, bisect_right
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
 
@@ -20,8 +21,6 @@ from slowfast.datasets.decoding.packets import (
     packet_facts,
 )
 
-# (height, width) of a frame -> the (height, width) to scale it to
-SizeRule = Callable[[int, int], tuple[int, int]]
 # Keyframes to go back, in a file that is not in memory, before a frame that came out damaged.
 _LEAD = 4
 # Metadata need not be UTF-8: an error in older versions, never one in PyAV 19, which has no option.
@@ -30,6 +29,13 @@ _METADATA = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) 
 
 class UnreadableVideo(Exception):
     """Nothing can be decoded; the text is "Type: reason" of the first exception."""
+
+
+def short_side_size(height: int, width: int, short_side: int) -> tuple[int, int]:
+    """(height, width) after scaling the short side to a length; the long side is rounded down."""
+    if height <= width:
+        return short_side, math.floor(width / height * short_side)
+    return math.floor(height / width * short_side), short_side
 
 
 class VideoReader:
@@ -66,17 +72,17 @@ class VideoReader:
         # Number of the first frame that is whole when decoding begins at a packet position.
         self._starts = list(zip(self.index.keyframes, self.index.key_packets, strict=True))
 
-    def read(self, indices: Sequence[int], size: SizeRule | None = None) -> np.ndarray:
+    def read(self, numbers: Sequence[int], *, short_side: int | None = None) -> np.ndarray:
         """Frames T,H,W,C (RGB, uint8) of the given numbers, in their order, in one pass.
 
-        `size` gets height and width as they are shown, after rotation, and says what to scale to. A
-        frame that is lost through damage is replaced by the nearest one before it.
+        Scaled to this short side; None: the video's own size. A frame that is lost through damage
+        is replaced by the nearest one before it.
         """
-        wanted = sorted({int(number) for number in indices})
+        wanted = sorted({int(number) for number in numbers})
         assert wanted and 0 <= wanted[0] and wanted[-1] < self.index.num_frames, (
             f"frames {wanted} of {self.index.num_frames}"
         )
-        convert = _Converter(size)
+        convert = _Converter(short_side=short_side)
         frames, is_intact = {}, False
         if self.index.pts:
             frames, is_intact = self._decode(wanted, convert, sparse=True)
@@ -88,14 +94,15 @@ class VideoReader:
                 frames |= found or self._decode(group, convert, sparse=False)[0]
         if not frames:
             raise _unreadable(self._broken.values())
-        return np.stack([frames[int(number)] for number in indices])
+        return np.stack([frames[int(number)] for number in numbers])
 
-    def frames(self, size: SizeRule | None = None) -> Iterator[np.ndarray]:
-        """All frames H,W,C like those of `read`, one after another, none of them kept."""
-        picture = None
-        for _, picture, _ in self._decoded(
-            range(self.index.num_frames), _Converter(size), sparse=False
-        ):
+    def frames(self, size: tuple[int, int] | None = None) -> Iterator[np.ndarray]:
+        """All frames H,W,C like those of `read`, one after another, none of them kept.
+
+        Scaled to a size (height, width); None: the video's own.
+        """
+        numbers, picture = range(self.index.num_frames), None
+        for _, picture, _ in self._decoded(numbers, _Converter(size), sparse=False):
             yield picture
         if picture is None:
             raise _unreadable(self._broken.values())
@@ -191,19 +198,21 @@ class VideoReader:
 
 
 class _Converter:
-    """Frame -> H,W,C RGB array through one scaler; the first frame fixes the size of all."""
+    """Frame -> H,W,C RGB array through one scaler, as it is shown, after rotation.
 
-    def __init__(self, size: SizeRule | None):
-        self._size = size
-        self._shape: tuple[int, int] | None = None
+    size: (height, width) of the arrays; None: that of the first frame, scaled to `short_side`.
+    """
+
+    def __init__(self, size: tuple[int, int] | None = None, *, short_side: int | None = None):
+        self._size, self._short_side = size, short_side
         self._reformatter = VideoReformatter()
 
     def __call__(self, frame: av.VideoFrame) -> np.ndarray:
         turns = frame.rotation // 90 % 4
-        if self._shape is None:
+        if self._size is None:
             shown = _swapped((frame.height, frame.width), turns)
-            self._shape = self._size(*shown) if self._size else shown
-        height, width = _swapped(self._shape, turns)
+            self._size = short_side_size(*shown, self._short_side) if self._short_side else shown
+        height, width = _swapped(self._size, turns)
         rgb = self._reformatter.reformat(
             frame, width=width, height=height, format="rgb24", threads=1
         )
@@ -240,12 +249,6 @@ def scan_video(path: str) -> VideoIndex:
         if not index.num_frames:
             raise _unreadable(errors)
         return index
-
-
-def read_frames(path: str, indices: Sequence[int], size: SizeRule | None = None) -> np.ndarray:
-    """Frames T,H,W,C of a file; see `VideoReader.read`."""
-    with open_video(path) as video:
-        return video.read(indices, size)
 
 
 @contextmanager

@@ -18,13 +18,6 @@ from slowfast.datasets.transforms.augment import build_augmentations
 Transform = Callable[[torch.Tensor, np.random.Generator], torch.Tensor]
 
 
-def short_side_size(height: int, width: int, size: int) -> tuple[int, int]:
-    """(height, width) after scaling the short side to `size`; the long side is rounded down."""
-    if height <= width:
-        return size, math.floor(width / height * size)
-    return math.floor(height / width * size), size
-
-
 def jitter_size(rng: np.random.Generator, min_size: int, max_size: int, inverse: bool) -> int:
     """A short side between `min_size` and `max_size`, drawn uniformly in it or in its inverse."""
     if inverse:

@@ -11,7 +11,7 @@ from slowfast.datasets.clips.box_views import (
     build_whole_frame_views,
 )
 from slowfast.datasets.clips.samplers import CenterSampler
-from slowfast.datasets.clips.views import FrameLoader
+from slowfast.datasets.clips.views import CLIP_READERS
 from slowfast.datasets.decoding.open import open_frames
 from slowfast.datasets.records import KeyFrame, Record, frame_files
 
@@ -50,19 +50,18 @@ def assert_boxes_fit(cut):
         np.testing.assert_allclose(box, found, atol=1.5)
 
 
-@pytest.mark.parametrize("scale_while_decoding", [True, False])
+@pytest.mark.parametrize("backend", CLIP_READERS)
 @pytest.mark.parametrize("size", [64, 120, 256])
-def test_whole_frames_keep_boxes_on_their_pixels_at_any_size(record, size, scale_while_decoding):
-    load = FrameLoader(scale_while_decoding=scale_while_decoding)
-    cut = cut_from(record, WholeFrameViews(SAMPLER, load, size=size, is_flipped=False))
+def test_whole_frames_keep_boxes_on_their_pixels_at_any_size(record, size, backend):
+    read = CLIP_READERS[backend]
+    cut = cut_from(record, WholeFrameViews(SAMPLER, size=size, is_flipped=False, read=read))
     assert min(cut.clips[0].shape[-2:]) == size
     assert cut.box_numbers.tolist() == [0, 1, 2]
     assert_boxes_fit(cut)
 
 
 def test_forced_flips_keep_boxes_on_their_pixels(record):
-    load = FrameLoader(scale_while_decoding=True)
-    cut = cut_from(record, WholeFrameViews(SAMPLER, load, size=100, is_flipped=True))
+    cut = cut_from(record, WholeFrameViews(SAMPLER, size=100, is_flipped=True))
     assert cut.is_flipped and cut.boxes[1, 0] > cut.clips[0].shape[-1] / 2
     assert_boxes_fit(cut)
 
@@ -70,14 +69,7 @@ def test_forced_flips_keep_boxes_on_their_pixels(record):
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("jitter", [(64, 64, False), (70, 160, False), (70, 160, True)])
 def test_training_keeps_boxes_on_their_pixels(record, jitter, seed):
-    views = TrainBoxViews(
-        SAMPLER,
-        FrameLoader(scale_while_decoding=True),
-        jitter=jitter,
-        crop_size=64,
-        use_flip=True,
-        colors=[],
-    )
+    views = TrainBoxViews(SAMPLER, jitter=jitter, crop_size=64, use_flip=True, colors=[])
     cut = cut_from(record, views, seed)
     assert cut.clips[0].shape == (3, 4, 64, 64) and len(cut.boxes)
     assert_boxes_fit(cut)
@@ -85,7 +77,7 @@ def test_training_keeps_boxes_on_their_pixels(record, jitter, seed):
 
 def train_views(**changes) -> TrainBoxViews:
     settings = dict(jitter=(64, 96, False), crop_size=48, use_flip=False, colors=[])
-    return TrainBoxViews(SAMPLER, FrameLoader(scale_while_decoding=True), **settings | changes)
+    return TrainBoxViews(SAMPLER, **settings | changes)
 
 
 def test_training_drops_boxes_outside_the_crop_and_says_which_are_left(record):

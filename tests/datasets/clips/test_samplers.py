@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from slowfast.datasets.clips import frame_math as sampling
+from slowfast.datasets.clips import frame_math
 from slowfast.datasets.clips.samplers import (
     CenterSampler,
     SegmentSampler,
@@ -12,11 +12,10 @@ from slowfast.datasets.clips.samplers import (
 )
 from slowfast.datasets.decoding.packets import VideoIndex
 from slowfast.datasets.decoding.video import UnreadableVideo
-from slowfast.datasets.records import KeyFrame, Record
+from slowfast.datasets.records import KeyFrame
 from tests.helpers.paths import GOLDENS
 
 GOLDEN = json.loads((GOLDENS / "sampling.json").read_text())
-RECORD = Record("a.mp4", 0)
 SAMPLERS = [cls(8, 4, 30.0) for cls in (SpanSampler, StrideSampler)] + [SegmentSampler(8)]
 
 
@@ -24,17 +23,17 @@ def video(num_frames, fps=None):
     return VideoIndex(num_frames=num_frames, fps=fps, pts=(), keyframes=())
 
 
-def uniform(sampler, index, num_clips, record=RECORD):
-    return [sampler.uniform(index, record, clip, num_clips).tolist() for clip in range(num_clips)]
+def uniform(sampler, index, num_clips):
+    return [sampler.uniform(index, clip, num_clips).tolist() for clip in range(num_clips)]
 
 
-def draw(sampler, index, count=200, record=RECORD):
+def draw(sampler, index, count=200):
     rng = np.random.default_rng(0)
-    return [sampler.random(rng, index, record).tolist() for _ in range(count)]
+    return [sampler.random(rng, index).tolist() for _ in range(count)]
 
 
 def key(place, in_seconds=False):
-    return Record("a.mp4", key=KeyFrame("a,0902", place, np.zeros((0, 4)), (), in_seconds))
+    return KeyFrame("a,0902", place, np.zeros((0, 4)), (), in_seconds)
 
 
 @pytest.mark.parametrize("fps", [None, 24.0])
@@ -49,7 +48,7 @@ def test_a_charades_training_clip_of_the_golden_table_can_be_drawn():
     for num_frames, clip_length, rate, clip, *_ in GOLDEN["charades"]:
         room = num_frames - ((clip_length - 1) * rate + 1)
         possible = [
-            sampling.stride_indices(start, rate, clip_length, num_frames).tolist()
+            frame_math.stride_indices(start, rate, clip_length, num_frames).tolist()
             for start in range(min(room, 0), max(room, 0) + 1)
         ]
         drawn = draw(StrideSampler(clip_length, rate, 24.0), video(num_frames))
@@ -82,18 +81,18 @@ def test_stride_follows_the_frame_rate():
 def test_clips_around_a_key_frame_as_in_the_golden_table(fps):
     for clip_length, rate, center, num_frames, clip in GOLDEN["ava"]:
         sampler = CenterSampler(clip_length, rate, 30.0)
-        for record in (key(center), key(center / 30, in_seconds=True)):
-            assert uniform(sampler, video(num_frames, fps), 1, record) == [clip]
+        for frame in (key(center), key(center / 30, in_seconds=True)):
+            assert uniform(sampler.at(frame), video(num_frames, fps), 1) == [clip]
 
 
-@pytest.mark.parametrize("record", [key(49), key(1.64, in_seconds=True)], ids=["frame", "second"])
-def test_a_key_frame_less_than_a_second_past_the_end_is_the_last_frame(record):
+@pytest.mark.parametrize("frame", [key(49), key(1.64, in_seconds=True)], ids=["frame", "second"])
+def test_a_key_frame_less_than_a_second_past_the_end_is_the_last_frame(frame):
     sampler = CenterSampler(4, 2, 30.0)
-    assert uniform(sampler, video(20), 1, record) == uniform(sampler, video(20), 1, key(19))
+    assert uniform(sampler.at(frame), video(20), 1) == uniform(sampler.at(key(19)), video(20), 1)
 
 
 @pytest.mark.parametrize(
-    "record, reason",
+    "frame, reason",
     [
         (key(50), "NoKeyFrame: a,0902 is frame 50 of a file of 20 frames$"),
         (key(-1), "NoKeyFrame: a,0902 is frame -1"),
@@ -101,13 +100,13 @@ def test_a_key_frame_less_than_a_second_past_the_end_is_the_last_frame(record):
         (key(-2, in_seconds=True), "is second -2 .*AVA.VIDEO_START_SECOND"),
     ],
 )
-def test_a_key_frame_that_the_file_does_not_have_makes_it_unreadable(record, reason):
+def test_a_key_frame_that_the_file_does_not_have_makes_it_unreadable(frame, reason):
     with pytest.raises(UnreadableVideo, match=reason):
-        uniform(CenterSampler(4, 2, 30.0), video(20), 1, record)
+        uniform(CenterSampler(4, 2, 30.0).at(frame), video(20), 1)
 
 
 def test_nothing_is_drawn_around_a_key_frame():
-    drawn = draw(CenterSampler(4, 2, 30.0), video(20), 3, key(9))
+    drawn = draw(CenterSampler(4, 2, 30.0).at(key(9)), video(20), 3)
     assert drawn == [[5, 7, 9, 11]] * 3
 
 
@@ -117,7 +116,7 @@ def test_segments_stay_in_order_in_training():
 
 @pytest.mark.parametrize("num_frames, clip_length, _", GOLDEN["segments"])
 def test_segment_views_are_distinct_where_the_segments_are_long_enough(num_frames, clip_length, _):
-    first, last = sampling.segment_bounds(num_frames, clip_length)
+    first, last = frame_math.segment_bounds(num_frames, clip_length)
     views = np.array(uniform(SegmentSampler(clip_length), video(num_frames), 3))
     assert (np.diff(views, axis=0)[:, last - first >= 3] > 0).all()
     assert (views >= first).all() and (views <= last).all()

@@ -29,15 +29,13 @@ def index():
 @pytest.mark.parametrize("whole", [SpanSampler(8, 4, 30), SegmentSampler(8)])
 def test_frames_are_a_part_of_the_whole_clips(whole, index):
     thinned, places = ThinnedSampler(whole, 3), [0, 3, 7]
-    np.testing.assert_array_equal(
-        thinned.uniform(index, None, 1, 3), whole.uniform(index, None, 1, 3)[places]
-    )
+    np.testing.assert_array_equal(thinned.uniform(index, 1, 3), whole.uniform(index, 1, 3)[places])
     drawn, rngs = [], [np.random.default_rng(5) for _ in range(2)]
     for sampler, rng in zip((thinned, whole), rngs, strict=True):
-        drawn.append(sampler.random(rng, index, None))
+        drawn.append(sampler.random(rng, index))
     np.testing.assert_array_equal(drawn[0], drawn[1][places])
     assert thinned.span(30.0) == whole.span(30.0)
-    assert thinned.resized(2).random(rngs[0], index, None).shape == (2,)
+    assert thinned.resized(2).random(rngs[0], index).shape == (2,)
 
 
 @pytest.mark.parametrize("dataset", ["kinetics", "ssv2"])
@@ -47,6 +45,6 @@ def test_the_config_key_thins_all_splits(dataset, index):
     whole = [build_views(cfg, split).sampler for split in ("train", "val", "test")]
     cfg.merge_from_list(["DATA.NUM_FRAMES", 5, "DATA.SAMPLED_FRAMES", 8])
     for split, full in zip(("train", "val", "test"), whole, strict=True):
-        found = build_views(cfg, split).sampler.uniform(index, None, 0, 2)
-        expected = full.uniform(index, None, 0, 2)
+        found = build_views(cfg, split).sampler.uniform(index, 0, 2)
+        expected = full.uniform(index, 0, 2)
         np.testing.assert_array_equal(found, expected[[0, 1, 3, 5, 7]])

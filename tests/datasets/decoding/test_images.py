@@ -69,10 +69,9 @@ def test_index_counts_the_files(folder):
     assert open_folder(folder).index.fps is None
 
 
-def test_size_refers_to_the_frame(folder, frame_number):
-    shown = []
-    frames = open_folder(folder).read([3, 1], lambda h, w: shown.append((h, w)) or (24, 40))
-    assert shown == [(48, 64)] and frames.shape == (2, 24, 40, 3)
+def test_short_side_refers_to_the_frame(folder, frame_number):
+    frames = open_folder(folder).read([3, 1], short_side=24)
+    assert frames.shape == (2, 24, 32, 3)
     assert [frame_number(frame) for frame in frames] == [3, 1]
 
 
@@ -82,7 +81,7 @@ def test_scaled_images_look_like_scaled_video_frames(height, width, tmp_path):
 
     picture = soft_picture(100, 140)
     Image.fromarray(picture).save(tmp_path / "00001.png")
-    (frame,) = open_folder(tmp_path, 1).read([0], lambda h, w: (height, width))
+    (frame,) = open_folder(tmp_path, 1).read([0], short_side=height)
     expected = av.VideoFrame.from_ndarray(picture, format="rgb24")
     expected = expected.reformat(width, height).to_ndarray(format="rgb24")
     assert np.abs(frame.astype(int) - expected).mean() < 2
@@ -91,7 +90,7 @@ def test_scaled_images_look_like_scaled_video_frames(height, width, tmp_path):
 def test_shrinking_averages(tmp_path):
     chequered = np.indices((64, 64)).sum(0) % 2 * 255
     Image.fromarray(chequered.astype(np.uint8)).save(tmp_path / "00001.png")
-    frames = open_folder(tmp_path, 1).read([0], lambda h, w: (16, 16))
+    frames = open_folder(tmp_path, 1).read([0], short_side=16)
     assert 126 <= frames.min() and frames.max() <= 129
 
 
@@ -159,7 +158,7 @@ def test_all_frames_one_after_another(folder, frame_number):
         (folder / f"{number:05d}.png").unlink()
     loaded = []
     video = open_folder(folder, load=lambda path: loaded.append(path) or load_rgb(path))
-    frames = list(video.frames(lambda h, w: (h // 2, w // 2)))
+    frames = list(video.frames((24, 32)))
     assert {frame.shape for frame in frames} == {(24, 32, 3)}
     assert [frame_number(frame) for frame in frames] == [1, 1, 2, 2, 2, 5, 6, 7]
     assert len(loaded) == 8 and video.num_broken == 3

@@ -7,9 +7,10 @@ from slowfast.datasets.decoding.images import ImageReader
 from slowfast.datasets.decoding.index_file import load_index, write_index
 from slowfast.datasets.decoding.open import open_frames
 from slowfast.datasets.decoding.packets import SeekedPackets
-from slowfast.datasets.decoding.video import UnreadableVideo, read_frames
+from slowfast.datasets.decoding.video import UnreadableVideo
 from slowfast.datasets.records import Record, frame_files
 from slowfast.datasets.synthetic import write_video
+from tests.helpers.videos import read_frames
 
 
 def is_sought(video):

@@ -1,3 +1,4 @@
+import json
 import os
 import struct
 from fractions import Fraction
@@ -9,8 +10,15 @@ import pytest
 from av.stream import Disposition
 
 from slowfast.datasets.decoding import video as readers
-from slowfast.datasets.decoding.video import UnreadableVideo, open_video, read_frames, scan_video
+from slowfast.datasets.decoding.video import (
+    UnreadableVideo,
+    open_video,
+    scan_video,
+    short_side_size,
+)
 from slowfast.datasets.synthetic import write_video
+from tests.helpers.paths import GOLDENS
+from tests.helpers.videos import read_frames
 
 NUM_FRAMES = 40
 
@@ -163,8 +171,14 @@ def test_unwanted_packets_are_not_decoded(tmp_path, pictures):
     assert decoded == [8, 9, 32, 33]
 
 
+def test_short_side_size_golden():
+    rows = json.loads((GOLDENS / "transforms.json").read_text())["short_side_size"]["rows"]
+    for height, width, size, *expected in rows:
+        assert list(short_side_size(height, width, size)) == expected
+
+
 def test_scaling_while_decoding(video_dir, frame_number):
-    frames = read_frames(video_dir / "video0.mp4", [2, 5], lambda h, w: (h // 2, w // 2))
+    frames = read_frames(video_dir / "video0.mp4", [2, 5], short_side=24)
     assert frames.shape == (2, 24, 32, 3) and frames.dtype == np.uint8
     assert [frame_number(frame) for frame in frames] == [2, 5]
 
@@ -190,11 +204,11 @@ def test_rotation_is_applied(quarters, tmp_path, pictures):
 
 def test_size_refers_to_the_rotated_frame(tmp_path, pictures):
     encode(tmp_path / "plain.mp4", pictures[:2])
-    shown = []
-    frames = read_frames(
-        turned_copy(tmp_path / "plain.mp4", 1), [0], lambda h, w: shown.append((h, w)) or (32, 20)
-    )
-    assert shown == [(64, 48)] and frames.shape == (1, 32, 20, 3)
+    turned = turned_copy(tmp_path / "plain.mp4", 1)
+    assert read_frames(turned, [0]).shape == (1, 64, 48, 3)
+    assert read_frames(turned, [0], short_side=30).shape == (1, 40, 30, 3)
+    with open_video(turned) as video:
+        assert next(video.frames((32, 20))).shape == (32, 20, 3)
 
 
 def test_first_of_several_video_streams_as_in_the_reference(tmp_path, pictures):
@@ -322,7 +336,7 @@ def test_all_frames_one_after_another(tmp_path, numbered_frames, frame_number):
     with open_video(tmp_path / "v.mp4") as video:
         decode = video._decode_packet
         video._decode_packet = lambda position: [] if position in (4, 5, 11) else decode(position)
-        frames = list(video.frames(lambda h, w: (h // 2, w // 2)))
+        frames = list(video.frames((24, 32)))
         assert video.num_broken == 3
     assert frames[0].shape == (24, 32, 3)
     assert [frame_number(frame) for frame in frames] == [0, 1, 2, 3, 3, 3, 6, 7, 8, 9, 10, 10]
@@ -411,7 +425,7 @@ def test_unknown_codec_gives_the_reason(tmp_path, whole_file):
 
 def test_error_while_scaling_makes_a_video_unreadable(video_dir):
     with pytest.raises(UnreadableVideo, match="Error: "):
-        read_frames(video_dir / "video0.mp4", [0], lambda h, w: (-1, -1))
+        read_frames(video_dir / "video0.mp4", [0], short_side=-1)
 
 
 def test_stream_that_never_decodes_gives_the_first_reason(tmp_path, whole_file):

@@ -19,7 +19,6 @@ from slowfast.datasets.transforms.spatial import (
     random_crop_offsets,
     random_resized_crop_box,
     resize,
-    short_side_size,
     uniform_crop_offsets,
 )
 from tests.helpers.paths import GOLDENS
@@ -55,11 +54,6 @@ def cfg():
     cfg.DATA.TRAIN_JITTER_SCALES = [10, 14]
     cfg.DATA.TRAIN_CROP_SIZE = 8
     return cfg
-
-
-def test_short_side_size_golden():
-    for height, width, size, *expected in GOLDEN["short_side_size"]["rows"]:
-        assert list(short_side_size(height, width, size)) == expected
 
 
 def test_uniform_crop_golden():
