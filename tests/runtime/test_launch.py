@@ -2,14 +2,13 @@
 
 import os
 import signal
-import sys
 import time
 
 import pytest
 import torch
 
 from slowfast.models import MODELS
-from slowfast.runtime.launch import _run_spawned, launch, run_in_processes
+from slowfast.runtime.launch import Place, _run_process, launch, run_in_processes
 from slowfast.utils.logging import setup_logging
 
 
@@ -77,17 +76,22 @@ MODELS.register("Mine")(lambda cfg: cfg)
 """
 
 
-def check_that_mine_is_a_model(cfg):
-    assert "Mine" in MODELS
+def run_in_new_process(number, imports, output_dir):
+    def check_that_mine_is_a_model():
+        assert "Mine" in MODELS
+
+    _run_process(
+        Place(gpu=None, rank=0, world_size=1),
+        runs=[check_that_mine_is_a_model],
+        imports=imports,
+        output_dir=output_dir,
+        backend="gloo",
+        init_method="",
+    )
 
 
-def test_spawned_process_has_the_modules_of_the_config(tmp_path, monkeypatch, toy_cfg):
+def test_spawned_process_imports_the_modules_of_the_user(tmp_path, monkeypatch):
     (tmp_path / "model_of_a_test.py").write_text(MODEL)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.setattr(MODELS, "_builders", dict(MODELS._builders))
-    runs = [check_that_mine_is_a_model]
-    with pytest.raises(AssertionError):
-        launch(runs, toy_cfg("NUM_GPUS", 0), "")
-    cfg = toy_cfg("NUM_GPUS", 0, "IMPORTS", ["model_of_a_test"])
-    run_in_processes(_run_spawned, (runs, cfg, ""), 1)
+    assert "Mine" not in MODELS
+    run_in_processes(run_in_new_process, (["model_of_a_test"], tmp_path), 1)
