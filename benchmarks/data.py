@@ -1,9 +1,9 @@
 """Loading clips: our way, and the plain way that decodes whole videos again for every clip."""
 
-import argparse
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import av
@@ -140,14 +140,21 @@ def _decode_for(views: EvalViews, path: str) -> None:
         views.decode(video, views.frame_numbers(video.index, rng))
 
 
-def time_test_views(path: str, sampler: SpanSampler, args: argparse.Namespace) -> list[Timing]:
+def time_test_views(
+    path: str,
+    sampler: SpanSampler,
+    *,
+    num_clips: int,
+    num_crops: int,
+    size: int,
+    repeats: int,
+) -> list[Timing]:
     """Decoding alone and whole items: all views of one test video, both ways."""
-    size = args.crop_size
-    plain = PlainViews(sampler, num_clips=args.clips, num_crops=args.crops, size=size)
+    plain = PlainViews(sampler, num_clips=num_clips, num_crops=num_crops, size=size)
     ours = EvalViews(
         sampler,
-        num_clips=args.clips,
-        num_crops=args.crops,
+        num_clips=num_clips,
+        num_crops=num_crops,
         short_side=size,
         crop_size=size,
     )
@@ -157,7 +164,7 @@ def time_test_views(path: str, sampler: SpanSampler, args: argparse.Namespace) -
         lambda: _decode_for(ours, path),
         lambda: plain.load(path),
         lambda: dataset[0],
-        repeats=args.repeats,
+        repeats=repeats,
     )
     return [
         Timing("decoding", plain.decode_seconds, decoding),
@@ -165,62 +172,51 @@ def time_test_views(path: str, sampler: SpanSampler, args: argparse.Namespace) -
     ]
 
 
-def time_training_clips(path: str, sampler: SpanSampler, args: argparse.Namespace) -> Timing:
+def time_training_clips(
+    path: str, sampler: SpanSampler, *, scales: tuple[int, int], size: int, repeats: int
+) -> list[Timing]:
     """One training clip at a random place, scaled, cropped and flipped, both ways."""
-    how = {"scales": args.short_side, "size": args.crop_size}
+    how = {"scales": scales, "size": size}
     dataset = our_dataset([Record(path, 0)], our_training_views(sampler, **how))
     rng = np.random.default_rng(0)
     epochs = iter(range(10**9))
     times = time_in_turns(
         lambda: plain_training_clip(decode_whole(path), sampler, rng, **how),
         lambda: dataset[(next(epochs), 0)],
-        repeats=args.repeats,
+        repeats=repeats,
     )
-    return Timing("training clip", *times)
+    return [Timing("training clip", *times)]
 
 
-def add_data_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the benchmark of training clips."""
-    add_common_arguments(parser, crop_size=224, repeats=20)
-    add_short_side_argument(parser)
-
-
-def add_short_side_argument(parser: argparse.ArgumentParser) -> None:
-    """What training clips are scaled to."""
-    parser.add_argument(
-        "--short-side",
-        type=int,
-        nargs=2,
-        default=(256, 320),
-        help="smallest and largest short side",
-    )
-
-
-def add_test_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the benchmark of test views."""
-    add_common_arguments(parser, crop_size=256, repeats=3)
-    parser.add_argument("--clips", type=int, default=10, help="clips per video")
-    parser.add_argument("--crops", type=int, default=3, choices=(1, 3), help="crops per clip")
-
-
-def add_common_arguments(parser: argparse.ArgumentParser, *, crop_size: int, repeats: int) -> None:
-    """What every benchmark of clips takes."""
-    parser.add_argument("--frames", type=int, default=16, help="frames per clip")
-    parser.add_argument("--rate", type=int, default=5, help="step between them")
-    parser.add_argument("--crop-size", type=int, default=crop_size, help="side of the crop")
-    parser.add_argument("--repeats", type=int, default=repeats, help="timed rounds")
-
-
-def run_data(args: argparse.Namespace) -> str:
+def run_data(
+    *, frames: int, rate: int, crop_size: int, short_side: tuple[int, int], repeats: int
+) -> str:
     """Measure training clips and return a table."""
-    sampler = SpanSampler(args.frames, args.rate, FPS)
-    return _run(lambda path: [time_training_clips(path, sampler, args)])
+    return _run(
+        partial(
+            time_training_clips,
+            sampler=SpanSampler(frames, rate, FPS),
+            scales=short_side,
+            size=crop_size,
+            repeats=repeats,
+        )
+    )
 
 
-def run_test(args: argparse.Namespace) -> str:
+def run_test(
+    *, frames: int, rate: int, crop_size: int, clips: int, crops: int, repeats: int
+) -> str:
     """Measure test views and return a table."""
-    sampler = SpanSampler(args.frames, args.rate, FPS)
-    return _run(lambda path: time_test_views(path, sampler, args))
+    return _run(
+        partial(
+            time_test_views,
+            sampler=SpanSampler(frames, rate, FPS),
+            num_clips=clips,
+            num_crops=crops,
+            size=crop_size,
+            repeats=repeats,
+        )
+    )
 
 
 def _run(measure: Callable[[str], list[Timing]]) -> str:

@@ -1,6 +1,5 @@
 """Training clips per second from a loader with workers, for each way of storing videos."""
 
-import argparse
 import statistics
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
@@ -18,8 +17,6 @@ from benchmarks.data import (
     KEYFRAME_INTERVALS,
     SECONDS,
     WIDTH,
-    add_common_arguments,
-    add_short_side_argument,
     decode_whole,
     draw_frames,
     make_video,
@@ -96,26 +93,37 @@ def write_stores(folder: Path) -> dict[str, Record]:
     return stores
 
 
-def time_loaders(record: Record, args: argparse.Namespace) -> tuple[Sequence[float], ...]:
-    """Seconds of rounds of `args.num_clips` clips of a video: the plain way, ours."""
-    records = [record] * args.num_clips
-    sampler = SpanSampler(args.frames, args.rate, FPS)
-    how = {"scales": args.short_side, "size": args.crop_size}
-    ours = make_loader(
-        our_dataset(records, our_training_views(sampler, **how)),
-        ShardedBatchSampler(args.num_clips, args.batch_size, shuffle=True),
-        num_workers=args.workers,
-    )
+def make_loaders(
+    records: Sequence[Record],
+    sampler: SpanSampler,
+    *,
+    scales: tuple[int, int],
+    size: int,
+    batch_size: int,
+    workers: int,
+) -> tuple[DataLoader, DataLoader]:
+    """The plain one and ours, of one training clip from each record."""
+    how = {"scales": scales, "size": size}
     load = partial(plain_training_clip, sampler=sampler, **how)
     plain = DataLoader(
         PlainClips(records, load),
-        args.batch_size,
-        num_workers=args.workers,
-        persistent_workers=args.workers > 0,
+        batch_size,
+        num_workers=workers,
+        persistent_workers=workers > 0,
     )
-    works = [partial(_exhaust, plain), partial(_exhaust, ours)]
+    ours = make_loader(
+        our_dataset(records, our_training_views(sampler, **how)),
+        ShardedBatchSampler(len(records), batch_size, shuffle=True),
+        num_workers=workers,
+    )
+    return plain, ours
+
+
+def time_loaders(loaders: Iterable[DataLoader], *, repeats: int) -> list[list[float]]:
+    """Seconds of rounds through all batches of each."""
+    works = [partial(_exhaust, loader) for loader in loaders]
     time_in_turns(*works, repeats=1)  # starts the workers
-    return tuple(time_in_turns(*works, repeats=args.repeats))
+    return time_in_turns(*works, repeats=repeats)
 
 
 def _exhaust(batches: Iterable) -> None:
@@ -123,23 +131,33 @@ def _exhaust(batches: Iterable) -> None:
         pass
 
 
-def add_loader_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the benchmark of loaders."""
-    add_common_arguments(parser, crop_size=224, repeats=5)
-    add_short_side_argument(parser)
-    parser.add_argument("--workers", type=int, default=2, help="processes of each loader")
-    parser.add_argument("--batch-size", type=int, default=4, help="clips per batch")
-    parser.add_argument("--num-clips", type=int, default=48, help="clips per round")
-
-
-def run_loader(args: argparse.Namespace) -> str:
+def run_loader(
+    *,
+    frames: int,
+    rate: int,
+    crop_size: int,
+    short_side: tuple[int, int],
+    workers: int,
+    batch_size: int,
+    num_clips: int,
+    repeats: int,
+) -> str:
     """Measure loaders and return a table."""
+    make = partial(
+        make_loaders,
+        sampler=SpanSampler(frames, rate, FPS),
+        scales=short_side,
+        size=crop_size,
+        batch_size=batch_size,
+        workers=workers,
+    )
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for name, record in write_stores(Path(folder)).items():
-            plain, ours = map(statistics.median, time_loaders(record, args))
-            speeds = [f"{args.num_clips / seconds:.1f}" for seconds in (plain, ours)]
+            times = time_loaders(make([record] * num_clips), repeats=repeats)
+            plain, ours = map(statistics.median, times)
+            speeds = [f"{num_clips / seconds:.1f}" for seconds in (plain, ours)]
             rows.append([name, *speeds, f"{plain / ours:.2f} x"])
-    title = f"{WIDTH}x{HEIGHT}, {SECONDS} s, {args.workers} workers"
+    title = f"{WIDTH}x{HEIGHT}, {SECONDS} s, {workers} workers"
     header = [title, "plain clips/s", "ours clips/s", "ratio"]
     return tabulate(rows, headers=header, disable_numparse=True)

@@ -1,9 +1,8 @@
 """Training step and inference: our way, and a plain twin with contiguous nn.Conv3d."""
 
-import argparse
 import copy
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -16,16 +15,6 @@ from slowfast.config.node import ConfigNode
 from slowfast.config.pathways import pathway_strides
 from slowfast.models import build_model
 from slowfast.runtime.latency import HEADER, Timing, time_in_turns
-from slowfast.utils.arguments import at_least
-
-CONFIGS = {
-    "s3d": "configs/Kinetics/s3d/S3D.yaml",
-    "slow_8x8": "configs/Kinetics/slow/SLOW_8x8_R50.yaml",
-    "slowfast_8x8": "configs/Kinetics/slowfast/SLOWFAST_8x8_R50.yaml",
-    "vov3d_m": "configs/Kinetics/vov3d/vov3d_M.yaml",
-    "x3d_m": "configs/Kinetics/x3d/X3D_M.yaml",
-}
-
 
 _ALIGN = ("left", "right", "right", "right")
 
@@ -148,44 +137,25 @@ def build_contenders(cfg: ConfigNode, *, batch: int) -> tuple[Contender, Contend
     return Contender(model, clips, labels, boxes), plain
 
 
-def add_model_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the benchmark of networks."""
-    parser.add_argument(
-        "--cfg", dest="files", nargs="+", metavar="FILE", help="YAML files to measure"
-    )
-    parser.add_argument(
-        "--model",
-        nargs="+",
-        choices=sorted(CONFIGS),
-        default=sorted(CONFIGS),
-        help="networks to measure when no YAML is given (default: %(default)s)",
-    )
-    parser.add_argument("--batch", type=at_least(1), default=4, help="clips (default: %(default)s)")
-    parser.add_argument("--frames", type=int, help="frames (default: those of the YAML)")
-    parser.add_argument("--crop", type=int, default=112, help="pixels (default: %(default)s)")
-    parser.add_argument(
-        "--threads", type=at_least(1), default=2, help="threads (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--repeats", type=at_least(1), default=9, help="rounds (default: %(default)s)"
-    )
-
-
-def run_model(args: argparse.Namespace) -> str:
-    """Measure the networks on the CPU and return tables."""
-    num_threads = torch.get_num_threads()
-    torch.set_num_threads(args.threads)
+def run_model(
+    *,
+    cfg: Sequence[str],
+    overrides: Sequence,
+    batch: int,
+    frames: int | None,
+    crop: int,
+    repeats: int,
+) -> str:
+    """Measure the networks of YAML files on the CPU and return tables."""
     # Every branch counts in the comparison of outputs, none starts at zero.
-    opts = [
-        *("DATA.TRAIN_CROP_SIZE", args.crop, "NUM_GPUS", 0),
+    overrides = [
+        *overrides,
+        *("DATA.TRAIN_CROP_SIZE", crop, "NUM_GPUS", 0),
         *("RESNET.ZERO_INIT_FINAL_BN", False),
-        *(("DATA.NUM_FRAMES", args.frames) if args.frames else ()),
+        *(("DATA.NUM_FRAMES", frames) if frames else ()),
     ]
-    try:
-        tables = []
-        for path in args.files or [CONFIGS[name] for name in args.model]:
-            ours, plain = build_contenders(load_cfg(path, opts), batch=args.batch)
-            tables.append(measure(ours, plain, name=path, repeats=args.repeats))
-    finally:
-        torch.set_num_threads(num_threads)
+    tables = []
+    for path in cfg:
+        ours, plain = build_contenders(load_cfg(path, overrides), batch=batch)
+        tables.append(measure(ours, plain, name=path, repeats=repeats))
     return "\n\n\n".join(tables)

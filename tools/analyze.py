@@ -1,109 +1,174 @@
-"""Look into trained networks: analyze.py {arrow,tempo,filters,features,pareto} RUN ... --out DIR
+"""Look into trained networks: analyze.py {arrow,tempo,filters,features,pareto} RUN ... --output DIR
 
 A RUN is an OUTPUT_DIR, or CONFIG.yaml,WEIGHTS; NAME=RUN names it in tables and plots.
 
-python tools/analyze.py arrow outputs/vov3d I3D=outputs/i3d --out outputs/arrow
-python tools/analyze.py tempo X3D=X3D_M.yaml,x3d_m.pyth --out outputs/tempo --opts NUM_GPUS 0
+python tools/analyze.py arrow outputs/vov3d I3D=outputs/i3d --output outputs/arrow
+python tools/analyze.py tempo X3D=X3D_M.yaml,x3d_m.pyth --output outputs/tempo NUM_GPUS 0
 """
 
 import argparse
-import signal
 import sys
+from collections.abc import Callable
+from pathlib import Path
 
-from slowfast.analysis.arrow import add_arrow_arguments, run_arrow
-from slowfast.analysis.features import add_features_arguments, run_features
-from slowfast.analysis.filters import add_filters_arguments, run_filters
-from slowfast.analysis.pareto import add_pareto_arguments, run_pareto
-from slowfast.analysis.tempo import add_tempo_arguments, run_tempo
-from slowfast.utils.arguments import at_least
-from slowfast.utils.logging import setup_logging
+from slowfast.utils.cli import (
+    Command,
+    add_output,
+    add_overrides,
+    add_repeats,
+    add_threads,
+    at_least,
+    imported_later,
+    parse_command,
+    run_tool,
+)
 
-_ON_VIDEOS = ("arrow", "tempo", "features")
 # Keys of the config that options of these set.
 _KEYS = {
     "TEST.NUM_ENSEMBLE_VIEWS": "views",
     "TEST.NUM_SPATIAL_CROPS": "crops",
     "RNG_SEED": "seed",
 }
-_ANALYSES = {
-    "arrow": (
-        "accuracy on normal, reversed, shuffled and single-frame clips, and per class",
-        add_arrow_arguments,
-        run_arrow,
-    ),
-    "tempo": ("accuracy as the sampling stride grows", add_tempo_arguments, run_tempo),
-    "filters": (
-        "distribution of the weights of temporal kernels by offset and layer",
-        add_filters_arguments,
-        run_filters,
-    ),
-    "features": (
-        "features of a layer as npz, and their t-SNE",
-        add_features_arguments,
-        run_features,
-    ),
-    "pareto": (
-        "accuracy against GMACs, parameters and measured latency",
-        add_pareto_arguments,
-        run_pareto,
-    ),
-}
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Prints a table; returns the exit code."""
-    args = parse_args(argv)
-    setup_logging(None, is_main=True)
-    try:
-        print(args.run(args))
-    except (ValueError, OSError) as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 128 + signal.SIGINT
-    print(f"files: {args.out}")
-    return 0
+    """Returns the exit code."""
+    command, args = parse_args(argv)
+    return run_tool(command.run, args)
 
 
-def parse_args(argv: list[str] | None) -> argparse.Namespace:
-    """What all analyses take, and what each takes beside that."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    commands = parser.add_subparsers(required=True, metavar="{" + ",".join(_ANALYSES) + "}")
-    for name, (description, add_arguments, run) in _ANALYSES.items():
-        command = commands.add_parser(name, help=description, description=description)
-        command.add_argument(
+def parse_args(argv: list[str] | None) -> tuple[Command, argparse.Namespace]:
+    """Views, crops and seed become overrides of the configs of all runs."""
+    command, args = parse_command(__doc__, _ANALYSES, argv)
+    for key, name in _KEYS.items():
+        if (value := vars(args).pop(name, None)) is not None:
+            args.overrides += [key, value]
+    return command, args
+
+
+def _analysis(
+    summary: str, place: str, add_arguments: Callable[[argparse.ArgumentParser], None]
+) -> Command:
+    """The function at `place` gets runs, overrides, output and the arguments of its own.
+
+    It writes into the folder `output` and returns a table.
+    """
+    analyze = imported_later(place)
+
+    def add_all(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument(
             "runs", nargs="+", metavar="[NAME=]RUN", help="OUTPUT_DIR or CONFIG.yaml,WEIGHTS"
         )
-        command.add_argument("--out", required=True, metavar="DIR", help="folder for the files")
-        command.add_argument(
-            "--opts",
-            dest="options",
-            nargs="+",
-            default=[],
-            metavar="KEY VALUE",
-            help="overrides of the configs of all runs",
-        )
-        if name in _ON_VIDEOS:
-            _add_video_arguments(command)
-        add_arguments(command)
-        command.set_defaults(run=run)
-    args = parser.parse_args(argv)
-    for key, name in _KEYS.items():
-        if getattr(args, name, None) is not None:
-            args.options = [*args.options, key, getattr(args, name)]
-    return args
+        add_output(parser, "folder for the files", metavar="DIR", required=True)
+        add_arguments(parser)
+        add_overrides(parser)
+
+    def run(args: argparse.Namespace) -> None:
+        print(analyze(args))
+        print(f"files: {args.output}")
+
+    return Command(summary, add_all, run)
 
 
-def _add_video_arguments(parser: argparse.ArgumentParser) -> None:
+def _add_videos(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--videos", type=at_least(1), metavar="N", help="so many of the test split (default: all)"
     )
     parser.add_argument("--views", type=at_least(1), help="clips per video (default: the config's)")
     parser.add_argument("--crops", type=int, choices=(1, 3), help="crops (default: the config's)")
     parser.add_argument("--seed", type=int, help="of all that is drawn (default: the config's)")
+
+
+def _add_tempo(parser: argparse.ArgumentParser) -> None:
+    _add_videos(parser)
+    parser.add_argument(
+        "--factors",
+        type=_factor,
+        nargs="+",
+        default=[1.0, 1.4, 1.8, 2.2, 2.6, 3.2],
+        metavar="X",
+        help="of DATA.SAMPLING_RATE (default: %(default)s)",
+    )
+
+
+def _factor(text: str) -> float:
+    """Type of an argument; argparse names it in its message."""
+    value = float(text)
+    if not 0 < value < 1000:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0 and below 1000")
+    return value
+
+
+def _add_filters(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--by",
+        choices=["layer", "stage"],
+        default="layer",
+        help="what a panel shows: a layer (default), or all layers of a stage together",
+    )
+
+
+def _add_features(parser: argparse.ArgumentParser) -> None:
+    _add_videos(parser)
+    parser.add_argument(
+        "--layer",
+        default="penultimate",
+        metavar="NAME",
+        help="module whose output is averaged, such as s5 (default: penultimate, which is what "
+        "the classifier gets)",
+    )
+    parser.add_argument(
+        "--groups",
+        type=Path,
+        metavar="FILE",
+        help="JSON or YAML {group: [names or numbers of classes]}, coloured in place of classes",
+    )
+    parser.add_argument(
+        "--perplexity", type=float, default=30, help="of t-SNE (default: %(default)s)"
+    )
+
+
+def _add_pareto(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--points",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="CSV",
+        help="published points: name,gmacs,params,top1 (1e9, 1e6, percent), maybe latency_ms",
+    )
+    parser.add_argument(
+        "--metric", default="top1_acc", help="in test_results.json (default: %(default)s)"
+    )
+    add_threads(parser)
+    add_repeats(parser, default=20, least=0)
+
+
+_ANALYSES = {
+    "arrow": _analysis(
+        "accuracy on normal, reversed, shuffled and single-frame clips, and per class",
+        "slowfast.analysis.arrow:run_arrow",
+        _add_videos,
+    ),
+    "tempo": _analysis(
+        "accuracy as the sampling stride grows", "slowfast.analysis.tempo:run_tempo", _add_tempo
+    ),
+    "filters": _analysis(
+        "distribution of the weights of temporal kernels by offset and layer",
+        "slowfast.analysis.filters:run_filters",
+        _add_filters,
+    ),
+    "features": _analysis(
+        "features of a layer as npz, and their t-SNE",
+        "slowfast.analysis.features:run_features",
+        _add_features,
+    ),
+    "pareto": _analysis(
+        "accuracy against GMACs, parameters and measured latency",
+        "slowfast.analysis.pareto:run_pareto",
+        _add_pareto,
+    ),
+}
 
 
 if __name__ == "__main__":

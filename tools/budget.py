@@ -1,7 +1,7 @@
 """One adaptive network (ADAPTIVE.ENABLE) at any budget: budget.py {table,extract,compare}
 
 python tools/budget.py table --cfg A3D_X3D_M.yaml --checkpoint a3d_x3d_m.pyth --budgets 1G 4G 50ms
-python tools/budget.py extract --config 0.63,8,160 --cfg A3D_X3D_M.yaml \
+python tools/budget.py extract --at 0.63,8,160 --cfg A3D_X3D_M.yaml \
     --checkpoint a3d_x3d_m.pyth --output outputs/small
 python tools/budget.py compare --cfg A3D_X3D_M.yaml --adaptive a3d_1.pyth a3d_2.pyth \
     --alone x3d_1.pyth x3d_2.pyth --output outputs/compared.json
@@ -12,101 +12,54 @@ import logging
 import sys
 from pathlib import Path
 
-import torch
-
-from slowfast.adaptive.budget import table_path
-from slowfast.adaptive.compare import compare, comparison_text, write_comparison
-from slowfast.adaptive.extract import extract
-from slowfast.adaptive.report import front_text, write_table
-from slowfast.adaptive.table import measure_table
-from slowfast.config.budget import parse_budget
-from slowfast.config.cli import load_cfg
-from slowfast.models.operating_point import OperatingPoint
-from slowfast.runtime.stop import StopRequest
-from slowfast.utils.arguments import add_threads, add_timing_arguments
-from slowfast.utils.logging import setup_logging
+from slowfast.utils.cli import (
+    Command,
+    add_cfg,
+    add_checkpoint,
+    add_output,
+    add_overrides,
+    add_repeats,
+    add_threads,
+    parse_command,
+    run_tool,
+)
 
 logger = logging.getLogger("slowfast.budget")
 
 
 def main(argv: list[str] | None = None) -> int:
     """Returns the exit code."""
-    args = parse_args(argv)
-    setup_logging(None, is_main=True)
-    try:
-        return args.run(args)
-    except (ValueError, OSError) as error:
-        logger.error("%s: %s", type(error).__name__, error)
-        return 1
-    except KeyboardInterrupt:
-        logger.error("interrupted")
-        return 130
+    command, args = parse_command(__doc__, _COMMANDS, argv)
+    return run_tool(command.run, args)
 
 
-def parse_args(argv: list[str] | None) -> argparse.Namespace:
-    """What each command takes."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    commands = parser.add_subparsers(required=True, metavar="{table,extract,compare}")
-    table = commands.add_parser("table", help="cost and accuracy of all configurations")
-    _add_common(table)
-    _add_checkpoint(table)
-    table.add_argument(
-        "--output", metavar="FILE", help=".json (default: <weights>.budget_table.json)"
-    )
-    table.add_argument(
+def add_table_arguments(parser: argparse.ArgumentParser) -> None:
+    add_cfg(parser)
+    add_checkpoint(parser)
+    add_output(parser, ".json (default: <weights>.budget_table.json)")
+    parser.add_argument(
         "--budgets", nargs="+", default=[], metavar="4G", help="name the best for these, too"
     )
-    add_timing_arguments(table)
-    table.set_defaults(run=run_table)
-    cut = commands.add_parser("extract", help="write a configuration as a plain network")
-    _add_common(cut)
-    _add_checkpoint(cut)
-    cut.add_argument(
-        "--config", required=True, metavar="W,T,S", help="width, frames, crop, e.g. 0.63,5,178"
-    )
-    cut.add_argument("--output", required=True, metavar="DIR", help="folder of the files")
-    cut.set_defaults(run=run_extract)
-    compared = commands.add_parser(
-        "compare", help="accuracy beside networks trained alone, with and without calibration"
-    )
-    _add_common(compared)
-    compared.add_argument(
-        "--adaptive", nargs="+", required=True, metavar="FILE", help="weights, one file a seed"
-    )
-    compared.add_argument(
-        "--alone", nargs="+", default=[], metavar="FILE", help="weights of ADAPTIVE.ENABLE False"
-    )
-    compared.add_argument(
-        "--configs", nargs="+", default=[], metavar="W,T,S", help="default: those of the table"
-    )
-    compared.add_argument("--output", required=True, metavar="FILE", help=".json")
-    add_threads(compared)
-    compared.set_defaults(run=run_compare)
-    return parser.parse_args(argv)
-
-
-def _add_common(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--cfg", required=True, metavar="FILE", help="YAML file of the network")
-    parser.add_argument(
-        "--opts", dest="options", nargs="+", default=[], metavar="KEY VALUE", help="overrides"
-    )
-
-
-def _add_checkpoint(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--checkpoint", required=True, metavar="FILE", help="its weights")
+    add_threads(parser)
+    add_repeats(parser, default=20, least=0)
+    add_overrides(parser)
 
 
 def run_table(args: argparse.Namespace) -> int:
-    """Measure all configurations, write the files, print what to run at which budget."""
+    """Measure all operating points, write the files, print what to run at which budget."""
+    from slowfast.adaptive.budget import table_path
+    from slowfast.adaptive.report import front_text, write_table
+    from slowfast.adaptive.table import measure_table
+    from slowfast.config.budget import parse_budget
+    from slowfast.runtime.stop import StopRequest
+
     path = _json_path(args.output or table_path(args.checkpoint))
     for text in args.budgets:
         parse_budget(text)
-    if args.threads:
-        torch.set_num_threads(args.threads)
     stop = StopRequest()
-    table = measure_table(args.cfg, args.checkpoint, args.options, repeats=args.repeats, stop=stop)
+    table = measure_table(
+        args.cfg, args.checkpoint, args.overrides, repeats=args.repeats, stop=stop
+    )
     path = _path_of(path, is_partial=bool(stop.signum))
     picks = write_table(path, table, budgets=args.budgets)
     print(front_text(table, picks))
@@ -118,15 +71,61 @@ def run_table(args: argparse.Namespace) -> int:
     return 128 + stop.signum if stop.signum else 0
 
 
+def add_extract_arguments(parser: argparse.ArgumentParser) -> None:
+    add_cfg(parser)
+    add_checkpoint(parser)
+    add_output(parser, "folder of the files", metavar="DIR", required=True)
+    parser.add_argument(
+        *("--at", "--config"),
+        required=True,
+        metavar="W,T,S",
+        help="operating point: width, frames, crop, e.g. 0.63,5,178",
+    )
+    add_overrides(parser)
+
+
+def run_extract(args: argparse.Namespace) -> None:
+    """Write the network of an operating point."""
+    from slowfast.adaptive.extract import extract
+    from slowfast.config.cli import load_cfg
+    from slowfast.models.operating_point import OperatingPoint
+
+    cfg, point = load_cfg(args.cfg, args.overrides), OperatingPoint.parse(args.at)
+    weights, yaml = extract(cfg, args.checkpoint, point, args.output)
+    logger.info("%s is a plain network: %s and %s", point, weights, yaml)
+
+
+def add_compare_arguments(parser: argparse.ArgumentParser) -> None:
+    add_cfg(parser, "YAML file of the adaptive networks")
+    add_output(parser, ".json", required=True)
+    parser.add_argument(
+        "--adaptive", nargs="+", required=True, metavar="FILE", help="weights, one file a seed"
+    )
+    parser.add_argument(
+        "--alone", nargs="+", default=[], metavar="FILE", help="weights of ADAPTIVE.ENABLE False"
+    )
+    parser.add_argument(
+        *("--at", "--configs"),
+        nargs="+",
+        default=[],
+        metavar="W,T,S",
+        help="operating points (default: those of the table)",
+    )
+    add_threads(parser)
+    add_overrides(parser)
+
+
 def run_compare(args: argparse.Namespace) -> int:
-    """Score all networks at the same configurations, write the files, print means."""
+    """Score all networks at the same operating points, write the files, print means."""
+    from slowfast.adaptive.compare import compare, comparison_text, write_comparison
+    from slowfast.models.operating_point import OperatingPoint
+    from slowfast.runtime.stop import StopRequest
+
     path, stop = _json_path(args.output), StopRequest()
-    configurations = [OperatingPoint.parse(text) for text in args.configs]
-    if args.threads:
-        torch.set_num_threads(args.threads)
+    points = [OperatingPoint.parse(text) for text in args.at]
     comparison = compare(
-        *(args.cfg, args.adaptive, args.alone, args.options),
-        configurations=configurations,
+        *(args.cfg, args.adaptive, args.alone, args.overrides),
+        configurations=points,
         stop=stop,
     )
     path = _path_of(path, is_partial=bool(stop.signum))
@@ -141,7 +140,7 @@ def run_compare(args: argparse.Namespace) -> int:
 
 
 def _path_of(path: Path, *, is_partial: bool) -> Path:
-    """Where to write, so that a whole table stays; one that replaces what is partial removes it."""
+    """The file to write: a partial table never replaces a whole one, a whole one removes it."""
     partial = path.with_suffix(".partial.json")
     for suffix in () if is_partial else (".json", ".csv", ".png"):
         partial.with_suffix(suffix).unlink(missing_ok=True)
@@ -154,12 +153,17 @@ def _json_path(path: str | Path) -> Path:
     return Path(path)
 
 
-def run_extract(args: argparse.Namespace) -> int:
-    """Write the network of a configuration."""
-    cfg, configuration = load_cfg(args.cfg, args.options), OperatingPoint.parse(args.config)
-    weights, yaml = extract(cfg, args.checkpoint, configuration, args.output)
-    logger.info("%s is a plain network: %s and %s", configuration, weights, yaml)
-    return 0
+_COMMANDS = {
+    "table": Command("cost and accuracy of all operating points", add_table_arguments, run_table),
+    "extract": Command(
+        "write an operating point as a plain network", add_extract_arguments, run_extract
+    ),
+    "compare": Command(
+        "accuracy beside networks trained alone, with and without calibration",
+        add_compare_arguments,
+        run_compare,
+    ),
+}
 
 
 if __name__ == "__main__":

@@ -1,49 +1,59 @@
 """Turn a checkpoint of any known kind into one of this project's, for the model of a config.
 
-python tools/convert_checkpoint.py SLOWFAST_8x8_R50.pkl slowfast.pyth --cfg SLOWFAST_8x8_R50.yaml
-python tools/convert_checkpoint.py resnet50.pth i3d.pyth --cfg I3D_8x8_R50.yaml   # 2D -> 3D
+python tools/convert_checkpoint.py SLOWFAST_8x8_R50.pkl --cfg SLOWFAST_8x8_R50.yaml \
+    --output slowfast.pyth
+python tools/convert_checkpoint.py resnet50.pth --cfg I3D_8x8_R50.yaml --output i3d.pyth  # 2D -> 3D
 """
 
 import argparse
 import sys
 from pathlib import Path
 
-import torch
-
-from slowfast.checkpoint import files
-from slowfast.checkpoint.initialize import convert_file
-from slowfast.config.cli import load_cfg
-from slowfast.models import build_model
+from slowfast.utils.cli import add_cfg, add_output, add_overrides, make_parser, parse, run_tool
 
 
-def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+def main(argv: list[str] | None = None) -> int:
+    """Returns the exit code."""
+    return run_tool(run, parse_args(argv))
+
+
+def parse_args(argv: list[str] | None) -> argparse.Namespace:
+    """The output may also stand behind the input, without --output."""
+    parser = make_parser(__doc__)
+    parser.add_argument("source", type=Path, metavar="INPUT", help="PyTorch or Caffe2 file")
+    parser.add_argument("target", type=Path, nargs="?", help=argparse.SUPPRESS)
+    add_cfg(parser, "YAML file of the model")
+    add_output(parser, "file to write", type=Path)
+    add_overrides(parser)
+    args = parse(parser, argv)
+    if (args.output is None) == (args.target is None):
+        parser.error("name one file to write: --output FILE")
+    args.output = args.output or args.target
+    return args
+
+
+def run(args: argparse.Namespace) -> None:
+    """Convert the file, print what became of each tensor."""
+    import torch
+
+    from slowfast.checkpoint import files
+    from slowfast.checkpoint.initialize import convert_file
+    from slowfast.config.cli import load_cfg
+    from slowfast.models import build_model
+
+    cfg = load_cfg(args.cfg, args.overrides)
+    with torch.device("meta"):
+        model = build_model(cfg)
+    state, report = convert_file(
+        model,
+        args.source,
+        clear_name_patterns=cfg.TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN,
+        min_coverage=cfg.TRAIN.CHECKPOINT_MIN_COVERAGE,
     )
-    parser.add_argument("source", type=Path, metavar="IN", help="PyTorch or Caffe2 file")
-    parser.add_argument("target", type=Path, metavar="OUT", help="file to write")
-    parser.add_argument(
-        "--cfg", required=True, type=Path, metavar="YAML", help="the model's config"
-    )
-    parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="overrides of the config")
-    args = parser.parse_intermixed_args(argv)
-
-    try:
-        cfg = load_cfg(args.cfg, args.opts)
-        with torch.device("meta"):
-            model = build_model(cfg)
-        state, report = convert_file(
-            model,
-            args.source,
-            clear_name_patterns=cfg.TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN,
-            min_coverage=cfg.TRAIN.CHECKPOINT_MIN_COVERAGE,
-        )
-        print(report.table())
-        names = {"class_names": report.class_names} if report.class_names else {}
-        files.save(args.target, {"model_state": state, **names})
-    except (OSError, ValueError) as error:
-        sys.exit(str(error))
-    print(f"wrote {args.target}: {len(state)} tensors")
+    print(report.table())
+    names = {"class_names": report.class_names} if report.class_names else {}
+    files.save(args.output, {"model_state": state, **names})
+    print(f"wrote {args.output}: {len(state)} tensors")
     if incomplete := len(report.missing) + len(report.mismatched) + len(report.replaced):
         print(
             f"not complete: {incomplete} of the model's tensors are not in it; fine-tune it first"
@@ -51,4 +61,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -16,37 +16,44 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from slowfast.curation.cli import leave, run_command
-from slowfast.curation.workers import default_workers, run_parallel
-from slowfast.utils.arguments import at_least
+from slowfast.utils.cli import (
+    Command,
+    add_cfg,
+    add_output,
+    add_overrides,
+    add_workers,
+    at_least,
+    leave,
+    parse_command,
+    run_tool,
+)
 
 logger = logging.getLogger("slowfast.dataset")
 
 _NUM_SHOWN = 20
+# The kinds of slowfast.curation.check, which is slow to import.
+FAULTS = (
+    *("missing", "unreadable", "no frames", "wrong label", "same path twice", "duplicate"),
+    *("in train and val", "short", "damaged", "class without a video", "wrong list"),
+)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Returns the exit code: 0 where all is well, 1 for mistakes, faults and failures."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("command", choices=_COMMANDS, help="its options: dataset.py COMMAND -h")
-    parser.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
-    chosen = parser.parse_args(argv)
-    description, add_arguments, run = _COMMANDS[chosen.command]
-    command = argparse.ArgumentParser(
-        prog=f"{parser.prog} {chosen.command}", description=description, allow_abbrev=False
-    )
-    add_arguments(command)
-    args = command.parse_intermixed_args(chosen.rest)
-    return run_command(lambda: run(args), logger)
+    command, args = parse_command(__doc__, _COMMANDS, argv)
+    interrupted = "interrupted; the same command goes on where this one ended"
+    return run_tool(command.run, args, interrupted=interrupted)
 
 
 def add_check_arguments(parser: argparse.ArgumentParser) -> None:
-    from slowfast.curation.check import KINDS, TOLERABLE
-
-    parser.add_argument("--cfg", metavar="FILE", help="YAML file whose datasets are checked")
-    parser.add_argument("options", nargs="*", metavar="KEY VALUE", help="overrides of --cfg")
+    add_cfg(parser, "YAML file whose datasets are checked", required=False)
+    add_output(
+        parser,
+        "folder for report.json, faults.csv and what a restart needs (default: %(default)s)",
+        metavar="DIR",
+        type=Path,
+        default=Path("dataset_check"),
+    )
     parser.add_argument(
         "--splits",
         nargs="+",
@@ -68,18 +75,12 @@ def add_check_arguments(parser: argparse.ArgumentParser) -> None:
         "--fix",
         nargs="*",
         metavar="KIND",
-        choices=KINDS,
+        choices=FAULTS,
         help="write NAME.fixed.csv without lines that have a fault, or one of these faults "
-        f"(default: all but {', '.join(TOLERABLE)})",
+        "(default: all but short, damaged)",
     )
-    parser.add_argument(
-        "--output",
-        type=Path,
-        default=Path("dataset_check"),
-        metavar="DIR",
-        help="folder for report.json, faults.csv and what a restart needs (default: %(default)s)",
-    )
-    _add_workers(parser)
+    add_workers(parser)
+    add_overrides(parser)
 
 
 def run_check(args: argparse.Namespace) -> int:
@@ -92,14 +93,14 @@ def run_check(args: argparse.Namespace) -> int:
     if args.cfg:
         of_lists = ("videos", "separator", "num_classes", "clip", "fix")
         _refuse(args, of_lists, "with --cfg, only with --csv")
-        cfg = load_cfg(args.cfg, args.options)
+        cfg = load_cfg(args.cfg, args.overrides)
         num_classes = cfg.MODEL.NUM_CLASSES
         lists, sampler = config_splits.build_splits(cfg, args.splits or ["train", "val"])
     else:
         _refuse(args, ("splits",), "with --csv, only with --cfg")
-        if args.options:
+        if args.overrides:
             raise ValueError(
-                f"{args.options[0]}: KEY VALUE has no effect with --csv, only with --cfg"
+                f"{args.overrides[0]}: KEY VALUE has no effect with --csv, only with --cfg"
             )
         num_classes, sampler = args.num_classes, config_splits.span_sampler(*args.clip or (8, 8))
         lists = splits.read_csv_splits(
@@ -140,8 +141,8 @@ def _print_check(splits: list, faults: list, names: dict[int, str]) -> None:
 
 
 def add_prepare_arguments(parser: argparse.ArgumentParser) -> None:
+    add_output(parser, "new folder", metavar="DIR", required=True)
     _add_list_arguments(parser, "lists `path label`; without, all videos below --videos")
-    parser.add_argument("--output", required=True, metavar="DIR", help="new folder")
     parser.add_argument(
         "--short-side",
         type=int,
@@ -153,7 +154,7 @@ def add_prepare_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--crf", type=int, help="x264's quality, smaller is better (default: 20)")
     parser.add_argument("--frames", action="store_true", help="JPEG files in place of videos")
     parser.add_argument("--fps", type=float, help="of --frames (default: every frame)")
-    _add_workers(parser)
+    add_workers(parser)
 
 
 def run_prepare(args: argparse.Namespace) -> int:
@@ -189,16 +190,15 @@ def run_prepare(args: argparse.Namespace) -> int:
 
 
 def add_index_arguments(parser: argparse.ArgumentParser) -> None:
+    add_output(parser, "for DATA.INDEX_FILE, best beside the videos", required=True)
     parser.add_argument("--videos", required=True, metavar="DIR", help="with all below it")
-    parser.add_argument(
-        "--output", required=True, metavar="FILE", help="for DATA.INDEX_FILE, best beside them"
-    )
-    _add_workers(parser)
+    add_workers(parser)
 
 
 def run_index(args: argparse.Namespace) -> int:
     """Exit code 1 if a video could not be read."""
     from slowfast.curation.prepare import find_videos
+    from slowfast.curation.workers import run_parallel
     from slowfast.datasets.decoding.index_file import write_index
 
     paths = find_videos(args.videos)
@@ -211,12 +211,12 @@ def run_index(args: argparse.Namespace) -> int:
 
 
 def add_show_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--cfg", required=True, metavar="FILE", help="YAML file of a run")
-    parser.add_argument("options", nargs="*", metavar="KEY VALUE", help="overrides")
+    add_cfg(parser, "YAML file of a run")
+    add_output(parser, "the picture (default: %(default)s)", default="sheet.png")
     parser.add_argument("--split", default="train", choices=["train", "val", "test"])
     parser.add_argument("--num", type=at_least(1), default=8, help="samples (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="which ones, and their augmentation")
-    parser.add_argument("--output", default="sheet.png", metavar="FILE", help="the picture")
+    add_overrides(parser)
 
 
 def run_show(args: argparse.Namespace) -> int:
@@ -224,18 +224,18 @@ def run_show(args: argparse.Namespace) -> int:
     from slowfast.config.cli import load_cfg
     from slowfast.curation.contact_sheet import draw_contact_sheet
 
-    cfg = load_cfg(args.cfg, args.options)
+    cfg = load_cfg(args.cfg, args.overrides)
     num = draw_contact_sheet(cfg, args.split, args.output, num=args.num, seed=args.seed)
     logger.info("%d samples: %s", num, args.output)
     return 0
 
 
 def add_kinetics_arguments(parser: argparse.ArgumentParser) -> None:
+    add_output(parser, "folder of our lists", metavar="DIR", type=Path, required=True)
     parser.add_argument("--train", required=True, type=Path, metavar="CSV")
     parser.add_argument("--val", required=True, type=Path, metavar="CSV")
     parser.add_argument("--test", type=Path, metavar="CSV", help="one with labels")
     parser.add_argument("--videos", required=True, type=Path, metavar="DIR")
-    parser.add_argument("--output", required=True, type=Path, metavar="DIR")
     parser.add_argument(
         "--subset",
         nargs="+",
@@ -279,21 +279,12 @@ def _refuse(args: argparse.Namespace, names: tuple[str, ...], why: str) -> None:
         raise ValueError(f"{', '.join(given)}: no effect {why}")
 
 
-def _add_workers(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--workers",
-        type=at_least(1),
-        default=default_workers(),
-        help="processes (default: one per core)",
-    )
-
-
 _COMMANDS = {
-    "check": ("Find faults in files, labels and lists.", add_check_arguments, run_check),
-    "prepare": ("Make videos small and quick to load.", add_prepare_arguments, run_prepare),
-    "index": ("Note frames and keyframes of videos.", add_index_arguments, run_index),
-    "show": ("Draw what the network sees.", add_show_arguments, run_show),
-    "kinetics-lists": ("Our lists from official ones.", add_kinetics_arguments, run_kinetics),
+    "check": Command("find faults in files, labels and lists", add_check_arguments, run_check),
+    "prepare": Command("make videos small and quick to load", add_prepare_arguments, run_prepare),
+    "index": Command("note frames and keyframes of videos", add_index_arguments, run_index),
+    "show": Command("draw what the network sees", add_show_arguments, run_show),
+    "kinetics-lists": Command("our lists from official ones", add_kinetics_arguments, run_kinetics),
 }
 
 if __name__ == "__main__":

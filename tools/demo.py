@@ -7,29 +7,27 @@ import sys
 from pathlib import Path
 
 import run_net
-from tabulate import tabulate
 
-from slowfast.datasets.synthetic import MotionSettings, make_dataset
+from slowfast.utils.cli import add_output, make_parser, parse, run_tool
 
 CONFIG = Path(__file__).parents[1] / "configs" / "demo" / "vov3d_motion.yaml"
 
 
-def main() -> int:
+def main(argv: list[str] | None = None) -> int:
     """Returns the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", default="data/motion", help="folder of the videos")
-    parser.add_argument(
-        "--output", default="outputs/demo", help="folder of checkpoints and results"
-    )
-    args = parser.parse_args()
+    parser = make_parser(__doc__)
+    parser.add_argument("--data", default="data/motion", metavar="DIR", help="folder of the videos")
+    add_output(parser, "folder of checkpoints and results", metavar="DIR", default="outputs/demo")
+    return run_tool(run, parse(parser, argv))
+
+
+def run(args: argparse.Namespace) -> int:
+    """Exit code of the first step that fails."""
+    from tabulate import tabulate
+
     output = Path(args.output)
     common = ["--cfg", str(CONFIG), "DATA.PATH_TO_DATA_DIR", args.data]
-    try:
-        make_dataset(args.data, MotionSettings(), workers=min(os.cpu_count() or 1, 8))
-    except (OSError, ValueError) as error:
-        # make_dataset names the option of its own tool.
-        print(f"--data: {str(error).removeprefix('--output: ')}", file=sys.stderr)
-        return 1
+    _make_videos(args.data)
     code = run_net.main([*common, "OUTPUT_DIR", str(output)])
     if code:
         return code
@@ -49,6 +47,16 @@ def main() -> int:
         f"Files: {output}/test_results.json, test_results.csv, history.csv, checkpoints/"
     )
     return 0
+
+
+def _make_videos(folder: str) -> None:
+    from slowfast.datasets.synthetic import MotionSettings, make_dataset
+
+    try:
+        make_dataset(folder, MotionSettings(), workers=min(os.cpu_count() or 1, 8))
+    except (OSError, ValueError) as error:
+        # make_dataset names the option of its own tool.
+        raise ValueError(f"--data: {str(error).removeprefix('--output: ')}") from error
 
 
 def _results(folder: Path) -> dict:

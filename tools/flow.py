@@ -12,11 +12,16 @@ The same command goes on where it was interrupted or killed.
 import argparse
 import logging
 
-from tabulate import tabulate
-
-from slowfast.curation.cli import leave, run_command
-from slowfast.curation.workers import default_workers
-from slowfast.utils.arguments import at_least
+from slowfast.utils.cli import (
+    add_cfg,
+    add_output,
+    add_overrides,
+    add_workers,
+    leave,
+    make_parser,
+    parse,
+    run_tool,
+)
 
 logger = logging.getLogger("slowfast.flow")
 
@@ -25,16 +30,15 @@ _NUM_SHOWN = 20
 
 def main(argv: list[str] | None = None) -> int:
     """Returns the exit code: 0 if there is flow of every video."""
-    args = parse_args(argv)
-    return run_command(lambda: run(args), logger)
+    interrupted = "interrupted; the same command goes on where this one ended"
+    return run_tool(run, parse_args(argv), interrupted=interrupted)
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    """Videos are those of a config, of lists, or of a folder."""
+    parser = make_parser(__doc__)
+    add_cfg(parser, "YAML file whose videos are taken", required=False)
+    add_output(parser, "folder of the flow", metavar="DIR", required=True)
     parser.add_argument("--csv", nargs="+", default=[], metavar="FILE", help="lists `path label`")
     parser.add_argument(
         "--videos",
@@ -44,9 +48,6 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         "videos below it",
     )
     parser.add_argument("--separator", default=" ", help="of path and label (default: a space)")
-    parser.add_argument("--cfg", metavar="FILE", help="YAML file whose videos are taken")
-    parser.add_argument("options", nargs="*", metavar="KEY VALUE", help="overrides of --cfg")
-    parser.add_argument("--output", required=True, metavar="DIR", help="folder of the flow")
     parser.add_argument(
         "--short-side",
         type=int,
@@ -54,29 +55,27 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         metavar="PIXELS",
         help="all videos are scaled to it; 0 keeps every size (default: %(default)s)",
     )
-    parser.add_argument(
-        "--workers",
-        type=at_least(1),
-        default=default_workers(),
-        help="processes (default: one per core)",
-    )
-    args = parser.parse_intermixed_args(argv)
+    add_workers(parser)
+    add_overrides(parser)
+    args = parse(parser, argv)
     if args.cfg and (args.csv or args.videos):
         parser.error("give --cfg, or --csv and --videos")
-    if args.options and not args.cfg:
-        parser.error(f"unknown words {args.options}: KEY VALUE are for --cfg")
+    if args.overrides and not args.cfg:
+        parser.error(f"unknown words {args.overrides}: KEY VALUE are for --cfg")
     return args
 
 
 def run(args: argparse.Namespace) -> int:
     """Exit code 1 if a video failed."""
+    from tabulate import tabulate
+
     from slowfast.config.cli import load_cfg
     from slowfast.curation import flow_lists
     from slowfast.curation.flow import FlowSettings
 
     settings, problems = FlowSettings(args.short_side), []
     if args.cfg:
-        lists, root = flow_lists.build_flow_lists(load_cfg(args.cfg, args.options), args.output)
+        lists, root = flow_lists.build_flow_lists(load_cfg(args.cfg, args.overrides), args.output)
     else:
         lists, root, problems = flow_lists.read_flow_lists(
             args.csv, args.videos, args.output, separator=args.separator

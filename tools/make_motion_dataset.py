@@ -4,33 +4,36 @@ python tools/make_motion_dataset.py --output data/motion --train 400 --val 80 --
 """
 
 import argparse
-import os
+import sys
 
 from slowfast.datasets.synthetic import SPLITS, MotionSettings, make_dataset
+from slowfast.utils.cli import add_output, add_workers, make_parser, parse, run_tool
 
 
-def main() -> None:
-    default = MotionSettings()
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--output", required=True, help="folder of the set")
+def main(argv: list[str] | None = None) -> int:
+    """Returns the exit code."""
+    default, numbers = MotionSettings(), {"type": int, "metavar": "N"}
+    parser = make_parser(__doc__)
+    add_output(parser, "folder of the set", metavar="DIR", required=True)
     for split in SPLITS:
         count = getattr(default, split)
-        parser.add_argument(f"--{split}", type=int, default=count, help=f"videos in {split}.csv")
-    parser.add_argument("--size", type=int, default=default.size, help="height and width in pixels")
-    parser.add_argument("--frames", type=int, default=default.frames, help="frames per video")
-    parser.add_argument("--fps", type=int, default=default.fps, help="frames per second")
-    parser.add_argument("--seed", type=int, default=default.seed, help="seed of all randomness")
-    workers = min(os.cpu_count() or 1, 8)
-    parser.add_argument("--workers", type=int, default=workers, help="processes")
+        parser.add_argument(f"--{split}", **numbers, default=count, help=f"videos in {split}.csv")
+    parser.add_argument("--size", **numbers, default=default.size, help="height and width, pixels")
+    parser.add_argument("--frames", **numbers, default=default.frames, help="frames per video")
+    parser.add_argument("--fps", **numbers, default=default.fps, help="frames per second")
+    parser.add_argument("--seed", **numbers, default=default.seed, help="seed of all randomness")
     parser.add_argument("--force", action="store_true", help="replace a set with other settings")
-    args = vars(parser.parse_args())
-    output, workers, force = (args.pop(name) for name in ("output", "workers", "force"))
-    try:
-        made = make_dataset(output, MotionSettings(**args), workers=workers, force=force)
-    except ValueError as error:
-        parser.error(str(error))
+    add_workers(parser)
+    return run_tool(run, parse(parser, argv))
+
+
+def run(args: argparse.Namespace) -> None:
+    """Make the videos that are not there yet."""
+    settings = vars(args)
+    output, workers, force = (settings.pop(name) for name in ("output", "workers", "force"))
+    made = make_dataset(output, MotionSettings(**settings), workers=workers, force=force)
     print(f"{output}: complete, {made} videos made now")
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,49 +1,70 @@
 """Print parameters and GMACs (convolutions, linear layers, matrix products) of configs.
 
 python tools/model_info.py configs/Kinetics/x3d/X3D_M.yaml configs/SSv1
-python tools/model_info.py configs --json tests/golden/complexity.json   # after a config changed
+python tools/model_info.py configs --output tests/golden/complexity.json  # after a config changed
 """
 
 import argparse
 import sys
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from tabulate import tabulate
-
-from slowfast.config.cli import load_cfg
-from slowfast.models.complexity import build_complexity
-from slowfast.utils.io import write_json
+from slowfast.utils.cli import add_output, make_parser, parse, run_tool
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+def main(argv: list[str] | None = None) -> int:
+    """Returns the exit code."""
+    parser = make_parser(__doc__)
+    parser.add_argument(
+        "paths", nargs="+", type=Path, metavar="CONFIG", help="YAML files, or folders of them"
     )
-    parser.add_argument("paths", nargs="+", type=Path, help="YAML files, or folders of them")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write exact numbers there, too")
-    args = parser.parse_args()
+    add_output(parser, "write exact numbers there, too (.json)", alias="--json", type=Path)
+    return run_tool(run, parse(parser, argv))
+
+
+def run(args: argparse.Namespace) -> None:
+    """Print a line per config, write the file."""
+    from dataclasses import asdict
+
+    from tabulate import tabulate
+
+    from slowfast.utils.io import write_json
 
     results = {}
-    for path in args.paths:
-        files = sorted(path.rglob("*.yaml")) if path.is_dir() else [path]
-        if not files:
-            sys.exit(f"{path}: no YAML file in this folder")
-        for file in files:
-            try:
-                results[file.as_posix()] = build_complexity(load_cfg(file))
-            except (OSError, ValueError) as error:
-                # A mistake in the file names it, with its line; one elsewhere does not.
-                message = str(error)
-                sys.exit(message if message.startswith(str(file)) else f"{file}: {message}")
+    for path in find_configs(args.paths):
+        results[path.as_posix()] = count(path)
     rows = [
         (name, c.params / 1e6, c.macs_train / 1e9, c.macs_test / 1e9) for name, c in results.items()
     ]
     header = ["config", "params (M)", "GMACs train crop", "GMACs test crop"]
     print(tabulate(rows, header, floatfmt=".3f"))
-    if args.json:
-        write_json(args.json, {name: asdict(c) for name, c in results.items()})
+    if args.output:
+        write_json(args.output, {name: asdict(c) for name, c in results.items()})
+
+
+def find_configs(paths: Iterable[Path]) -> Iterator[Path]:
+    """The files, and of folders all YAML files below them; ValueError where there are none."""
+    for path in paths:
+        files = sorted(path.rglob("*.yaml")) if path.is_dir() else [path]
+        if not files:
+            raise ValueError(f"{path}: no YAML file in this folder")
+        yield from files
+
+
+def count(path: Path):
+    """Parameters and MACs of a config; ValueError, naming the file, for mistakes in it."""
+    from slowfast.config.cli import load_cfg
+    from slowfast.models.complexity import build_complexity
+
+    try:
+        return build_complexity(load_cfg(path))
+    except (OSError, ValueError) as error:
+        # A mistake in the file names it, with its line; one elsewhere does not.
+        message = str(error)
+        raise ValueError(
+            message if message.startswith(str(path)) else f"{path}: {message}"
+        ) from error
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

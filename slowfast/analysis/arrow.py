@@ -3,7 +3,6 @@
 The "arrow of time" of arXiv 1712.04851, Table 1.
 """
 
-import argparse
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -139,14 +138,12 @@ def write_tables(folder: Path, rows: Sequence[ArrowRow], names: Sequence[str]) -
     write_csv(folder / "arrow_classes.csv", ["run", "class", "name", *ORDERS, *differences], lines)
 
 
-def add_arrow_arguments(_parser: argparse.ArgumentParser) -> None:
-    """None of its own."""
-
-
-def run_arrow(args: argparse.Namespace) -> str:
-    """Measure all runs, write tables and plots, return a table."""
+def run_arrow(
+    runs: Sequence[str], overrides: Sequence, *, output: str | Path, videos: int | None
+) -> str:
+    """Measure all runs, write tables and plots into the folder `output`, return a table."""
     rows, about, first = [], [], None
-    for run in load_runs(args.runs, args.options, num_videos=args.videos):
+    for run in load_runs(runs, overrides, num_videos=videos):
         first = first or run
         if (run.num_classes, run.metric) != (first.num_classes, first.metric):
             raise ValueError(
@@ -155,7 +152,7 @@ def run_arrow(args: argparse.Namespace) -> str:
             )
         rows.append(measure_arrow(run))
         about.append({**run.about(), "videos": rows[-1].num_videos, **rows[-1].total})
-    folder, names, metric = Path(args.out), first.class_names, first.metric
+    folder, names, metric = Path(output), first.class_names, first.metric
     write_tables(folder, rows, names)
     write_json(folder / "arrow.json", {"metric": f"{metric} (%)", "runs": about})
     chance = None if first.is_multi_label else 100 / first.num_classes

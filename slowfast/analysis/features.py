@@ -1,6 +1,5 @@
 """Features of a layer, exported and drawn in two dimensions (arXiv 1712.04851, Fig. 7)."""
 
-import argparse
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -205,36 +204,28 @@ def save_features(path: Path, features: Features, embedding: np.ndarray, names: 
         )
 
 
-def add_features_arguments(parser: argparse.ArgumentParser) -> None:
-    """Which layer, and how it is drawn."""
-    parser.add_argument(
-        "--layer",
-        default=PENULTIMATE,
-        metavar="NAME",
-        help=f"module whose output is averaged, such as s5; {PENULTIMATE} (default) is what the "
-        "classifier gets",
-    )
-    parser.add_argument(
-        "--groups",
-        type=Path,
-        metavar="FILE",
-        help="JSON or YAML {group: [names or numbers of classes]}, coloured in place of classes",
-    )
-    parser.add_argument(
-        "--perplexity", type=float, default=30, help="of t-SNE (default: %(default)s)"
-    )
+def run_features(
+    runs: Sequence[str],
+    overrides: Sequence,
+    *,
+    output: str | Path,
+    videos: int | None,
+    layer: str,
+    groups: Path | None,
+    perplexity: float,
+) -> str:
+    """Export and draw the features of all runs into the folder `output`, return a table.
 
-
-def run_features(args: argparse.Namespace) -> str:
-    """Export and draw the features of all runs, return a table."""
-    if not args.perplexity > 0:
-        raise ValueError(f"--perplexity: {args.perplexity} is not above 0")
-    folder, panels, points, about, lines = Path(args.out), {}, [], [], []
-    for run in load_runs(args.runs, args.options, num_videos=args.videos):
+    groups: a file as for `load_groups`, None colours classes. perplexity: of t-SNE.
+    """
+    if not perplexity > 0:
+        raise ValueError(f"--perplexity: {perplexity} is not above 0")
+    folder, panels, points, about, lines = Path(output), {}, [], [], []
+    for run in load_runs(runs, overrides, num_videos=videos):
         names = dict(enumerate(run.class_names))
-        colors = load_groups(args.groups, run.class_names) if args.groups else names
-        features = extract(run, args.layer)
-        embedding = embed(features.values, perplexity=args.perplexity, seed=run.seed)
+        colors = load_groups(groups, run.class_names) if groups else names
+        features = extract(run, layer)
+        embedding = embed(features.values, perplexity=perplexity, seed=run.seed)
         save_features(folder / f"features_{run.slug}.npz", features, embedding, run.class_names)
         panels[run.name] = embedding
         points.append(name_points(features.labels, colors)[0])
@@ -244,8 +235,8 @@ def run_features(args: argparse.Namespace) -> str:
         for path, label, point, (x, y) in rows:
             lines.append([run.name, path, label, names.get(label, ""), point, x, y])
     write_csv(folder / "features.csv", ["run", "path", "label", "class", "color", "x", "y"], lines)
-    settings = {"layer": args.layer, "perplexity": args.perplexity}
+    settings = {"layer": layer, "perplexity": perplexity}
     write_json(folder / "features.json", {**settings, "runs": about})
-    draw_features(folder / "features.png", panels, points, f"t-SNE of features: {args.layer}")
+    draw_features(folder / "features.png", panels, points, f"t-SNE of features: {layer}")
     table = [[each["run"], each["videos"], each["channels"]] for each in about]
-    return tabulate(table, ["run", "videos", f"channels of {args.layer}"])
+    return tabulate(table, ["run", "videos", f"channels of {layer}"])

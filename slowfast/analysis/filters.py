@@ -1,6 +1,5 @@
 """Weights of temporal kernels by temporal offset and layer (arXiv 1712.04851, Fig. 5)."""
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,21 +119,14 @@ def measure_filters(files: RunFiles, options: Sequence, *, merges: bool) -> list
     return [row for name, weights in groups.items() for row in statistics(name, weights)]
 
 
-def add_filters_arguments(parser: argparse.ArgumentParser) -> None:
-    """What a panel shows."""
-    parser.add_argument(
-        "--by",
-        choices=["layer", "stage"],
-        default="layer",
-        help="what a panel shows: a layer (default), or all layers of a stage together",
-    )
+def run_filters(runs: Sequence[str], overrides: Sequence, *, output: str | Path, by: str) -> str:
+    """Write a table of all runs and a plot for each into the folder `output`, return a table.
 
-
-def run_filters(args: argparse.Namespace) -> str:
-    """Write the table of all runs and a plot for each, return a table."""
-    folder, lines, content, table = Path(args.out), [], [], []
-    for files in parse_runs(args.runs):
-        rows = measure_filters(files, args.options, merges=args.by == "stage")
+    by: "layer", or "stage" for all layers of a stage together.
+    """
+    folder, lines, content, table = Path(output), [], [], []
+    for files in parse_runs(runs):
+        rows = measure_filters(files, overrides, merges=by == "stage")
         for row in rows:
             cells = [row.layer, row.offset, row.num_weights, row.mean, row.std, row.energy]
             lines.append([files.name, *cells, *row.quantiles])
@@ -145,4 +137,4 @@ def run_filters(args: argparse.Namespace) -> str:
     quantiles = [f"q{100 * share:g}" for share in QUANTILES]
     write_csv(folder / "filters.csv", [*_HEADER, *quantiles], lines)
     write_json(folder / "filters.json", {"quantiles": QUANTILES, "runs": content})
-    return tabulate(table, ["run", f"{args.by}s", "energy in the middle, %"], floatfmt=".1f")
+    return tabulate(table, ["run", f"{by}s", "energy in the middle, %"], floatfmt=".1f")

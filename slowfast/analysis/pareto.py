@@ -1,6 +1,5 @@
 """Accuracy against cost of several runs, and which of them no other one beats."""
 
-import argparse
 import csv
 import json
 import math
@@ -12,7 +11,6 @@ from itertools import compress
 from pathlib import Path
 
 import numpy as np
-import torch
 from tabulate import tabulate
 
 from slowfast.adaptive.costs import build_costs
@@ -33,7 +31,6 @@ from slowfast.runtime.device import (
 )
 from slowfast.runtime.latency import build_inferences, time_in_turns
 from slowfast.runtime.launch import single_process
-from slowfast.utils.arguments import add_timing_arguments
 from slowfast.utils.io import write_csv, write_json
 from slowfast.utils.plots import new_figure, save_figure, shorten, style, tidy
 
@@ -192,39 +189,28 @@ def draw_pareto(path: Path, points: Sequence[Point], *, metric: str, device: str
     save_figure(figure, path)
 
 
-def add_pareto_arguments(parser: argparse.ArgumentParser) -> None:
-    """Other points, and how latency is measured."""
-    parser.add_argument(
-        "--points",
-        type=Path,
-        nargs="+",
-        default=[],
-        metavar="CSV",
-        help="published points: name,gmacs,params,top1 (1e9, 1e6, percent), maybe latency_ms",
-    )
-    parser.add_argument(
-        "--metric", default="top1_acc", help="in test_results.json (default: %(default)s)"
-    )
-    add_timing_arguments(parser)
+def run_pareto(
+    runs: Sequence[str],
+    overrides: Sequence,
+    *,
+    output: str | Path,
+    points: Sequence[Path],
+    metric: str,
+    repeats: int,
+) -> str:
+    """Collect all points, write tables and the plot into the folder `output`, return a table.
 
-
-def run_pareto(args: argparse.Namespace) -> str:
-    """Collect all points, write tables and the plot, return a table."""
-    num_threads = torch.get_num_threads()
-    torch.set_num_threads(args.threads or num_threads)
-    try:
-        points, device = measure_points(
-            parse_runs(args.runs), args.options, metric=args.metric, repeats=args.repeats
-        )
-    finally:
-        torch.set_num_threads(num_threads)
-    points += [point for path in args.points for point in read_points(path)]
-    accuracies = [point.accuracy for point in points]
+    points: csv files of published ones. metric: of test_results.json. repeats: timed clips.
+    """
+    measured, device = measure_points(parse_runs(runs), overrides, metric=metric, repeats=repeats)
+    measured += [point for path in points for point in read_points(path)]
+    accuracies = [point.accuracy for point in measured]
     fronts = {
-        cost: pareto_front([getattr(point, cost) for point in points], accuracies) for cost in COSTS
+        cost: pareto_front([getattr(point, cost) for point in measured], accuracies)
+        for cost in COSTS
     }
     rows = []
-    for number, point in enumerate(points):
+    for number, point in enumerate(measured):
         costs = [getattr(point, cost) for cost in COSTS]
         is_on = [int(front[number]) for front in fronts.values()]
         known = [point.accuracy, point.num_views, int(point.is_ours)]
@@ -232,20 +218,20 @@ def run_pareto(args: argparse.Namespace) -> str:
     header = [
         "name",
         *COSTS,
-        args.metric,
+        metric,
         "views",
         "is_ours",
         *(f"is_on_front_{cost}" for cost in COSTS),
     ]
-    folder = Path(args.out)
+    folder = Path(output)
     cells = [["" if cell != cell else cell for cell in row] for row in rows]  # NaN stays empty
     write_csv(folder / "pareto.csv", header, cells)
     content = [dict(zip(header, row, strict=True)) for row in rows]
     write_json(folder / "pareto.json", {"device": device, "points": content})
-    title = "top-1 (%)" if args.metric == "top1_acc" else f"{args.metric} (%)"
-    draw_pareto(folder / "pareto.png", points, metric=title, device=device)
+    title = "top-1 (%)" if metric == "top1_acc" else f"{metric} (%)"
+    draw_pareto(folder / "pareto.png", measured, metric=title, device=device)
     marks = [
         [row[0], *row[1:5], " ".join(cost for cost in COSTS if fronts[cost][number])]
         for number, row in enumerate(rows)
     ]
-    return tabulate(marks, ["name", *COSTS, args.metric, "on the front of"], floatfmt=".3f")
+    return tabulate(marks, ["name", *COSTS, metric, "on the front of"], floatfmt=".3f")

@@ -1,6 +1,5 @@
 """Accuracy as actions get faster: the sampling stride grows (arXiv 2012.00317, Fig. 4)."""
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,6 @@ from slowfast.datasets.decoding.video import UnreadableVideo
 from slowfast.utils.io import write_csv, write_json
 from slowfast.utils.plots import new_figure, save_figure, shorten, style, tidy
 
-FACTORS = (1.0, 1.4, 1.8, 2.2, 2.6, 3.2)
 _NUM_MEASURED = 100  # videos whose lengths are looked at
 _HEADER = ["run", "factor", "stride", "metric", "videos", "cut_short"]
 
@@ -100,45 +98,35 @@ def draw_tempo(path: Path, runs: dict[str, list[TempoPoint]], metric: str) -> No
     save_figure(figure, path)
 
 
-def add_tempo_arguments(parser: argparse.ArgumentParser) -> None:
-    """Which strides."""
-    parser.add_argument(
-        "--factors",
-        type=_factor,
-        nargs="+",
-        default=FACTORS,
-        metavar="X",
-        help=f"of DATA.SAMPLING_RATE (default: {' '.join(f'{factor:g}' for factor in FACTORS)})",
-    )
+def run_tempo(
+    runs: Sequence[str],
+    overrides: Sequence,
+    *,
+    output: str | Path,
+    videos: int | None,
+    factors: Sequence[float],
+) -> str:
+    """Measure all runs, write tables and the plot into the folder `output`, return a table.
 
-
-def _factor(text: str) -> float:
-    """Type of an argument; argparse names it in its message."""
-    value = float(text)
-    if not 0 < value < 1000:
-        raise argparse.ArgumentTypeError(f"{text} is not above 0 and below 1000")
-    return value
-
-
-def run_tempo(args: argparse.Namespace) -> str:
-    """Measure all runs, write tables and the plot, return a table."""
-    factors = sorted(set(args.factors))
-    runs, about, metrics = {}, [], []
-    for run in load_runs(args.runs, args.options, num_videos=args.videos):
+    factors: of DATA.SAMPLING_RATE.
+    """
+    factors = sorted(set(factors))
+    measured, about, metrics = {}, [], []
+    for run in load_runs(runs, overrides, num_videos=videos):
         try:
-            points = runs[run.name] = measure_tempo(run, factors)
+            points = measured[run.name] = measure_tempo(run, factors)
         except ValueError as error:
             raise ValueError(f"{run.name}: {error}") from error
         metrics.append(run.metric)
         about.append({**run.about(), "metric": run.metric, "points": [vars(p) for p in points]})
-    folder, metric = Path(args.out), " or ".join(dict.fromkeys(metrics))
+    folder, metric = Path(output), " or ".join(dict.fromkeys(metrics))
     rows = [
         [name, p.factor, p.stride, p.value, p.num_videos, p.cut_short]
-        for name, points in runs.items()
+        for name, points in measured.items()
         for p in points
     ]
     write_csv(folder / "tempo.csv", _HEADER, rows)
     write_json(folder / "tempo.json", {"factors": factors, "runs": about})
-    draw_tempo(folder / "tempo.png", runs, metric)
-    table = [[name, *(point.value for point in points)] for name, points in runs.items()]
+    draw_tempo(folder / "tempo.png", measured, metric)
+    table = [[name, *(point.value for point in points)] for name, points in measured.items()]
     return tabulate(table, [f"{metric} %", *(f"x {f:g}" for f in factors)], floatfmt=".2f")

@@ -1,7 +1,6 @@
 """A function over many items in several processes, any of which may die without ending the run."""
 
 import multiprocessing
-import os
 import signal
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -17,11 +16,6 @@ class Failure:
     """Why there is no result for an item: an exception, or the end of the process."""
 
     reason: str
-
-
-def default_workers() -> int:
-    """One process per core that this one may use."""
-    return len(os.sched_getaffinity(0))
 
 
 def run_parallel(

@@ -1,5 +1,3 @@
-import argparse
-
 import pytest
 import torch
 
@@ -22,17 +20,15 @@ def test_both_ways_load_the_same_test_views(video_dir):
 
 
 @pytest.mark.parametrize(
-    "add_arguments, run, works",
+    "run, options, works",
     [
-        (benchmark_data.add_data_arguments, benchmark_data.run_data, ["training clip"]),
-        (benchmark_data.add_test_arguments, benchmark_data.run_test, ["decoding", "whole item"]),
+        (benchmark_data.run_data, {"short_side": (256, 320)}, ["training clip"]),
+        (benchmark_data.run_test, {"clips": 10, "crops": 3}, ["decoding", "whole item"]),
     ],
 )
-def test_table_has_a_line_per_video_and_work(add_arguments, run, works, monkeypatch):
+def test_table_has_a_line_per_video_and_work(run, options, works, monkeypatch):
     monkeypatch.setattr(benchmark_data, "make_video", _make_small_video)
-    parser = argparse.ArgumentParser()
-    add_arguments(parser)
-    lines = run(parser.parse_args(["--crop-size", "64", "--repeats", "1"])).splitlines()[2:]
+    lines = run(frames=16, rate=5, crop_size=64, repeats=1, **options).splitlines()[2:]
     assert len(lines) == 2 * len(works)
     for line, work in zip(lines, works * 2, strict=True):
         assert work in line and line.endswith(" x")

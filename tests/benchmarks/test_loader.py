@@ -1,5 +1,3 @@
-import argparse
-
 import numpy as np
 import pytest
 import torch
@@ -40,11 +38,8 @@ def test_the_plain_way_gives_the_same_clip_of_images_and_video(few_frames, tmp_p
 
 
 def test_table_has_a_line_per_store(few_frames):
-    parser = argparse.ArgumentParser()
-    benchmark_loader.add_loader_arguments(parser)
-    options = (
-        "--workers 0 --num-clips 2 --batch-size 2 --repeats 1 --crop-size 32 --short-side 32 40"
-    )
-    lines = benchmark_loader.run_loader(parser.parse_args(options.split())).splitlines()[2:]
+    clip = {"frames": 16, "rate": 5, "crop_size": 32, "short_side": (32, 40)}
+    sizes = {"workers": 0, "num_clips": 2, "batch_size": 2, "repeats": 1}
+    lines = benchmark_loader.run_loader(**clip, **sizes).splitlines()[2:]
     assert [line.split(",")[0] for line in lines] == ["webm", "frame folder", "mp4", "mp4"]
     assert all(line.endswith(" x") for line in lines)

@@ -1,5 +1,3 @@
-import argparse
-
 import pytest
 import torch
 from torch import nn
@@ -77,9 +75,7 @@ def test_networks_that_differ_are_not_compared():
 def test_tables(tmp_path):
     path = tmp_path / "small.yaml"
     path.write_text(make_cfg("X3D").dump())
-    parser = argparse.ArgumentParser()
-    benchmark_model.add_model_arguments(parser)
-    sizes = ["--batch", "2", "--frames", "4", "--crop", "32", "--repeats", "1", "--threads", "1"]
-    table = benchmark_model.run_model(parser.parse_args(["--cfg", str(path), *sizes]))
+    sizes = {"batch": 2, "frames": 4, "crop": 32, "repeats": 1}
+    table = benchmark_model.run_model(cfg=[str(path)], overrides=["MODEL.NUM_CLASSES", 5], **sizes)
     for words in ("small.yaml", "training step", "inference", "aten::", "everything else"):
         assert words in table

@@ -24,7 +24,7 @@ def run(tmp_path, capfd):
     """Function (words) -> (exit code, what was printed); files are in tmp_path / "out"."""
 
     def call(*words):
-        code = analyze.main([*map(str, words), "--out", str(tmp_path / "out")])
+        code = analyze.main([*map(str, words), "--output", str(tmp_path / "out")])
         captured = capfd.readouterr()
         return code, captured.out + captured.err
 
@@ -132,12 +132,12 @@ def test_pareto(run, runs, tmp_path):
     ("words", "message"),
     [
         (["arrow", "nowhere"], "nowhere: there is no file"),
-        (["arrow", "RUN", "--opts", "DATA.NUM_FRAME", 4], "DATA.NUM_FRAMES"),
+        (["arrow", "RUN", "DATA.NUM_FRAME", 4], "DATA.NUM_FRAMES"),
         (["features", "RUN", "--layer", "s9"], "--layer: 's9'"),
         (["features", "RUN", "--perplexity", 0], "--perplexity: 0.0"),
         (["features", "RUN", "--videos", 2], "three videos"),
         (["features", "RUN", "--groups", "nowhere.json"], "nowhere.json"),
-        (["arrow", "RUN", "--opts", "TEST.REVERSE_TIME", True], "TEST.REVERSE_TIME: True must be"),
+        (["arrow", "RUN", "TEST.REVERSE_TIME", True], "TEST.REVERSE_TIME: True must be"),
         (["pareto", "RUN", "--metric", "map"], "no metric 'map'"),
     ],
 )
@@ -157,11 +157,11 @@ def test_mistakes_are_one_line(run, runs, words, message):
 )
 def test_numbers_out_of_range_are_named(runs, words, message, capfd):
     with pytest.raises(SystemExit):
-        analyze.main(["pareto", runs[0], "--out", "out", *map(str, words)])
+        analyze.main(["pareto", runs[0], "--output", "out", *map(str, words)])
     assert message in capfd.readouterr().err
 
 
 def test_the_seed_is_that_of_the_config_unless_it_is_given():
-    words = ["arrow", "run", "--out", "out", "--opts", "RNG_SEED", "7"]
-    assert analyze.parse_args(words).options == ["RNG_SEED", "7"]
-    assert analyze.parse_args([*words, "--seed", "3"]).options[2:] == ["RNG_SEED", 3]
+    words = ["arrow", "run", "--output", "out", "RNG_SEED", "7"]
+    assert analyze.parse_args(words)[1].overrides == ["RNG_SEED", "7"]
+    assert analyze.parse_args([*words, "--seed", "3"])[1].overrides[2:] == ["RNG_SEED", 3]

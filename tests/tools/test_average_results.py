@@ -23,7 +23,7 @@ def runs(tmp_path):
 
 
 def test_mean_and_deviation_of_the_metrics_that_all_runs_have(runs, tmp_path, capsys):
-    assert average_results.main([*runs, "--out", str(tmp_path / "all.json")]) == 0
+    assert average_results.main([*runs, "--output", str(tmp_path / "all.json")]) == 0
     content = json.loads((tmp_path / "all.json").read_text())
     assert content["runs"] == runs and list(content["metrics"]) == ["loss", "top1_acc"]
     top1 = content["metrics"]["top1_acc"]
@@ -33,14 +33,14 @@ def test_mean_and_deviation_of_the_metrics_that_all_runs_have(runs, tmp_path, ca
 
 def test_csv_has_a_line_for_each_metric_that_was_asked_for(runs, tmp_path):
     path = tmp_path / "all.csv"
-    assert average_results.main([*runs, "--metrics", "top1_acc", "--out", str(path)]) == 0
+    assert average_results.main([*runs, "--metrics", "top1_acc", "--output", str(path)]) == 0
     with open(path) as file:
         (row,) = csv.DictReader(file)
     assert (row["metric"], float(row["mean"]), float(row[runs[2]])) == ("top1_acc", 83.0, 87.0)
 
 
 def test_one_run_has_no_deviation(runs, tmp_path):
-    average_results.main([runs[0], "--out", str(tmp_path / "one.json")])
+    average_results.main([runs[0], "--output", str(tmp_path / "one.json")])
     content = json.loads((tmp_path / "one.json").read_text())
     assert content["metrics"]["top1_acc"]["std"] is None
 
@@ -49,7 +49,7 @@ def test_one_run_has_no_deviation(runs, tmp_path):
     "words, message",
     [
         (["--metrics", "map"], r"split1: no metric \['map'\] among \['loss', 'top1_acc'\]"),
-        (["--out", "all.txt"], r"all.txt: .*\.json or \.csv"),
+        (["--output", "all.txt"], r"all.txt: .*\.json or \.csv"),
         (["nowhere"], "nowhere: no results"),
         (["split2/test_results.json"], "split2/test_results.json: this run is given twice"),
     ],

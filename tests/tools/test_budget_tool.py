@@ -31,7 +31,7 @@ def test_from_weights_to_a_table_a_prediction_and_a_plain_network(
     for path in (table_path(weights), calibration_path(weights)):
         path.unlink()
     words = ["--budgets", "1G", "1M", "--repeats", 1, "--threads", 1]
-    words += ["--opts", "ADAPTIVE.FRAMES", "[4]", "ADAPTIVE.WIDTHS", "[0.5]"]
+    words += ["ADAPTIVE.FRAMES", "[4]", "ADAPTIVE.WIDTHS", "[0.5]"]
     code, output = run(budget, "table", *words)
     assert code == 0, output
     assert "best of 3 configurations by GMACs" in output and "5 of 5 videos" in output
@@ -47,7 +47,7 @@ def test_from_weights_to_a_table_a_prediction_and_a_plain_network(
     assert "width,frames,crop 0.5,4,32" in output
 
     where = ["--output", tmp_path / "cut"]
-    code, output = run(budget, "extract", "--config", "0.5,2,32", *where)  # calibrates it first
+    code, output = run(budget, "extract", "--at", "0.5,2,32", *where)  # calibrates it first
     assert code == 0, output
     assert run_net.main(["--cfg", str(tmp_path / "cut" / "0.5_2_32.yaml")]) == 0
 
@@ -87,8 +87,8 @@ def test_a_latency_is_a_time_and_there_is_one_budget(run, toy_set, words, capfd)
     [
         (["table", "--budgets", "4"], "TEST.BUDGET: '4' is not a number"),
         (["table", "--output", "x.csv"], "x.csv must end in .json"),
-        (["extract", "--config", "0.5,2", "--output", "x"], "must be WIDTH,FRAMES,CROP"),
-        (["extract", "--config", "0.5,8,32", "--output", "x"], "has more than the 4 frames"),
+        (["extract", "--at", "0.5,2", "--output", "x"], "must be WIDTH,FRAMES,CROP"),
+        (["extract", "--at", "0.5,8,32", "--output", "x"], "has more than the 4 frames"),
     ],
 )
 def test_mistakes_of_tables_are_one_line(run, words, message):
@@ -120,11 +120,11 @@ def test_numbers_that_make_no_sense_are_refused(run, words, capfd):
 
 def test_a_comparison_is_printed_and_written(budget_copy, tmp_path, capfd):
     path, weights = map(str, budget_copy)
-    words = ["compare", "--cfg", path, "--adaptive", weights, "--configs", "0.5,2,32", "1,4,40"]
+    words = ["compare", "--cfg", path, "--adaptive", weights, "--at", "0.5,2,32", "1,4,40"]
     assert budget.main([*words, "--output", str(tmp_path / "out.csv")]) == 1
     assert "out.csv must end in .json" in capfd.readouterr().err
     words += ["--output", str(tmp_path / "out.json"), "--threads", "1"]
-    assert budget.main([*words, "--opts", "TEST.BATCH_SIZE", "5"]) == 0
+    assert budget.main([*words, "TEST.BATCH_SIZE", "5"]) == 0
     output = capfd.readouterr()
     assert "0.5,2,32" in output.out and "5 of 5 videos" in output.err
     assert {file.name for file in tmp_path.glob("out*")} == {"out.json", "out.csv"}

@@ -31,7 +31,7 @@ def runs(tmp_path):
 
 def test_fused_accuracies_are_printed_and_written(runs, tmp_path, capsys):
     path = tmp_path / "fused.json"
-    assert ensemble.main([*runs, "--weights", "1", "1.5", "--out", str(path)]) == 0
+    assert ensemble.main([*runs, "--weights", "1", "1.5", "--output", str(path)]) == 0
     content = json.loads(path.read_text())
     assert (content["top1_acc"], content["num_videos"]) == (100.0, 2)
     assert [run["top1_acc"] for run in content["runs"]] == [50.0, 50.0]
@@ -42,7 +42,7 @@ def test_fused_accuracies_are_printed_and_written(runs, tmp_path, capsys):
 
 def test_csv_has_a_line_per_run_and_one_for_the_fusion(runs, tmp_path):
     path = tmp_path / "fused.csv"
-    assert ensemble.main([*runs, "--out", str(path)]) == 0
+    assert ensemble.main([*runs, "--output", str(path)]) == 0
     with open(path, newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["run"] for row in rows] == [*runs, "fused"]
@@ -53,7 +53,7 @@ def test_csv_has_a_line_per_run_and_one_for_the_fusion(runs, tmp_path):
     ("words", "message"),
     [
         (["--weights", "1"], "--weights"),
-        (["--out", "fused.txt"], "fused.txt: .*.json or .csv"),
+        (["--output", "fused.txt"], "fused.txt: .*.json or .csv"),
         (["nowhere"], "nowhere.*no scores"),
     ],
 )

@@ -1,21 +1,6 @@
-import sys
-
 import pytest
 
 from tools import model_info
-
-
-@pytest.fixture
-def run(monkeypatch):
-    """Function (YAML file) -> the message with which the tool ends."""
-
-    def call(path):
-        monkeypatch.setattr(sys, "argv", ["model_info.py", str(path)])
-        with pytest.raises(SystemExit) as end:
-            model_info.main()
-        return end.value.code
-
-    return call
 
 
 @pytest.mark.parametrize(
@@ -28,9 +13,10 @@ def run(monkeypatch):
     ],
     ids=["YAML", "key", "value", "base"],
 )
-def test_mistake_names_the_config_once(run, tmp_path, content, problem):
+def test_mistake_names_the_config_once(tmp_path, capfd, content, problem):
     path = tmp_path / "config.yaml"
     path.write_text(content)
-    message = run(path)
-    assert problem in message and message.startswith(str(path))
+    assert model_info.main([str(path)]) == 1
+    message = capfd.readouterr().err
+    assert problem in message and f"ValueError: {path}" in message
     assert message.count("config.yaml") == 1
