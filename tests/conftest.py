@@ -22,7 +22,11 @@ from slowfast.datasets.synthetic import write_video
 from slowfast.models import build_model
 from slowfast.runtime.stop import StopRequest
 
-pytest_plugins = ["tests.helpers.annotation_files", "tests.helpers.task_runs"]
+pytest_plugins = [
+    "tests.helpers.annotation_files",
+    "tests.helpers.processes",
+    "tests.helpers.task_runs",
+]
 
 TOY_CLASSES = 3
 # An odd number of test videos, so that two processes get unequal shares.
@@ -80,10 +84,12 @@ def video_dir(tmp_path_factory):
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread():
-    """One torch thread: on tiny layers, several only wait for each other."""
+    """One torch thread, also in processes that tests start: several only wait on tiny layers."""
     num_threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    yield
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")
+        yield
     torch.set_num_threads(num_threads)
 
 

@@ -1,18 +1,15 @@
 """What a step says when its loss is not finite."""
 
-import datetime
 import itertools
 import math
 
 import pytest
 import torch
-import torch.distributed as dist
 
 from slowfast.engine import train as train_module
 from slowfast.engine.step import NonFiniteLoss
 from slowfast.engine.train import train
 from slowfast.models import build_model
-from slowfast.runtime.launch import run_in_processes
 from slowfast.tasks import adaptive
 
 VIDEOS = r"videos of the batch: \S*train_\d.mp4(, \S*train_\d.mp4){3}\. "
@@ -79,14 +76,6 @@ def test_what_does_not_happen_again_is_said(toy_cfg, monkeypatch):
 
 
 def _train_with_nan_in_one(rank, folder, cfg):
-    torch.set_num_threads(1)
-    dist.init_process_group(
-        "gloo",
-        f"file://{folder}/store",
-        rank=rank,
-        world_size=2,
-        timeout=datetime.timedelta(seconds=60),
-    )
     calls = itertools.count()
     with pytest.MonkeyPatch.context() as patch:
         # Of two batches the first, after the last batch norm, so that the other process has no NaN.
@@ -94,13 +83,11 @@ def _train_with_nan_in_one(rank, folder, cfg):
         with pytest.raises(NonFiniteLoss) as error:
             train(cfg)
     (folder / f"{rank}.txt").write_text(str(error.value))
-    dist.barrier()
-    dist.destroy_process_group()
 
 
-def test_processes_do_not_wait_for_the_one_with_nan(toy_cfg, tmp_path):
+def test_processes_do_not_wait_for_the_one_with_nan(run_in_two, toy_cfg, tmp_path):
     options = ["BN.NORM_TYPE", "sync_batchnorm", "BN.GLOBAL_SYNC", True]
     options += ["TRAIN.BATCH_SIZE", 4, "TRAIN.ACCUMULATION_STEPS", 2]
-    run_in_processes(_train_with_nan_in_one, (tmp_path, toy_cfg(*options)), 2)
+    run_in_two(_train_with_nan_in_one, tmp_path, toy_cfg(*options))
     first, second = ((tmp_path / f"{rank}.txt").read_text() for rank in (0, 1))
     assert first == second and first.count("first in the output of head") == 1

@@ -7,23 +7,19 @@ import signal
 
 import numpy as np
 import torch
-import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
 from slowfast.engine import scorer as scorer_module
 from slowfast.engine import test as test_module
 from slowfast.engine.train import train
 from slowfast.models import build_model
-from slowfast.runtime.launch import run_in_processes
 from slowfast.tasks import build_task
 from slowfast.utils.logging import setup_logging
 
 
-def _train_and_test(rank, folder, train_cfg, test_cfg):
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", f"file://{folder}/store", rank=rank, world_size=2)
+def _train_and_test(rank, folder, cfg):
     setup_logging(folder / "run", is_main=rank == 0)
-    state = train(train_cfg)
+    state = train(cfg)
     torch.save(state.ema.module.state_dict(), folder / f"average_{rank}.pt")
     if rank == 1:  # only this process is asked to stop
         predict = scorer_module.Scorer.__call__
@@ -34,20 +30,18 @@ def _train_and_test(rank, folder, train_cfg, test_cfg):
 
         scorer_module.Scorer.__call__ = interrupted
     try:
-        test_module.test(test_cfg)
+        test_module.test(cfg)
     except SystemExit as stopped:
         (folder / f"stopped_{rank}").write_text(str(stopped.code))
-    dist.barrier()
-    dist.destroy_process_group()
     logging.shutdown()
 
 
-def test_two_processes_agree(toy_set, toy_cfg, tmp_path):
+def test_two_processes_agree(run_in_two, toy_set, toy_cfg, tmp_path):
     damaged = tmp_path / "damaged"
     shutil.copytree(toy_set, damaged)
     (damaged / "val_1.mp4").write_text("not a video")  # of the second process
     options = ["DATA.PATH_TO_DATA_DIR", damaged, "SOLVER.MAX_EPOCH", 1, "TRAIN.EMA_DECAY", 0.5]
-    run_in_processes(_train_and_test, (tmp_path, toy_cfg(*options), toy_cfg(*options)), 2)
+    run_in_two(_train_and_test, tmp_path, toy_cfg(*options))
     averages = [torch.load(tmp_path / f"average_{rank}.pt") for rank in (0, 1)]
     for name, value in averages[0].items():
         assert torch.equal(value, averages[1][name]), name
@@ -59,13 +53,9 @@ def test_two_processes_agree(toy_set, toy_cfg, tmp_path):
 
 
 def _step_with_boxes_in_one(rank, folder, cfg):
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", f"file://{folder}/store", rank=rank, world_size=2)
     torch.manual_seed(0)
     network = DistributedDataParallel(build_model(cfg))
-    boxes = torch.tensor([[0, 8, 8, 40, 40.0]])[
-        rank:
-    ]  # one in the first process, none in the other
+    boxes = torch.tensor([[0, 8, 8, 40, 40.0]])[rank:]  # none in the second process
     batch = {
         "clips": [torch.randn(1, 3, cfg.DATA.NUM_FRAMES, 64, 64)],
         "boxes": boxes,
@@ -75,11 +65,10 @@ def _step_with_boxes_in_one(rank, folder, cfg):
     loss.backward()
     gradients = [parameter.grad for parameter in network.parameters()]
     torch.save((loss.detach(), gradients), folder / f"step_{rank}.pt")
-    dist.destroy_process_group()
 
 
-def test_process_without_boxes_takes_part_in_the_step(box_cfg, tmp_path):
-    run_in_processes(_step_with_boxes_in_one, (tmp_path, box_cfg()), 2)
+def test_process_without_boxes_takes_part_in_the_step(run_in_two, box_cfg, tmp_path):
+    run_in_two(_step_with_boxes_in_one, tmp_path, box_cfg())
     (first, gradients), (second, others) = (torch.load(tmp_path / f"step_{r}.pt") for r in (0, 1))
     assert first > 0 and second == 0
     assert any(gradient.any() for gradient in gradients)

@@ -1,10 +1,7 @@
 import copy
-import datetime
 
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch import nn
 
 from slowfast.config.defaults import get_cfg
@@ -105,16 +102,8 @@ def outputs_and_gradients(norm, x):
     return out.detach(), x.grad, norm.weight.grad, norm.bias.grad
 
 
-def sync_process(rank, init_file, results):
+def sync_process(rank, results):
     """One process of two, with half of the clips."""
-    torch.set_num_threads(1)
-    dist.init_process_group(
-        "gloo",
-        init_method=f"file://{init_file}",
-        rank=rank,
-        world_size=2,
-        timeout=datetime.timedelta(seconds=60),
-    )
     cfg = get_cfg()
     cfg.BN.NORM_TYPE, cfg.BN.NUM_SYNC_DEVICES = "sync_batchnorm", 2
     norm = copy.deepcopy(build_norm(cfg)(3).double())
@@ -123,11 +112,10 @@ def sync_process(rank, init_file, results):
     cfg.BN.NUM_SYNC_DEVICES = 1
     with pytest.raises(ValueError, match="BN.NUM_SYNC_DEVICES: 1"):
         build_norm(cfg)
-    dist.destroy_process_group()
 
 
-def test_sync_batch_norm_in_two_processes_equals_batch_norm_in_one(tmp_path):
-    mp.spawn(sync_process, args=(tmp_path / "init", tmp_path), nprocs=2)
+def test_sync_batch_norm_in_two_processes_equals_batch_norm_in_one(run_in_two, tmp_path):
+    run_in_two(sync_process, tmp_path)
     parts = [torch.load(tmp_path / f"{rank}.pt") for rank in range(2)]
     plain = nn.BatchNorm3d(3).double()
     out, grad, weight_grad, bias_grad = outputs_and_gradients(plain, clips())

@@ -5,8 +5,6 @@ from contextlib import nullcontext
 
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -451,9 +449,7 @@ def sandwich_gradients(model, network, x, no_sync):
     return {name: p.grad for name, p in model.named_parameters()}
 
 
-def ddp_process(rank, init_file, out_dir):
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", f"file://{init_file}", rank=rank, world_size=2)
+def ddp_process(rank, out_dir):
     model = plain("x3d")
     replace_norms(model, make_norm("sync_batchnorm", 2))
     network = DistributedDataParallel(make_slimmable(model))
@@ -461,11 +457,10 @@ def ddp_process(rank, init_file, out_dir):
         model, network, [clips("x3d", num=4)[0].chunk(2)[rank]], network.no_sync
     )
     torch.save(grads, out_dir / f"{rank}.pt")
-    dist.destroy_process_group()
 
 
-def test_a_sandwich_step_of_two_processes_equals_that_of_one(tmp_path):
-    mp.spawn(ddp_process, args=(tmp_path / "init", tmp_path), nprocs=2)
+def test_a_sandwich_step_of_two_processes_equals_that_of_one(run_in_two, tmp_path):
+    run_in_two(ddp_process, tmp_path)
     model = slim("x3d")
     expected = sandwich_gradients(model, model, clips("x3d", num=4), nullcontext)
     for rank in range(2):

@@ -1,8 +1,3 @@
-import os
-import subprocess
-import sys
-import textwrap
-
 import pytest
 import torch
 from torch import nn
@@ -92,42 +87,18 @@ def test_model_without_batch_norm_is_left_alone():
     _update(nn.Conv3d(3, 1, 1), _batches())
 
 
-def test_processes_end_with_the_statistics_of_all(tmp_path):
-    script = tmp_path / "precise.py"
-    script.write_text(
-        textwrap.dedent(
-            f"""
-            import sys
-            import torch
-            import torch.distributed as dist
-            from slowfast.solver.precise_bn import update_bn_stats
+def _update_in_process(rank, folder):
+    model = nn.BatchNorm3d(3)
+    _update(model, _batches(count=5)[3 * rank :][:3])
+    torch.save(model.state_dict(), folder / f"state_{rank}.pt")
 
-            rank = int(sys.argv[1])
-            store = "file://{tmp_path}/store"
-            dist.init_process_group("gloo", init_method=store, rank=rank, world_size=2)
-            model = torch.nn.BatchNorm3d(3)
-            batches = torch.load("{tmp_path}/batches.pt")
-            update_bn_stats(model, batches[3 * rank :][:3], lambda clips: model(clips[0]))
-            torch.save(model.state_dict(), f"{tmp_path}/state_{{rank}}.pt")
-            dist.barrier()  # a process that ends while the other still talks to it aborts it
-            dist.destroy_process_group()
-            """
-        )
-    )
-    batches = _batches(count=5)  # three for the first process, two for the second
-    torch.save(batches, tmp_path / "batches.pt")
-    env = {
-        **os.environ,
-        "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-    }
-    processes = [
-        subprocess.Popen([sys.executable, str(script), str(rank)], env=env) for rank in range(2)
-    ]
-    assert [process.wait(timeout=60) for process in processes] == [0, 0]
+
+def test_processes_end_with_the_statistics_of_all(run_in_two, tmp_path):
+    """Three batches for the first process, two for the second."""
+    run_in_two(_update_in_process, tmp_path)
     states = [torch.load(tmp_path / f"state_{rank}.pt") for rank in range(2)]
     single = nn.BatchNorm3d(3)
-    _update(single, batches)
+    _update(single, _batches(count=5))
     for name in ("running_mean", "running_var"):
         assert torch.equal(states[0][name], states[1][name])
         torch.testing.assert_close(states[0][name], getattr(single, name))

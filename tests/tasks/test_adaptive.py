@@ -6,7 +6,6 @@ from unittest import mock
 import numpy as np
 import pytest
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 
 from slowfast.engine import train as train_module
@@ -14,7 +13,6 @@ from slowfast.engine.train import train
 from slowfast.models import build_model
 from slowfast.models.operating_point import build_reduce
 from slowfast.models.slimmable import make_slimmable, width
-from slowfast.runtime.launch import run_in_processes
 from slowfast.tasks import build_task
 from slowfast.tasks.adaptive import SubNetworks
 
@@ -161,11 +159,7 @@ def test_accumulated_batches_have_sub_networks_of_their_own(adaptive_cfg, monkey
 
 
 def _train_adaptive(rank, folder, cfg):
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", f"file://{folder}/store", rank=rank, world_size=2)
     train_in_double(cfg, folder / f"{rank}.pt")
-    dist.barrier()
-    dist.destroy_process_group()
 
 
 class DoubleTask:
@@ -199,12 +193,12 @@ def train_in_double(cfg, path):
     torch.save({"model": state.model.state_dict(), "drawn": [str(d) for d in task.drawn]}, path)
 
 
-def test_two_processes_train_as_one_does(adaptive_cfg, tmp_path):
+def test_two_processes_train_as_one_does(run_in_two, adaptive_cfg, tmp_path):
     options = ["BN.NORM_TYPE", "sync_batchnorm", "BN.GLOBAL_SYNC", True, *PLAIN_HEAD]
     options += ["TRAIN.BATCH_SIZE", 4, "TRAIN.ACCUMULATION_STEPS", 2, "SOLVER.MAX_EPOCH", 5]
     options += ["SOLVER.BASE_LR", 0.02, "TRAIN.EVAL_PERIOD", 5]
     cfg = adaptive_cfg(*options, "OUTPUT_DIR", tmp_path / "two")
-    run_in_processes(_train_adaptive, (tmp_path, cfg), 2)
+    run_in_two(_train_adaptive, tmp_path, cfg)
     train_in_double(adaptive_cfg(*options, "OUTPUT_DIR", tmp_path / "one"), tmp_path / "one.pt")
     one, *two = (torch.load(tmp_path / f"{name}.pt") for name in ("one", 0, 1))
     assert len(one["drawn"]) == 5 * 2  # batches of 5 steps
