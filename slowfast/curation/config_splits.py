@@ -1,4 +1,4 @@
-"""The splits of a config's datasets, as they are."""
+"""Splits of a config's datasets, mistakes and all."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -8,28 +8,27 @@ from slowfast.config.node import ConfigNode
 from slowfast.curation.splits import Entry, Split, read_csv_split
 from slowfast.datasets.annotations.class_names import read_class_names
 from slowfast.datasets.annotations.list_files import find_file
-from slowfast.datasets.build import build_parts
+from slowfast.datasets.build import DATASETS, SECTIONS
 from slowfast.datasets.clips.samplers import ClipSampler, SpanSampler
 from slowfast.datasets.records import Record
 
 
 def span_sampler(num_frames: int, sampling_rate: int) -> ClipSampler:
-    """What tells how long a video of a plain list has to be."""
+    """Sampler of plain lists, whose span says how long a video has to be."""
     return SpanSampler(num_frames, sampling_rate, target_fps=30)
 
 
 def build_splits(cfg: ConfigNode, names: Sequence[str]) -> tuple[list[Split], ClipSampler]:
-    """Splits of the config's datasets, and how long their clips are.
+    """Splits of the config's datasets, and the sampler of the first, which knows a clip's length.
 
     Plain lists are read line by line, so that each mistake in them is found; other formats end at
     the first, and the split has it as its problem. ValueError where that holds for all splits.
     """
     splits = []
     for name in names:
-        dataset = cfg.TEST.DATASET if name == "test" else cfg.TRAIN.DATASET
-        is_training = name == "train"
+        traits, is_training = DATASETS.get(cfg[SECTIONS[name]].DATASET), name == "train"
         try:
-            if dataset == "kinetics" and cfg.DATA.MODALITY == "rgb":
+            if traits.has_plain_lists and cfg.DATA.MODALITY == "rgb":
                 folder = Path(cfg.DATA.PATH_TO_DATA_DIR)
                 split = read_csv_split(
                     find_file("DATA.PATH_TO_DATA_DIR", str(folder), f"{name}.csv"),
@@ -41,7 +40,7 @@ def build_splits(cfg: ConfigNode, names: Sequence[str]) -> tuple[list[Split], Cl
                 class_names = read_class_names(folder / "classes.txt", cfg.MODEL.NUM_CLASSES)
                 split = replace(split, class_names=class_names)
             else:
-                annotations = build_parts(cfg, name).build_annotations(cfg, name)
+                annotations = traits.build_annotations(cfg, name)
                 entries = [Entry(0, record, _labels(record)) for record in annotations.records]
                 split = Split(name, entries, is_training, class_names=annotations.class_names)
         except ValueError as error:
@@ -49,7 +48,7 @@ def build_splits(cfg: ConfigNode, names: Sequence[str]) -> tuple[list[Split], Cl
         splits.append(split)
     if not any(split.entries for split in splits):
         raise ValueError(splits[0].problem)
-    return splits, build_parts(cfg, names[0]).build_sampler(cfg)
+    return splits, DATASETS.get(cfg[SECTIONS[names[0]]].DATASET).build_sampler(cfg)
 
 
 def _labels(record: Record) -> tuple[int, ...]:

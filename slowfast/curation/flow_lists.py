@@ -5,13 +5,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from slowfast.config.checks import FLOW_DATASETS
 from slowfast.config.node import ConfigNode
 from slowfast.curation.flow import FlowJob, FlowSettings, describe, make_flow
 from slowfast.curation.prepare import FAILURES, find_videos
 from slowfast.curation.splits import Split, read_csv_splits
-from slowfast.datasets.build import build_parts
+from slowfast.datasets.build import DATASETS, SECTIONS
 from slowfast.datasets.records import Record
+from slowfast.datasets.traits import names_with
 from slowfast.utils.io import write_csv, write_lines
 
 logger = logging.getLogger(__name__)
@@ -114,9 +114,10 @@ def build_flow_lists(cfg: ConfigNode, output: str | Path) -> tuple[list[FlowList
         raise ValueError(f"--output: {output} holds the videos or their lists; give another folder")
     lists = []
     for split in (*["train", "val"] * cfg.TRAIN.ENABLE, *["test"] * cfg.TEST.ENABLE):
-        dataset = cfg.TEST.DATASET if split == "test" else cfg.TRAIN.DATASET
-        if dataset not in FLOW_DATASETS:
-            raise ValueError(f"{dataset!r}: flow is for the datasets {list(FLOW_DATASETS)}")
-        annotations = build_parts(cfg, split).build_annotations(cfg, split)
+        dataset = cfg[SECTIONS[split]].DATASET
+        traits = DATASETS.get(dataset)
+        if not traits.has_flow:
+            raise ValueError(f"{dataset!r}: flow is for the datasets {names_with('has_flow')}")
+        annotations = traits.build_annotations(cfg, split)
         lists.append(FlowList(split, annotations.records, annotations.class_names))
     return lists, root

@@ -1,13 +1,14 @@
-"""From the config to datasets and loaders."""
+"""Table of datasets; from the config to datasets and loaders."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 
 from torch.utils.data import DataLoader
 
 from slowfast.config.node import ConfigNode
+from slowfast.config.pathways import pathway_strides
 from slowfast.datasets.annotations.ava import build_ava
 from slowfast.datasets.annotations.charades import build_charades
+from slowfast.datasets.annotations.flip_labels import find_flip_labels
 from slowfast.datasets.annotations.folder import build_folder
 from slowfast.datasets.annotations.hmdb51 import build_hmdb51
 from slowfast.datasets.annotations.kinetics import build_kinetics
@@ -17,7 +18,6 @@ from slowfast.datasets.annotations.ucf101 import build_ucf101
 from slowfast.datasets.clip_dataset import ClipDataset, Views
 from slowfast.datasets.clips.box_views import build_train_box_views, build_whole_frame_views
 from slowfast.datasets.clips.samplers import (
-    ClipSampler,
     ThinnedSampler,
     build_center_sampler,
     build_segment_sampler,
@@ -25,91 +25,101 @@ from slowfast.datasets.clips.samplers import (
     build_stride_sampler,
 )
 from slowfast.datasets.clips.views import build_eval_views, build_train_views
-from slowfast.datasets.decoding.index_file import build_index
-from slowfast.datasets.labels import BoxLabels, build_label_rule
+from slowfast.datasets.decoding.index_file import open_index
+from slowfast.datasets.labels import BoxLabels, choose_label_rule
 from slowfast.datasets.loader import ShardedBatchSampler, collate, collate_by_size, make_loader
-from slowfast.datasets.records import Annotations
-from slowfast.datasets.transforms.spatial import PackPathways, build_pack
+from slowfast.datasets.traits import DATASETS, DatasetTraits
+from slowfast.datasets.transforms.spatial import PackPathways
 from slowfast.utils import distributed
-from slowfast.utils.registry import Registry
 
+# Traits that several datasets share.
+_labelled = partial(DatasetTraits, build_sampler=build_span_sampler, has_flow=True)
+_something = partial(
+    DatasetTraits, build_sampler=build_segment_sampler, has_flow=True, is_bgr_in_reference=True
+)
+_boxes = partial(DatasetTraits, build_sampler=build_center_sampler, task="detection")
+_tubes = partial(_boxes, metric="frame_map", has_sources=True, num_splits=3)
 
-@dataclass(frozen=True)
-class DatasetParts:
-    """What makes a dataset different from others.
+DATASETS.register("kinetics")(_labelled(build_kinetics, has_plain_lists=True))
+DATASETS.register("folder")(_labelled(build_folder, needs_flow_prefix=True))
+DATASETS.register("ssv1")(_something(build_ssv1))
+DATASETS.register("ssv2")(_something(build_ssv2, has_sources=True))
+DATASETS.register("ucf101")(_labelled(build_ucf101, num_splits=3))
+DATASETS.register("hmdb51")(_labelled(build_hmdb51, num_splits=3))
+DATASETS.register("charades")(
+    DatasetTraits(
+        build_charades,
+        build_stride_sampler,
+        task="multi_label",
+        has_sources=True,
+        is_bgr_in_reference=True,
+    )
+)
+DATASETS.register("ava")(_boxes(build_ava, metric="ava"))
+DATASETS.register("jhmdb")(_tubes(build_jhmdb))
+DATASETS.register("ucf101_24")(_tubes(build_ucf101_24))
 
-    build_annotations: (cfg, split) -> Annotations. build_sampler: cfg -> which frames make a clip.
-    is_bgr_in_reference: the order of channels in the reference's images, see `build_pack`.
-    """
-
-    build_annotations: Callable[[ConfigNode, str], Annotations]
-    build_sampler: Callable[[ConfigNode], ClipSampler]
-    is_bgr_in_reference: bool = False
-
-
-DATASETS = Registry("TRAIN.DATASET or TEST.DATASET")
-for _name, _parts in {
-    "kinetics": DatasetParts(build_kinetics, build_span_sampler),
-    "folder": DatasetParts(build_folder, build_span_sampler),
-    "ucf101": DatasetParts(build_ucf101, build_span_sampler),
-    "hmdb51": DatasetParts(build_hmdb51, build_span_sampler),
-    "ssv1": DatasetParts(build_ssv1, build_segment_sampler, is_bgr_in_reference=True),
-    "ssv2": DatasetParts(build_ssv2, build_segment_sampler, is_bgr_in_reference=True),
-    "charades": DatasetParts(build_charades, build_stride_sampler, is_bgr_in_reference=True),
-    "ava": DatasetParts(build_ava, build_center_sampler),
-    "jhmdb": DatasetParts(build_jhmdb, build_center_sampler),
-    "ucf101_24": DatasetParts(build_ucf101_24, build_center_sampler),
-}.items():
-    DATASETS.register(_name)(_parts)
-
-
-def build_parts(cfg: ConfigNode, split: str) -> DatasetParts:
-    """Those of TEST.DATASET for the "test" split, else of TRAIN.DATASET."""
-    return DATASETS.get(cfg.TEST.DATASET if split == "test" else cfg.TRAIN.DATASET)
+# Section of the config whose DATASET a split is of.
+SECTIONS = {"train": "TRAIN", "val": "TRAIN", "test": "TEST"}
 
 
 def build_views(cfg: ConfigNode, split: str) -> Views:
-    """What the "train", "val" or "test" split cuts from a video."""
-    sampler = build_parts(cfg, split).build_sampler(cfg)
+    """Views that the "train", "val" or "test" split cuts from a video."""
+    traits = DATASETS.get(cfg[SECTIONS[split]].DATASET)
+    sampler = traits.build_sampler(cfg)
     if cfg.DATA.SAMPLED_FRAMES:
         whole = sampler.resized(cfg.DATA.SAMPLED_FRAMES)
         sampler = ThinnedSampler(whole, cfg.DATA.NUM_FRAMES)
+    is_detection = traits.task == "detection"
     if split == "train":
-        build = build_train_box_views if cfg.DETECTION.ENABLE else build_train_views
-        return build(cfg, sampler)
-    build = build_whole_frame_views if cfg.DETECTION.ENABLE else build_eval_views
-    return build(cfg, sampler, split)
+        return (build_train_box_views if is_detection else build_train_views)(cfg, sampler)
+    return (build_whole_frame_views if is_detection else build_eval_views)(cfg, sampler, split)
 
 
 def build_clip_pack(cfg: ConfigNode, split: str) -> PackPathways:
-    """Clips of a split to the model's pathways, with the channels in the order of its dataset."""
-    return build_pack(cfg, is_bgr_in_reference=build_parts(cfg, split).is_bgr_in_reference)
+    """The transform from a finished C,T,H,W clip to the model's list of pathways.
+
+    Clips of flow stay x, y; others are RGB. Released weights want the order that the reference
+    feeds them, and where its images are BGR, DATA.REVERSE_INPUT_CHANNEL makes them RGB.
+    """
+    traits = DATASETS.get(cfg[SECTIONS[split]].DATASET)
+    is_bgr = cfg.AVA.BGR if traits.task == "detection" else traits.is_bgr_in_reference
+    reverse = is_bgr != cfg.DATA.REVERSE_INPUT_CHANNEL and cfg.DATA.MODALITY == "rgb"
+    return PackPathways(pathway_strides(cfg), reverse_channels=reverse)
 
 
 def build_dataset(cfg: ConfigNode, split: str) -> ClipDataset:
     """The "train", "val" or "test" split of TRAIN.DATASET (test: TEST.DATASET)."""
-    annotations = build_parts(cfg, split).build_annotations(cfg, split)
+    traits, num_classes = DATASETS.get(cfg[SECTIONS[split]].DATASET), cfg.MODEL.NUM_CLASSES
+    annotations, is_training = traits.build_annotations(cfg, split), split == "train"
+    flip_labels = None
+    if is_training and cfg.DATA.LABEL_AWARE_FLIP:
+        names, path = annotations.class_names, cfg.DATA.FLIP_LABELS_FILE
+        flip_labels = find_flip_labels(names, path, num_classes=num_classes)
     return ClipDataset(
         annotations,
         build_views(cfg, split),
-        label=build_label_rule(cfg, split, annotations),
+        label=choose_label_rule(
+            traits.task, num_classes, is_training=is_training, flip_labels=flip_labels
+        ),
         pack=build_clip_pack(cfg, split),
-        replace_unreadable=split == "train",
+        replace_unreadable=is_training,
         seed=cfg.RNG_SEED,
-        box_labels=BoxLabels(cfg.MODEL.NUM_CLASSES) if cfg.DETECTION.ENABLE else None,
-        index_file=build_index(cfg, annotations.records),
+        box_labels=BoxLabels(num_classes) if traits.task == "detection" else None,
+        index_file=open_index(cfg.DATA.INDEX_FILE, annotations.records),
     )
 
 
 def build_batch_sampler(cfg: ConfigNode, split: str, dataset: ClipDataset) -> ShardedBatchSampler:
     """This process's batches: BATCH_SIZE counts clips per machine; in testing, whole videos."""
-    key = "TEST.BATCH_SIZE" if split == "test" else "TRAIN.BATCH_SIZE"
-    per_machine = cfg.TEST.BATCH_SIZE if split == "test" else cfg.TRAIN.BATCH_SIZE
+    section = SECTIONS[split]
+    per_machine = cfg[section].BATCH_SIZE
     world_size, num_local = distributed.world_size(), distributed.local_size(cfg.NUM_SHARDS)
     batch_size = per_machine // num_local
     if batch_size < 1:
         raise ValueError(
-            f"{key}: {per_machine} is less than one clip for each of {num_local} processes"
+            f"{section}.BATCH_SIZE: {per_machine} is less than one clip for each of {num_local} "
+            "processes"
         )
     if split == "train" and len(dataset) < batch_size * world_size:
         raise ValueError(
@@ -132,10 +142,11 @@ def build_loader(cfg: ConfigNode, split: str) -> DataLoader:
     Whole frames differ in size: in val and test of detection, an item is a list of batches.
     """
     dataset = build_dataset(cfg, split)
+    has_sizes = split != "train" and dataset.box_labels is not None
     return make_loader(
         dataset,
         build_batch_sampler(cfg, split, dataset),
         num_workers=cfg.DATA_LOADER.NUM_WORKERS,
         pin_memory=cfg.DATA_LOADER.PIN_MEMORY and cfg.NUM_GPUS > 0,
-        collate=collate_by_size if cfg.DETECTION.ENABLE and split != "train" else collate,
+        collate=collate_by_size if has_sizes else collate,
     )

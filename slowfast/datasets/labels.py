@@ -1,11 +1,10 @@
-"""Label rules: what a clip is to be recognised as, from its record and what was cut from it."""
+"""Label rules: the classes of a clip, from its record and what was cut from it."""
 
 from collections.abc import Callable, Iterable, Sequence
 
 import torch
 
-from slowfast.config.node import ConfigNode
-from slowfast.datasets.records import Annotations, Record, SampledClips
+from slowfast.datasets.records import Record, SampledClips
 
 # (record, cut, frames per second) -> a class number or the labels' (classes,) float32
 LabelRule = Callable[[Record, SampledClips, float | None], int | torch.Tensor]
@@ -51,7 +50,7 @@ class VideoLabels:
 
 
 class BoxLabels:
-    """Multi-hot n,classes: those of each box that was kept; no label rule, but beside it."""
+    """Multi-hot n,classes: classes of each box that was kept; no label rule, but beside it."""
 
     def __init__(self, num_classes: int):
         self.num_classes = num_classes
@@ -62,9 +61,14 @@ class BoxLabels:
         return torch.stack(rows) if rows else torch.zeros(0, self.num_classes)
 
 
-def build_label_rule(cfg: ConfigNode, split: str, annotations: Annotations) -> LabelRule:
-    """The rule of a split; only training clips are labelled by their own frames."""
-    if cfg.DATA.MULTI_LABEL:
-        rule = ClipLabels if split == "train" else VideoLabels
-        return rule(cfg.MODEL.NUM_CLASSES)
-    return ClassLabel(annotations.flip_labels)
+def choose_label_rule(
+    task: str,
+    num_classes: int,
+    *,
+    is_training: bool,
+    flip_labels: Sequence[int] | None = None,
+) -> LabelRule:
+    """The rule for clips of a task; only training clips are labelled by their own frames."""
+    if task == "multi_label":
+        return ClipLabels(num_classes) if is_training else VideoLabels(num_classes)
+    return ClassLabel(flip_labels)

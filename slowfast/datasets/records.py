@@ -1,4 +1,4 @@
-"""What an annotation file becomes, whatever its format."""
+"""Records of videos, into which annotation files of every format are read."""
 
 import re
 from collections.abc import Sequence
@@ -125,13 +125,11 @@ class Record:
 
 @dataclass(frozen=True)
 class Annotations:
-    """What the builder of a dataset returns for a split.
+    """Records of a split, as a dataset's builder returns them.
 
-    class_names: None where unknown. flip_labels: the class of a mirrored video, by class; None
-    where labels stay as they are, whatever is mirrored. truth: of a detection set.
+    class_names: None where unknown. truth: of a detection set, in "val" and "test".
     """
 
     records: list[Record]
     class_names: list[str] | None = None
-    flip_labels: tuple[int, ...] | None = None
     truth: BoxTruth | None = None

@@ -7,9 +7,8 @@ from pathlib import Path
 from tabulate import tabulate
 
 from slowfast.checkpoint import files
-from slowfast.config.checks import SPLIT_DATASETS
 from slowfast.config.node import ConfigNode
-from slowfast.datasets.build import build_loader
+from slowfast.datasets.build import DATASETS, build_loader
 from slowfast.engine.scorer import build_scorer
 from slowfast.runtime.run_log import build_run_log
 from slowfast.runtime.stop import Interrupted, StopRequest, agreed
@@ -29,6 +28,7 @@ def test(cfg: ConfigNode) -> dict:
     output_dir = Path(cfg.OUTPUT_DIR)
     path = find_weights(output_dir, cfg.TEST.CHECKPOINT_FILE_PATH, cfg.TRAIN.CHECKPOINT_FILE_PATH)
     loader = build_loader(cfg, "test")
+    traits = DATASETS.get(cfg.TEST.DATASET)
     scorer, _ = build_scorer(cfg, path)
     task, row = scorer.task, scorer.row
     with StopRequest() as stop:
@@ -47,7 +47,7 @@ def test(cfg: ConfigNode) -> dict:
         "num_damaged": len(unreadable.damaged),
         **task.details(scores, loader.dataset),
         "reversed_in_time": cfg.TEST.REVERSE_TIME,
-        **({"split": cfg.DATA.SPLIT_NUMBER} if cfg.TEST.DATASET in SPLIT_DATASETS else {}),
+        **({"split": cfg.DATA.SPLIT_NUMBER} if traits.has_splits else {}),
         "checkpoint": str(path),
         **({"configuration": str(row.configuration), "gmacs": row.gmacs} if row else {}),
         "unreadable": unreadable.reasons,

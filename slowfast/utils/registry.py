@@ -30,4 +30,4 @@ class Registry:
         return name in self._builders
 
     def __iter__(self) -> Iterator[str]:
-        return iter(sorted(self._builders))
+        return iter(self._builders)

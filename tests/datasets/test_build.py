@@ -2,45 +2,67 @@ import numpy as np
 import pytest
 import torch
 
-from slowfast.config.checks import DETECTION_DATASETS, MULTI_LABEL_DATASETS
 from slowfast.config.defaults import get_cfg
 from slowfast.datasets import build
+from slowfast.datasets.build import DATASETS, DatasetTraits
 from slowfast.datasets.clips.samplers import (
     CenterSampler,
     SegmentSampler,
     SpanSampler,
     StrideSampler,
 )
-from slowfast.datasets.records import Annotations, KeyFrame, Record
+from slowfast.datasets.records import Annotations, KeyFrame, Record, TimedLabels
 from slowfast.datasets.synthetic import write_video
 
 SAMPLERS = {
-    SpanSampler: ["folder", "hmdb51", "kinetics", "ucf101"],
+    SpanSampler: ["kinetics", "folder", "ucf101", "hmdb51"],
     SegmentSampler: ["ssv1", "ssv2"],
-    StrideSampler: MULTI_LABEL_DATASETS,
-    CenterSampler: DETECTION_DATASETS,
+    StrideSampler: ["charades"],
+    CenterSampler: ["ava", "jhmdb", "ucf101_24"],
 }
 
 
 def test_every_dataset_has_its_kind_of_clips():
     cfg = get_cfg()
-    found = {name: type(build.DATASETS.get(name).build_sampler(cfg)) for name in build.DATASETS}
+    found = {name: type(DATASETS.get(name).build_sampler(cfg)) for name in DATASETS}
     assert found == {name: kind for kind, names in SAMPLERS.items() for name in names}
 
 
 def test_charades_counts_in_frames_of_its_own_rate():
-    sampler = build.DATASETS.get("charades").build_sampler(get_cfg())
+    sampler = DATASETS.get("charades").build_sampler(get_cfg())
     assert sampler.target_fps == 24
 
 
 def test_offset_sampling_reaches_the_end():
     cfg = get_cfg()
     cfg.DATA.USE_OFFSET_SAMPLING = True
-    assert build.DATASETS.get("kinetics").build_sampler(cfg).reach_end
+    assert DATASETS.get("kinetics").build_sampler(cfg).reach_end
+
+
+@pytest.mark.parametrize(
+    "dataset, options, is_bgr",
+    [
+        ("kinetics", [], False),
+        ("kinetics", ["DATA.REVERSE_INPUT_CHANNEL", True], True),
+        ("ssv2", [], True),
+        ("ssv2", ["DATA.REVERSE_INPUT_CHANNEL", True], False),
+        ("ssv2", ["AVA.BGR", True], True),
+        ("ava", [], False),
+        ("ava", ["AVA.BGR", True], True),
+        ("ava", ["AVA.BGR", True, "DATA.REVERSE_INPUT_CHANNEL", True], False),
+        ("ssv2", ["DATA.MODALITY", "flow"], False),
+    ],
+)
+def test_channels_come_in_the_order_of_the_reference(dataset, options, is_bgr):
+    cfg = get_cfg()
+    cfg.merge_from_list(["DATA.INPUT_CHANNEL_NUM", [3], "TRAIN.DATASET", dataset, *options])
+    clip = torch.arange(3).view(3, 1, 1, 1)
+    (packed,) = build.build_clip_pack(cfg, "train")(clip)
+    assert packed.equal(clip.flip(0) if is_bgr else clip)
 
 
 @pytest.fixture
-def detection_cfg(tmp_path, monkeypatch):
+def detection_cfg(tmp_path, register_dataset):
     """Two videos of different sizes, the same two boxes in each."""
     records = []
     boxes = np.array([[0, 0, 0.5, 1], [0.2, 0.2, 0.8, 0.8]], np.float32)
@@ -48,9 +70,12 @@ def detection_cfg(tmp_path, monkeypatch):
         write_video(tmp_path / name, np.zeros((8, 48, width, 3), np.uint8))
         key = KeyFrame(f"{name},1", 4, boxes, ((0,), (1, 2)))
         records.append(Record(str(tmp_path / name), key=key))
-    parts = build.DatasetParts(lambda cfg, split: Annotations(records), build.build_center_sampler)
-    monkeypatch.setattr(build.DATASETS, "get", lambda name: parts)
+    traits = DatasetTraits(
+        lambda _cfg, _split: Annotations(records), build.build_center_sampler, task="detection"
+    )
+    register_dataset("boxes", traits)
     cfg = get_cfg()
+    cfg.TRAIN.DATASET = cfg.TEST.DATASET = "boxes"
     cfg.DETECTION.ENABLE, cfg.MODEL.NUM_CLASSES = True, 3
     cfg.DATA.INPUT_CHANNEL_NUM, cfg.DATA.NUM_FRAMES, cfg.DATA.SAMPLING_RATE = [3], 2, 2
     cfg.DATA.TRAIN_JITTER_SCALES = [32, 36]
@@ -78,3 +103,51 @@ def test_detection_batches_do_not_depend_on_the_number_of_workers(detection_cfg)
     for name in ("boxes", "box_labels", "box_indices", "box_numbers", "labels", "indices"):
         assert torch.equal(batches[0][name], batches[1][name])
     assert torch.equal(batches[0]["clips"][0], batches[1]["clips"][0])
+
+
+class TestOwnDatasets:
+    """Datasets that the package does not know, of each task, from the config to batches."""
+
+    @pytest.fixture
+    def make_loader(self, toy_cfg, toy_set, register_dataset):
+        """Function (row but for its builder, record, options) -> batches of training and test."""
+
+        def make(traits, record, *options):
+            def build_annotations(_cfg, split):
+                count = {"train": 8, "val": 5, "test": 5}[split]
+                paths = [str(toy_set / f"{split}_{index}.mp4") for index in range(count)]
+                return Annotations([record(path, index) for index, path in enumerate(paths)])
+
+            register_dataset("mine", DatasetTraits(build_annotations, **traits))
+            names = ["TRAIN.DATASET", "mine", "TEST.DATASET", "mine"]
+            cfg = toy_cfg(*names, *options)
+            return [next(iter(build.build_loader(cfg, split))) for split in ("train", "test")]
+
+        return make
+
+    SIGMOID = ["MODEL.LOSS_FUNC", "bce_logit", "MODEL.HEAD_ACT", "sigmoid"]
+
+    def test_one_label(self, make_loader):
+        traits = {"build_sampler": build.build_span_sampler}
+        train, test = make_loader(traits, lambda path, index: Record(path, index % 3))
+        assert train["clips"][0].shape == (4, 3, 4, 32, 32)
+        assert train["labels"].tolist() == [index % 3 for index in train["indices"].tolist()]
+        assert test["labels"].tolist() == [0] * 6
+
+    def test_several_labels(self, make_loader):
+        spans = TimedLabels(((0, 0, 5), (2, 0, 11)))
+        traits = {"build_sampler": build.build_stride_sampler, "task": "multi_label"}
+        options = [*self.SIGMOID, "DATA.MULTI_LABEL", True]
+        train, test = make_loader(traits, lambda path, _: Record(path, spans=spans), *options)
+        assert train["labels"].shape == (4, 3) and test["labels"][0].tolist() == [1, 0, 1]
+
+    def test_boxes(self, make_loader):
+        def record(path, index):
+            boxes = np.array([[0, 0, 1, 1]], np.float32)
+            return Record(path, key=KeyFrame(f"{index},0", 4, boxes, ((index % 3,),)))
+
+        traits = {"build_sampler": build.build_center_sampler, "task": "detection"}
+        train, (test,) = make_loader(traits, record, *self.SIGMOID, "DETECTION.ENABLE", True)
+        labels = [index % 3 for index in train["box_indices"].tolist()]
+        assert train["box_labels"].argmax(1).tolist() == labels
+        assert test["clips"][0].shape[-2:] == (32, 42) and test["boxes"].shape == (4, 5)

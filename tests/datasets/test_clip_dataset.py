@@ -5,12 +5,13 @@ from PIL import Image
 
 from slowfast.config.defaults import get_cfg
 from slowfast.datasets import build
+from slowfast.datasets.annotations.kinetics import build_kinetics
 from slowfast.datasets.clip_dataset import ClipDataset, NoReadableVideo
 from slowfast.datasets.clips import frame_math
 from slowfast.datasets.clips import samplers as frame_orders
 from slowfast.datasets.clips.views import JointViews
 from slowfast.datasets.decoding import video as readers
-from slowfast.datasets.labels import BoxLabels, ClassLabel
+from slowfast.datasets.labels import BoxLabels, ClassLabel, ClipLabels
 from slowfast.datasets.loader import collate
 from slowfast.datasets.records import (
     Annotations,
@@ -297,11 +298,10 @@ def test_nothing_readable_names_the_videos(cfg, tmp_path):
 
 def test_training_labels_are_those_of_the_frames_that_are_shown(cfg, frame_number):
     """Class n holds in frame n: the labels are the numbers from the first frame to the last."""
-    cfg.DATA.MULTI_LABEL, cfg.MODEL.NUM_CLASSES = True, 30
     cfg.DATA.TRAIN_JITTER_SCALES, cfg.DATA.TRAIN_CROP_SIZE = [48, 48], 48
     dataset, frames = build.build_dataset(cfg, "train"), []
     spans = TimedLabels(tuple((number, number, number) for number in range(20)))
-    dataset.records = [Record(dataset.records[0].path, spans=spans)]
+    dataset.records, dataset.label = [Record(dataset.records[0].path, spans=spans)], ClipLabels(30)
     replace_crop(dataset.views, frames)
     for epoch in range(5):
         label = dataset[(epoch, 0)].label
@@ -309,20 +309,36 @@ def test_training_labels_are_those_of_the_frames_that_are_shown(cfg, frame_numbe
         assert label.nonzero().flatten().tolist() == list(range(shown[0], shown[-1] + 1))
 
 
-def test_a_mirrored_clip_has_the_mirrored_label(cfg, monkeypatch):
-    plain = build.build_dataset(cfg, "train")
-    annotations = Annotations(plain.records, flip_labels=(0, 9, 2, 3))
-    parts = build.DatasetParts(lambda cfg, split: annotations, build.build_span_sampler)
-    monkeypatch.setattr(build.DATASETS, "get", lambda name: parts)
+@pytest.fixture
+def sided_cfg(cfg, register_dataset):
+    """The config of the same videos with names of their classes."""
+    annotations = build_kinetics(cfg, "train")
+    annotations = Annotations(annotations.records, ["up", "left", "right", "down"])
+    traits = build.DatasetTraits(lambda _cfg, _split: annotations, build.build_span_sampler)
+    register_dataset("kinetics", traits)
     cfg.DATA.RANDOM_FLIP = cfg.DATA.LABEL_AWARE_FLIP = True
-    mirrored, labels = build.build_dataset(cfg, "train"), []
+    return cfg
+
+
+def test_a_mirrored_clip_has_the_mirrored_label(sided_cfg):
+    sided_cfg.DATA.RANDOM_FLIP = False
+    plain = build.build_dataset(sided_cfg, "train")
+    sided_cfg.DATA.RANDOM_FLIP = True
+    mirrored, labels = build.build_dataset(sided_cfg, "train"), []
     for epoch in range(12):
         clips, sample = plain[(epoch, 1)].clips[0], mirrored[(epoch, 1)]
         # The flip is drawn after place and crop: both datasets show the same part of the video.
-        labels.append(1 if sample.clips[0].equal(clips) else 9)
+        labels.append(1 if sample.clips[0].equal(clips) else 2)
         assert sample.label == labels[-1]
         assert sample.clips[0].equal(clips if sample.label == 1 else clips.flip(-1))
-    assert set(labels) == {1, 9}
+    assert set(labels) == {1, 2}
+
+
+def test_labels_follow_the_flip_in_training_alone_where_it_is_asked_for(sided_cfg):
+    found = [build.build_dataset(sided_cfg, split).label for split in ("train", "val", "test")]
+    assert [rule.flip_labels for rule in found] == [(0, 2, 1, 3), None, None]
+    sided_cfg.DATA.LABEL_AWARE_FLIP = False
+    assert build.build_dataset(sided_cfg, "train").label.flip_labels is None
 
 
 def test_boxes_come_with_their_labels(video_dir):

@@ -2,15 +2,14 @@ import numpy as np
 import pytest
 import torch
 
-from slowfast.config.defaults import get_cfg
 from slowfast.datasets.labels import (
     BoxLabels,
     ClassLabel,
     ClipLabels,
     VideoLabels,
-    build_label_rule,
+    choose_label_rule,
 )
-from slowfast.datasets.records import Annotations, KeyFrame, Record, SampledClips, TimedLabels
+from slowfast.datasets.records import KeyFrame, Record, SampledClips, TimedLabels
 
 # Class 1 holds in frames 0 to 4, class 3 in frames 5 to 9, class 0 all the time.
 SPANS = TimedLabels(((1, 0, 4), (3, 5, 9), (0, 0, 9)))
@@ -69,18 +68,15 @@ def test_box_labels_are_those_of_the_boxes_that_were_kept():
     assert BoxLabels(3)(Record("a", key=key), cut(0)).shape == (0, 3)
 
 
-def rule_of(split, flip_labels, **data):
-    cfg = get_cfg()
-    cfg.merge_from_list([item for name, value in data.items() for item in (f"DATA.{name}", value)])
-    return build_label_rule(cfg, split, Annotations([], flip_labels=flip_labels))
-
-
-def test_labels_follow_the_flip_where_the_annotations_say_how():
+def test_labels_follow_the_flip_where_it_is_known_how():
     mirrored, record = cut(0, is_flipped=True), Record("a", 0)
-    found = [rule_of("train", flips)(record, mirrored, 1) for flips in ((1, 0), None)]
-    assert found == [1, 0]
+    rules = [
+        choose_label_rule("classification", 2, is_training=True, flip_labels=flips)
+        for flips in ((1, 0), None)
+    ]
+    assert [rule(record, mirrored, 1) for rule in rules] == [1, 0]
 
 
 def test_multi_label_rules_differ_between_training_and_evaluation():
-    rules = [rule_of(split, None, MULTI_LABEL=True) for split in ("train", "val", "test")]
-    assert [type(rule) for rule in rules] == [ClipLabels, VideoLabels, VideoLabels]
+    rules = [choose_label_rule("multi_label", 4, is_training=is_on) for is_on in (True, False)]
+    assert [type(rule) for rule in rules] == [ClipLabels, VideoLabels]

@@ -1,8 +1,9 @@
-"""Fixtures for annotation files: the files of a set in tmp_path, and a config for them."""
+"""Fixtures for datasets: files of a set in tmp_path, a config for them, a row in the table."""
 
 import pytest
 
 from slowfast.config.defaults import get_cfg
+from slowfast.datasets.build import DATASETS
 
 
 @pytest.fixture
@@ -32,3 +33,9 @@ def data_cfg(tmp_path):
         return cfg
 
     return make
+
+
+@pytest.fixture
+def register_dataset(monkeypatch):
+    """Function (name, traits) that puts a dataset into the table, in place of one of that name."""
+    return lambda name, traits: monkeypatch.setitem(DATASETS._builders, name, traits)

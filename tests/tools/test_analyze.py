@@ -80,13 +80,12 @@ def test_tempo(run, runs, tmp_path):
     assert rows[0]["videos"] == "4"
 
 
-def test_tempo_of_segments_is_refused(run, runs, fading_set, monkeypatch):
-    from slowfast.datasets import build
+def test_tempo_of_segments_is_refused(run, runs, fading_set, register_dataset):
     from slowfast.datasets.annotations.kinetics import build_kinetics
     from slowfast.datasets.clips.samplers import build_segment_sampler
+    from slowfast.datasets.traits import DatasetTraits
 
-    parts = build.DatasetParts(build_kinetics, build_segment_sampler)
-    monkeypatch.setattr(build, "build_parts", lambda _cfg, _split: parts)
+    register_dataset("kinetics", DatasetTraits(build_kinetics, build_segment_sampler))
     code, output = run("tempo", runs[0])
     assert code == 1 and "VoV3D: a clip that takes one frame from each" in output
 

@@ -3,13 +3,12 @@
 import csv
 import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from slowfast.config.node import ConfigNode
 from slowfast.datasets.annotations.list_files import find_file
 from slowfast.utils.box_table import BoxTable
 
@@ -141,20 +140,24 @@ def box_table(rows: Iterable[BoxRow]) -> BoxTable:
     )
 
 
-def build_annotation_folder(cfg: ConfigNode) -> str:
-    """Where AVA's lists lie."""
-    return cfg.AVA.ANNOTATION_DIR or os.path.join(cfg.DATA.PATH_TO_DATA_DIR, "annotations")
+def annotation_folder(given: str, data_folder: str) -> str:
+    """The folder of box lists: AVA.ANNOTATION_DIR, or one in DATA.PATH_TO_DATA_DIR."""
+    return given or os.path.join(data_folder, "annotations")
 
 
-def build_box_rows(
-    cfg: ConfigNode, key: str, *, numbers: range | None = None, is_detected: bool = False
+def read_box_lists(
+    key: str,
+    names: Sequence[str],
+    folder: str,
+    *,
+    num_classes: int,
+    numbers: range | None = None,
+    min_score: float | None = None,
 ) -> list[BoxRow]:
-    """Usable boxes of the list or the lists that AVA.<key> names; detected ones have scores."""
-    names = [cfg.AVA[key]] if isinstance(cfg.AVA[key], str) else cfg.AVA[key]
-    min_score = cfg.AVA.DETECTION_SCORE_THRESH if is_detected else None
+    """Usable boxes of the lists in a folder that config key `key` names; see `read_box_rows`."""
     rows = []
     for name in names:
-        path = find_file(f"AVA.{key}", build_annotation_folder(cfg), name)
-        read = read_box_rows(path, num_classes=cfg.MODEL.NUM_CLASSES, min_score=min_score)
+        path = find_file(key, folder, name)
+        read = read_box_rows(path, num_classes=num_classes, min_score=min_score)
         rows += keep_usable(read, path, numbers=numbers)
     return rows

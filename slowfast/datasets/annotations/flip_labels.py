@@ -1,4 +1,4 @@
-"""Which class a mirrored video belongs to: "left to right" becomes "right to left"."""
+"""Classes of mirrored videos: "left to right" becomes "right to left"."""
 
 import json
 import logging
@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tabulate import tabulate
-
-from slowfast.config.node import ConfigNode
 
 logger = logging.getLogger(__name__)
 
@@ -80,21 +78,18 @@ def _plain(name: str) -> str:
     return re.sub(r"(anti|counter)[- ]?clockwise", "counterclockwise", name)
 
 
-def build_flip_labels(
-    cfg: ConfigNode, split: str, class_names: Sequence[str] | None
-) -> tuple[int, ...] | None:
-    """What DATA.LABEL_AWARE_FLIP does to the labels of the training split, as a table in the log.
+def find_flip_labels(
+    class_names: Sequence[str] | None, path: str, *, num_classes: int
+) -> tuple[int, ...]:
+    """The class of a mirrored video, by class: from the names, and the file `path` if there is one.
 
-    None where it is off, and for the other splits, which are not mirrored.
+    The log shows the classes that mirroring exchanges.
     """
-    if not cfg.DATA.LABEL_AWARE_FLIP or split != "train":
-        return None
-    path = cfg.DATA.FLIP_LABELS_FILE
     if class_names is None and not path:
         raise ValueError(
             "DATA.LABEL_AWARE_FLIP: True needs class names (classes.txt) or DATA.FLIP_LABELS_FILE"
         )
-    names = class_names or [str(number) for number in range(cfg.MODEL.NUM_CLASSES)]
+    names = class_names or [str(number) for number in range(num_classes)]
     flipped = derive_flip_labels(names)
     if path:
         flipped = tuple(read_flip_labels(path, flipped, names))

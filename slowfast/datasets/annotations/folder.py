@@ -8,10 +8,9 @@ from pathlib import Path
 
 from slowfast.config.node import ConfigNode
 from slowfast.datasets.annotations.class_names import check_number
-from slowfast.datasets.annotations.flip_labels import build_flip_labels
 from slowfast.datasets.annotations.list_files import check_files_exist
 from slowfast.datasets.annotations.locate import walk_videos
-from slowfast.datasets.decoding.flow import build_modality
+from slowfast.datasets.decoding.flow import as_flow
 from slowfast.datasets.records import Annotations, Record
 from slowfast.utils.seeding import derive_seed
 from slowfast.utils.video_names import SUFFIXES, is_video
@@ -96,7 +95,7 @@ def build_folder(cfg: ConfigNode, split: str) -> Annotations:
         # The videos say what there is and, by their names, what is held out.
         records = [
             replace(record, path=os.path.join(cfg.DATA.PATH_PREFIX, relpath(record.path, folder)))
-            for record in build_modality(cfg, records)
+            for record in as_flow(records)
         ]
         check_files_exist(records, folder, hint="their flow is sought in DATA.PATH_PREFIX")
-    return Annotations(records, class_names, build_flip_labels(cfg, split, class_names))
+    return Annotations(records, class_names)

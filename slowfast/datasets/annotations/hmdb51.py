@@ -4,10 +4,9 @@ from pathlib import Path
 
 from slowfast.config.node import ConfigNode
 from slowfast.datasets.annotations.class_names import check_number
-from slowfast.datasets.annotations.flip_labels import build_flip_labels
 from slowfast.datasets.annotations.list_files import check_files_exist, read_lines
 from slowfast.datasets.annotations.locate import VideoFinder
-from slowfast.datasets.decoding.flow import build_modality
+from slowfast.datasets.decoding.flow import as_flow
 from slowfast.datasets.records import Annotations, Record
 
 _MARKS = {"0": None, "1": "train", "2": "test"}
@@ -47,10 +46,8 @@ def build_hmdb51(cfg: ConfigNode, split: str) -> Annotations:
     videos = read_split(folder, cfg.DATA.SPLIT_NUMBER)
     class_names = list(videos)
     check_number(class_names, folder, cfg.MODEL.NUM_CLASSES)
-    finder = VideoFinder(
-        cfg.DATA.PATH_PREFIX or cfg.DATA.PATH_TO_DATA_DIR,
-        takes_folders=cfg.DATA.MODALITY == "flow",
-    )
+    is_flow, root = cfg.DATA.MODALITY == "flow", cfg.DATA.PATH_PREFIX or cfg.DATA.PATH_TO_DATA_DIR
+    finder = VideoFinder(root, takes_folders=is_flow)
     records = [
         Record(finder.find(f"{name}/{video}"), label)
         for label, name in enumerate(class_names)
@@ -58,6 +55,6 @@ def build_hmdb51(cfg: ConfigNode, split: str) -> Annotations:
     ]
     if not records:
         raise ValueError(f"{folder}: split {cfg.DATA.SPLIT_NUMBER} holds no videos for {split}")
-    records = build_modality(cfg, records)
+    records = as_flow(records) if is_flow else records
     check_files_exist(records, folder)
-    return Annotations(records, class_names, build_flip_labels(cfg, split, class_names))
+    return Annotations(records, class_names)

@@ -6,9 +6,8 @@ from pathlib import Path
 
 from slowfast.config.node import ConfigNode
 from slowfast.datasets.annotations.class_names import read_class_names
-from slowfast.datasets.annotations.flip_labels import build_flip_labels
 from slowfast.datasets.annotations.list_files import check_files_exist, find_file, read_lines
-from slowfast.datasets.decoding.flow import build_modality
+from slowfast.datasets.decoding.flow import as_flow
 from slowfast.datasets.records import Annotations, Record
 
 _INTEGER = re.compile(r"-?[0-9]+")
@@ -64,7 +63,7 @@ def read_list(path: Path, *, separator: str, prefix: str, num_classes: int) -> l
 
 
 def _split_last(text: str, separator: str) -> tuple[str, str]:
-    """What stands before the last separator, "" where there is none, and what stands after it."""
+    """Text before the last separator, "" where there is none, and text after it."""
     before, _, after = text.rpartition(separator)
     return before.strip(), after.strip()
 
@@ -85,7 +84,7 @@ def build_kinetics(cfg: ConfigNode, split: str) -> Annotations:
         prefix=cfg.DATA.PATH_PREFIX,
         num_classes=num_classes,
     )
-    records = build_modality(cfg, records)
+    if cfg.DATA.MODALITY == "flow":
+        records = as_flow(records)
     check_files_exist(records, path)
-    class_names = read_class_names(path.with_name("classes.txt"), num_classes)
-    return Annotations(records, class_names, build_flip_labels(cfg, split, class_names))
+    return Annotations(records, read_class_names(path.with_name("classes.txt"), num_classes))

@@ -1,13 +1,14 @@
-"""What both versions of Something-Something have in common once their label files are read."""
+"""Something-Something: a class for each video id, in csv files (V1) or JSON files (V2)."""
 
 import json
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from slowfast.config.node import ConfigNode
 from slowfast.datasets.annotations.class_names import load_class_names
-from slowfast.datasets.annotations.flip_labels import build_flip_labels
 from slowfast.datasets.annotations.list_files import (
     check_files_exist,
     collect_by_id,
@@ -16,52 +17,11 @@ from slowfast.datasets.annotations.list_files import (
     read_lines,
 )
 from slowfast.datasets.annotations.locate import Place, find_videos_by_id
-from slowfast.datasets.decoding.flow import build_modality
+from slowfast.datasets.decoding.flow import as_flow
 from slowfast.datasets.records import Annotations, Record
 
 # The labels of the test videos are not public; everybody tests on the validation videos.
 _PARTS = {"train": "train", "val": "validation", "test": "validation"}
-
-
-def build_something(
-    cfg: ConfigNode,
-    split: str,
-    *,
-    names: Callable[[str], tuple[str, ...]],
-    read_labels: Callable[[Path, Mapping[str, int]], dict[str, int]],
-    source: str,
-) -> Annotations:
-    """Annotations from files in DATA.PATH_TO_DATA_DIR.
-
-    names: what the file of a part ("labels", "train", "validation") may be called. read_labels:
-    label of each video id in such a file, given the number of each class. source: as DATA.SOURCE.
-    """
-
-    def find(part: str) -> Path:
-        return find_file("DATA.PATH_TO_DATA_DIR", cfg.DATA.PATH_TO_DATA_DIR, *names(part))
-
-    names_path = find("labels")
-    class_names = load_class_names(names_path, cfg.MODEL.NUM_CLASSES)
-    path = find(_PARTS[split])
-    labels = read_labels(path, numbers_by_name(class_names, names_path))
-    root = cfg.DATA.PATH_PREFIX or cfg.DATA.PATH_TO_DATA_DIR
-    if cfg.DATA.MODALITY == "flow":
-        places = [Place(os.path.join(root, video)) for video in labels]
-    else:
-        places = find_videos_by_id(
-            list(labels),
-            root,
-            source=source,
-            suffix=".webm",
-            frame_list=path.with_name("train.csv" if split == "train" else "val.csv"),
-        )
-    records = [
-        Record(place.path, label, place.frames)
-        for place, label in zip(places, labels.values(), strict=True)
-    ]
-    records = build_modality(cfg, records)
-    check_files_exist(records, path)
-    return Annotations(records, class_names, build_flip_labels(cfg, split, class_names))
 
 
 def read_csv_labels(path: Path, numbers: Mapping[str, int]) -> dict[str, int]:
@@ -75,17 +35,6 @@ def read_csv_labels(path: Path, numbers: Mapping[str, int]) -> dict[str, int]:
             yield f"{path}:{number}", video, numbers[name]
 
     return collect_by_id(rows(), path)
-
-
-def build_ssv1(cfg: ConfigNode, split: str) -> Annotations:
-    """something-something-v1-{labels,train,validation}.csv in DATA.PATH_TO_DATA_DIR."""
-    return build_something(
-        cfg,
-        split,
-        names=lambda part: (f"something-something-v1-{part}.csv",),
-        read_labels=read_csv_labels,
-        source="frames",
-    )
 
 
 def read_json_labels(path: Path, numbers: Mapping[str, int]) -> dict[str, int]:
@@ -110,15 +59,53 @@ def read_json_labels(path: Path, numbers: Mapping[str, int]) -> dict[str, int]:
         ) from error
 
 
-def build_ssv2(cfg: ConfigNode, split: str) -> Annotations:
-    """something-something-v2-{labels,train,validation}.json in DATA.PATH_TO_DATA_DIR.
+@dataclass(frozen=True)
+class Version:
+    """One of the two sets.
 
-    Or {labels,train,validation}.json, as they are called in the authors' newer archives.
+    names: possible names of the file of a part ("labels", "train", "validation"), with a field for
+    it. read_labels: label of each video id in such a file, given the number of each class. source:
+    "frames" or "videos"; None: as DATA.SOURCE says.
     """
-    return build_something(
-        cfg,
-        split,
-        names=lambda part: (f"something-something-v2-{part}.json", f"{part}.json"),
-        read_labels=read_json_labels,
-        source=cfg.DATA.SOURCE,
-    )
+
+    names: tuple[str, ...]
+    read_labels: Callable[[Path, Mapping[str, int]], dict[str, int]]
+    source: str | None = None
+
+
+V1 = Version(("something-something-v1-{}.csv",), read_csv_labels, source="frames")
+# The authors' newer archives call the files labels.json, train.json and validation.json.
+V2 = Version(("something-something-v2-{}.json", "{}.json"), read_json_labels)
+
+
+def build_something(cfg: ConfigNode, split: str, version: Version) -> Annotations:
+    """Annotations from the files of a version in DATA.PATH_TO_DATA_DIR."""
+
+    def find(part: str) -> Path:
+        names = [name.format(part) for name in version.names]
+        return find_file("DATA.PATH_TO_DATA_DIR", cfg.DATA.PATH_TO_DATA_DIR, *names)
+
+    names_path = find("labels")
+    class_names = load_class_names(names_path, cfg.MODEL.NUM_CLASSES)
+    path = find(_PARTS[split])
+    labels = version.read_labels(path, numbers_by_name(class_names, names_path))
+    root, is_flow = cfg.DATA.PATH_PREFIX or cfg.DATA.PATH_TO_DATA_DIR, cfg.DATA.MODALITY == "flow"
+    if is_flow:
+        places = [Place(os.path.join(root, video)) for video in labels]
+    else:
+        places = find_videos_by_id(
+            list(labels),
+            root,
+            source=version.source or cfg.DATA.SOURCE,
+            suffix=".webm",
+            frame_list=path.with_name("train.csv" if split == "train" else "val.csv"),
+        )
+    pairs = zip(places, labels.values(), strict=True)
+    records = [Record(place.path, label, place.frames) for place, label in pairs]
+    records = as_flow(records) if is_flow else records
+    check_files_exist(records, path)
+    return Annotations(records, class_names)
+
+
+build_ssv1 = partial(build_something, version=V1)
+build_ssv2 = partial(build_something, version=V2)

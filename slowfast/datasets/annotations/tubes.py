@@ -3,17 +3,19 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from slowfast.config.node import ConfigNode
 from slowfast.datasets.annotations import tube_files
 from slowfast.datasets.annotations.box_csv import (
     BoxRow,
+    annotation_folder,
     box_table,
-    build_box_rows,
     group_by_image,
     image_key,
     keep_usable,
+    read_box_lists,
 )
 from slowfast.datasets.annotations.list_files import check_files_exist
 from slowfast.datasets.annotations.locate import Place, find_videos_by_id
@@ -69,10 +71,44 @@ class TubeSet:
         )
 
 
+JHMDB = TubeSet(
+    "jhmdb",
+    class_names=(
+        "brush_hair catch clap climb_stairs golf jump kick_ball pick pour pullup push run "
+        "shoot_ball shoot_bow shoot_gun sit stand swing_baseball throw walk wave"
+    ).split(),
+    files=(
+        "JHMDB-GT.pkl",
+        "finalAnnots.mat",
+        "splitfiles/finalAnnots.mat",
+        "puppet_mask",
+        "labels",
+        "groundtruths_jhmdb",
+    ),
+)
+
+UCF101_24 = TubeSet(
+    "ucf101_24",
+    class_names=(
+        "Basketball BasketballDunk Biking CliffDiving CricketBowling Diving Fencing "
+        "FloorGymnastics GolfSwing HorseRiding IceDancing LongJump PoleVault RopeClimbing "
+        "SalsaSpin SkateBoarding Skiing Skijet SoccerJuggling Surfing TennisSwing "
+        "TrampolineJumping VolleyballSpiking WalkingWithDog"
+    ).split(),
+    files=(
+        "UCF101v2-GT.pkl",
+        "finalAnnots.mat",
+        "splitfiles/finalAnnots.mat",
+        "labels",
+        "groundtruths_ucf",
+    ),
+)
+
+
 def find_places(videos: Sequence[str], prefix: str, *, source: str) -> dict[str, Place]:
     """Frames or file of each video "class/video", in one of the usual folders or right there.
 
-    Those that would be in the first of these folders, where there is none anywhere.
+    Where there is none anywhere, their places in the first of these folders.
     """
     flat = [os.path.basename(video) for video in videos]
     tried = []
@@ -88,6 +124,22 @@ def find_places(videos: Sequence[str], prefix: str, *, source: str) -> dict[str,
 
 def _exists(place: Place) -> bool:
     return os.path.exists(place.path) if place.frames is None else place.frames.count > 0
+
+
+def read_detected(
+    lists: Sequence[str], folder: str, videos: Sequence[str], *, num_classes: int, min_score: float
+) -> list[BoxRow]:
+    """Detected boxes of these videos; ValueError without any."""
+    key, known = "AVA.TEST_PREDICT_BOX_LISTS", set(videos)
+    rows = read_box_lists(key, lists, folder, num_classes=num_classes, min_score=min_score)
+    rows = [row for row in rows if row.video in known]
+    if not rows:
+        raise ValueError(
+            f"{key}: {lists} hold no boxes of the test videos, for example {videos[0]!r}, with a "
+            f"score of AVA.DETECTION_SCORE_THRESH {min_score} or more; AVA.TEST_BOXES ground_truth "
+            "needs none"
+        )
+    return rows
 
 
 def key_frame_records(rows: Sequence[BoxRow], places: dict[str, Place]) -> list[Record]:
@@ -113,15 +165,13 @@ def build_tube_set(cfg: ConfigNode, split: str, tubes: TubeSet) -> Annotations:
     )
     videos = list(dict.fromkeys(row.video for row in true_rows))
     if not is_train and cfg.AVA.TEST_BOXES == "predicted":
-        detected = build_box_rows(cfg, "TEST_PREDICT_BOX_LISTS", is_detected=True)
-        rows = [row for row in detected if row.video in set(videos)]
-        if not rows:
-            raise ValueError(
-                f"AVA.TEST_PREDICT_BOX_LISTS: {cfg.AVA.TEST_PREDICT_BOX_LISTS} hold no boxes "
-                f"of the test videos, for example {videos[0]!r}, with a score of "
-                f"AVA.DETECTION_SCORE_THRESH {cfg.AVA.DETECTION_SCORE_THRESH} or more; "
-                "AVA.TEST_BOXES ground_truth needs none"
-            )
+        rows = read_detected(
+            cfg.AVA.TEST_PREDICT_BOX_LISTS,
+            annotation_folder(cfg.AVA.ANNOTATION_DIR, folder),
+            videos,
+            num_classes=num_classes,
+            min_score=cfg.AVA.DETECTION_SCORE_THRESH,
+        )
     prefix = cfg.DATA.PATH_PREFIX or folder
     records = key_frame_records(rows, find_places(videos, prefix, source=cfg.DATA.SOURCE))
     hint = "paths start from DATA.PATH_PREFIX, or from DATA.PATH_TO_DATA_DIR where that is empty"
@@ -133,46 +183,5 @@ def build_tube_set(cfg: ConfigNode, split: str, tubes: TubeSet) -> Annotations:
     return Annotations(records, list(tubes.class_names), truth=truth)
 
 
-JHMDB = TubeSet(
-    "jhmdb",
-    class_names=(
-        "brush_hair catch clap climb_stairs golf jump kick_ball pick pour pullup push run "
-        "shoot_ball shoot_bow shoot_gun sit stand swing_baseball throw walk wave"
-    ).split(),
-    files=(
-        "JHMDB-GT.pkl",
-        "finalAnnots.mat",
-        "splitfiles/finalAnnots.mat",
-        "puppet_mask",
-        "labels",
-        "groundtruths_jhmdb",
-    ),
-)
-
-
-def build_jhmdb(cfg: ConfigNode, split: str) -> Annotations:
-    """Frames with boxes from one of the known files in DATA.PATH_TO_DATA_DIR."""
-    return build_tube_set(cfg, split, JHMDB)
-
-
-UCF101_24 = TubeSet(
-    "ucf101_24",
-    class_names=(
-        "Basketball BasketballDunk Biking CliffDiving CricketBowling Diving Fencing "
-        "FloorGymnastics GolfSwing HorseRiding IceDancing LongJump PoleVault RopeClimbing "
-        "SalsaSpin SkateBoarding Skiing Skijet SoccerJuggling Surfing TennisSwing "
-        "TrampolineJumping VolleyballSpiking WalkingWithDog"
-    ).split(),
-    files=(
-        "UCF101v2-GT.pkl",
-        "finalAnnots.mat",
-        "splitfiles/finalAnnots.mat",
-        "labels",
-        "groundtruths_ucf",
-    ),
-)
-
-
-def build_ucf101_24(cfg: ConfigNode, split: str) -> Annotations:
-    """Frames with boxes from one of the known files in DATA.PATH_TO_DATA_DIR."""
-    return build_tube_set(cfg, split, UCF101_24)
+build_jhmdb = partial(build_tube_set, tubes=JHMDB)
+build_ucf101_24 = partial(build_tube_set, tubes=UCF101_24)

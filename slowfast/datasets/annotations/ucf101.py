@@ -6,7 +6,6 @@ from pathlib import Path
 
 from slowfast.config.node import ConfigNode
 from slowfast.datasets.annotations.class_names import check_number
-from slowfast.datasets.annotations.flip_labels import build_flip_labels
 from slowfast.datasets.annotations.list_files import (
     check_files_exist,
     find_file,
@@ -14,7 +13,7 @@ from slowfast.datasets.annotations.list_files import (
     read_lines,
 )
 from slowfast.datasets.annotations.locate import VideoFinder
-from slowfast.datasets.decoding.flow import build_modality
+from slowfast.datasets.decoding.flow import as_flow
 from slowfast.datasets.records import Annotations, Record
 
 
@@ -58,8 +57,9 @@ def build_ucf101(cfg: ConfigNode, split: str) -> Annotations:
     class_names = read_class_index(names_path, cfg.MODEL.NUM_CLASSES)
     part = "train" if split == "train" else "test"
     path = find_file(key, folder, f"{part}list{cfg.DATA.SPLIT_NUMBER:02d}.txt")
-    finder = VideoFinder(cfg.DATA.PATH_PREFIX or folder, takes_folders=cfg.DATA.MODALITY == "flow")
+    is_flow = cfg.DATA.MODALITY == "flow"
+    finder = VideoFinder(cfg.DATA.PATH_PREFIX or folder, takes_folders=is_flow)
     records = read_split(path, numbers_by_name(class_names, names_path), finder)
-    records = build_modality(cfg, records)
+    records = as_flow(records) if is_flow else records
     check_files_exist(records, path)
-    return Annotations(records, class_names, build_flip_labels(cfg, split, class_names))
+    return Annotations(records, class_names)

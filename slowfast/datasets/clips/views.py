@@ -12,10 +12,14 @@ from slowfast.datasets.decoding.open import OpenVideo
 from slowfast.datasets.decoding.packets import VideoIndex
 from slowfast.datasets.decoding.video import short_side_size
 from slowfast.datasets.records import Record, SampledClips
+from slowfast.datasets.transforms.augment import build_augmentations
 from slowfast.datasets.transforms.spatial import (
+    RandomCrop,
+    RandomResizedCrop,
     TrainTransform,
-    build_train_transform,
     crop,
+    flip,
+    flip_flow,
     jitter_size,
     resize,
     uniform_crop_offsets,
@@ -176,15 +180,27 @@ class JointViews:
 
 
 def build_train_views(cfg: ConfigNode, sampler: ClipSampler) -> TrainViews:
-    """The random clip of training."""
-    scales = cfg.DATA.TRAIN_JITTER_SCALES
+    """The random clip of training.
+
+    DATA.TRAIN_JITTER_SCALES: a square of a frame that is scaled while it is read;
+    DATA.TRAIN_JITTER_SCALES_RELATIVE: a box of the whole frame, which is scaled after it is cut.
+    """
+    data, size = cfg.DATA, cfg.DATA.TRAIN_CROP_SIZE
+    jitter = (*data.TRAIN_JITTER_SCALES, data.INV_UNIFORM_SAMPLE)
+    first = RandomCrop(size)
+    if data.TRAIN_JITTER_SCALES_RELATIVE:
+        scale, ratio = data.TRAIN_JITTER_SCALES_RELATIVE, data.TRAIN_JITTER_ASPECT_RELATIVE
+        jitter, first = None, RandomResizedCrop(size, scale=tuple(scale), ratio=tuple(ratio))
+    mirror = flip_flow if data.MODALITY == "flow" else flip
     return TrainViews(
         sampler,
-        jitter=None
-        if cfg.DATA.TRAIN_JITTER_SCALES_RELATIVE
-        else (scales[0], scales[1], cfg.DATA.INV_UNIFORM_SAMPLE),
-        transform=build_train_transform(cfg),
-        read=CLIP_READERS[cfg.DATA.RESIZE_BACKEND],
+        jitter=jitter,
+        transform=TrainTransform(
+            first,
+            mirror=mirror if data.RANDOM_FLIP else None,
+            augment=build_augmentations(cfg),
+        ),
+        read=CLIP_READERS[data.RESIZE_BACKEND],
     )
 
 

@@ -12,7 +12,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from slowfast.config.node import ConfigNode
 from slowfast.datasets.decoding.images import ImageReader, load_pair
 from slowfast.datasets.decoding.video import UnreadableVideo
 from slowfast.datasets.records import FrameFiles, Record, frame_files
@@ -94,8 +93,6 @@ def _listed(folder: str) -> FrameFiles:
     return frame_files([os.path.join(folder, name) for name in names])
 
 
-def build_modality(cfg: ConfigNode, records: Sequence[Record]) -> list[Record]:
-    """The records as they are, or with DATA.MODALITY flow those of the flow of these videos."""
-    if cfg.DATA.MODALITY != "flow":
-        return list(records)
+def as_flow(records: Sequence[Record]) -> list[Record]:
+    """Records of the flow of these videos."""
     return [replace(record, frames=None, is_flow=True) for record in records]

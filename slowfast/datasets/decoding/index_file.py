@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from slowfast.config.node import ConfigNode
 from slowfast.datasets.decoding.packets import VideoIndex
 from slowfast.datasets.decoding.video import UnreadableVideo, scan_video
 from slowfast.datasets.records import Record
@@ -205,13 +204,13 @@ def warn_if_foreign(index: IndexFile, records: Sequence[Record], path: str) -> N
         )
 
 
-def build_index(cfg: ConfigNode, records: Sequence[Record]) -> IndexFile | None:
-    """The file that DATA.INDEX_FILE names, None without one; `records` are what it is for."""
-    if not cfg.DATA.INDEX_FILE:
+def open_index(path: str, records: Sequence[Record]) -> IndexFile | None:
+    """The file that DATA.INDEX_FILE names, None where it is empty; `records` are what it is for."""
+    if not path:
         return None
     try:
-        index = load_index(cfg.DATA.INDEX_FILE)
+        index = load_index(path)
     except (ValueError, OSError) as error:
         raise ValueError(f"DATA.INDEX_FILE: {error}") from error
-    warn_if_foreign(index, records, cfg.DATA.INDEX_FILE)
+    warn_if_foreign(index, records, path)
     return index

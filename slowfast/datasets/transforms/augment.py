@@ -6,14 +6,13 @@ All randomness comes from the generator passed in.
 
 import math
 from collections.abc import Callable, Sequence
-from functools import partial
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from slowfast.config.node import ConfigNode
 from slowfast.datasets.transforms.rand_augment import (
-    INTERPOLATIONS,
     RandAugment,
     clip_to_frames,
     frames_to_clip,
@@ -38,9 +37,6 @@ class PcaJitter:
         color = torch.from_numpy(255 * color).to(torch.float32).view(3, 1, 1, 1)
         lit = (clip + color).clamp_(0, 255)
         return lit if clip.is_floating_point() else lit.round_().to(clip.dtype)
-
-
-ERASE_MODES = ("pixel", "rand", "const")
 
 
 class ColorJitter:
@@ -132,48 +128,6 @@ def smooth_labels(labels: torch.Tensor, num_classes: int, smoothing: float) -> t
     return targets.scatter_(1, labels[:, None], 1 - smoothing + smoothing / num_classes)
 
 
-def mix_batch(
-    clips: list[torch.Tensor],
-    labels: torch.Tensor,
-    rng: np.random.Generator,
-    *,
-    num_classes: int,
-    alpha: float,
-    cutmix_alpha: float,
-    prob: float,
-    switch_prob: float,
-    smoothing: float,
-) -> tuple[list[torch.Tensor], torch.Tensor]:
-    """Mix each clip with the one at its mirror position in the batch; labels become soft.
-
-    Mixup (arXiv 1710.09412) blends the clips (float tensors), cutmix (arXiv 1905.04899) pastes a
-    box of the partner into all frames. One draw holds for the batch and for all pathways.
-
-    Args:
-        clips: one N,C,T,H,W tensor per pathway.
-        labels: (N,) class numbers.
-        alpha, cutmix_alpha: Beta parameters; 0 leaves that kind out.
-        prob: probability of mixing at all.
-        switch_prob: probability of cutmix when both kinds are on.
-        smoothing: label smoothing, also of batches that are not mixed.
-
-    Returns:
-        the clips and (N, classes) targets.
-    """
-    targets = smooth_labels(labels, num_classes, smoothing)
-    if rng.uniform() >= prob:
-        return clips, targets
-    is_cutmix = cutmix_alpha > 0 and (alpha == 0 or rng.uniform() < switch_prob)
-    if is_cutmix:
-        share = rng.beta(cutmix_alpha, cutmix_alpha)
-        box, share = cutmix_box(rng, *clips[0].shape[-2:], share)
-        clips = [_paste(clip, clip.flip(0), box) for clip in clips]
-    else:
-        share = rng.beta(alpha, alpha)
-        clips = [torch.lerp(clip.flip(0), clip, share) for clip in clips]
-    return clips, torch.lerp(targets.flip(0), targets, share)
-
-
 def cutmix_box(
     rng: np.random.Generator, height: int, width: int, share: float
 ) -> tuple[tuple[int, int, int, int], float]:
@@ -198,14 +152,43 @@ def _paste(
     return clip
 
 
-def _check_range(key: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:
-        raise ValueError(f"{key}: {value} is not within {low}..{high}")
+@dataclass(frozen=True)
+class BatchMix:
+    """Mixes each clip with the one at its mirror position in the batch; labels become soft.
 
+    Mixup (arXiv 1710.09412) blends the clips (float tensors), cutmix (arXiv 1905.04899) pastes a
+    box of the partner into all frames. One draw holds for the batch and for all pathways.
 
-def _check_choice(key: str, value: str, allowed: Sequence[str]) -> None:
-    if value not in allowed:
-        raise ValueError(f"{key}: {value!r} is not one of {list(allowed)}")
+    Args:
+        alpha, cutmix_alpha: Beta parameters; 0 leaves that kind out.
+        prob: probability of mixing at all.
+        switch_prob: probability of cutmix when both kinds are on.
+        smoothing: label smoothing, also of batches that are not mixed.
+    """
+
+    num_classes: int
+    alpha: float
+    cutmix_alpha: float
+    prob: float
+    switch_prob: float
+    smoothing: float
+
+    def __call__(
+        self, clips: list[torch.Tensor], labels: torch.Tensor, rng: np.random.Generator
+    ) -> tuple[list[torch.Tensor], torch.Tensor]:
+        """The clips, one N,C,T,H,W tensor per pathway, and N,classes targets for N labels."""
+        targets = smooth_labels(labels, self.num_classes, self.smoothing)
+        if rng.uniform() >= self.prob:
+            return clips, targets
+        is_cutmix = self.cutmix_alpha > 0 and (self.alpha == 0 or rng.uniform() < self.switch_prob)
+        if is_cutmix:
+            share = rng.beta(self.cutmix_alpha, self.cutmix_alpha)
+            box, share = cutmix_box(rng, *clips[0].shape[-2:], share)
+            clips = [_paste(clip, clip.flip(0), box) for clip in clips]
+        else:
+            share = rng.beta(self.alpha, self.alpha)
+            clips = [torch.lerp(clip.flip(0), clip, share) for clip in clips]
+        return clips, torch.lerp(targets.flip(0), targets, share)
 
 
 def build_augmentations(cfg: ConfigNode) -> list[Callable]:
@@ -213,11 +196,6 @@ def build_augmentations(cfg: ConfigNode) -> list[Callable]:
     aug, mean, std = cfg.AUG, cfg.DATA.MEAN, cfg.DATA.STD
     if not aug.ENABLE:
         return []
-    _check_choice("AUG.INTERPOLATION", aug.INTERPOLATION, INTERPOLATIONS)
-    _check_choice("AUG.RE_MODE", aug.RE_MODE, ERASE_MODES)
-    _check_range("AUG.COLOR_JITTER", aug.COLOR_JITTER, 0, math.inf)
-    _check_range("AUG.RE_PROB", aug.RE_PROB, 0, 1)
-    _check_range("AUG.RE_COUNT", aug.RE_COUNT, 1, math.inf)
     steps = []
     if aug.AA_TYPE:
         fill = [255 * value for value in mean]
@@ -232,19 +210,12 @@ def build_augmentations(cfg: ConfigNode) -> list[Callable]:
     return steps
 
 
-def build_mix(cfg: ConfigNode) -> Callable | None:
-    """`mix(clips, labels, rng) -> (clips, soft labels)` of section MIXUP; None when it is off."""
+def build_mix(cfg: ConfigNode) -> BatchMix | None:
+    """The mixing of section MIXUP; None when it is off."""
     mixup = cfg.MIXUP
     if not mixup.ENABLE:
         return None
-    _check_range("MIXUP.ALPHA", mixup.ALPHA, 0, math.inf)
-    _check_range("MIXUP.CUTMIX_ALPHA", mixup.CUTMIX_ALPHA, 0, math.inf)
-    for key in ("PROB", "SWITCH_PROB", "LABEL_SMOOTH_VALUE"):
-        _check_range(f"MIXUP.{key}", mixup[key], 0, 1)
-    if mixup.ALPHA == mixup.CUTMIX_ALPHA == 0:
-        raise ValueError("MIXUP.ALPHA: 0 and MIXUP.CUTMIX_ALPHA: 0 leave nothing to mix with")
-    return partial(
-        mix_batch,
+    return BatchMix(
         num_classes=cfg.MODEL.NUM_CLASSES,
         alpha=mixup.ALPHA,
         cutmix_alpha=mixup.CUTMIX_ALPHA,

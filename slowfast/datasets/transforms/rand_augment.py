@@ -11,7 +11,6 @@ import torch.nn.functional as F
 
 # Magnitudes run from 0 to this.
 MAX_LEVEL = 10
-INTERPOLATIONS = ("nearest", "bilinear", "bicubic")
 
 
 def clip_to_frames(clip: torch.Tensor) -> torch.Tensor:

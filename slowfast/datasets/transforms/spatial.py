@@ -11,10 +11,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from slowfast.config.node import ConfigNode
-from slowfast.config.pathways import pathway_strides
-from slowfast.datasets.transforms.augment import build_augmentations
-
 Transform = Callable[[torch.Tensor, np.random.Generator], torch.Tensor]
 
 
@@ -23,6 +19,10 @@ def jitter_size(rng: np.random.Generator, min_size: int, max_size: int, inverse:
     if inverse:
         return round(1 / rng.uniform(1 / max_size, 1 / min_size))
     return round(rng.uniform(min_size, max_size))
+
+
+def _check_fits(height: int, width: int, size: int) -> None:
+    assert min(height, width) >= size, f"crop {size} does not fit into {height} x {width}"
 
 
 def random_crop_offsets(
@@ -146,7 +146,7 @@ class RandomResizedCrop:
 
 
 class TrainTransform:
-    """What happens to a decoded training clip; it depends only on the `rng` passed.
+    """Crop, flip and augmentations of a decoded training clip; depends only on the `rng` passed.
 
     crop: a RandomCrop or RandomResizedCrop. mirror: what mirrors half of the clips, None for no
     mirroring. augment: what follows.
@@ -195,38 +195,3 @@ class PackPathways:
         if self.reverse_channels:
             clip = clip.flip(0)
         return pack_pathways(clip, self.strides)
-
-
-def _check_fits(height: int, width: int, size: int) -> None:
-    assert min(height, width) >= size, f"crop {size} does not fit into {height} x {width}"
-
-
-def build_pack(cfg: ConfigNode, *, is_bgr_in_reference: bool) -> PackPathways:
-    """The transform from a finished C,T,H,W clip to the model's list of pathways.
-
-    Clips of flow stay x, y; others are RGB. Released weights want the order that the reference
-    feeds them, and where its images are BGR, DATA.REVERSE_INPUT_CHANNEL makes them RGB.
-    """
-    is_bgr = cfg.AVA.BGR if cfg.DETECTION.ENABLE else is_bgr_in_reference
-    reverse = is_bgr != cfg.DATA.REVERSE_INPUT_CHANNEL and cfg.DATA.MODALITY == "rgb"
-    return PackPathways(pathway_strides(cfg), reverse_channels=reverse)
-
-
-def build_train_transform(cfg: ConfigNode) -> TrainTransform:
-    """Crop, flip and augmentations of a training clip: `transform(clip, rng)`.
-
-    With DATA.TRAIN_JITTER_SCALES the clip must come with its short side scaled to a `jitter_size`
-    draw. With DATA.TRAIN_JITTER_SCALES_RELATIVE there is no such draw: the clip must come in the
-    video's own size; the box is cut out and scaled here.
-    """
-    size, relative = cfg.DATA.TRAIN_CROP_SIZE, cfg.DATA.TRAIN_JITTER_SCALES_RELATIVE
-    first = RandomCrop(size)
-    if relative:
-        ratio = tuple(cfg.DATA.TRAIN_JITTER_ASPECT_RELATIVE)
-        first = RandomResizedCrop(size, scale=tuple(relative), ratio=ratio)
-    mirror = flip_flow if cfg.DATA.MODALITY == "flow" else flip
-    return TrainTransform(
-        first,
-        mirror=mirror if cfg.DATA.RANDOM_FLIP else None,
-        augment=build_augmentations(cfg),
-    )

@@ -1,11 +1,11 @@
-"""Which classes a mirrored video changes."""
+"""Classes that mirroring a video exchanges."""
 
 import json
 import logging
 
 import pytest
 
-from slowfast.datasets.annotations.flip_labels import build_flip_labels, derive_flip_labels
+from slowfast.datasets.annotations.flip_labels import derive_flip_labels, find_flip_labels
 
 PAIRS = [
     ("Pulling [something] from left to right", "Pulling [something] from right to left"),
@@ -49,32 +49,23 @@ def test_class_that_mentions_no_side_gives_no_warning(caplog):
 
 
 @pytest.fixture
-def build(data_cfg, tmp_path):
-    def build(names, changes=None, split="train", is_on=True):
-        keys = {}
+def find(tmp_path):
+    def find(names, changes=None):
+        path = ""
         if changes is not None:
+            path = str(tmp_path / "flip.json")
             (tmp_path / "flip.json").write_text(json.dumps(changes))
-            keys = {"FLIP_LABELS_FILE": str(tmp_path / "flip.json")}
-        return build_flip_labels(data_cfg(4, LABEL_AWARE_FLIP=is_on, **keys), split, names)
+        return find_flip_labels(names, path, num_classes=4)
 
-    return build
+    return find
 
 
 NAMES = ["wave left", "wave right", "heart hand", "other hand"]
 
 
-def test_it_is_off_unless_asked_for(build):
-    assert build(NAMES, is_on=False) is None
-
-
-@pytest.mark.parametrize("split", ["val", "test"])
-def test_only_training_clips_are_mirrored(build, split):
-    assert build(NAMES, split=split) is None
-
-
-def test_pairs_are_shown(build, caplog):
+def test_pairs_are_shown(find, caplog):
     with caplog.at_level(logging.INFO):
-        build(NAMES)
+        find(NAMES)
     assert "0 wave left 1 wave right" in " ".join(caplog.text.split())
 
 
@@ -83,21 +74,21 @@ def test_pairs_are_shown(build, caplog):
     [{"heart hand": "other hand", "other hand": "heart hand"}, {"2": 3, "3": "2"}],
     ids=["names", "numbers"],
 )
-def test_file_adds_to_the_names(build, changes):
-    assert build(NAMES, changes) == (1, 0, 3, 2)
+def test_file_adds_to_the_names(find, changes):
+    assert find(NAMES, changes) == (1, 0, 3, 2)
 
 
-def test_file_overrides_the_names(build):
-    assert build(NAMES, {"wave left": 0, "wave right": 1}) == (0, 1, 2, 3)
+def test_file_overrides_the_names(find):
+    assert find(NAMES, {"wave left": 0, "wave right": 1}) == (0, 1, 2, 3)
 
 
-def test_file_alone_is_enough(build):
-    assert build(None, {"0": 3, "3": 0}) == (3, 1, 2, 0)
+def test_file_alone_is_enough(find):
+    assert find(None, {"0": 3, "3": 0}) == (3, 1, 2, 0)
 
 
-def test_neither_names_nor_file(build):
+def test_neither_names_nor_file(find):
     with pytest.raises(ValueError, match="DATA.LABEL_AWARE_FLIP: True needs class names"):
-        build(None)
+        find(None)
 
 
 @pytest.mark.parametrize(
@@ -109,12 +100,11 @@ def test_neither_names_nor_file(build):
         (3, "it is an object"),
     ],
 )
-def test_wrong_file_is_named(build, changes, reason):
+def test_wrong_file_is_named(find, changes, reason):
     with pytest.raises(ValueError, match=f"DATA.FLIP_LABELS_FILE: .*flip.json.*{reason}"):
-        build(NAMES, changes)
+        find(NAMES, changes)
 
 
-def test_missing_file_is_named(data_cfg):
-    cfg = data_cfg(4, LABEL_AWARE_FLIP=True, FLIP_LABELS_FILE="no.json")
+def test_missing_file_is_named():
     with pytest.raises(ValueError, match="DATA.FLIP_LABELS_FILE: 'no.json'.*No such file"):
-        build_flip_labels(cfg, "train", NAMES)
+        find_flip_labels(NAMES, "no.json", num_classes=4)

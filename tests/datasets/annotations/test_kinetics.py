@@ -136,12 +136,6 @@ def test_class_names_may_be_missing(video_dir):
     assert build(video_dir).class_names is None
 
 
-def test_mirrored_classes_come_from_their_names(tmp_path, video_dir):
-    (tmp_path / "train.csv").write_text(f"{video_dir}/video0.mp4 0\n")
-    (tmp_path / "classes.txt").write_text("left\nright\nup\ndown\n")
-    assert build(tmp_path, LABEL_AWARE_FLIP=True).flip_labels == (1, 0, 2, 3)
-
-
 def test_number_of_class_names_is_checked(tmp_path, video_dir):
     (tmp_path / "train.csv").write_text(f"{video_dir}/video0.mp4 0\n")
     (tmp_path / "classes.txt").write_text("a\nb\n")

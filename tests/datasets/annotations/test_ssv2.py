@@ -62,14 +62,6 @@ def test_source_chooses_between_frames_and_videos(build):
     assert build(there, SOURCE="videos").records[0].frames is None
 
 
-def test_mirrored_classes_are_known(write_files, data_cfg):
-    labels = {**LABELS, "Pulling something from right to left": "2"}
-    write_files(
-        {**FILES, "something-something-v2-labels.json": json.dumps(labels), "78687.webm": None}
-    )
-    assert build_ssv2(data_cfg(3, LABEL_AWARE_FLIP=True), "train").flip_labels == (0, 2, 1)
-
-
 def test_files_without_the_long_prefix(write_files, data_cfg):
     names = {name.removeprefix("something-something-v2-"): text for name, text in FILES.items()}
     write_files({**names, "78687.webm": None})

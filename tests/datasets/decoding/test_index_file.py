@@ -7,8 +7,8 @@ import pytest
 
 from slowfast.datasets.decoding import index_file
 from slowfast.datasets.decoding.index_file import (
-    build_index,
     load_index,
+    open_index,
     pack_index,
     unpack_index,
     write_index,
@@ -165,19 +165,20 @@ def test_other_files_are_refused_and_not_overwritten(content, tmp_path, videos):
     assert (tmp_path / "other").read_bytes() == content
 
 
-def test_the_key_names_the_file(toy_cfg, tmp_path, videos):
-    write_index(tmp_path / "index", videos)
-    assert build_index(toy_cfg(), []) is None
-    assert len(build_index(toy_cfg("DATA.INDEX_FILE", tmp_path / "index"), [])) == 3
+def test_the_key_names_the_file(tmp_path, videos):
+    path = str(tmp_path / "index")
+    write_index(path, videos)
+    assert open_index("", []) is None
+    assert len(open_index(path, [])) == 3
     with pytest.raises(ValueError, match="DATA.INDEX_FILE: .*none"):
-        build_index(toy_cfg("DATA.INDEX_FILE", tmp_path / "none"), [])
+        open_index(str(tmp_path / "none"), [])
 
 
-def test_an_index_of_other_videos_is_named(toy_cfg, tmp_path, videos, caplog):
-    write_index(tmp_path / "index", videos[:1])
-    cfg = toy_cfg("DATA.INDEX_FILE", tmp_path / "index")
-    build_index(cfg, [Record(video) for video in videos])
-    build_index(cfg, [Record("1", frames=frame_files(["1/1.jpg"]))])
+def test_an_index_of_other_videos_is_named(tmp_path, videos, caplog):
+    path = str(tmp_path / "index")
+    write_index(path, videos[:1])
+    open_index(path, [Record(video) for video in videos])
+    open_index(path, [Record("1", frames=frame_files(["1/1.jpg"]))])
     assert not caplog.text
-    build_index(cfg, [Record(f"{number}.mp4") for number in range(250)])
+    open_index(path, [Record(f"{number}.mp4") for number in range(250)])
     assert "index knows none of 84 videos, for example 0.mp4" in caplog.text

@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from slowfast.config.defaults import get_cfg
+from slowfast.datasets.clips.views import build_train_views
 from slowfast.datasets.transforms.spatial import (
+    PackPathways,
     RandomCrop,
     TrainTransform,
-    build_pack,
-    build_train_transform,
     crop,
     flip,
     jitter_size,
@@ -154,13 +154,13 @@ def test_resized_crop_box_of_a_long_frame_falls_back_to_the_largest_centred_box(
 
 def test_train_transform_depends_only_on_the_generator(cfg):
     cfg.AUG.ENABLE = True
-    clip, transform = ramp(3, 4, 10, 12), build_train_transform(cfg)
+    clip, transform = ramp(3, 4, 10, 12), build_train_views(cfg, None).transform
     for seed in range(5):
         assert transform(clip, rng(seed))[0].equal(transform(clip, rng(seed))[0])
 
 
 def test_train_transform_crops_and_flips(cfg):
-    clip, transform, draws = ramp(3, 4, 10, 12), build_train_transform(cfg), rng()
+    clip, transform, draws = ramp(3, 4, 10, 12), build_train_views(cfg, None).transform, rng()
     windows = [crop(clip, y, x, 8) for y in range(3) for x in range(5)]
     windows = {
         (bytes(w.numpy().tobytes()), is_flipped): 0
@@ -175,7 +175,7 @@ def test_train_transform_crops_and_flips(cfg):
 
 def test_train_transform_without_flip_never_flips(cfg):
     cfg.DATA.RANDOM_FLIP = False
-    clip, transform, draws = ramp(3, 1, 8, 8), build_train_transform(cfg), rng()
+    clip, transform, draws = ramp(3, 1, 8, 8), build_train_views(cfg, None).transform, rng()
     for _ in range(8):
         found, is_flipped = transform(clip, draws)
         assert found.equal(clip) and not is_flipped
@@ -184,36 +184,16 @@ def test_train_transform_without_flip_never_flips(cfg):
 def test_relative_jitter_cuts_a_box_and_scales_it(cfg):
     cfg.DATA.TRAIN_JITTER_SCALES_RELATIVE = [0.3, 1.0]
     cfg.DATA.TRAIN_JITTER_ASPECT_RELATIVE = [0.75, 1.3333]
-    assert build_train_transform(cfg)(ramp(3, 4, 20, 31), rng())[0].shape == (3, 4, 8, 8)
+    assert build_train_views(cfg, None).transform(ramp(3, 4, 20, 31), rng())[0].shape == (
+        3,
+        4,
+        8,
+        8,
+    )
 
 
-def test_pack_reverses_channels_before_packing(cfg):
-    cfg.DATA.INPUT_CHANNEL_NUM = [3, 3]
-    cfg.DATA.REVERSE_INPUT_CHANNEL = True
-    cfg.SLOWFAST.ALPHA = 4
+def test_pack_reverses_channels_before_packing():
     clip = ramp(3, 8, 2, 2)
-    slow, fast = build_pack(cfg, is_bgr_in_reference=False)(clip)
+    slow, fast = PackPathways([4, 1], reverse_channels=True)(clip)
     assert fast.equal(clip[[2, 1, 0]])
     assert slow.equal(clip[[2, 1, 0]][:, [0, 7]])
-
-
-@pytest.mark.parametrize(
-    "is_bgr_in_reference, detection, options, is_bgr",
-    [
-        (False, False, [], False),
-        (False, False, ["DATA.REVERSE_INPUT_CHANNEL", True], True),
-        (True, False, [], True),
-        (True, False, ["DATA.REVERSE_INPUT_CHANNEL", True], False),
-        (True, False, ["AVA.BGR", True], True),
-        (False, True, [], False),
-        (False, True, ["AVA.BGR", True], True),
-        (False, True, ["AVA.BGR", True, "DATA.REVERSE_INPUT_CHANNEL", True], False),
-    ],
-)
-def test_channels_come_in_the_order_of_the_reference(
-    cfg, is_bgr_in_reference, detection, options, is_bgr
-):
-    cfg.merge_from_list(["DETECTION.ENABLE", detection, *options])
-    clip = ramp(3, 2, 2, 2)
-    (packed,) = build_pack(cfg, is_bgr_in_reference=is_bgr_in_reference)(clip)
-    assert packed.equal(clip.flip(0) if is_bgr else clip)
