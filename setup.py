@@ -3,6 +3,9 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
+# Computes flow, and reads and writes videos that are folders of image files.
+FLOW = ["opencv-contrib-python-headless"]
+
 source = Path(__file__).with_name("slowfast") / "__init__.py"
 
 setup(
@@ -14,12 +17,15 @@ setup(
     packages=find_packages(include=["slowfast", "slowfast.*"]),
     install_requires=[
         "av>=17",
+        "filelock",
+        "fvcore",
         "matplotlib",
         "numpy",
-        "opencv-contrib-python-headless",
+        "psutil",
         "pyyaml",
         "scikit-learn",
         "scipy",
+        "simplejson",
         "tabulate",
         "tensorboard",
         "torch>=2.6",
@@ -27,5 +33,5 @@ setup(
         "tqdm",
         "yacs",
     ],
-    extras_require={"dev": ["fvcore", "pytest>=8", "ruff"]},
+    extras_require={"flow": FLOW, "dev": [*FLOW, "pytest>=8", "ruff"]},
 )

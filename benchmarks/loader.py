@@ -25,6 +25,7 @@ from benchmarks.data import (
     plain_training_clip,
 )
 from slowfast.datasets.clips.samplers import SpanSampler
+from slowfast.datasets.decoding.images import import_opencv
 from slowfast.datasets.loader import ShardedBatchSampler, make_loader
 from slowfast.datasets.records import FrameFiles, Record
 from slowfast.datasets.synthetic import write_video
@@ -43,8 +44,7 @@ class PlainImages:
         return len(self.files)
 
     def __getitem__(self, numbers: torch.Tensor) -> torch.Tensor:
-        import cv2
-
+        cv2 = import_opencv()
         images = [cv2.imread(self.files.path(number)) for number in numbers.tolist()]
         return torch.from_numpy(np.stack(images))
 
@@ -69,9 +69,7 @@ class PlainClips(Dataset):
 
 def write_stores(folder: Path) -> dict[str, Record]:
     """The same 10 seconds stored in each way."""
-    import cv2
-
-    stores = {}
+    cv2, stores = import_opencv(), {}
     write_video(
         folder / "video.webm",
         draw_frames(),

@@ -3,7 +3,6 @@
 They belong to the exact weights that they were measured with: the file names the checkpoint's hash.
 """
 
-import fcntl
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -11,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
+from filelock import FileLock
 
 from slowfast.checkpoint import files
 
@@ -80,10 +80,14 @@ def save_calibration(checkpoint: str | Path, calibration: Calibration) -> Path:
 @contextmanager
 def _locked(path: str | Path) -> Iterator[None]:
     """Inside the `with`, others wait; not on file systems that cannot lock."""
-    with open(path, "rb") as file:
-        with suppress(OSError):
-            fcntl.flock(file, fcntl.LOCK_EX)
+    path = calibration_path(path)
+    lock = FileLock(path.with_name(f".{path.name}.lock"))
+    with suppress(OSError, NotImplementedError):
+        lock.acquire()
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def load_calibration(checkpoint: str | Path, settings: dict) -> Calibration:

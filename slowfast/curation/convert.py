@@ -12,6 +12,7 @@ import av
 import numpy as np
 
 from slowfast.curation.workers import Failure
+from slowfast.datasets.decoding.images import import_opencv
 from slowfast.datasets.decoding.packets import VideoIndex
 from slowfast.datasets.decoding.video import UnreadableVideo, VideoReader, open_video
 
@@ -103,8 +104,7 @@ def _write_video(video: VideoReader, path: Path, settings: PrepareSettings, *, n
 
 def _write_images(video: VideoReader, path: Path, settings: PrepareSettings, *, name: str) -> int:
     """<path>/<name>_000001.jpg and so on."""
-    import cv2
-
+    cv2 = import_opencv()
     path.mkdir()
     times, _, _ = frame_times(video.index)
     copies = [1] * len(times)

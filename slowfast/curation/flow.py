@@ -22,6 +22,7 @@ from slowfast.curation.prepare import names_below
 from slowfast.curation.probe import fingerprint
 from slowfast.curation.workers import Failure, run_parallel
 from slowfast.datasets.decoding.flow import BOUND, DESCRIPTION, FILES, encode_flow, flow_names
+from slowfast.datasets.decoding.images import import_opencv
 from slowfast.datasets.decoding.open import OpenVideo, open_frames
 from slowfast.datasets.decoding.video import UnreadableVideo, short_side_size
 from slowfast.datasets.records import Record
@@ -62,9 +63,7 @@ def compute_flow(frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
     TV-L1 as in OpenCV, with its defaults (Zach et al. 2007; IPOL 2013, "TV-L1 Optical Flow
     Estimation"). One less than there are frames.
     """
-    import cv2
-
-    cv2.setNumThreads(1)  # the processes are the parallelism
+    cv2 = import_opencv()
     method = cv2.optflow.DualTVL1OpticalFlow_create()
     before = None
     for frame in frames:
@@ -76,8 +75,7 @@ def compute_flow(frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
 
 def write_flow(flows: Iterable[np.ndarray], folder: Path) -> int:
     """Pairs of JPEG files for flows H,W,2 in pixels; the number of pairs."""
-    import cv2
-
+    cv2 = import_opencv()
     quality, count = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY], 0
     for count, flow in enumerate(flows, start=1):
         channels = np.moveaxis(encode_flow(flow), -1, 0)  # H,W,2 -> 2,H,W
@@ -213,9 +211,7 @@ def make_flow(
 
 
 def _check_opencv() -> None:
-    import cv2
-
-    if not hasattr(cv2, "optflow"):
+    if not hasattr(import_opencv(), "optflow"):
         raise ValueError(
             "this OpenCV has no optical flow module; in place of other packages of it install "
             "opencv-contrib-python-headless"

@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from slowfast.utils.io import json_text
+
 
 class StateFile:
     """Values by key, a JSON line each; the last line of a key counts, one cut short does not."""
@@ -26,7 +28,7 @@ class StateFile:
     def add(self, key: str, value: Any) -> None:
         """Remember a value, on disk before this returns."""
         self.values[key] = value
-        self._file.write(json.dumps([key, value]) + "\n")
+        self._file.write(f"{json_text([key, value])}\n")
         self._file.flush()
 
     def __enter__(self) -> "StateFile":

@@ -25,6 +25,7 @@ from slowfast.datasets.clips.samplers import (
     build_stride_sampler,
 )
 from slowfast.datasets.clips.views import build_eval_views, build_train_views
+from slowfast.datasets.decoding.images import import_opencv
 from slowfast.datasets.decoding.index_file import open_index
 from slowfast.datasets.labels import BoxLabels, choose_label_rule
 from slowfast.datasets.loader import ShardedBatchSampler, collate, collate_by_size, make_loader
@@ -92,6 +93,8 @@ def build_dataset(cfg: ConfigNode, split: str) -> ClipDataset:
     """The "train", "val" or "test" split of TRAIN.DATASET (test: TEST.DATASET)."""
     traits, num_classes = DATASETS.get(cfg[SECTIONS[split]].DATASET), cfg.MODEL.NUM_CLASSES
     annotations, is_training = traits.build_annotations(cfg, split), split == "train"
+    if any(record.is_flow or record.frames is not None for record in annotations.records[:1]):
+        import_opencv()  # where it is missing, a sentence now, not a traceback of a loader process
     flip_labels = None
     if is_training and cfg.DATA.LABEL_AWARE_FLIP:
         names, path = annotations.class_names, cfg.DATA.FLIP_LABELS_FILE

@@ -1,15 +1,13 @@
 """A run's numbers: one JSON line each, on the console, and in TensorBoard."""
 
-import json
 import logging
-import math
 from pathlib import Path
 
 from torch.utils.tensorboard import SummaryWriter
 
 from slowfast.config.node import ConfigNode
 from slowfast.utils.distributed import is_main_process
-from slowfast.utils.logging import append_json_line
+from slowfast.utils.io import json_text
 
 logger = logging.getLogger(__name__)
 
@@ -33,9 +31,10 @@ class RunLog:
         """Log one line; `values["_type"]` prefixes its scalars' names, `step` is their x axis."""
         if not is_main_process():
             return
-        rounded = {key: _rounded(value) for key, value in values.items()}
-        logger.info("json_stats: %s", json.dumps(rounded))
-        append_json_line(self._path, rounded)
+        line = json_text({key: _rounded(value) for key, value in values.items()})
+        logger.info("json_stats: %s", line)
+        with open(self._path, "a", encoding="utf-8") as file:
+            file.write(f"{line}\n")
         if self._writer is not None:
             for key, value in values.items():
                 if isinstance(value, float):
@@ -49,9 +48,7 @@ class RunLog:
 
 
 def _rounded(value):
-    if not isinstance(value, float):
-        return value
-    return float(f"{value:.6g}") if math.isfinite(value) else None
+    return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
 def build_run_log(cfg: ConfigNode) -> RunLog:

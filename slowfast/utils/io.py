@@ -2,8 +2,6 @@
 
 import csv
 import errno
-import json
-import math
 import os
 import shutil
 import tempfile
@@ -11,6 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
+
+import simplejson
 
 
 @contextmanager
@@ -41,20 +41,15 @@ def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO]:
         raise
 
 
+def json_text(value: Any, *, indent: int | None = None) -> str:
+    """`value` as JSON; the numbers that JSON does not have, NaN and infinity, become null."""
+    return simplejson.dumps(value, indent=indent, ignore_nan=True, namedtuple_as_object=False)
+
+
 def write_json(path: str | Path, value: Any) -> None:
-    """Write `value` as indented JSON, atomically; NaN and infinity become null."""
+    """Write `value` as indented JSON, atomically."""
     with atomic_write(path, "w") as file:
-        json.dump(_strict(value), file, indent=2, allow_nan=False)
-        file.write("\n")
-
-
-def _strict(value: Any) -> Any:
-    """`value` with None in place of the numbers that JSON does not have: NaN and infinity."""
-    if isinstance(value, dict):
-        return {key: _strict(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_strict(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+        file.write(json_text(value, indent=2) + "\n")
 
 
 def write_lines(path: str | Path, lines: Iterable[str]) -> None:

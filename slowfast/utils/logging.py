@@ -1,9 +1,7 @@
-"""Where log lines go: the console and a file from the main process, only errors from the others."""
+"""Log lines: to the console and a file from the main process, only errors from the others."""
 
-import json
 import logging
 from pathlib import Path
-from typing import Any
 
 from tqdm.contrib.logging import _TqdmLoggingHandler
 
@@ -33,9 +31,3 @@ def setup_logging(output_dir: str | Path | None, *, is_main: bool) -> None:
         )
         file.setFormatter(logging.Formatter(_FORMAT))
         logger.addHandler(file)
-
-
-def append_json_line(path: str | Path, values: dict[str, Any]) -> None:
-    """Add one JSON object as a line to the file at `path`."""
-    with open(path, "a", encoding="utf-8") as file:
-        file.write(json.dumps(values) + "\n")

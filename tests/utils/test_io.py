@@ -1,10 +1,12 @@
 import json
 import math
 import os
+from typing import NamedTuple
 
+import numpy as np
 import pytest
 
-from slowfast.utils.io import atomic_write, write_csv, write_json
+from slowfast.utils.io import atomic_write, json_text, write_csv, write_json
 
 
 def test_atomic_write_replaces_the_old_file_only_at_the_end(tmp_path):
@@ -51,3 +53,21 @@ def test_number_that_json_does_not_have_is_null(tmp_path):
     write_json(tmp_path / "a.json", {"rows": [{"map": math.nan}], "loss": math.inf, "n": 0.5})
     found = json.loads((tmp_path / "a.json").read_text())
     assert found == {"rows": [{"map": None}], "loss": None, "n": 0.5}
+
+
+class Pair(NamedTuple):
+    first: int
+    second: float
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+def test_all_else_is_written_as_the_standard_library_does(indent):
+    value = {
+        "floats": [0.1, 1e-5, 1e16, -0.0, 1 / 3, np.float64(2)],
+        "text": '\u00e9\u2028\x7f\x00"\\/' + os.fsdecode(b"\xe9"),
+        "empty": [{}, [], ()],
+        "pair": Pair(1, 2.5),
+        **{"b": None, "a": True},
+        **{str(key): 2**70 for key in (3, 1)},
+    }
+    assert json_text(value, indent=indent) == json.dumps(value, indent=indent)

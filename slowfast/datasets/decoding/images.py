@@ -108,28 +108,33 @@ class _Scaler:
             self._size = short_side_size(*shown, self._short_side) if self._short_side else shown
         if self._size == shown:
             return image
-        cv2 = _opencv()
+        cv2 = import_opencv()
         method = cv2.INTER_AREA if self._size[0] < shown[0] else cv2.INTER_LINEAR
         return cv2.resize(image, self._size[::-1], interpolation=method)
 
 
 @cache
-def _opencv() -> ModuleType:
-    """OpenCV, in this thread only: the workers of a loader are the parallelism."""
-    import cv2
-
+def import_opencv() -> ModuleType:
+    """OpenCV in one thread: processes are the parallelism. ValueError where it is missing."""
+    try:
+        import cv2
+    except ImportError as error:
+        raise ValueError(
+            "image files and optical flow need OpenCV: pip install opencv-contrib-python-headless, "
+            "the extra `flow` of this project"
+        ) from error
     cv2.setNumThreads(1)
     return cv2
 
 
 def load_rgb(path: str) -> np.ndarray:
     """H,W,C RGB."""
-    return _load(path, _opencv().IMREAD_COLOR_RGB)
+    return _load(path, import_opencv().IMREAD_COLOR_RGB)
 
 
 def load_pair(first: str, second: str) -> np.ndarray:
     """H,W,2 of two grey images of one size."""
-    images = [_load(path, _opencv().IMREAD_GRAYSCALE) for path in (first, second)]
+    images = [_load(path, import_opencv().IMREAD_GRAYSCALE) for path in (first, second)]
     if images[0].shape != images[1].shape:
         raise _BadImage(f"InvalidImage: is not of the size of {first}: {second}")
     return np.stack(images, -1)
@@ -144,7 +149,7 @@ def _load(path: str, flags: int) -> np.ndarray:
         raise _BadImage(f"{type(error).__name__}: {error.strerror}: {path}") from error
     if not content:
         raise _BadImage(f"InvalidImage: the file is empty: {path}")
-    cv2 = _opencv()
+    cv2 = import_opencv()
     flags |= cv2.IMREAD_IGNORE_ORIENTATION
     try:
         image = cv2.imdecode(np.frombuffer(content, np.uint8), flags)

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from slowfast.datasets.decoding.packets import VideoIndex
 from slowfast.datasets.decoding.video import UnreadableVideo, scan_video
 from slowfast.datasets.records import Record
-from slowfast.utils.io import atomic_write
+from slowfast.utils.io import atomic_write, json_text
 
 logger = logging.getLogger(__name__)
 
@@ -92,7 +92,7 @@ def pack_index(index: VideoIndex) -> bytes:
     """About a bit per frame, where frame times are regular."""
     values = {**asdict(index), "pts": len(index.pts)}
     steps = np.diff(np.asarray(index.pts, np.int64), prepend=np.int64(0))
-    return zlib.compress(json.dumps(values).encode() + b"\n" + steps.tobytes())
+    return zlib.compress(json_text(values).encode() + b"\n" + steps.tobytes())
 
 
 def unpack_index(packed: bytes) -> VideoIndex:

@@ -1,10 +1,11 @@
 import os
+import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from slowfast.datasets.decoding.images import ImageReader, load_rgb
+from slowfast.datasets.decoding.images import ImageReader, import_opencv, load_rgb
 from slowfast.datasets.decoding.video import UnreadableVideo
 from slowfast.datasets.records import FrameFiles, frame_files
 
@@ -192,3 +193,9 @@ def test_no_file_stays_open(folder):
     before = len(os.listdir("/proc/self/fd"))
     open_folder(folder).read(range(8))
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_missing_opencv_is_one_sentence(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    with pytest.raises(ValueError, match="pip install opencv-contrib-python-headless"):
+        import_opencv.__wrapped__()
