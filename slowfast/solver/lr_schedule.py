@@ -7,9 +7,8 @@ from functools import partial
 
 from slowfast.config.node import ConfigNode
 from slowfast.solver.multigrid import build_schedule
-from slowfast.utils.registry import Registry
 
-LR_POLICIES = Registry("SOLVER.LR_POLICY")
+POLICIES = ("cosine", "steps_with_relative_lrs")
 Schedule = Callable[[float], float]
 
 
@@ -40,42 +39,35 @@ def with_warmup(schedule: Schedule, *, num_epochs: float, start_lr: float) -> Sc
     return warmed_up
 
 
-@LR_POLICIES.register("cosine")
-def build_cosine(cfg: ConfigNode, scale: float) -> Schedule:
-    """`cosine` with rates times `scale`."""
-    start_epoch = cfg.SOLVER.WARMUP_EPOCHS if cfg.SOLVER.COSINE_AFTER_WARMUP else 0.0
-    num_epochs = build_schedule(cfg).num_epochs
+def _check_start(start_epoch: float, num_epochs: int) -> None:
     if start_epoch >= num_epochs:
         raise ValueError(
             f"SOLVER.WARMUP_EPOCHS: {start_epoch} must be smaller than the number of epochs, "
             f"{num_epochs} (SOLVER.MAX_EPOCH), with SOLVER.COSINE_AFTER_WARMUP"
         )
-    return partial(
-        cosine_lr,
-        base_lr=cfg.SOLVER.BASE_LR * scale,
-        end_lr=cfg.SOLVER.COSINE_END_LR * scale,
-        max_epoch=num_epochs,
-        start_epoch=start_epoch,
-    )
-
-
-@LR_POLICIES.register("steps_with_relative_lrs")
-def build_steps(cfg: ConfigNode, scale: float) -> Schedule:
-    """`steps_with_relative_lrs` with rates times `scale`; multigrid's steps in place of its own."""
-    schedule = build_schedule(cfg)
-    return partial(
-        step_lr,
-        base_lr=cfg.SOLVER.BASE_LR * scale,
-        steps=schedule.lr_steps,
-        factors=schedule.lr_factors,
-    )
 
 
 def build_lr_schedule(cfg: ConfigNode) -> Schedule:
-    """The config's learning rate for a fractional epoch, warm-up included."""
-    scale = cfg.NUM_SHARDS if cfg.SOLVER.BASE_LR_SCALE_NUM_SHARDS else 1
-    return with_warmup(
-        LR_POLICIES.get(cfg.SOLVER.LR_POLICY)(cfg, scale),
-        num_epochs=cfg.SOLVER.WARMUP_EPOCHS,
-        start_lr=cfg.SOLVER.WARMUP_START_LR * scale,
-    )
+    """The config's learning rate for a fractional epoch, warm-up included.
+
+    Multigrid training has steps and factors of its own in place of SOLVER.STEPS and SOLVER.LRS.
+    """
+    solver, run, policy = cfg.SOLVER, build_schedule(cfg), cfg.SOLVER.LR_POLICY
+    scale = cfg.NUM_SHARDS if solver.BASE_LR_SCALE_NUM_SHARDS else 1
+    base_lr = solver.BASE_LR * scale
+    start_epoch = solver.WARMUP_EPOCHS if solver.COSINE_AFTER_WARMUP else 0.0
+    if policy == "cosine":
+        _check_start(start_epoch, run.num_epochs)
+        schedule = partial(
+            cosine_lr,
+            base_lr=base_lr,
+            end_lr=solver.COSINE_END_LR * scale,
+            max_epoch=run.num_epochs,
+            start_epoch=start_epoch,
+        )
+    elif policy == "steps_with_relative_lrs":
+        schedule = partial(step_lr, base_lr=base_lr, steps=run.lr_steps, factors=run.lr_factors)
+    else:
+        raise ValueError(f"SOLVER.LR_POLICY: {policy!r} is not one of {list(POLICIES)}")
+    start_lr = solver.WARMUP_START_LR * scale
+    return with_warmup(schedule, num_epochs=solver.WARMUP_EPOCHS, start_lr=start_lr)

@@ -22,7 +22,7 @@ NormKind = tuple[str, int]
 
 
 class CyclePhase(NamedTuple):
-    """A base shape of the long cycle, until epoch `end`, that one left out.
+    """A base shape of the long cycle, up to epoch `end`, which is no longer part of it.
 
     `rate` is the position of its learning rate in SOLVER.LRS; batches are `batch_factor` times the
     default.
@@ -88,49 +88,57 @@ def long_cycle(
     as many epochs. `factors` are (frames, crop) over the default. Within a cycle all shapes get the
     same number of steps, hence larger batches more epochs.
     """
-
-    def batch_factor(num_frames: int, crop_size: float) -> int:
-        size = default.num_frames * default.crop_size**2
-        return round(size / (num_frames * crop_size**2))
-
     bases = [(round(default.num_frames * t), round(default.crop_size * s)) for t, s in factors]
-    short_crops = [default.crop_size * factor for factor in short_factors]
-    averages = [
-        fmean(batch_factor(num_frames, crop) for crop in [*short_crops, crop_size])
-        for num_frames, crop_size in bases
-    ]
+    growths = [_mean_growth(default, base, short_factors) for base in bases]
+    # An epoch at a base has 1 / growth as many steps: equal steps are epochs in proportion to it.
     lengths = [
-        (rate, base, (end - start) * average / sum(averages))
+        (rate, base, (end - start) * growth / sum(growths))
         for rate, (start, end) in enumerate(pairwise(steps))
-        for base, average in zip(bases, averages, strict=True)
+        for base, growth in zip(bases, growths, strict=True)
     ]
-    last = (max_epoch - steps[-1]) * averages[-1] / fmean(averages)
+    # The last rate in the same unit, epochs of the cycle's mean growth.
+    last = (max_epoch - steps[-1]) * growths[-1] / fmean(growths)
     lengths.append((len(steps) - 1, bases[-1], last))
     scale = max_epoch * epoch_factor / sum(length for _, _, length in lengths)
-    stages, end = [], 0.0
+    phases, end = [], 0.0
     for rate, base, length in lengths:
-        end += length * scale
-        stages.append(CyclePhase(rate, batch_factor(*base), *base, round(end)))
-    return stages
+        end += length * scale  # ends are rounded, not lengths, so that no error adds up
+        phases.append(CyclePhase(rate, _growth(default, *base), *base, round(end)))
+    return phases
+
+
+def _growth(default: BatchShape, num_frames: int, crop_size: float) -> int:
+    """Clips of this size that cost as much as one of the default."""
+    size = default.num_frames * default.crop_size**2
+    return round(size / (num_frames * crop_size**2))
+
+
+def _mean_growth(
+    default: BatchShape, base: tuple[int, int], short_factors: Sequence[float]
+) -> float:
+    """Growth of batches over the short cycle inside a base; short crops are of the default's."""
+    num_frames, crop_size = base
+    crops = [*(default.crop_size * factor for factor in short_factors), crop_size]
+    return fmean(_growth(default, num_frames, crop) for crop in crops)
 
 
 def long_cycle_rates(
-    stages: Sequence[CyclePhase], rates: Sequence[float]
+    phases: Sequence[CyclePhase], rates: Sequence[float]
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """(epochs, factors) of the learning rate: that of the stage times its batch factor.
+    """(epochs, factors) of the learning rate: the phase's own times its batch factor.
 
-    The last stage keeps the rate before it for its first half.
+    The last phase keeps the rate before it for its first half.
     """
-    starts = [0, *(stage.end for stage in stages[:-1])]
-    middle = (starts[-1] + stages[-1].end) // 2
-    factors = [rates[stage.rate] * stage.batch_factor for stage in stages]
+    starts = [0, *(phase.end for phase in phases[:-1])]
+    middle = (starts[-1] + phases[-1].end) // 2
+    factors = [rates[phase.rate] * phase.batch_factor for phase in phases]
     return (*starts, middle), (*factors[:-1], factors[-2], factors[-1])
 
 
-def long_cycle_evaluations(stages: Sequence[CyclePhase], frequency: int) -> frozenset[int]:
-    """Epochs after which to validate: up to `frequency` in each stage, the last one among them."""
+def long_cycle_evaluations(phases: Sequence[CyclePhase], frequency: int) -> frozenset[int]:
+    """Epochs after which to validate: up to `frequency` in each phase, the last one among them."""
     epochs: set[int] = set()
-    for start, end in pairwise([0, *(stage.end for stage in stages)]):
+    for start, end in pairwise([0, *(phase.end for phase in phases)]):
         epochs.update(range(end - 1, start - 1, -((end - start) // frequency + 1)))
     return frozenset(epochs)
 
@@ -153,7 +161,7 @@ def short_cycle(
 def norm_kind(num_clips: int, *, base_size: int, num_processes: int) -> NormKind:
     """The batch norm whose statistics come from `base_size` clips, or as near below as is possible.
 
-    Each process has `num_clips`.
+    Each process has `num_clips`: smaller batches are shared, larger ones split.
     """
     if num_clips < base_size:
         num_shared = _largest_divisor(num_processes, base_size // num_clips)
@@ -170,61 +178,31 @@ def _every(period: int, num_epochs: int) -> frozenset[int]:
     return frozenset([*range(period - 1, num_epochs, period), num_epochs - 1])
 
 
-def build_schedule(cfg: ConfigNode) -> Schedule:
-    """The schedule that MULTIGRID asks for; without, one phase with one shape."""
-    default = BatchShape(
-        cfg.TRAIN.BATCH_SIZE // distributed.local_size(cfg.NUM_SHARDS),
-        cfg.DATA.NUM_FRAMES,
-        cfg.DATA.TRAIN_CROP_SIZE,
-    )
-    if cfg.MULTIGRID.LONG_CYCLE:
-        return build_long_schedule(cfg, default)
-    steps, num_epochs, short_factors = cfg.SOLVER.STEPS, cfg.SOLVER.MAX_EPOCH, []
-    if cfg.MULTIGRID.SHORT_CYCLE:
-        factor = cfg.MULTIGRID.EPOCH_FACTOR
-        steps, num_epochs = [int(step * factor) for step in steps], int(num_epochs * factor)
-        short_factors = cfg.MULTIGRID.SHORT_CYCLE_FACTORS
-    shapes = short_cycle(default, crop_size=default.crop_size, factors=short_factors)
-    return Schedule(
-        default=Phase(0, num_epochs, (default,), None),
-        phases=(Phase(0, num_epochs, shapes, None),),
-        lr_steps=tuple(steps),
-        lr_factors=tuple(cfg.SOLVER.LRS),
-        validated=_every(cfg.TRAIN.EVAL_PERIOD, num_epochs),
-        saved=_every(cfg.TRAIN.CHECKPOINT_PERIOD, num_epochs),
-    )
+def long_schedule(
+    default: BatchShape,
+    cycle: Sequence[CyclePhase],
+    *,
+    short_factors: Sequence[float],
+    bn_base_size: int,
+    rates: Sequence[float],
+    eval_frequency: int,
+) -> Schedule:
+    """The schedule of the long cycle, with the short one inside it where there are factors."""
 
-
-def build_long_schedule(cfg: ConfigNode, default: BatchShape) -> Schedule:
-    """The schedule of the long cycle, with the short one inside it or without."""
-    grid = cfg.MULTIGRID
-    short_factors = grid.SHORT_CYCLE_FACTORS if grid.SHORT_CYCLE else []
-    stages = long_cycle(
-        default,
-        steps=cfg.SOLVER.STEPS,
-        max_epoch=cfg.SOLVER.MAX_EPOCH,
-        epoch_factor=grid.EPOCH_FACTOR,
-        factors=grid.LONG_CYCLE_FACTORS,
-        short_factors=short_factors,
-    )
-
-    def make_phase(start: int, end: int, base: BatchShape, crop_factors: Sequence[float]) -> Phase:
-        norm = norm_kind(
-            base.num_clips,
-            base_size=grid.BN_BASE_SIZE,
-            num_processes=distributed.world_size(),
-        )
-        shapes = short_cycle(base, crop_size=default.crop_size, factors=crop_factors)
+    def make_phase(start: int, end: int, base: BatchShape, factors: Sequence[float]) -> Phase:
+        num_processes = distributed.world_size()
+        norm = norm_kind(base.num_clips, base_size=bn_base_size, num_processes=num_processes)
+        shapes = short_cycle(base, crop_size=default.crop_size, factors=factors)
         return Phase(start, end, shapes, norm)
 
     phases, start = [], 0
-    for stage in stages:
-        base = BatchShape(stage.batch_factor * default.num_clips, stage.num_frames, stage.crop_size)
-        if start < stage.end:  # few epochs leave none for some stages
-            phases.append(make_phase(start, stage.end, base, short_factors))
-        start = stage.end
-    lr_steps, lr_factors = long_cycle_rates(stages, cfg.SOLVER.LRS)
-    evaluations = long_cycle_evaluations(stages, grid.EVAL_FREQ)
+    for part in cycle:
+        base = BatchShape(part.batch_factor * default.num_clips, part.num_frames, part.crop_size)
+        if start < part.end:  # few epochs leave none for some parts
+            phases.append(make_phase(start, part.end, base, short_factors))
+        start = part.end
+    lr_steps, lr_factors = long_cycle_rates(cycle, rates)
+    evaluations = long_cycle_evaluations(cycle, eval_frequency)
     return Schedule(
         default=make_phase(0, start, default, []),
         phases=tuple(phases),
@@ -232,4 +210,42 @@ def build_long_schedule(cfg: ConfigNode, default: BatchShape) -> Schedule:
         lr_factors=lr_factors,
         validated=evaluations,
         saved=evaluations,
+    )
+
+
+def build_schedule(cfg: ConfigNode) -> Schedule:
+    """The schedule that MULTIGRID asks for; without, one phase with one shape."""
+    grid, solver, train = cfg.MULTIGRID, cfg.SOLVER, cfg.TRAIN
+    num_clips = train.BATCH_SIZE // distributed.local_size(cfg.NUM_SHARDS)
+    default = BatchShape(num_clips, cfg.DATA.NUM_FRAMES, cfg.DATA.TRAIN_CROP_SIZE)
+    short_factors = grid.SHORT_CYCLE_FACTORS if grid.SHORT_CYCLE else []
+    if grid.LONG_CYCLE:
+        cycle = long_cycle(
+            default,
+            steps=solver.STEPS,
+            max_epoch=solver.MAX_EPOCH,
+            epoch_factor=grid.EPOCH_FACTOR,
+            factors=grid.LONG_CYCLE_FACTORS,
+            short_factors=short_factors,
+        )
+        return long_schedule(
+            default,
+            cycle,
+            short_factors=short_factors,
+            bn_base_size=grid.BN_BASE_SIZE,
+            rates=solver.LRS,
+            eval_frequency=grid.EVAL_FREQ,
+        )
+    steps, num_epochs = solver.STEPS, solver.MAX_EPOCH
+    if grid.SHORT_CYCLE:
+        factor = grid.EPOCH_FACTOR
+        steps, num_epochs = [int(step * factor) for step in steps], int(num_epochs * factor)
+    shapes = short_cycle(default, crop_size=default.crop_size, factors=short_factors)
+    return Schedule(
+        default=Phase(0, num_epochs, (default,), None),
+        phases=(Phase(0, num_epochs, shapes, None),),
+        lr_steps=tuple(steps),
+        lr_factors=tuple(solver.LRS),
+        validated=_every(train.EVAL_PERIOD, num_epochs),
+        saved=_every(train.CHECKPOINT_PERIOD, num_epochs),
     )

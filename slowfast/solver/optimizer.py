@@ -1,15 +1,14 @@
-"""The optimizer, and which weight decay and learning rate each parameter gets."""
+"""The optimizer: the weight decay and learning rate of each parameter, and clipped gradients."""
 
 from collections.abc import Iterable
+from functools import partial
 
 import torch
 from torch import nn, optim
 from torch.nn.modules.batchnorm import _NormBase
 
 from slowfast.config.node import ConfigNode
-from slowfast.utils.registry import Registry
 
-OPTIMIZERS = Registry("SOLVER.OPTIMIZING_METHOD")
 GROUP_RULES = ("name", "type")
 _CLASSIFIER = "head.projection"
 
@@ -26,32 +25,21 @@ def param_groups(
     """Groups for a torch optimizer: batch norm, the rest, and 1-d parameters that are not decayed.
 
     With a `head_lr_factor` other than 1 the classifier's parameters follow in groups of their own,
-    which have it as "lr_factor" (see `set_learning_rate`).
-
-    Batch norm is found by the module's type, or by "bn" in the parameter's name, as the released
-    VoV3D weights were trained: there `a.1` and `c.1` were decayed with the rest. Frozen parameters
-    and empty groups are left out.
+    which have it as "lr_factor" (see `set_learning_rate`). Frozen parameters and empty groups are
+    left out. `group_by`: see BN.GROUP_BY.
     """
-    if group_by not in GROUP_RULES:
-        raise ValueError(f"BN.GROUP_BY: {group_by!r} is not one of {list(GROUP_RULES)}")
     bn_names = _bn_parameter_names(model, group_by)
     decays = (bn_weight_decay, weight_decay, 0.0)
     groups = [{"params": [], "weight_decay": decay} for decay in decays]
     if head_lr_factor != 1:
         groups += [{**group, "params": [], "lr_factor": head_lr_factor} for group in groups]
-    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    for name, parameter in trained.items():
-        if name in bn_names:
-            index = 0
-        elif zero_wd_1d and (parameter.ndim <= 1 or name.endswith(".bias")):
-            index = 2
-        else:
-            index = 1
+    for name, parameter in model.named_parameters():
+        is_1d = parameter.ndim <= 1 or name.endswith(".bias")
+        kind = 0 if name in bn_names else 2 if zero_wd_1d and is_1d else 1
         if head_lr_factor != 1 and name.startswith(f"{_CLASSIFIER}."):
-            index += len(decays)
-        groups[index]["params"].append(parameter)
-    grouped = [id(parameter) for group in groups for parameter in group["params"]]
-    assert sorted(grouped) == sorted(id(p) for p in trained.values()), "groups are no partition"
+            kind += len(decays)
+        if parameter.requires_grad:
+            groups[kind]["params"].append(parameter)
     return [group for group in groups if group["params"]]
 
 
@@ -62,6 +50,13 @@ def set_learning_rate(optimizer: optim.Optimizer, lr: float) -> None:
 
 
 def _bn_parameter_names(model: nn.Module, group_by: str) -> set[str]:
+    """Batch norm's parameters, found by the module's type or by "bn" in the parameter's name.
+
+    By name is how the released VoV3D weights were trained: there `a.1` and `c.1`, batch norms by
+    type, were decayed with the rest.
+    """
+    if group_by not in GROUP_RULES:
+        raise ValueError(f"BN.GROUP_BY: {group_by!r} is not one of {list(GROUP_RULES)}")
     if group_by == "name":
         return {name for name, _ in model.named_parameters() if "bn" in name}
     return {
@@ -70,52 +65,6 @@ def _bn_parameter_names(model: nn.Module, group_by: str) -> set[str]:
         if isinstance(module, _NormBase)
         for name, _ in module.named_parameters(recurse=False)
     }
-
-
-@OPTIMIZERS.register("sgd")
-def build_sgd(cfg: ConfigNode, groups: list[dict]) -> optim.Optimizer:
-    """SGD with (Nesterov) momentum."""
-    solver = cfg.SOLVER
-    if solver.NESTEROV and (solver.MOMENTUM <= 0 or solver.DAMPENING != 0):
-        raise ValueError(
-            f"SOLVER.NESTEROV: True needs SOLVER.MOMENTUM > 0 (is {solver.MOMENTUM}) and "
-            f"SOLVER.DAMPENING 0 (is {solver.DAMPENING})"
-        )
-    return optim.SGD(
-        groups,
-        lr=solver.BASE_LR,
-        momentum=solver.MOMENTUM,
-        dampening=solver.DAMPENING,
-        nesterov=solver.NESTEROV,
-    )
-
-
-@OPTIMIZERS.register("adam")
-def build_adam(cfg: ConfigNode, groups: list[dict]) -> optim.Optimizer:
-    """Adam; weight decay is added to the gradient."""
-    return optim.Adam(groups, lr=cfg.SOLVER.BASE_LR, betas=tuple(cfg.SOLVER.BETAS))
-
-
-@OPTIMIZERS.register("adamw")
-def build_adamw(cfg: ConfigNode, groups: list[dict]) -> optim.Optimizer:
-    """AdamW; weight decay shrinks the weights themselves."""
-    return optim.AdamW(groups, lr=cfg.SOLVER.BASE_LR, betas=tuple(cfg.SOLVER.BETAS))
-
-
-def build_optimizer(cfg: ConfigNode, model: nn.Module) -> optim.Optimizer:
-    """The config's optimizer over the parameters of `model` that are not frozen."""
-    builder = OPTIMIZERS.get(cfg.SOLVER.OPTIMIZING_METHOD)
-    groups = param_groups(
-        model,
-        weight_decay=cfg.SOLVER.WEIGHT_DECAY,
-        bn_weight_decay=cfg.BN.WEIGHT_DECAY,
-        group_by=cfg.BN.GROUP_BY,
-        zero_wd_1d=cfg.SOLVER.ZERO_WD_1D_PARAM,
-        head_lr_factor=cfg.SOLVER.HEAD_LR_FACTOR,
-    )
-    if not groups:
-        raise ValueError(f"TRAIN.FREEZE: {cfg.TRAIN.FREEZE} leaves no parameter to train")
-    return builder(cfg, groups)
 
 
 def clip_gradients(
@@ -133,3 +82,47 @@ def clip_gradients(
     if norm is not None:
         nn.utils.clip_grad_norm_(parameters, norm)
     return total_norm
+
+
+def _check_nesterov(momentum: float, dampening: float) -> None:
+    if momentum <= 0 or dampening != 0:
+        raise ValueError(
+            f"SOLVER.NESTEROV: True needs SOLVER.MOMENTUM > 0 (is {momentum}) and "
+            f"SOLVER.DAMPENING 0 (is {dampening})"
+        )
+
+
+def build_optimizer(cfg: ConfigNode, model: nn.Module) -> optim.Optimizer:
+    """The config's optimizer over the parameters of `model` that are not frozen.
+
+    Weight decay is added to the gradient; with adamw it shrinks the weights themselves.
+    """
+    solver = cfg.SOLVER
+    sgd = partial(
+        optim.SGD,
+        momentum=solver.MOMENTUM,
+        dampening=solver.DAMPENING,
+        nesterov=solver.NESTEROV,
+    )
+    betas = tuple(solver.BETAS)
+    makers = {
+        "sgd": sgd,
+        "adam": partial(optim.Adam, betas=betas),
+        "adamw": partial(optim.AdamW, betas=betas),
+    }
+    method = solver.OPTIMIZING_METHOD
+    if method not in makers:
+        raise ValueError(f"SOLVER.OPTIMIZING_METHOD: {method!r} is not one of {sorted(makers)}")
+    if method == "sgd" and solver.NESTEROV:
+        _check_nesterov(solver.MOMENTUM, solver.DAMPENING)
+    groups = param_groups(
+        model,
+        weight_decay=solver.WEIGHT_DECAY,
+        bn_weight_decay=cfg.BN.WEIGHT_DECAY,
+        group_by=cfg.BN.GROUP_BY,
+        zero_wd_1d=solver.ZERO_WD_1D_PARAM,
+        head_lr_factor=solver.HEAD_LR_FACTOR,
+    )
+    if not groups:
+        raise ValueError(f"TRAIN.FREEZE: {cfg.TRAIN.FREEZE} leaves no parameter to train")
+    return makers[method](groups, lr=solver.BASE_LR)

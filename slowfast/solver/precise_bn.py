@@ -22,6 +22,7 @@ Moments = dict[str, torch.Tensor]
 def _moments_of(values: torch.Tensor) -> torch.Tensor:
     values = values.detach().float()  # N,C,...
     dims = [dim for dim in range(values.ndim) if dim != 1]
+    # By way of the variance: a sum of squares in float32 would lose it beside a large mean.
     var, mean = torch.var_mean(values, dims, correction=0)
     var, mean = var.double(), mean.double()
     number = values.numel() // values.shape[1]
@@ -29,13 +30,13 @@ def _moments_of(values: torch.Tensor) -> torch.Tensor:
 
 
 def add_moments(totals: Moments, moments: Moments) -> None:
-    """Add those of further values, also of layers that are new, to `totals`."""
+    """Add the moments of further values, also of layers that are new, to `totals`."""
     for name, values in moments.items():
         totals[name] = totals[name] + values if name in totals else values
 
 
 def mean_and_variance(moments: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Of a layer's values, in float64."""
+    """Mean and biased variance of a layer's values, in float64."""
     number, total, squares = moments
     mean = total / number
     return mean, (squares / number - mean.square()).clamp_min(0)
@@ -69,7 +70,7 @@ def measured_inputs(model: nn.Module) -> Iterator[Moments]:
     kept = [(layer, layer.momentum, layer.num_batches_tracked.clone()) for layer in layers.values()]
     try:
         for layer in layers.values():
-            layer.momentum = 0.0
+            layer.momentum = 0.0  # training mode moves running statistics: by nothing
         yield moments
     finally:
         for hook in hooks:
