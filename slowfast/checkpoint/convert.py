@@ -1,4 +1,4 @@
-"""What a checkpoint holds -> tensors for a model: pure functions from dictionary to dictionary.
+"""From the content of a checkpoint to tensors for a model: pure functions of dictionaries.
 
 The names that other projects gave to the same networks are in `layouts`.
 """

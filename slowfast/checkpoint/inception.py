@@ -1,8 +1,9 @@
 """Names of torchvision's S3D and of its GoogLeNet (Inception-V1, for images) -> ours.
 
 GoogLeNet's weights fit every variant of S3D: `convert.inflate` gives 2D kernels the frames that a
-3D convolution has; a separable one takes them as its spatial half, and `identities_over_time` makes
-the temporal half. There is no way from I3D to separable convolutions, nor back.
+3D convolution has; a separable one takes them as its spatial half, and the model makes the temporal
+half (`adapt_weights` in models/families/s3d.py). There is no way from I3D to separable
+convolutions, nor back.
 
 GoogLeNet's max-pools begin at the first pixel and ours, which are those of torchvision's S3D, half
 a window before it, so its maps come out shifted. Its published weights expect pixels in -1 ... 1:
@@ -10,14 +11,8 @@ DATA.MEAN and DATA.STD [0.5, 0.5, 0.5].
 """
 
 import re
-from collections.abc import Mapping
-
-import torch
 
 from slowfast.checkpoint.convert import State, rename
-
-# Batch norm of all these networks.
-_BN_EPS = 1e-3
 
 _STEM, _CONV2B, _CONV2C = "s1.pathway0_stem", "s2.pathway0_conv2b", "s2.pathway0_conv2c"
 
@@ -99,51 +94,3 @@ def googlenet_name(name: str) -> str:
         return name
     stage, letter = block[1], chr(ord(block[2]) + 1)
     return f"s{stage}.pathway0_mixed{stage}{letter}.{_BRANCHES_2D[block[3]]}.{unit[2]}"
-
-
-def without_spatial_halves(state: State, shapes: Mapping[str, torch.Size]) -> tuple[State, int]:
-    """`state` without spatial halves of separable convolutions where `shapes` ask for 3D ones.
-
-    A half repeated over time would see time in another way than the two together. Where `shapes`
-    ask for 2D convolutions it stays; returns for how many of them the temporal half has no place.
-    """
-    dropped, num_2d = set(), 0
-    for name in state:
-        unit = name.removesuffix(".conv_t.weight")
-        shape = shapes.get(f"{unit}.conv.weight")
-        if unit == name or name in shapes or shape is None:
-            continue
-        if len(shape) == 5 and shape[2] > 1:
-            dropped |= {f"{unit}.conv.", f"{unit}.bn."}
-        else:
-            num_2d += 1
-    kept = {n: v for n, v in state.items() if n[: n.rfind(".") + 1] not in dropped}
-    return kept, num_2d
-
-
-def identities_over_time(state: State, shapes: Mapping[str, torch.Size]) -> State:
-    """Temporal halves of separable convolutions that `state` lacks, for the spatial ones it has.
-
-    They copy each frame: 1 in the middle of the diagonal, and a batch norm that changes nothing in
-    evaluation. A spatial half of another shape gets none.
-    """
-    added: State = {}
-    for name, shape in shapes.items():
-        unit = name.removesuffix(".conv_t.weight")
-        spatial = state.get(f"{unit}.conv.weight")
-        if unit == name or name in state or spatial is None:
-            continue
-        if spatial.shape != shapes[f"{unit}.conv.weight"]:
-            continue
-        dim, middle = shape[0], shape[2] // 2
-        kernel = torch.zeros(shape, dtype=spatial.dtype)
-        kernel[:, :, middle, 0, 0] = torch.eye(dim, dtype=spatial.dtype)
-        ones = torch.ones(dim, dtype=spatial.dtype)
-        added |= {
-            name: kernel,
-            f"{unit}.bn_t.weight": ones,
-            f"{unit}.bn_t.bias": torch.zeros_like(ones),
-            f"{unit}.bn_t.running_mean": torch.zeros_like(ones),
-            f"{unit}.bn_t.running_var": ones - _BN_EPS,
-        }
-    return added

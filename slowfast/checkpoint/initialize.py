@@ -1,8 +1,16 @@
-"""Starts a model from the weights of a file, and says what became of every tensor."""
+"""Starts a model from the weights of a file, and says what became of every tensor.
+
+A file is read and its tensors get our names, they are fitted to the shapes of the model, and the
+result is compared with the model, tensor by tensor. A module may know more about weights of its
+relatives: where it has a method `adapt_weights(state, prefix)`, this gives the changes to `state`
+(the file's tensors in the model's shapes; its own begin with `prefix`), name -> a tensor to add or
+None for one to leave out, and a remark for the log, "" for none.
+"""
 
 import logging
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -19,22 +27,22 @@ from slowfast.checkpoint.convert import (
     strip_wrappers,
 )
 from slowfast.checkpoint.files import CheckpointError, load
-from slowfast.checkpoint.inception import identities_over_time, without_spatial_halves
 from slowfast.checkpoint.layouts import detect_and_rename
 
 logger = logging.getLogger(__name__)
 
 _MAX_LISTED = 8
 _CLASSIFIER = "head.projection"
+Shapes = dict[str, torch.Size]
 
 
 @dataclass(frozen=True)
 class CoverageReport:
-    """What became of each tensor of a model, and `unexpected`: tensors that only the file has.
+    """Fate of each tensor of a model, and `unexpected`: tensors that only the file has.
 
     layout: whose names the file has. inflated: those of `loaded` that were given a time axis;
     averaged: those whose kernels for RGB became kernels for flow; identities: those that the file
-    lacks, temporal halves of separable convolutions that copy frames (with their batch norms).
+    lacks and the model made, temporal kernels that copy frames (with their batch norms).
     replaced: the head's, kept fresh as the file's has other shapes. mismatched: other shapes
     elsewhere. Entries of both read "name (file's shape -> model's shape)".
     coverage: share of the model's tensors outside the head that were loaded. class_names: those
@@ -56,8 +64,10 @@ class CoverageReport:
 
     def table(self) -> str:
         """Counts and names as text; long lists are shortened."""
+        to_flow = ("averaged", self.averaged, "of these, from RGB to the channels of flow")
         rows = [
             ("loaded", self.loaded, "from the file"),
+            *([to_flow] if self.averaged else []),
             ("inflated", self.inflated, "of these, from a 2D kernel or a linear layer"),
             ("identity", self.identities, "of these, made: temporal kernels that copy frames"),
             ("replaced", self.replaced, "classifier of other shape, starts fresh"),
@@ -65,10 +75,6 @@ class CoverageReport:
             ("missing", self.missing, "not in the file, not loaded"),
             ("unexpected", self.unexpected, "only in the file, ignored"),
         ]
-        if self.averaged:
-            rows.insert(
-                2, ("averaged", self.averaged, "of these, from RGB to the channels of flow")
-            )
         lines = [f"weights from {self.path} ({self.layout} names)"]
         for title, names, meaning in rows:
             lines.append(f"  {title:<11}{len(names):>5}  {meaning}")
@@ -76,6 +82,19 @@ class CoverageReport:
                 lines += [f"      {name}" for name in _shorten(names)]
         lines.append(f"  {self.coverage:.1%} of the backbone's tensors were loaded")
         return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class _Weights:
+    """A file's tensors under our names; the names of those that were changed to fit, by the way."""
+
+    path: Path
+    layout: str
+    class_names: list[str] | None
+    state: State
+    inflated: Sequence[str] = ()
+    averaged: Sequence[str] = ()
+    identities: Sequence[str] = ()
 
 
 def initialize_from(
@@ -103,7 +122,10 @@ def load_for_test(
     model: nn.Module, path: str | Path, *, clear_name_patterns: Sequence[str] = ()
 ) -> CoverageReport:
     """Copy a file's weights into `model`; CheckpointError unless all fit, the classifier's too."""
-    state, report = _fit(model, Path(path), clear_name_patterns, classifier=None, is_exact=True)
+    weights = _read(Path(path), clear_name_patterns)
+    shapes = _own_shapes(model, weights.state)
+    state, inflated = inflate(weights.state, shapes, repeats_frames=False)
+    report = _compare(replace(weights, state=state, inflated=inflated), shapes, classifier=None)
     if report.mismatched or report.missing or report.unexpected:
         raise CheckpointError(
             f"{path}: is a checkpoint of another model than the one that this config describes "
@@ -123,35 +145,26 @@ def convert_file(
     clear_name_patterns: Sequence[str] = (),
     min_coverage: float = 0.9,
 ) -> tuple[State, CoverageReport]:
-    """What `initialize_from` would load, under our names, and the file's classifier as it is.
+    """The weights that `initialize_from` would load, but the classifier as the file has it.
 
     Only names and shapes of `model` count, so it may be on the meta device.
     """
-    state, report = _fit(
-        model, Path(path), clear_name_patterns, classifier=_CLASSIFIER, is_exact=False
-    )
+    weights = _read(Path(path), clear_name_patterns)
+    shapes = _own_shapes(model, weights.state)
+    weights = _adapt(weights, model, shapes)
+    report = _compare(weights, shapes, classifier=_CLASSIFIER)
     if report.coverage < min_coverage:
         raise CheckpointError(
             f"TRAIN.CHECKPOINT_MIN_COVERAGE: {path} fills {report.coverage:.1%} of the backbone, "
             f"at least {min_coverage:.0%} are asked for; is it a checkpoint of another model?\n"
             f"{report.table()}"
         )
-    kept = [n for n in state if n in report.loaded or n.startswith(f"{_CLASSIFIER}.")]
-    return {name: state[name] for name in kept}, report
+    kept = [n for n in weights.state if n in report.loaded or n.startswith(f"{_CLASSIFIER}.")]
+    return {name: weights.state[name] for name in kept}, report
 
 
-def _fit(
-    model: nn.Module,
-    path: Path,
-    clear_name_patterns: Sequence[str],
-    *,
-    classifier: str | None,
-    is_exact: bool,
-) -> tuple[State, CoverageReport]:
-    """The file's tensors under our names and in the model's shapes, and how they fit.
-
-    Unless `is_exact`, kernels are changed so that they fit: in time, and from RGB to flow.
-    """
+def _read(path: Path, clear_name_patterns: Sequence[str]) -> _Weights:
+    """The file's tensors under our names, as if of a model with plain batch norms."""
     content = load(path)
     try:
         state = strip_wrappers(clear_names(find_model_state(content), clear_name_patterns))
@@ -159,48 +172,67 @@ def _fit(
         state = plain_batch_norm(state)
     except ValueError as error:
         raise CheckpointError(f"{path}: {error}") from error
+    return _Weights(path, layout, content.get("class_names"), state)
+
+
+def _own_shapes(model: nn.Module, state: State) -> Shapes:
+    """Shapes of the tensors that the model wants; counters only where the file has them."""
     own, _ = split_sub_bn(model.state_dict())
-    own = {name: value for name, value in own.items() if name in state or not _is_counter(name)}
-    shapes = {name: value.shape for name, value in own.items()}
-    averaged, identities = [], {}
-    if not is_exact:
-        state, num_2d = without_spatial_halves(state, shapes)
-        if num_2d:
-            logger.warning(
-                "%s: %d of its separable convolutions become 2D ones, what they learned of time is "
-                "dropped",
-                *(path, num_2d),
-            )
-        state, averaged = average_channels(state, shapes)
-    state, inflated = inflate(state, shapes, repeats_frames=not is_exact)
-    if not is_exact:
-        identities = identities_over_time(state, shapes)
-        state |= identities
-    fits = {n for n, shape in shapes.items() if n in state and state[n].shape == shape}
-    differs = {n for n in own if n in state and n not in fits}
-    in_head = {n for n in own if classifier is not None and n.startswith(f"{classifier}.")}
+    return {n: value.shape for n, value in own.items() if n in state or not _is_counter(n)}
+
+
+def _adapt(weights: _Weights, model: nn.Module, shapes: Shapes) -> _Weights:
+    """With kernels that fit: from RGB to flow, in time, and as the modules of the model know."""
+    state, averaged = average_channels(weights.state, shapes)
+    state, inflated = inflate(state, shapes, repeats_frames=True)
+    changes: dict[str, torch.Tensor | None] = {}
+    remarks: Counter[str] = Counter()
+    for name, module in model.named_modules():
+        if hasattr(module, "adapt_weights"):
+            found, remark = module.adapt_weights(state, f"{name}." if name else "")
+            changes |= found
+            remarks[remark] += 1
+    del remarks[""]
+    for remark, count in remarks.items():
+        logger.warning("%s: %d %s", weights.path, count, remark)
+    state = {n: value for n, value in {**state, **changes}.items() if value is not None}
+    made = [name for name, value in changes.items() if value is not None]
+    return replace(weights, state=state, averaged=averaged, inflated=inflated, identities=made)
+
+
+def _compare(weights: _Weights, shapes: Shapes, *, classifier: str | None) -> CoverageReport:
+    """The tensors that fit, and every other; of the `classifier` all or none are loaded."""
+    state = weights.state
+    differs = {n for n in shapes if n in state and state[n].shape != shapes[n]}
+    in_head = {n for n in shapes if classifier is not None and n.startswith(f"{classifier}.")}
     replaced = in_head & state.keys() if in_head & differs else set()
-    loaded = fits - replaced
-    backbone = [n for n in own if n not in in_head and not _is_counter(n)]
+    loaded = [n for n in shapes if n in state and n not in differs | replaced]
+    backbone = [n for n in shapes if n not in in_head and not _is_counter(n)]
+    known = set(loaded)
 
-    def with_shapes(names: set[str]) -> tuple[str, ...]:
-        return tuple(
-            f"{n} ({tuple(state[n].shape)} -> {tuple(shapes[n])})" for n in own if n in names
-        )
+    def chosen(names: Sequence[str]) -> tuple[str, ...]:
+        return tuple(n for n in names if n in known)
 
-    return state, CoverageReport(
-        path=path,
-        layout=layout,
-        loaded=tuple(n for n in own if n in loaded),
-        inflated=tuple(n for n in inflated if n in loaded),
-        averaged=tuple(n for n in averaged if n in loaded),
-        identities=tuple(n for n in identities if n in loaded),
-        replaced=with_shapes(replaced),
-        mismatched=with_shapes(differs - replaced),
-        missing=tuple(n for n in own if n not in state),
-        unexpected=tuple(n for n in state if n not in own),
-        coverage=sum(n in loaded for n in backbone) / max(len(backbone), 1),
-        class_names=content.get("class_names"),
+    return CoverageReport(
+        path=weights.path,
+        layout=weights.layout,
+        loaded=tuple(loaded),
+        inflated=chosen(weights.inflated),
+        averaged=chosen(weights.averaged),
+        identities=chosen(weights.identities),
+        replaced=_with_shapes(replaced, state, shapes),
+        mismatched=_with_shapes(differs - replaced, state, shapes),
+        missing=tuple(n for n in shapes if n not in state),
+        unexpected=tuple(n for n in state if n not in shapes),
+        coverage=len(chosen(backbone)) / max(len(backbone), 1),
+        class_names=weights.class_names,
+    )
+
+
+def _with_shapes(names: set[str], state: State, shapes: Shapes) -> tuple[str, ...]:
+    """Names, each with the shapes in the file and in the model, in the model's order."""
+    return tuple(
+        f"{n} ({tuple(state[n].shape)} -> {tuple(shapes[n])})" for n in shapes if n in names
     )
 
 

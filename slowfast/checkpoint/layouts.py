@@ -1,4 +1,4 @@
-"""Whose names a checkpoint has, told from the names themselves."""
+"""The table of other programs' names for our networks, told apart by the names themselves."""
 
 import re
 from collections.abc import Callable

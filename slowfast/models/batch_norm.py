@@ -20,6 +20,8 @@ def _packed_rows(x: Tensor) -> Tensor:
     """View N,C,T,H,W in channels_last_3d as rows of k*C values that fill whole registers."""
     channels = x.shape[1]
     num_positions = x.numel() // channels
+    # The smallest k for which 16 divides k*C, e.g. 8 for C 54; less where it does not divide the
+    # positions: slower, and as right.
     factor = math.gcd(_LANES // math.gcd(channels, _LANES), num_positions)
     return x.permute(0, 2, 3, 4, 1).reshape(num_positions // factor, factor * channels)
 
@@ -33,6 +35,7 @@ class _BatchNorm(torch.autograd.Function):
             values.view(-1, x.shape[1])  # k,C
             for values in torch.batch_norm_update_stats(_packed_rows(x), None, None, 0.0)
         )
+        # Each of the k saw equally many positions, so plain means over k join them.
         mean = means.mean(0)
         var = variances.mean(0) + means.var(0, correction=0)
         y, _, _ = torch.native_batch_norm(x, weight, bias, mean, var, False, 0.0, eps)
@@ -103,7 +106,7 @@ def batch_norm(
     y, mean, var = _BatchNorm.apply(x, weight, bias, eps)
     if running_mean is None or running_var is None:
         return y
-    with torch.no_grad():
+    with torch.no_grad():  # in place: the buffers stay the same objects
         count = x.numel() // x.shape[1]
         running_mean.lerp_(mean, momentum)
         running_var.lerp_(var * (count / (count - 1)), momentum)

@@ -12,15 +12,15 @@ from slowfast.models.families.s3d import build_s3d
 from slowfast.models.families.slowfast import build_slowfast
 from slowfast.models.families.vov3d import build_vov3d
 from slowfast.models.families.x3d import build_x3d
-from slowfast.models.network import build_initial_weights
+from slowfast.models.network import build_init
 from slowfast.models.slimmable import narrow
 from slowfast.utils.registry import Registry
 
 
 def build_meta_inputs(cfg: ConfigNode, crop: int) -> tuple:
-    """What a network takes: one clip, a tensor 1,C,T,crop,crop for each pathway, and its boxes.
+    """Inputs of the network on the meta device: 1,C,T,crop,crop for each pathway, and boxes.
 
-    A detection network gets one box, every other none.
+    A detection network gets one box, every other None.
     """
     clips = [
         torch.empty(1, channels, cfg.DATA.NUM_FRAMES // stride, crop, crop, device="meta")
@@ -43,5 +43,5 @@ def build_model(cfg: ConfigNode) -> nn.Module:
     model = MODELS.get(cfg.MODEL.MODEL_NAME)(cfg)
     if cfg.MODEL.WIDTH < 1.0:
         model = narrow(model, cfg.MODEL.WIDTH)
-        build_initial_weights(cfg, model)
+        build_init(cfg)(model)  # again: their variance follows the number of channels
     return model

@@ -79,6 +79,7 @@ def _input_gradient(
     length = tuple(s + 2 * p - k + 1 for s, k, p in zip(size, kernel, padding, strict=True))
     if length != grad.shape[2:]:
         grad = _spread(grad, length, stride)
+    # Not convolution_backward: for a depthwise 3D kernel that is the slow pass that this replaces.
     flipped = weight.flip(2, 3, 4)
     padding = tuple(k - 1 - p for k, p in zip(kernel, padding, strict=True))
     return F.conv3d(grad, flipped, None, 1, padding, groups=weight.shape[0])
@@ -108,21 +109,19 @@ def _weight_gradient(
             kept = grad.clone()
             kept[:, :, :before] = 0
             kept[:, :, num_t - after :] = 0
-        _, grad_tap, _ = torch.ops.aten.convolution_backward(
-            _frames(kept)[before : len(frames) - after],
-            frames[after : len(frames) - before],
-            weight[:, :, tap],
-            None,
-            stride[1:],
-            padding[1:],
-            (1, 1),
-            False,
-            (0, 0),
-            weight.shape[0],
-            (False, True, False),
-        )
-        taps.append(grad_tap)
+        grad_2d = _frames(kept)[before : len(frames) - after]
+        x_2d, weight_2d = frames[after : len(frames) - before], weight[:, :, tap]
+        taps.append(_weight_gradient_2d(grad_2d, x_2d, weight_2d, stride[1:], padding[1:]))
     return torch.stack(taps, dim=2)
+
+
+def _weight_gradient_2d(
+    grad: Tensor, x: Tensor, weight: Tensor, stride: tuple[int, int], padding: tuple[int, int]
+) -> Tensor:
+    dilation, output_padding, groups = (1, 1), (0, 0), weight.shape[0]
+    sizes = (stride, padding, dilation, False, output_padding, groups)
+    needs = (False, True, False)  # of x, weight, bias
+    return torch.ops.aten.convolution_backward(grad, x, weight, None, *sizes, needs)[1]
 
 
 def _depthwise_conv(
@@ -162,6 +161,8 @@ class Conv3d(nn.Conv3d):
         def plain() -> Tensor:
             return F.conv3d(x, weight, bias, self.stride, self.padding, self.dilation, groups)
 
+        # Most formulations are a fold, a 2D operation on a view: for that x must lie in memory as
+        # N,T,H,W,C. Only depthwise kernels gain so much that a copy into this order pays.
         if not (x.device.type == "cpu" and x.dim() == 5):
             return plain()
         is_depthwise = groups == x.shape[1] == weight.shape[0] and self._is_centred()
@@ -171,7 +172,7 @@ class Conv3d(nn.Conv3d):
             return plain()
         if self.kernel_size == (1, 1, 1) and groups == 1 and not _is_single_threaded():
             return plain()
-        if _is_spatial(self.kernel_size, self.padding):
+        if _is_spatial(self.kernel_size, self.padding):  # strided time skips whole frames
             frames = x[:, :, :: self.stride[0]]
             return _on_frames(frames, lambda y: self._spatial(y, weight, bias, groups))
         if _is_temporal(self.kernel_size, self.stride, self.padding):
@@ -183,7 +184,8 @@ class Conv3d(nn.Conv3d):
     def _spatial(self, frames: Tensor, weight: Tensor, bias: Tensor | None, groups: int) -> Tensor:
         stride, padding, dilation = self.stride[1:], self.padding[1:], self.dilation[1:]
         if self.kernel_size == (1, 1, 1) and padding == (0, 0) and frames.shape[1] < 16:
-            # PyTorch's weight gradient writes beyond its memory with a stride and so few channels.
+            # PyTorch's weight gradient writes beyond its memory with a stride and so few channels:
+            # take every stride-th pixel first, which is the same.
             frames, stride = frames[:, :, :: stride[0], :: stride[1]], (1, 1)
         return F.conv2d(frames, weight.squeeze(2), bias, stride, padding, dilation, groups)
 

@@ -2,7 +2,7 @@
 
 import copy
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
@@ -23,7 +23,7 @@ def fold_batch_norm(
 ) -> nn.Module:
     """A copy of `model` for evaluation, whose batch norms are part of the convolutions before them.
 
-    What follows what is seen in one pass over `clips` and `boxes` (as `forward` takes them; their
+    The order of layers is seen in one pass over `clips` and `boxes` (as `forward` takes them; their
     values do not matter) on the meta device, which computes nothing. A batch norm without a
     convolution of its own right before it stays. The output of a folded convolution may have no
     other reader than its batch norm.
@@ -42,33 +42,44 @@ def batch_norms_after_convs(
 ) -> list[tuple[str, str]]:
     """Names (convolution, batch norm) of all pairs that only ever run one right after the other."""
     model = copy.deepcopy(model).to("meta").eval()
-    made: dict[int, tuple[str, torch.Tensor, int]] = {}  # id of an output: its convolution
-    pairs: list[tuple[str, str]] = []
-    calls: Counter[str] = Counter()
-
-    def conv_hook(name: str):
-        def hook(_module, _inputs, output):
-            calls[name] += 1
-            made[id(output)] = name, output, output._version
-
-        return hook
-
-    def norm_hook(name: str):
-        def hook(_module, inputs):
-            calls[name] += 1
-            conv, _, version = made.get(id(inputs[0]), ("", None, 0))
-            if conv and inputs[0]._version == version:  # else it was changed in place in between
-                pairs.append((conv, name))
-
-        return hook
-
+    order = _LayerOrder()
     for name, module in model.named_modules():
         if type(module) in _CONVS:
-            module.register_forward_hook(conv_hook(name))
+            module.register_forward_hook(order.after_conv(name))
         elif type(module) in _NORMS and module.track_running_stats:
-            module.register_forward_pre_hook(norm_hook(name))
+            module.register_forward_pre_hook(order.before_norm(name))
     model([clip.to("meta") for clip in clips], None if boxes is None else boxes.to("meta"))
-    return [pair for pair in pairs if calls[pair[0]] == calls[pair[1]] == 1]
+    # A layer that runs twice may follow another one the second time.
+    calls = order.calls
+    return [pair for pair in order.pairs if calls[pair[0]] == calls[pair[1]] == 1]
+
+
+class _LayerOrder:
+    """Finds, by hooks, the batch norms that take the output of a convolution as it was made."""
+
+    def __init__(self):
+        self.pairs: list[tuple[str, str]] = []
+        self.calls: Counter[str] = Counter()
+        # id of an output: its convolution, the output itself (to keep the id its own), its version.
+        self._made: dict[int, tuple[str, torch.Tensor, int]] = {}
+
+    def after_conv(self, name: str) -> Callable:
+        def hook(_module: nn.Module, _inputs: tuple, output: torch.Tensor) -> None:
+            self.calls[name] += 1
+            self._made[id(output)] = name, output, output._version
+
+        return hook
+
+    def before_norm(self, name: str) -> Callable:
+        def hook(_module: nn.Module, inputs: tuple) -> None:
+            self.calls[name] += 1
+            conv, _, version = self._made.get(id(inputs[0]), ("", None, 0))
+            # PyTorch counts changes in place: one more than at the convolution, and something came
+            # in between, e.g. an activation.
+            if conv and inputs[0]._version == version:
+                self.pairs.append((conv, name))
+
+        return hook
 
 
 @torch.no_grad()

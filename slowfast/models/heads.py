@@ -1,4 +1,8 @@
-"""Heads: from the last maps to one row of logits or scores per clip, or per box."""
+"""Heads: from the last maps to one row of logits or scores per clip, or per box.
+
+A head pools the maps to a few positions, one for each box in detection, and classifies them. Its
+linear layer is a `Classifier` called `projection`, the name fixed by released weights.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,12 +12,11 @@ import torch.nn.functional as F
 from torch import nn
 
 from slowfast.config.node import ConfigNode
-from slowfast.config.pathways import pathway_strides
-from slowfast.models.blocks import Norm
-from slowfast.models.conv import Triple, conv3d
+from slowfast.models.conv import Triple
 from slowfast.models.layers import Linear
+from slowfast.models.widths import Dims
 
-# MODEL.HEAD_ACT: what turns the logits (classes last) into scores in evaluation.
+# MODEL.HEAD_ACT: turns the logits (classes last) into scores in evaluation.
 ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "softmax": lambda logits: logits.softmax(-1),
     "sigmoid": torch.sigmoid,
@@ -21,32 +24,38 @@ ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
 }
 
 
-class ClassifierHead(nn.Module):
-    """Base of heads that classify every position of a map, then average over positions.
+class Classifier(Linear):
+    """Linear layer from features (in the last dimension) to logits, and the way to scores.
 
-    Half-precision logits become float32. Names fixed by released weights: projection.
+    Half-precision logits become float32. The mode of the head, `is_training`, decides on dropout
+    and activation, not its own: TRAIN.FREEZE may keep the classifier alone in evaluation mode.
     """
 
-    def __init__(self, *, dropout_rate: float, activation: str):
-        super().__init__()
+    def __init__(self, dim_in: Dims, num_classes: int, *, dropout_rate: float, activation: str):
         if activation not in ACTIVATIONS:
             raise ValueError(f"MODEL.HEAD_ACT: {activation!r} is not one of {sorted(ACTIVATIONS)}")
+        super().__init__(dim_in, num_classes)
         self.dropout_rate = dropout_rate
         self.activation = activation
 
-    def _logits(self, x: torch.Tensor) -> torch.Tensor:
-        """N,C,T,H,W -> N,T,H,W,classes."""
-        x = x.permute(0, 2, 3, 4, 1)  # N,C,T,H,W -> N,T,H,W,C
-        logits = self.projection(F.dropout(x, self.dropout_rate, self.training))
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        logits = super().forward(x)
         return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
-    def _classify(self, x: torch.Tensor) -> torch.Tensor:
-        """Mean of the logits; in evaluation the activation comes before the mean."""
-        return self._scores(self._logits(x)).mean((1, 2, 3))  # N,T,H,W,classes -> N,classes
+    def mean_score(self, x: torch.Tensor, *, is_training: bool) -> torch.Tensor:
+        """Mean over the scores of positions, N,C,T,H,W -> N,classes; in training, over logits."""
+        return self._scores(self._logits(x, is_training), is_training).mean((1, 2, 3))
 
-    def _scores(self, logits: torch.Tensor) -> torch.Tensor:
-        """The logits, in evaluation what the activation makes of them."""
-        return logits if self.training else ACTIVATIONS[self.activation](logits)
+    def score_of_mean(self, x: torch.Tensor, *, is_training: bool) -> torch.Tensor:
+        """Score of the mean over logits, N,C,T,H,W -> N,classes; in training, the mean itself."""
+        return self._scores(self._logits(x, is_training).mean((1, 2, 3)), is_training)
+
+    def _logits(self, x: torch.Tensor, is_training: bool) -> torch.Tensor:
+        x = x.permute(0, 2, 3, 4, 1)  # N,C,T,H,W -> N,T,H,W,C
+        return self(F.dropout(x, self.dropout_rate, is_training))
+
+    def _scores(self, logits: torch.Tensor, is_training: bool) -> torch.Tensor:
+        return logits if is_training else ACTIVATIONS[self.activation](logits)
 
 
 Pool = Callable[[torch.Tensor, torch.Tensor | None], torch.Tensor]
@@ -100,91 +109,48 @@ class RegionPool:
         return F.max_pool2d(x, self.resolution).unsqueeze(2)  # M,C,R,R -> M,C,1,1,1
 
 
-class X3DHead(ClassifierHead):
-    """The head of X3D and VoV3D: widen, pool, widen again, classify.
+class BasicHead(nn.Module):
+    """The head of ResNets: pool each pathway, concatenate, average the scores of positions."""
 
-    Names fixed by released weights: conv_5, conv_5_bn, lin_5, lin_5_bn, projection.
-    """
-
-    def __init__(
-        self,
-        dim_in: int,
-        dim_inner: int,
-        *,
-        dim_out: int,
-        num_classes: int,
-        pool: Pool,
-        norm: Norm,
-        has_bn_lin5: bool,
-        dropout_rate: float,
-        activation: str,
-    ):
-        super().__init__(dropout_rate=dropout_rate, activation=activation)
-        self.pool = pool
-        self.conv_5 = conv3d(dim_in, dim_inner, 1)
-        self.conv_5_bn = norm(dim_inner)
-        self.lin_5 = conv3d(dim_inner, dim_out, 1)
-        self.lin_5_bn = norm(dim_out) if has_bn_lin5 else None
-        self.projection = Linear(dim_out, num_classes)
-
-    def forward(self, maps: list[torch.Tensor], boxes: torch.Tensor | None = None) -> torch.Tensor:
-        (x,) = maps
-        x = F.relu(self.conv_5_bn(self.conv_5(x)), inplace=True)
-        x = self.lin_5(self.pool(x, boxes))
-        if self.lin_5_bn is not None:
-            x = self.lin_5_bn(x)
-        return self._classify(F.relu(x, inplace=True))
-
-
-class BasicHead(ClassifierHead):
-    """The head of ResNets: pool each pathway, concatenate, classify.
-
-    Names fixed by released weights: projection.
-    """
-
-    def __init__(
-        self,
-        dims_in: Sequence[int],
-        *,
-        pools: Sequence[Pool],
-        num_classes: int,
-        dropout_rate: float,
-        activation: str,
-    ):
-        super().__init__(dropout_rate=dropout_rate, activation=activation)
+    def __init__(self, pools: Sequence[Pool], classifier: Classifier):
+        super().__init__()
         self.pools = pools
-        self.projection = Linear(dims_in, num_classes)
+        self.projection = classifier
 
     def forward(self, maps: list[torch.Tensor], boxes: torch.Tensor | None = None) -> torch.Tensor:
         pooled = [pool(x, boxes) for pool, x in zip(self.pools, maps, strict=True)]
-        return self._classify(torch.cat(pooled, 1))
+        return self.projection.mean_score(torch.cat(pooled, 1), is_training=self.training)
 
 
-class S3DHead(ClassifierHead):
-    """The head of S3D: pool, classify every position; the activation follows the mean of logits."""
+class MeanLogitsHead(nn.Module):
+    """The head of S3D: pool one pathway, average the logits of positions before the activation."""
 
-    def __init__(
-        self,
-        dim_in: int,
-        *,
-        pool: Pool,
-        num_classes: int,
-        dropout_rate: float,
-        activation: str,
-    ):
-        super().__init__(dropout_rate=dropout_rate, activation=activation)
+    def __init__(self, pool: Pool, classifier: Classifier):
+        super().__init__()
         self.pool = pool
-        self.projection = Linear(dim_in, num_classes)
+        self.projection = classifier
 
     def forward(self, maps: list[torch.Tensor], boxes: torch.Tensor | None = None) -> torch.Tensor:
         (x,) = maps
-        logits = self._logits(self.pool(x, boxes))
-        return self._scores(logits.mean((1, 2, 3)))  # N,T,H,W,classes -> N,classes
+        return self.projection.score_of_mean(self.pool(x, boxes), is_training=self.training)
 
 
-def build_region_pool(cfg: ConfigNode, map_stride: int) -> RegionPool:
-    """The pool of detection; ValueError unless the config knows the network's `map_stride`."""
+def build_classifier(cfg: ConfigNode, dim_in: Dims) -> Classifier:
+    """The classifier of features of `dim_in` channels, or of a concatenation of such."""
+    model = cfg.MODEL
+    return Classifier(
+        dim_in, model.NUM_CLASSES, dropout_rate=model.DROPOUT_RATE, activation=model.HEAD_ACT
+    )
+
+
+def build_pool(cfg: ConfigNode, average: AveragePool, *, map_stride: int) -> Pool:
+    """`average`, in detection the pool of boxes on maps at 1/`map_stride` of the clip.
+
+    ValueError unless the config knows this stride.
+    """
     detection = cfg.DETECTION
+    if not detection.ENABLE:
+        return average
     if detection.SPATIAL_SCALE_FACTOR != map_stride:
         raise ValueError(
             f"DETECTION.SPATIAL_SCALE_FACTOR: {detection.SPATIAL_SCALE_FACTOR} must be "
@@ -192,67 +158,3 @@ def build_region_pool(cfg: ConfigNode, map_stride: int) -> RegionPool:
             f"RESNET.SPATIAL_STRIDES {cfg.RESNET.SPATIAL_STRIDES}"
         )
     return RegionPool(map_stride, detection.ROI_XFORM_RESOLUTION, detection.ALIGNED)
-
-
-def build_x3d_head(
-    cfg: ConfigNode, dim_in: int, dim_inner: int, *, map_stride: int, norm: Norm
-) -> X3DHead:
-    """The head for maps at 1/`map_stride` of the clip: of all the training crop, or of boxes."""
-    extent = -(-cfg.DATA.TRAIN_CROP_SIZE // map_stride)
-    pool: Pool = AveragePool((cfg.DATA.NUM_FRAMES, extent, extent))
-    if cfg.DETECTION.ENABLE:
-        if cfg.X3D.BN_LIN5:
-            raise ValueError(
-                "X3D.BN_LIN5: True must be False with DETECTION.ENABLE True: the number of boxes "
-                "in a batch may be 0 or 1"
-            )
-        pool = build_region_pool(cfg, map_stride)
-    return X3DHead(
-        dim_in,
-        dim_inner,
-        dim_out=cfg.X3D.DIM_C5,
-        num_classes=cfg.MODEL.NUM_CLASSES,
-        pool=pool,
-        norm=norm,
-        has_bn_lin5=cfg.X3D.BN_LIN5,
-        dropout_rate=cfg.MODEL.DROPOUT_RATE,
-        activation=cfg.MODEL.HEAD_ACT,
-    )
-
-
-def build_basic_head(
-    cfg: ConfigNode, dims_in: Sequence[int], *, map_strides: Sequence[int], pool_t: int
-) -> BasicHead:
-    """The head for maps at 1/32 of the training crop, whose time was divided by `pool_t`, or boxes.
-
-    A network trained on crops of several sizes (MULTIGRID.SHORT_CYCLE) averages whole maps.
-    """
-    strides, extent = pathway_strides(cfg), cfg.DATA.TRAIN_CROP_SIZE // 32
-    lengths = [max(1, cfg.DATA.NUM_FRAMES // stride // pool_t) for stride in strides]
-    pools: list[Pool] = [
-        AveragePool((length, extent, extent), strides[0] // stride)
-        for length, stride in zip(lengths, strides, strict=True)
-    ]
-    if cfg.MULTIGRID.SHORT_CYCLE:
-        pools = [AveragePool(None) for _ in strides]
-    if cfg.DETECTION.ENABLE:
-        pools = [build_region_pool(cfg, map_stride) for map_stride in map_strides]
-    return BasicHead(
-        dims_in,
-        pools=pools,
-        num_classes=cfg.MODEL.NUM_CLASSES,
-        dropout_rate=cfg.MODEL.DROPOUT_RATE,
-        activation=cfg.MODEL.HEAD_ACT,
-    )
-
-
-def build_s3d_head(cfg: ConfigNode, dim_in: int, *, pool_t: int) -> S3DHead:
-    """The head that averages `pool_t` frames and the 7x7 pixels of a crop of 224, or boxes."""
-    pool: Pool = AveragePool((pool_t, 7, 7))
-    return S3DHead(
-        dim_in,
-        pool=build_region_pool(cfg, 32) if cfg.DETECTION.ENABLE else pool,
-        num_classes=cfg.MODEL.NUM_CLASSES,
-        dropout_rate=cfg.MODEL.DROPOUT_RATE,
-        activation=cfg.MODEL.HEAD_ACT,
-    )

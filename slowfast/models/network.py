@@ -1,4 +1,8 @@
-"""Stages of pathways, the one loop that fills them with residual blocks, and the whole network."""
+"""The frame of networks: pathways filled stage by stage with blocks, a head, initial weights.
+
+A family's `build_x(cfg)` makes the stages and the head and gives them to `assemble`. Tables of the
+config with a value per stage are read by `per_stage`.
+"""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -10,86 +14,9 @@ import torch
 from torch import nn
 
 from slowfast.config.node import ConfigNode
-from slowfast.models.blocks import Norm, ResBlock, X3DStem, single_pathway_channels
-from slowfast.models.heads import build_x3d_head
-from slowfast.models.nonlocal_ import NonLocal
-from slowfast.models.widths import Dims
-
-
-def init_weights(
-    model: nn.Module, *, fc_std: float, zero_final_norm: bool, zero_final_conv: bool
-) -> None:
-    """Draw convolutions N(0, 2 / (out * kt * kh * kw)) and linear layers N(0, fc_std^2), in place.
-
-    `out` counts all output channels, also in grouped convolutions. Biases start at 0, gammas at 1,
-    or at 0 in the last batch norm of each residual branch and Non-local block: `zero_final_norm`
-    (arXiv 1706.02677). `zero_final_conv`: the last convolution of each residual branch starts at 0.
-    """
-    for module in model.modules():
-        if isinstance(module, nn.Conv3d):
-            fan_out = module.out_channels * math.prod(module.kernel_size)
-            nn.init.normal_(module.weight, std=math.sqrt(2.0 / fan_out))
-            _zero_bias(module)
-        elif isinstance(module, nn.Linear):
-            nn.init.normal_(module.weight, std=fc_std)
-            _zero_bias(module)
-    for module in model.modules():
-        if isinstance(module, ResBlock):
-            if zero_final_norm:
-                nn.init.zeros_(module.branch2.final_norm.weight)
-            if zero_final_conv:
-                nn.init.zeros_(module.branch2.final_conv.weight)
-        elif isinstance(module, NonLocal) and zero_final_norm:
-            nn.init.zeros_(module.bn.weight)
-
-
-def _zero_bias(module: nn.Conv3d | nn.Linear) -> None:
-    if module.bias is not None:
-        nn.init.zeros_(module.bias)
-
-
-def per_stage(key: str, table: Sequence[Any], pathway: int) -> list[Any]:
-    """The four stages' values for a pathway, from a table [[of slow, of fast], ...].
-
-    An entry with one value holds for all pathways. ValueError when a value is not one for `key`.
-    """
-    if len(table) != 4 or not all(isinstance(row, list | tuple) and row for row in table):
-        raise ValueError(f"{key}: {table!r} must be four lists, one per stage")
-    if any(1 < len(row) <= pathway for row in table):
-        raise ValueError(f"{key}: {table!r} has no value for pathway {pathway} in some stage")
-    values = [row[0] if len(row) == 1 else row[pathway] for row in table]
-    is_valid, allowed = _TABLES[key]
-    for value in values:
-        if not is_valid(value):
-            raise ValueError(f"{key}: {value!r} in {table!r} must be {allowed}")
-    return values
-
-
-def _is_count(value: Any) -> bool:
-    return type(value) is int and value >= 1
-
-
-def _is_number(value: Any) -> bool:
-    return type(value) is int and value >= 0
-
-
-def _is_locations(value: Any) -> bool:
-    return isinstance(value, list | tuple) and all(map(_is_number, value))
-
-
-def _is_size(value: Any) -> bool:
-    return isinstance(value, list | tuple) and len(value) == 3 and all(map(_is_count, value))
-
-
-# Key of a table -> test of its values, and what they must be.
-_TABLES = {
-    "RESNET.SPATIAL_STRIDES": (_is_count, "a whole number of at least 1"),
-    "RESNET.SPATIAL_DILATIONS": (_is_count, "a whole number of at least 1"),
-    "RESNET.NUM_BLOCK_TEMP_KERNEL": (_is_number, "a number of blocks"),
-    "NONLOCAL.LOCATION": (_is_locations, "a list of numbers of blocks, e.g. [1, 3], or []"),
-    "NONLOCAL.GROUP": (_is_count, "a whole number of at least 1"),
-    "NONLOCAL.POOL": (_is_size, "three whole numbers T, H, W of at least 1"),
-}
+from slowfast.models.blocks import BlockSpec, ResBlock
+from slowfast.models.norm import Norm
+from slowfast.models.widths import Dims, FixedWidth
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,18 +31,6 @@ class StageSpec:
     dim_out: int
     stride: int = 2
     dilation: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class BlockSpec:
-    """Block number `index` of a stage."""
-
-    index: int
-    dim_in: Dims
-    dim_inner: int
-    dim_out: int
-    stride: int
-    dilation: int
 
 
 class Stage(nn.Module):
@@ -190,24 +105,12 @@ def residual_blocks(
 
     `rates` are the blocks' drop-connect rates.
     """
+    first = BlockSpec(0, dim_in, stage.dim_inner, stage.dim_out, stage.stride, stage.dilation)
     blocks = {}
     for index, rate in enumerate(rates):
-        block = BlockSpec(
-            index=index,
-            dim_in=dim_in if index == 0 else stage.dim_out,
-            dim_inner=stage.dim_inner,
-            dim_out=stage.dim_out,
-            stride=stage.stride if index == 0 else 1,
-            dilation=stage.dilation,
-        )
-        blocks[f"res{index}"] = ResBlock(
-            block.dim_in,
-            block.dim_out,
-            stride=block.stride,
-            branch=make_branch(block),
-            norm=norm,
-            drop_connect_rate=rate,
-        )
+        block = replace(first, index=index, dim_in=stage.dim_out, stride=1) if index else first
+        branch = make_branch(block)
+        blocks[f"res{index}"] = ResBlock(block, branch, norm=norm, drop_connect_rate=rate)
     return blocks
 
 
@@ -234,75 +137,123 @@ def network_stages(
             lateral = make_lateral(dims)
             modules[f"s{number - 1}_fuse"] = lateral
             dims = lateral.dims_out
-        modules[f"s{number}"] = Stage(
-            [
-                make_blocks(dim_in, stage, rates=stage_rates)
-                for dim_in, stage in zip(dims, row, strict=True)
-            ]
-        )
+        pairs = zip(dims, row, strict=True)
+        blocks = [make_blocks(dim_in, stage, rates=stage_rates) for dim_in, stage in pairs]
+        modules[f"s{number}"] = Stage(blocks)
         dims = [stage.dim_out for stage in row]
     return modules
 
 
-def build_network(
-    cfg: ConfigNode, stages: Mapping[str, nn.Module], head: nn.Module
+def init_weights(
+    model: nn.Module, *, fc_std: float, zero_final_norm: bool, zero_final_conv: bool
+) -> None:
+    """Draw convolutions N(0, 2 / (out * kt * kh * kw)) and linear layers N(0, fc_std^2), in place.
+
+    `out` counts all output channels, also in grouped convolutions. Biases start at 0, gammas at 1.
+    `zero_final_norm`: gammas start at 0 where a module calls a batch norm its `final_norm`, the
+    last one of a residual branch or a Non-local block (arXiv 1706.02677). `zero_final_conv`: so
+    does the last convolution of each residual branch, its `final_conv`.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.Conv3d):
+            fan_out = module.out_channels * math.prod(module.kernel_size)
+            nn.init.normal_(module.weight, std=math.sqrt(2.0 / fan_out))
+        elif isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, std=fc_std)
+        else:
+            continue
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    if zero_final_norm:
+        _zero_weights(model, "final_norm")
+    if zero_final_conv:
+        _zero_weights(model, "final_conv")
+
+
+def _zero_weights(model: nn.Module, attribute: str) -> None:
+    """Of the layer that a module calls `attribute`, for all modules that have one."""
+    for module in model.modules():
+        layer = getattr(module, attribute, None)
+        if layer is not None:
+            nn.init.zeros_(layer.weight)
+
+
+def assemble(
+    stages: Mapping[str, nn.Module], head: nn.Module, init: Callable[[nn.Module], None]
 ) -> VideoNetwork:
-    """The network of these parts, with initial weights."""
+    """The network of these parts, with the initial weights that `init` draws."""
     model = VideoNetwork(stages, head)
-    build_initial_weights(cfg, model)
+    init(model)
     return model
 
 
-def build_initial_weights(cfg: ConfigNode, model: VideoNetwork) -> None:
-    """Draw the weights of `model`."""
-    init_weights(
-        model,
+def single_pathway_channels(input_channels: Sequence[int], *, model: str) -> int:
+    """Input channels of a model with one pathway, from DATA.INPUT_CHANNEL_NUM."""
+    if len(input_channels) != 1:
+        raise ValueError(
+            f"DATA.INPUT_CHANNEL_NUM: {list(input_channels)} has {len(input_channels)} entries; "
+            f"MODEL.MODEL_NAME {model} has one pathway and takes one entry, e.g. [3]"
+        )
+    return FixedWidth(input_channels[0])
+
+
+def refuse_nonlocal(locations: Sequence[Sequence], *, model: str) -> None:
+    """ValueError where NONLOCAL.LOCATION asks for blocks in a model that has none."""
+    if any(path for stage in locations for path in stage):
+        raise ValueError(
+            f"NONLOCAL.LOCATION: {locations} asks for Non-local blocks, which {model} does not have"
+        )
+
+
+def per_stage(key: str, table: Sequence[Any], pathway: int) -> list[Any]:
+    """The four stages' values for a pathway, from a table [[of slow, of fast], ...].
+
+    An entry with one value holds for all pathways. ValueError when a value is not one for `key`.
+    """
+    if len(table) != 4 or not all(isinstance(row, list | tuple) and row for row in table):
+        raise ValueError(f"{key}: {table!r} must be four lists, one per stage")
+    if any(1 < len(row) <= pathway for row in table):
+        raise ValueError(f"{key}: {table!r} has no value for pathway {pathway} in some stage")
+    values = [row[0] if len(row) == 1 else row[pathway] for row in table]
+    is_valid, allowed = _TABLES[key]
+    for value in values:
+        if not is_valid(value):
+            raise ValueError(f"{key}: {value!r} in {table!r} must be {allowed}")
+    return values
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and value >= 1
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) is int and value >= 0
+
+
+def _is_locations(value: Any) -> bool:
+    return isinstance(value, list | tuple) and all(map(_is_number, value))
+
+
+def _is_size(value: Any) -> bool:
+    return isinstance(value, list | tuple) and len(value) == 3 and all(map(_is_count, value))
+
+
+# Key of a table -> test of its values, and what they must be.
+_TABLES = {
+    "RESNET.SPATIAL_STRIDES": (_is_count, "a whole number of at least 1"),
+    "RESNET.SPATIAL_DILATIONS": (_is_count, "a whole number of at least 1"),
+    "RESNET.NUM_BLOCK_TEMP_KERNEL": (_is_number, "a number of blocks"),
+    "NONLOCAL.LOCATION": (_is_locations, "a list of numbers of blocks, e.g. [1, 3], or []"),
+    "NONLOCAL.GROUP": (_is_count, "a whole number of at least 1"),
+    "NONLOCAL.POOL": (_is_size, "three whole numbers T, H, W of at least 1"),
+}
+
+
+def build_init(cfg: ConfigNode) -> Callable[[nn.Module], None]:
+    """The `init_weights` of the config."""
+    return partial(
+        init_weights,
         fc_std=cfg.MODEL.FC_INIT_STD,
         zero_final_norm=cfg.RESNET.ZERO_INIT_FINAL_BN,
         zero_final_conv=cfg.RESNET.ZERO_INIT_FINAL_CONV,
     )
-
-
-def build_mobile_table(cfg: ConfigNode, stages: Sequence[StageSpec]) -> list[StageSpec]:
-    """`stages` with the strides and dilations of the config.
-
-    res2 keeps its stride, which takes the place of a ResNet's max-pool.
-    """
-    strides = per_stage("RESNET.SPATIAL_STRIDES", cfg.RESNET.SPATIAL_STRIDES, 0)
-    dilations = per_stage("RESNET.SPATIAL_DILATIONS", cfg.RESNET.SPATIAL_DILATIONS, 0)
-    strides[0] = stages[0].stride
-    return [
-        replace(stage, stride=stride, dilation=dilation)
-        for stage, stride, dilation in zip(stages, strides, dilations, strict=True)
-    ]
-
-
-def build_mobile_network(
-    cfg: ConfigNode,
-    dim_stem: int,
-    stages: Sequence[StageSpec],
-    make_branch: Callable[[BlockSpec], nn.Module],
-    *,
-    norm: Norm,
-) -> VideoNetwork:
-    """X3D's stem and head, one pathway, and `stages` between them, with initial weights.
-
-    The stages get the strides and dilations of the config.
-    """
-    if any(path for stage in cfg.NONLOCAL.LOCATION for path in stage):
-        raise ValueError(
-            f"NONLOCAL.LOCATION: {cfg.NONLOCAL.LOCATION} asks for Non-local blocks, which "
-            f"{cfg.MODEL.MODEL_NAME} does not have"
-        )
-    dim_clip = single_pathway_channels(cfg.DATA.INPUT_CHANNEL_NUM, model=cfg.MODEL.MODEL_NAME)
-    stages = build_mobile_table(cfg, stages)
-    modules = network_stages(
-        Stage([{"stem": X3DStem(dim_clip, dim_stem, norm=norm)}]),
-        [dim_stem],
-        [[stage] for stage in stages],
-        partial(residual_blocks, make_branch=make_branch, norm=norm),
-        drop_connect_rate=cfg.MODEL.DROPCONNECT_RATE,
-    )
-    last, map_stride = stages[-1], X3DStem.stride * math.prod(stage.stride for stage in stages)
-    head = build_x3d_head(cfg, last.dim_out, last.dim_inner, map_stride=map_stride, norm=norm)
-    return build_network(cfg, modules, head)

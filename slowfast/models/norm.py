@@ -12,6 +12,9 @@ from slowfast.config.node import ConfigNode
 from slowfast.models.batch_norm import BatchNorm3d, batch_norm
 from slowfast.utils import distributed
 
+# A kind of batch norm: number of channels -> layer.
+Norm = Callable[[int], nn.BatchNorm3d]
+
 
 class SubBatchNorm3d(nn.BatchNorm3d):
     """Batch norm whose training statistics come from `num_splits` equal parts of the batch.
@@ -172,8 +175,8 @@ def _sync_group(num_processes: int) -> dist.ProcessGroup | None:
     return group
 
 
-def make_norm(name: str, number: int) -> Callable[[int], nn.BatchNorm3d]:
-    """The batch norm of that BN.NORM_TYPE, as a function of the number of channels.
+def make_norm(name: str, number: int) -> Norm:
+    """The batch norm of that BN.NORM_TYPE.
 
     `number` counts the parts of the batch (sub_batchnorm) or the processes that share statistics
     (sync_batchnorm; all processes must call this).
@@ -188,7 +191,18 @@ def make_norm(name: str, number: int) -> Callable[[int], nn.BatchNorm3d]:
     raise ValueError(f"BN.NORM_TYPE: {name!r} is not one of {allowed}")
 
 
-def replace_norms(model: nn.Module, norm: Callable[[int], nn.BatchNorm3d]) -> None:
+def with_constants(norm: Norm, *, eps: float, momentum: float) -> Norm:
+    """`norm` with constants other than PyTorch's, those of a paper's code."""
+
+    def make(dim: int) -> nn.BatchNorm3d:
+        layer = norm(dim)
+        layer.eps, layer.momentum = eps, momentum
+        return layer
+
+    return make
+
+
+def replace_norms(model: nn.Module, norm: Norm) -> None:
     """Turn all batch norms of the model into the kind that `norm` makes, in place.
 
     Parameters and running statistics stay the same objects, so that an optimizer and
@@ -203,6 +217,8 @@ def replace_norms(model: nn.Module, norm: Callable[[int], nn.BatchNorm3d]) -> No
 
 def _converted(old: nn.BatchNorm3d, new: nn.BatchNorm3d) -> nn.BatchNorm3d:
     new.to(old.weight.device, old.weight.dtype)
+    # Statistics of a batch's parts are copied where both kinds have them. All else is shared: the
+    # optimizer's momentum belongs to these parameter objects, not to their names.
     known = new.state_dict()
     new.load_state_dict({k: v for k, v in old.state_dict().items() if k in known})
     for name in ("weight", "bias", "running_mean", "running_var", "num_batches_tracked"):
@@ -211,8 +227,8 @@ def _converted(old: nn.BatchNorm3d, new: nn.BatchNorm3d) -> nn.BatchNorm3d:
     return new.train(old.training)
 
 
-def build_norm(cfg: ConfigNode) -> Callable[[int], nn.BatchNorm3d]:
-    """The batch norm that BN.NORM_TYPE names, as a function of the number of channels."""
+def build_norm(cfg: ConfigNode) -> Norm:
+    """The batch norm that BN.NORM_TYPE names."""
     num_synced = distributed.world_size() if cfg.BN.GLOBAL_SYNC else cfg.BN.NUM_SYNC_DEVICES
     numbers = {"sub_batchnorm": cfg.BN.NUM_SPLITS, "sync_batchnorm": num_synced}
     return make_norm(cfg.BN.NORM_TYPE, numbers.get(cfg.BN.NORM_TYPE, 1))

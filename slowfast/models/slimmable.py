@@ -16,13 +16,17 @@ from torch import Tensor, nn
 
 from slowfast.models.batch_norm import BatchNorm3d
 from slowfast.models.conv import Conv3d
+from slowfast.models.heads import Classifier
 from slowfast.models.layers import Linear
 from slowfast.models.norm import SubBatchNorm3d, SyncBatchNorm3d
 from slowfast.models.widths import slim_width
 
 
 def _leading(weight: Tensor, dims: Sequence[int], width: float) -> Tensor:
-    """The leading inputs (dimension 1) of each part of a concatenation of `dims`."""
+    """The leading inputs (dimension 1) of each part of a concatenation of `dims`.
+
+    Not the leading ones of the whole: the narrow layer before each part gives its own leading ones.
+    """
     pieces, start = [], 0
     for dim in dims:
         pieces.append(weight.narrow(1, start, slim_width(dim, width)))
@@ -96,7 +100,7 @@ class SlimConv3d(SlimLayer, Conv3d):
 
 
 class SlimLinear(SlimLayer, Linear):
-    """A classifier: only its inputs become fewer."""
+    """A linear layer: only its inputs become fewer."""
 
     def forward(self, x: Tensor) -> Tensor:
         if self.width == 1.0:
@@ -114,6 +118,10 @@ class SlimLinear(SlimLayer, Linear):
         self.in_features = sum(self.dims_in)
 
 
+class SlimClassifier(Classifier, SlimLinear):
+    """The classifier of a head."""
+
+
 class SlimNorm(SlimLayer):
     """A batch norm whose weight and bias all widths share, but only width 1 moves its statistics.
 
@@ -126,6 +134,8 @@ class SlimNorm(SlimLayer):
     moves_statistics = True
 
     def forward(self, x: Tensor) -> Tensor:
+        # Other widths see other values: their statistics would spoil the running ones, so that they
+        # are measured for each operating point instead (adaptive.calibrate).
         is_own = self.moves_statistics if self.training else self.statistics is None
         if self.width == 1.0 and is_own:
             return super().forward(x)
@@ -168,9 +178,11 @@ class SlimSyncBatchNorm3d(SlimNorm, SyncBatchNorm3d):
     """SyncBatchNorm3d at several widths."""
 
 
+# Exact types: a subclass may compute something else, and is refused.
 _SLIM: dict[type[nn.Module], type[nn.Module]] = {
     Conv3d: SlimConv3d,
     Linear: SlimLinear,
+    Classifier: SlimClassifier,
     BatchNorm3d: SlimBatchNorm3d,
     SubBatchNorm3d: SlimSubBatchNorm3d,
     SyncBatchNorm3d: SlimSyncBatchNorm3d,
@@ -187,6 +199,8 @@ def make_slimmable(model: nn.Module) -> nn.Module:
     """
     for name, module in model.named_modules():
         if type(module) in _SLIM:
+            # Not a new module: optimizer, moving average, DistributedDataParallel and hooks hold on
+            # to this one and to its parameters.
             module.__class__ = _SLIM[type(module)]
         elif type(module) not in _PLAIN and list(module.parameters(recurse=False)):
             raise ValueError(f"{name}: a {type(module).__name__} has no slimmable kind")
@@ -245,26 +259,31 @@ def load_norm_statistics(model: nn.Module, statistics: Mapping[str, Tensor]) -> 
     ValueError unless they are those of all batch norms at this width. The model's own, and what is
     saved of it, stay as they are.
     """
-    found: list[tuple[SlimNorm, tuple[Tensor, Tensor]]] = []
-    for name, norm in _named_norms(model):
-        num = slim_width(norm.num_features, norm.width)
-        pair = []
-        for kind in ("running_mean", "running_var"):
-            values = statistics.get(f"{name}.{kind}")
-            if values is None or values.shape != (num,):
-                have = "no values" if values is None else f"shape {tuple(values.shape)}"
-                raise ValueError(
-                    f"{name}.{kind}: {have} in the statistics, {num} channels at width "
-                    f"{norm.width:g}"
-                )
-            pair.append(values.detach().to(norm.running_mean, copy=True))
-        found.append((norm, tuple(pair)))
+    found = [
+        (norm, _found_statistics(norm, name, statistics)) for name, norm in _named_norms(model)
+    ]
     if len(statistics) != 2 * len(found):
         raise ValueError(
             f"{len(statistics)} tensors in the statistics, {2 * len(found)} of the model's"
         )
-    for norm, pair in found:
+    for norm, pair in found:  # nothing changes before all are found
         norm.statistics = pair
+
+
+def _found_statistics(
+    norm: SlimNorm, name: str, statistics: Mapping[str, Tensor]
+) -> tuple[Tensor, Tensor]:
+    """Copies of the mean and the variance of the batch norm called `name`, checked."""
+    num, pair = slim_width(norm.num_features, norm.width), []
+    for kind in ("running_mean", "running_var"):
+        values = statistics.get(f"{name}.{kind}")
+        if values is None or values.shape != (num,):
+            have = "no values" if values is None else f"shape {tuple(values.shape)}"
+            raise ValueError(
+                f"{name}.{kind}: {have} in the statistics, {num} channels at width {norm.width:g}"
+            )
+        pair.append(values.detach().to(norm.running_mean, copy=True))
+    return tuple(pair)
 
 
 def narrow(
@@ -279,13 +298,11 @@ def narrow(
     with width(cut, share):
         if statistics is not None:
             load_norm_statistics(cut, statistics)
-        for module in cut.modules():
-            if isinstance(module, SlimLayer):
-                module.become_narrow()
-    for module in cut.modules():
-        if isinstance(module, SlimLayer):
-            vars(module).pop("width")
-            for name in ("statistics", "moves_statistics"):
-                vars(module).pop(name, None)
-            module.__class__ = _PLAIN[type(module)]
+        layers = [module for module in cut.modules() if isinstance(module, SlimLayer)]
+        for layer in layers:
+            layer.become_narrow()
+    for layer in layers:
+        for name in ("width", "statistics", "moves_statistics"):  # a plain layer has none of these
+            vars(layer).pop(name, None)
+        layer.__class__ = _PLAIN[type(layer)]
     return cut

@@ -6,10 +6,10 @@ import torchvision
 from torch import nn
 
 from slowfast.checkpoint.files import CheckpointError
-from slowfast.checkpoint.inception import identities_over_time
 from slowfast.checkpoint.initialize import convert_file, initialize_from, load_for_test
 from slowfast.config.defaults import get_cfg
 from slowfast.models import build_model
+from slowfast.models.families.s3d import ConvUnit, TimeSpec
 
 
 def build(*, num_classes=5, **keys):
@@ -162,17 +162,15 @@ def test_2d_stage_becomes_separable_and_learned_time_is_kept(tmp_path):
 
 
 def test_identity_copies_frames_at_any_stride():
-    shapes = {
-        "a.conv.weight": torch.Size([4, 3, 1, 3, 3]),
-        "a.conv_t.weight": torch.Size([4, 4, 7, 1, 1]),
-    }
+    time = TimeSpec(7, is_separable=True)
+    unit = ConvUnit(3, 4, 3, time=time, stride=2, norm=nn.BatchNorm3d)
     state = {"a.conv.weight": torch.randn(4, 3, 1, 3, 3)}
-    made = identities_over_time(state, shapes)
+    made, remark = unit.adapt_weights(state, "a.")
     x = torch.rand(2, 4, 9, 2, 2)
     y = nn.functional.conv3d(x, made["a.conv_t.weight"], stride=(2, 1, 1), padding=(3, 0, 0))
-    assert torch.equal(y, x[:, :, ::2])
+    assert torch.equal(y, x[:, :, ::2]) and not remark
     assert set(made) == {"a.conv_t.weight", *(f"a.bn_t.{k}" for k in ("weight", "bias"))} | {
         f"a.bn_t.running_{k}" for k in ("mean", "var")
     }
-    assert identities_over_time({**state, **made}, shapes) == {}
-    assert identities_over_time({}, shapes) == {}
+    assert unit.adapt_weights({**state, **made}, "a.") == ({}, "")
+    assert unit.adapt_weights({}, "a.") == ({}, "")

@@ -2,21 +2,23 @@ import pytest
 import torch
 from torch import nn
 
-from slowfast.models.heads import AveragePool, BasicHead, S3DHead, X3DHead
+from slowfast.models.families.x3d import X3DHead
+from slowfast.models.heads import AveragePool, BasicHead, Classifier, MeanLogitsHead
+from slowfast.models.network import StageSpec
+
+
+def classifier(dim_in, activation="softmax", dropout_rate=0.0):
+    return Classifier(dim_in, 5, dropout_rate=dropout_rate, activation=activation)
 
 
 def head(activation="softmax", pool_size=(2, 2, 2), has_bn_lin5=False):
     torch.manual_seed(0)
     return X3DHead(
-        4,
-        8,
-        dim_out=16,
-        num_classes=5,
+        StageSpec(depth=1, dim_inner=8, dim_out=4),
         pool=AveragePool(pool_size),
+        classifier=classifier(16, activation),
         norm=nn.BatchNorm3d,
         has_bn_lin5=has_bn_lin5,
-        dropout_rate=0.0,
-        activation=activation,
     )
 
 
@@ -47,9 +49,7 @@ def test_logits_are_averaged_in_training():
 
 def test_s3d_averages_logits_before_the_activation():
     torch.manual_seed(0)
-    model = S3DHead(
-        4, pool=AveragePool((2, 7, 7)), num_classes=5, dropout_rate=0.0, activation="softmax"
-    )
+    model = MeanLogitsHead(AveragePool((2, 7, 7)), classifier(4))
     logits = []
     model.projection.register_forward_hook(lambda *args: logits.append(args[2]))
     scores = model.eval()(maps(3, 8))
@@ -82,9 +82,7 @@ def test_unknown_activation_names_the_key():
 
 def basic_head(pools):
     torch.manual_seed(0)
-    return BasicHead(
-        [4, 4], pools=pools, num_classes=5, dropout_rate=0.0, activation="softmax"
-    ).eval()
+    return BasicHead(pools, classifier([4, 4])).eval()
 
 
 TWO_PATHWAYS = [AveragePool((2, 2, 2)), AveragePool((8, 2, 2), 4)]
@@ -113,3 +111,13 @@ def test_a_pool_without_a_size_averages_whole_maps():
     inputs = [*maps(3, 5), *maps(12, 5)]
     expected = basic_head([AveragePool((3, 5, 5)), AveragePool((12, 5, 5), 4)])(inputs)
     torch.testing.assert_close(basic_head([AveragePool(None)] * 2)(inputs), expected)
+
+
+def test_the_mode_of_the_head_decides_on_dropout_and_activation():
+    torch.manual_seed(0)
+    model = BasicHead([AveragePool(None)], classifier(4, dropout_rate=0.5))
+    model.projection.eval()  # as TRAIN.FREEZE head.projection does
+    dropped = [model(maps(2, 2)) for _ in range(4)]
+    assert any(not torch.equal(dropped[0], other) for other in dropped)
+    model.eval().projection.train()
+    torch.testing.assert_close(model(maps(2, 2)).sum(1), torch.ones(2))

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from slowfast.models import MODELS
-from slowfast.models.blocks import ResBlock
+from slowfast.models.blocks import BlockSpec, ResBlock
 from slowfast.models.norm import SubBatchNorm3d, SyncBatchNorm3d
 from tests.helpers.small_networks import clips, num_pathways, small_model
 
@@ -67,9 +67,8 @@ def test_drop_connect_grows_over_the_blocks_and_spares_evaluation(family):
 
 
 def test_residual_block_drops_its_branch_in_training_only():
-    block = ResBlock(
-        2, 2, stride=1, branch=nn.Identity(), norm=nn.BatchNorm3d, drop_connect_rate=0.5
-    )
+    spec = BlockSpec(0, dim_in=2, dim_inner=2, dim_out=2, stride=1, dilation=1)
+    block = ResBlock(spec, nn.Identity(), norm=nn.BatchNorm3d, drop_connect_rate=0.5)
     x = torch.ones(64, 2, 1, 2, 2)
     assert block(x).flatten(1).unique().tolist() == [1.0, 3.0]
     assert block.eval()(x).unique().tolist() == [2.0]

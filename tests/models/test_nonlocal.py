@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from slowfast.models.nonlocal_ import NonLocal
+from slowfast.models.layers import NonLocal
 
 
 def block(*, pool=(1, 2, 2), instantiation="softmax", num_groups=1, dim=4):

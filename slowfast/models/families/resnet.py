@@ -1,35 +1,51 @@
-"""Video ResNets of one pathway: C2D, I3D, Slow, with or without Non-local blocks."""
+"""Video ResNets of one pathway: C2D, I3D, Slow, with or without Non-local blocks.
+
+Slow 8x8 R50 (arXiv 1812.03982) on clips of 3 x 8 x 224 x 224 (C x T x H x W):
+
+    stage    layers                                                  width  output
+    s1       1x7x7, stride 1, 2, 2; max-pool 1x3x3, stride 1, 2, 2      64  8 x 56 x 56
+    s2       [1x1x1, 64; 1x3x3, 64; 1x1x1, 256] x 3                    256  8 x 56 x 56
+    s3       [1x1x1, 128; 1x3x3, 128; 1x1x1, 512] x 4                  512  8 x 28 x 28
+    s4       [3x1x1, 256; 1x3x3, 256; 1x1x1, 1024] x 6                1024  8 x 14 x 14
+    s5       [3x1x1, 512; 1x3x3, 512; 1x1x1, 2048] x 3                2048  8 x 7 x 7
+    head     average 8x7x7; linear                                    2048  1 x 1 x 1
+
+Other networks have other temporal kernels k, kx7x7 in the stem and kx1x1 first in a block:
+
+    MODEL.ARCH    stem  s2    s3    s4    s5    max-pool 2x1x1 after s2
+    c2d, 2d       1     1     1     1     1     c2d
+    i3d           5     3     3, 1  3, 1  1, 3  yes
+    slow          1     1     1     3     3     no
+
+Names fixed by released weights: s{2..5}.pathway0_res{i} and _nonlocal{i}, the Non-local block after
+block i, and inside, those that the classes list.
+"""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
 from torch import nn
 
 from slowfast.config.node import ConfigNode
-from slowfast.models.blocks import (
-    BasicBranch,
-    BottleneckBranch,
-    Norm,
-    ResNetStem,
-    single_pathway_channels,
-)
+from slowfast.config.pathways import pathway_strides
+from slowfast.models.blocks import BasicBranch, BlockSpec, BottleneckBranch, ResNetStem
 from slowfast.models.conv import Triple
-from slowfast.models.heads import build_basic_head
-from slowfast.models.layers import MaxPool3d
+from slowfast.models.heads import AveragePool, BasicHead, build_classifier, build_pool
+from slowfast.models.layers import MaxPool3d, NonLocal
 from slowfast.models.network import (
-    BlockSpec,
     Stage,
     StageSpec,
     VideoNetwork,
-    build_network,
+    assemble,
+    build_init,
     network_stages,
     per_stage,
     residual_blocks,
+    single_pathway_channels,
 )
-from slowfast.models.nonlocal_ import NonLocal
-from slowfast.models.norm import build_norm
+from slowfast.models.norm import Norm, build_norm
 from slowfast.models.widths import Dims
 
 # RESNET.DEPTH -> blocks of res2 ... res5.
@@ -47,7 +63,7 @@ _EXPANSIONS = {"bottleneck_transform": 4, "basic_transform": 1}
 
 @dataclass(frozen=True, slots=True)
 class TemporalKernels:
-    """Temporal kernels of a pathway: the stem's; those that the blocks of res2 ... res5 repeat."""
+    """Temporal kernels of a pathway: the stem's, and the cycles of the blocks of res2 ... res5."""
 
     stem: int
     stages: tuple[tuple[int, ...], ...]
@@ -84,12 +100,41 @@ class ResNetStage(StageSpec):
     pool_t: int = 1
 
 
+@dataclass(frozen=True, slots=True)
+class Pathway:
+    """Channels of the clip and of the stem, the stem's temporal kernel, the rows res2 ... res5."""
+
+    dim_clip: int
+    dim_stem: int
+    kernel_t: int
+    table: Sequence[ResNetStage]
+
+    @property
+    def dim_out(self) -> int:
+        """Channels of the last map."""
+        return self.table[-1].dim_out
+
+    @property
+    def map_stride(self) -> int:
+        """Pixels of a clip per position of the last map."""
+        return ResNetStem.stride * math.prod(stage.stride for stage in self.table)
+
+    @property
+    def pool_t(self) -> int:
+        """Frames of a clip per frame of the last map."""
+        return math.prod(stage.pool_t for stage in self.table)
+
+    def stem(self, norm: Norm) -> ResNetStem:
+        """Its first layers."""
+        return ResNetStem(self.dim_clip, self.dim_stem, kernel_t=self.kernel_t, norm=norm)
+
+
 def resnet_blocks(
     dim_in: Dims,
     stage: ResNetStage,
     *,
     make_branch: Callable[..., nn.Module],
-    instantiation: str,
+    make_nonlocal: Callable[..., nn.Module],
     norm: Norm,
     rates: Sequence[float],
 ) -> dict[str, nn.Module]:
@@ -101,53 +146,30 @@ def resnet_blocks(
     def make(block: BlockSpec) -> nn.Module:
         return make_branch(block, kernel_t=stage.kernels_t[block.index])
 
-    blocks = residual_blocks(dim_in, stage, make_branch=make, norm=norm, rates=rates)
     modules: dict[str, nn.Module] = {}
+    blocks = residual_blocks(dim_in, stage, make_branch=make, norm=norm, rates=rates)
+    sizes = {"pool": stage.nonlocal_pool, "num_groups": stage.nonlocal_groups}
     for index, (name, block) in enumerate(blocks.items()):
         modules[name] = block
         if index in stage.nonlocal_after:
-            modules[f"nonlocal{index}"] = NonLocal(
-                stage.dim_out,
-                pool=stage.nonlocal_pool,
-                instantiation=instantiation,
-                num_groups=stage.nonlocal_groups,
-                norm=norm,
-            )
+            modules[f"nonlocal{index}"] = make_nonlocal(stage.dim_out, **sizes)
     if stage.pool_t > 1:
         modules["pool"] = MaxPool3d((stage.pool_t, 1, 1))
     return modules
 
 
-def _bottleneck(
-    block: BlockSpec, *, kernel_t: int, groups: int, strides_first: bool, norm: Norm
-) -> BottleneckBranch:
-    if block.dim_inner % groups:
+def branch_maker(
+    name: str, *, num_groups: int, strides_first: bool, norm: Norm
+) -> Callable[..., nn.Module]:
+    """The branch that RESNET.TRANS_FUNC names, as a function (block, kernel_t=...)."""
+    if name == "bottleneck_transform":
+        return partial(BottleneckBranch, groups=num_groups, strides_first=strides_first, norm=norm)
+    if num_groups > 1:
         raise ValueError(
-            f"RESNET.NUM_GROUPS: {groups} does not divide the inner width {block.dim_inner} of a "
-            "block"
+            f"RESNET.NUM_GROUPS: {num_groups} needs RESNET.TRANS_FUNC bottleneck_transform, "
+            f"not {name}"
         )
-    return BottleneckBranch(
-        block.dim_in,
-        block.dim_out,
-        dim_inner=block.dim_inner,
-        kernel_t=kernel_t,
-        stride=block.stride,
-        dilation=block.dilation,
-        groups=groups,
-        strides_first=strides_first,
-        norm=norm,
-    )
-
-
-def _basic(block: BlockSpec, *, kernel_t: int, norm: Norm) -> BasicBranch:
-    return BasicBranch(
-        block.dim_in,
-        block.dim_out,
-        kernel_t=kernel_t,
-        stride=block.stride,
-        dilation=block.dilation,
-        norm=norm,
-    )
+    return partial(BasicBranch, norm=norm)
 
 
 def stem_width(num_groups: int, width_per_group: int) -> int:
@@ -155,9 +177,19 @@ def stem_width(num_groups: int, width_per_group: int) -> int:
     return width_per_group if num_groups == 1 else 64
 
 
-def map_stride(table: Sequence[StageSpec]) -> int:
-    """Pixels of a clip per position of the last map, stem included."""
-    return ResNetStem.stride * math.prod(stage.stride for stage in table)
+def average_pools(
+    pathways: Sequence[Pathway], strides: Sequence[int], *, num_frames: int, extent: int
+) -> list[AveragePool]:
+    """For each pathway, the average of last maps `extent` positions square.
+
+    Clips of `num_frames`, of which each pathway sees every `strides`-th. In longer clips the pools
+    of all pathways give as many positions.
+    """
+    pools = []
+    for path, stride in zip(pathways, strides, strict=True):
+        length = max(1, num_frames // stride // path.pool_t)
+        pools.append(AveragePool((length, extent, extent), strides[0] // stride))
+    return pools
 
 
 def _temporal_kernels(cycle: Sequence[int], depth: int, num_temporal: int) -> tuple[int, ...]:
@@ -166,95 +198,104 @@ def _temporal_kernels(cycle: Sequence[int], depth: int, num_temporal: int) -> tu
     return tuple(kernels + [1] * (depth - len(kernels)))
 
 
-def build_resnet_table(
-    cfg: ConfigNode, kernels: TemporalKernels, *, pool_t: int, pathway: int = 0, divisor: int = 1
-) -> list[ResNetStage]:
-    """The rows res2 ... res5 of one pathway, whose widths are divided by `divisor`."""
-    resnet, nonlocal_ = cfg.RESNET, cfg.NONLOCAL
-    if resnet.DEPTH not in _DEPTHS:
-        raise ValueError(f"RESNET.DEPTH: {resnet.DEPTH} is not one of {sorted(_DEPTHS)}")
-    if resnet.TRANS_FUNC not in _EXPANSIONS:
+def _check_locations(locations: Sequence[int], depth: int, *, stage: str) -> None:
+    if any(index >= depth for index in locations):
         raise ValueError(
-            f"RESNET.TRANS_FUNC: {resnet.TRANS_FUNC!r} is not one of {sorted(_EXPANSIONS)} for "
-            f"MODEL.MODEL_NAME {cfg.MODEL.MODEL_NAME}"
+            f"NONLOCAL.LOCATION: {locations} must be numbers of blocks of {stage}, 0..{depth - 1}"
         )
+
+
+def _check_architecture(depth: int, branch: str, *, model: str) -> None:
+    if depth not in _DEPTHS:
+        raise ValueError(f"RESNET.DEPTH: {depth} is not one of {sorted(_DEPTHS)}")
+    if branch not in _EXPANSIONS:
+        raise ValueError(
+            f"RESNET.TRANS_FUNC: {branch!r} is not one of {sorted(_EXPANSIONS)} for "
+            f"MODEL.MODEL_NAME {model}"
+        )
+
+
+def build_resnet_table(
+    cfg: ConfigNode, kernels: TemporalKernels, *, number: int, width: Callable[[int], int]
+) -> list[ResNetStage]:
+    """The rows res2 ... res5 of pathway `number`; `width` makes its channels of the first one's."""
+    resnet, nonlocal_ = cfg.RESNET, cfg.NONLOCAL
+    _check_architecture(resnet.DEPTH, resnet.TRANS_FUNC, model=cfg.MODEL.MODEL_NAME)
     dim_inner = resnet.NUM_GROUPS * resnet.WIDTH_PER_GROUP
     dim_out = stem_width(resnet.NUM_GROUPS, resnet.WIDTH_PER_GROUP) * _EXPANSIONS[resnet.TRANS_FUNC]
-    strides = per_stage("RESNET.SPATIAL_STRIDES", resnet.SPATIAL_STRIDES, pathway)
-    dilations = per_stage("RESNET.SPATIAL_DILATIONS", resnet.SPATIAL_DILATIONS, pathway)
-    temporal = per_stage("RESNET.NUM_BLOCK_TEMP_KERNEL", resnet.NUM_BLOCK_TEMP_KERNEL, pathway)
-    locations = per_stage("NONLOCAL.LOCATION", nonlocal_.LOCATION, pathway)
-    groups = per_stage("NONLOCAL.GROUP", nonlocal_.GROUP, pathway)
-    pools = per_stage("NONLOCAL.POOL", nonlocal_.POOL, pathway)
+    strides = per_stage("RESNET.SPATIAL_STRIDES", resnet.SPATIAL_STRIDES, number)
+    dilations = per_stage("RESNET.SPATIAL_DILATIONS", resnet.SPATIAL_DILATIONS, number)
+    temporal = per_stage("RESNET.NUM_BLOCK_TEMP_KERNEL", resnet.NUM_BLOCK_TEMP_KERNEL, number)
+    locations = per_stage("NONLOCAL.LOCATION", nonlocal_.LOCATION, number)
+    groups = per_stage("NONLOCAL.GROUP", nonlocal_.GROUP, number)
+    pools = per_stage("NONLOCAL.POOL", nonlocal_.POOL, number)
     rows = []
     for i, depth in enumerate(_DEPTHS[resnet.DEPTH]):
-        if any(index >= depth for index in locations[i]):
-            raise ValueError(
-                f"NONLOCAL.LOCATION: {locations[i]} must be numbers of blocks of res{i + 2}, "
-                f"0..{depth - 1}"
-            )
-        rows.append(
-            ResNetStage(
-                depth=depth,
-                dim_inner=dim_inner * 2**i // divisor,
-                dim_out=dim_out * 2**i // divisor,
-                stride=strides[i],
-                dilation=dilations[i],
-                kernels_t=_temporal_kernels(kernels.stages[i], depth, temporal[i]),
-                nonlocal_after=tuple(locations[i]),
-                nonlocal_groups=groups[i],
-                nonlocal_pool=tuple(pools[i]),
-                pool_t=pool_t if i == 0 else 1,
-            )
+        _check_locations(locations[i], depth, stage=f"res{i + 2}")
+        row = ResNetStage(
+            depth=depth,
+            dim_inner=width(dim_inner * 2**i),
+            dim_out=width(dim_out * 2**i),
+            stride=strides[i],
+            dilation=dilations[i],
+            kernels_t=_temporal_kernels(kernels.stages[i], depth, temporal[i]),
+            nonlocal_after=tuple(locations[i]),
+            nonlocal_groups=groups[i],
+            nonlocal_pool=tuple(pools[i]),
         )
+        rows.append(row)
     return rows
 
 
-def build_resnet_blocks(cfg: ConfigNode, norm: Norm) -> Callable[..., Mapping[str, nn.Module]]:
-    """`resnet_blocks` as a function (dim_in, stage, rates=...)."""
-    resnet = cfg.RESNET
-    if resnet.TRANS_FUNC == "bottleneck_transform":
-        make_branch = partial(
-            _bottleneck, groups=resnet.NUM_GROUPS, strides_first=resnet.STRIDE_1X1, norm=norm
-        )
-    elif resnet.NUM_GROUPS > 1:
-        raise ValueError(
-            f"RESNET.NUM_GROUPS: {resnet.NUM_GROUPS} needs RESNET.TRANS_FUNC bottleneck_transform, "
-            f"not {resnet.TRANS_FUNC}"
-        )
-    else:
-        make_branch = partial(_basic, norm=norm)
-    return partial(
-        resnet_blocks,
-        make_branch=make_branch,
-        instantiation=cfg.NONLOCAL.INSTANTIATION,
-        norm=norm,
+def build_from_pathways(
+    cfg: ConfigNode,
+    pathways: Sequence[Pathway],
+    *,
+    norm: Norm,
+    make_lateral: Callable[[Sequence[int]], nn.Module] | None = None,
+) -> VideoNetwork:
+    """The network of these pathways, which `make_lateral` may join (see network_stages).
+
+    Trained on crops of several sizes (MULTIGRID.SHORT_CYCLE), it averages whole maps.
+    """
+    resnet, data = cfg.RESNET, cfg.DATA
+    make_branch = branch_maker(
+        resnet.TRANS_FUNC, num_groups=resnet.NUM_GROUPS, strides_first=resnet.STRIDE_1X1, norm=norm
     )
+    make_nonlocal = partial(NonLocal, instantiation=cfg.NONLOCAL.INSTANTIATION, norm=norm)
+    stages = network_stages(
+        Stage([{"stem": path.stem(norm)} for path in pathways]),
+        [path.dim_stem for path in pathways],
+        list(zip(*(path.table for path in pathways), strict=True)),
+        partial(resnet_blocks, make_branch=make_branch, make_nonlocal=make_nonlocal, norm=norm),
+        drop_connect_rate=cfg.MODEL.DROPCONNECT_RATE,
+        make_lateral=make_lateral,
+    )
+    averages = [AveragePool(None) for _ in pathways]
+    if not cfg.MULTIGRID.SHORT_CYCLE:
+        sizes = {"num_frames": data.NUM_FRAMES, "extent": data.TRAIN_CROP_SIZE // 32}
+        averages = average_pools(pathways, pathway_strides(cfg), **sizes)
+    pools = [
+        build_pool(cfg, average, map_stride=path.map_stride)
+        for average, path in zip(averages, pathways, strict=True)
+    ]
+    classifier = build_classifier(cfg, [path.dim_out for path in pathways])
+    return assemble(stages, BasicHead(pools, classifier), build_init(cfg))
 
 
 def build_resnet(cfg: ConfigNode, *, has_pool: bool = True) -> VideoNetwork:
     """The network that MODEL.ARCH names; `has_pool` False leaves out its temporal max-pool."""
-    if cfg.MODEL.ARCH not in _ARCHS:
+    model, resnet = cfg.MODEL, cfg.RESNET
+    if model.ARCH not in _ARCHS:
         raise ValueError(
-            f"MODEL.ARCH: {cfg.MODEL.ARCH!r} is not one of {sorted(_ARCHS)}, which "
-            f"MODEL.MODEL_NAME {cfg.MODEL.MODEL_NAME} builds"
+            f"MODEL.ARCH: {model.ARCH!r} is not one of {sorted(_ARCHS)}, which "
+            f"MODEL.MODEL_NAME {model.MODEL_NAME} builds"
         )
-    kernels, pool_t = _ARCHS[cfg.MODEL.ARCH]
-    pool_t = pool_t if has_pool else 1
-    dim_clip = single_pathway_channels(cfg.DATA.INPUT_CHANNEL_NUM, model=cfg.MODEL.MODEL_NAME)
-    norm = build_norm(cfg)
-    dim_stem = stem_width(cfg.RESNET.NUM_GROUPS, cfg.RESNET.WIDTH_PER_GROUP)
-    stem = ResNetStem(dim_clip, dim_stem, kernel_t=kernels.stem, norm=norm)
-    table = build_resnet_table(cfg, kernels, pool_t=pool_t)
-    stages = network_stages(
-        Stage([{"stem": stem}]),
-        [dim_stem],
-        [[row] for row in table],
-        build_resnet_blocks(cfg, norm),
-        drop_connect_rate=cfg.MODEL.DROPCONNECT_RATE,
-    )
-    return build_network(
-        cfg,
-        stages,
-        build_basic_head(cfg, [table[-1].dim_out], map_strides=[map_stride(table)], pool_t=pool_t),
-    )
+    kernels, pool_t = _ARCHS[model.ARCH]
+    dim_clip = single_pathway_channels(cfg.DATA.INPUT_CHANNEL_NUM, model=model.MODEL_NAME)
+    dim_stem = stem_width(resnet.NUM_GROUPS, resnet.WIDTH_PER_GROUP)
+    table = build_resnet_table(cfg, kernels, number=0, width=int)
+    if has_pool:
+        table[0] = replace(table[0], pool_t=pool_t)
+    pathway = Pathway(dim_clip, dim_stem, kernels.stem, table)
+    return build_from_pathways(cfg, [pathway], norm=build_norm(cfg))

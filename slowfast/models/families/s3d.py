@@ -1,32 +1,58 @@
 """S3D (arXiv 1712.04851): Inception-V1 in which every position sees time in its own way.
 
+S3D-G on clips of 3 x 64 x 224 x 224 (C x T x H x W); kxkxk stands for 1xkxk, then kx1x1:
+
+    stage    layers                                                  width  output
+    s1       7x7x7, stride 2                                            64  32 x 112 x 112
+    s2       max-pool 1x3x3, stride 1, 2, 2; 1x1x1, 64; 3x3x3          192  32 x 56 x 56
+    s3       max-pool 1x3x3, stride 1, 2, 2; Inception 3b, 3c          480  32 x 28 x 28
+    s4       max-pool 3x3x3, stride 2; Inception 4b, 4c, 4d, 4e, 4f    832  16 x 14 x 14
+    s5       max-pool 2x2x2, stride 2; Inception 5b, 5c               1024  8 x 7 x 7
+    head     average 2x7x7; linear; mean over the logits of 7 times   1024  7 x 1 x 1
+
+An Inception block concatenates 1x1x1 | 1x1x1, 3x3x3 | 1x1x1, 3x3x3 | max-pool 3x3x3, 1x1x1.
+
 I3D, I2D, top- and bottom-heavy mixtures, S3D, S3D-G and Fast-S3D are one network: at the positions
 0 (stem), 1 (conv2c) and 2 ... 10 (the Inception blocks 3b ... 5c) a convolution is 2D, 3D or
 separable. Pools are the same in all of them and span time: I2D has no temporal weights, but is not
 a network of single frames.
+
+There are no released weights under our names; checkpoint/inception.py gives torchvision's S3D and
+GoogLeNet the names s{1..5}.pathway0_{stem,conv2b,conv2c,mixed3b,...} and those that classes list.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
 from functools import partial
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
-from slowfast.config.checks.s3d import FIRST_MIXED, NUM_POSITIONS, temporal_form
+from slowfast.config.checks.s3d import FIRST_MIXED, NUM_POSITIONS, TemporalForm, temporal_form
 from slowfast.config.node import ConfigNode
-from slowfast.models.blocks import Norm, single_pathway_channels
-from slowfast.models.conv import Triple, conv3d, max_pool3d
-from slowfast.models.heads import build_s3d_head
+from slowfast.models.conv import conv3d, max_pool3d
+from slowfast.models.heads import AveragePool, MeanLogitsHead, build_classifier, build_pool
 from slowfast.models.layers import FeatureGate, MaxPool3d, OverlappingMaxPool3d, round_width
-from slowfast.models.network import Stage, VideoNetwork, build_network
-from slowfast.models.norm import build_norm
+from slowfast.models.network import (
+    Stage,
+    VideoNetwork,
+    assemble,
+    build_init,
+    refuse_nonlocal,
+    single_pathway_channels,
+)
+from slowfast.models.norm import Norm, build_norm, with_constants
+from slowfast.models.widths import Dims
 
 _BN_EPS = 1e-3
 _BN_MOMENTUM = 1e-3
 
 _DIM_STEM, _DIM_CONV2C = 64, 192
+
+_TIME_IS_DROPPED = (
+    "of its separable convolutions become 2D ones, what they learned of time is dropped"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +94,12 @@ _MIXED = {
         "mixed5c": MixedSpec(384, 192, 384, 48, 128, 128),
     },
 }
+_LAST = _MIXED["s5"]["mixed5c"]
 
 
 @dataclass(frozen=True, slots=True)
 class TimeSpec:
-    """How one position sees time; `kernel_t` 1 makes it 2D.
+    """Temporal side of one position; `kernel_t` 1 makes it 2D.
 
     on_all_branches: an Inception block's branches 0 and 3 end with a temporal convolution too
     (footnote 5 of the paper).
@@ -84,42 +111,72 @@ class TimeSpec:
     on_all_branches: bool = False
 
 
+_FRAME = TimeSpec()
+
+
 class ConvUnit(nn.Module):
-    """Convolution, batch norm, ReLU: of space, or of space and time at once.
+    """Convolution of `size` x `size` pixels, batch norm, ReLU: of space, or of space and time.
 
     Separable: of space with the spatial stride, batch norm, ReLU, then of time with the temporal
-    stride, batch norm, ReLU. A gate may follow.
+    stride, batch norm, ReLU. A gate may follow. `stride` is that of all three directions.
     Names that foreign weights are given: conv, bn, conv_t, bn_t.
     """
 
     def __init__(
-        self,
-        dim_in: int,
-        dim_out: int,
-        kernel: Triple,
-        *,
-        stride: Triple = (1, 1, 1),
-        is_separable: bool = False,
-        has_gate: bool = False,
-        norm: Norm,
+        self, dim_in: Dims, dim_out: int, size: int, *, time: TimeSpec, stride: int = 1, norm: Norm
     ):
         super().__init__()
-        kernel_t, stride_t = kernel[0], stride[0]
-        if is_separable:
-            kernel, stride = (1, *kernel[1:]), (1, *stride[1:])
-        self.conv = conv3d(dim_in, dim_out, kernel, stride=stride)
+        kernel_t, stride_t = (1, 1) if time.is_separable else (time.kernel_t, stride)
+        kernel = (kernel_t, size, size)
+        self.conv = conv3d(dim_in, dim_out, kernel, stride=(stride_t, stride, stride))
         self.bn = norm(dim_out)
         self.conv_t = self.bn_t = None
-        if is_separable:
-            self.conv_t = conv3d(dim_out, dim_out, (kernel_t, 1, 1), stride=(stride_t, 1, 1))
+        if time.is_separable:
+            kernel = (time.kernel_t, 1, 1)
+            self.conv_t = conv3d(dim_out, dim_out, kernel, stride=(stride, 1, 1))
             self.bn_t = norm(dim_out)
-        self.gate = FeatureGate(dim_out) if has_gate else None
+        self.gate = FeatureGate(dim_out) if time.has_gate else None
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         x = F.relu(self.bn(self.conv(x)), inplace=True)
         if self.conv_t is not None:
             x = F.relu(self.bn_t(self.conv_t(x)), inplace=True)
         return x if self.gate is None else self.gate(x)
+
+    def adapt_weights(self, state: Mapping[str, Tensor], prefix: str) -> tuple[dict, str]:
+        """Changes to weights of a relative, and a remark (see checkpoint.initialize).
+
+        A separable convolution gets a temporal half where they have none. There is no way from the
+        two halves to a 3D kernel: the spatial one, repeated over time, would see time in another
+        way than the two together, and is left out.
+        """
+        spatial, has_time = state.get(f"{prefix}conv.weight"), f"{prefix}conv_t.weight" in state
+        if self.conv_t is not None:
+            is_half = spatial is not None and spatial.shape == self.conv.weight.shape
+            return (self._identity(prefix, spatial.dtype) if is_half and not has_time else {}), ""
+        if not has_time:
+            return {}, ""
+        if self.conv.kernel_size[0] == 1:
+            return {}, _TIME_IS_DROPPED
+        halves = (f"{prefix}conv.", f"{prefix}bn.")
+        return {name: None for name in state if name.startswith(halves)}, ""
+
+    def _identity(self, prefix: str, dtype: torch.dtype) -> dict[str, Tensor]:
+        """A temporal half that copies each frame: 1 in the middle of the diagonal.
+
+        Its batch norm changes nothing in evaluation.
+        """
+        dim, _, kernel_t = self.conv_t.weight.shape[:3]
+        kernel = torch.zeros(self.conv_t.weight.shape, dtype=dtype)
+        kernel[:, :, kernel_t // 2, 0, 0] = torch.eye(dim, dtype=dtype)
+        ones = torch.ones(dim, dtype=dtype)
+        return {
+            f"{prefix}conv_t.weight": kernel,
+            f"{prefix}bn_t.weight": ones,
+            f"{prefix}bn_t.bias": torch.zeros_like(ones),
+            f"{prefix}bn_t.running_mean": torch.zeros_like(ones),
+            f"{prefix}bn_t.running_var": ones - self.bn_t.eps,
+        }
 
 
 class Mixed(nn.Module):
@@ -128,29 +185,21 @@ class Mixed(nn.Module):
     Names that foreign weights are given: branch{0..3}, branch1_reduce, branch2_reduce.
     """
 
-    def __init__(self, dim_in: int, spec: MixedSpec, *, time: TimeSpec, norm: Norm):
+    def __init__(self, dim_in: Dims, spec: MixedSpec, *, time: TimeSpec, norm: Norm):
         super().__init__()
-        unit = partial(ConvUnit, norm=norm)
-        if time.on_all_branches:  # a separable 3x1x1 is a 1x1x1, then a 3x1x1
-            outer = partial(
-                unit, kernel=(time.kernel_t, 1, 1), is_separable=True, has_gate=time.has_gate
-            )
-        else:
-            outer = partial(unit, kernel=(1, 1, 1))
-        inner = partial(
-            unit,
-            kernel=(time.kernel_t, 3, 3),
-            is_separable=time.is_separable,
-            has_gate=time.has_gate,
-        )
+        reduce = partial(ConvUnit, size=1, time=_FRAME, norm=norm)
+        inner = partial(ConvUnit, size=3, time=time, norm=norm)
+        # A separable 3x1x1 is a 1x1x1, then a 3x1x1.
+        outer_time = replace(time, is_separable=True) if time.on_all_branches else _FRAME
+        outer = partial(ConvUnit, size=1, time=outer_time, norm=norm)
         self.branch0 = outer(dim_in, spec.branch0)
-        self.branch1_reduce = unit(dim_in, spec.branch1_reduced, (1, 1, 1))
+        self.branch1_reduce = reduce(dim_in, spec.branch1_reduced)
         self.branch1 = inner(spec.branch1_reduced, spec.branch1)
-        self.branch2_reduce = unit(dim_in, spec.branch2_reduced, (1, 1, 1))
+        self.branch2_reduce = reduce(dim_in, spec.branch2_reduced)
         self.branch2 = inner(spec.branch2_reduced, spec.branch2)
         self.branch3 = outer(dim_in, spec.branch3)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         pooled = max_pool3d(x, (3, 3, 3), stride=(1, 1, 1), padding=(1, 1, 1))
         branches = [
             self.branch0(x),
@@ -168,104 +217,86 @@ def s3d_stages(
 
     Each stage halves height and width; s1, s4 and s5 halve time, whether or not they see it.
     """
-    times = iter(times)
+    stem_time, conv2_time, *mixed_times = times
     dim, dim_conv2c = width(_DIM_STEM), width(_DIM_CONV2C)
-    stem = _conv_unit(dim_clip, dim, 7, stride=2, time=next(times), norm=norm)
-    modules = {"s1": Stage([{"stem": stem}])}
+    stem = {"stem": ConvUnit(dim_clip, dim, 7, stride=2, time=stem_time, norm=norm)}
     conv2 = {
         "pool": OverlappingMaxPool3d((1, 3, 3), stride=(1, 2, 2)),
-        "conv2b": ConvUnit(dim, dim, (1, 1, 1), norm=norm),
-        "conv2c": _conv_unit(dim, dim_conv2c, 3, stride=1, time=next(times), norm=norm),
+        "conv2b": ConvUnit(dim, dim, 1, time=_FRAME, norm=norm),
+        "conv2c": ConvUnit(dim, dim_conv2c, 3, time=conv2_time, norm=norm),
     }
-    modules["s2"] = Stage([conv2])
+    modules = {"s1": Stage([stem]), "s2": Stage([conv2])}
     pools = {
         "s3": OverlappingMaxPool3d((1, 3, 3), stride=(1, 2, 2)),
         "s4": OverlappingMaxPool3d((3, 3, 3), stride=(2, 2, 2)),
         "s5": MaxPool3d((2, 2, 2)),
     }
-    dim = dim_conv2c
-    for name, blocks in _MIXED.items():
-        stage = {"pool": pools[name]}
-        for key, spec in blocks.items():
+    dim, remaining = dim_conv2c, iter(mixed_times)
+    for name, pool in pools.items():
+        stage = {"pool": pool}
+        for key, spec in _MIXED[name].items():
             scaled = spec.scaled(width)
-            stage[key] = Mixed(dim, scaled, time=next(times), norm=norm)
+            stage[key] = Mixed(dim, scaled, time=next(remaining), norm=norm)
             dim = scaled.dims_out
         modules[name] = Stage([stage])
     return modules
 
 
-def _conv_unit(
-    dim_in: int, dim_out: int, size: int, *, stride: int, time: TimeSpec, norm: Norm
-) -> ConvUnit:
-    """A unit of `size` pixels square, `stride` in all three directions."""
-    return ConvUnit(
-        dim_in,
-        dim_out,
-        (time.kernel_t, size, size),
-        stride=(stride, stride, stride),
-        is_separable=time.is_separable,
-        has_gate=time.has_gate,
-        norm=norm,
-    )
+def time_specs(
+    form: TemporalForm, *, stem: str, stem_kernel_t: int, on_all: bool
+) -> list[TimeSpec]:
+    """The way in which each position sees time.
 
-
-def build_times(cfg: ConfigNode) -> list[TimeSpec]:
-    """How each position sees time."""
-    form, s3d = temporal_form(cfg.S3D), cfg.S3D
+    `stem` (S3D.STEM): 2d, 3d, separable, or empty for the form of the other positions. `on_all`
+    (S3D.ALL_BRANCHES) holds for Inception blocks.
+    """
     temporal = TimeSpec(3, is_separable=form.is_separable, has_gate=form.has_gates)
     times = [
-        replace(temporal, on_all_branches=s3d.ALL_BRANCHES and position >= FIRST_MIXED)
+        replace(temporal, on_all_branches=on_all and position >= FIRST_MIXED)
         if position in form.positions
-        else TimeSpec()
+        else _FRAME
         for position in range(NUM_POSITIONS)
     ]
-    stem = s3d.STEM
     if not stem:
         stem = "separable" if form.is_separable else "3d"
         stem = stem if 0 in form.positions else "2d"
-    if stem == "2d":
-        times[0] = TimeSpec()
-    else:
-        times[0] = TimeSpec(
-            s3d.STEM_KERNEL_T, is_separable=stem == "separable", has_gate=form.has_gates
-        )
+    times[0] = _FRAME
+    if stem != "2d":
+        is_separable = stem == "separable"
+        times[0] = TimeSpec(stem_kernel_t, is_separable=is_separable, has_gate=form.has_gates)
     return times
 
 
-def build_inception_norm(cfg: ConfigNode) -> Norm:
-    """The batch norm of BN.NORM_TYPE with the constants of the paper's code."""
-    norm = build_norm(cfg)
-
-    def make(dim: int) -> nn.BatchNorm3d:
-        layer = norm(dim)
-        layer.eps, layer.momentum = _BN_EPS, _BN_MOMENTUM
-        return layer
-
-    return make
+def _refuse_residual_keys(drop_rate: float, zero_norm: bool, *, model: str) -> None:
+    if drop_rate:
+        raise ValueError(
+            f"MODEL.DROPCONNECT_RATE: {drop_rate} must be 0 for {model}, which has no residual "
+            "branches to drop"
+        )
+    if zero_norm:
+        raise ValueError(
+            f"RESNET.ZERO_INIT_FINAL_BN: True must be False for {model}, which has no residual "
+            "branches to start at zero"
+        )
 
 
 def build_s3d(cfg: ConfigNode) -> VideoNetwork:
     """The network that S3D.VARIANT names, or that the other keys of the section describe."""
-    name = cfg.MODEL.MODEL_NAME
-    if any(path for stage in cfg.NONLOCAL.LOCATION for path in stage):
-        raise ValueError(
-            f"NONLOCAL.LOCATION: {cfg.NONLOCAL.LOCATION} asks for Non-local blocks, which {name} "
-            "does not have"
-        )
-    if cfg.MODEL.DROPCONNECT_RATE:
-        raise ValueError(
-            f"MODEL.DROPCONNECT_RATE: {cfg.MODEL.DROPCONNECT_RATE} must be 0 for {name}, which has "
-            "no residual branches to drop"
-        )
-    if cfg.RESNET.ZERO_INIT_FINAL_BN:
-        raise ValueError(
-            f"RESNET.ZERO_INIT_FINAL_BN: True must be False for {name}, which has no residual "
-            "branches to start at zero"
-        )
-    width = partial(round_width, factor=cfg.S3D.WIDTH_FACTOR)
+    name, s3d = cfg.MODEL.MODEL_NAME, cfg.S3D
+    refuse_nonlocal(cfg.NONLOCAL.LOCATION, model=name)
+    _refuse_residual_keys(cfg.MODEL.DROPCONNECT_RATE, cfg.RESNET.ZERO_INIT_FINAL_BN, model=name)
+    width = partial(round_width, factor=s3d.WIDTH_FACTOR)
     dim_clip = single_pathway_channels(cfg.DATA.INPUT_CHANNEL_NUM, model=name)
-    times = build_times(cfg)
-    stages = s3d_stages(dim_clip, times, width=width, norm=build_inception_norm(cfg))
-    dim_out = _MIXED["s5"]["mixed5c"].scaled(width).dims_out
-    head = build_s3d_head(cfg, dim_out, pool_t=1 if times[-1].kernel_t == 1 else 2)
-    return build_network(cfg, stages, head)
+    times = time_specs(
+        temporal_form(s3d),
+        stem=s3d.STEM,
+        stem_kernel_t=s3d.STEM_KERNEL_T,
+        on_all=s3d.ALL_BRANCHES,
+    )
+    norm = with_constants(build_norm(cfg), eps=_BN_EPS, momentum=_BN_MOMENTUM)
+    stages = s3d_stages(dim_clip, times, width=width, norm=norm)
+    # The paper's average of 2x7x7, in a crop of 224; of one frame where the top sees no time.
+    average = AveragePool((1 if times[-1].kernel_t == 1 else 2, 7, 7))
+    classifier = build_classifier(cfg, _LAST.scaled(width).dims_out)
+    head = MeanLogitsHead(build_pool(cfg, average, map_stride=32), classifier)
+    return assemble(stages, head, build_init(cfg))

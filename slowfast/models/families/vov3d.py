@@ -1,4 +1,21 @@
-"""VoV3D (arXiv 2012.00317): temporal one-shot aggregation (T-OSA) of factorised bottlenecks."""
+"""VoV3D (arXiv 2012.00317): temporal one-shot aggregation (T-OSA) of factorised bottlenecks.
+
+VoV3D-M on clips of 3 x 16 x 224 x 224 (C x T x H x W). A block is a residual T-OSA module of five
+sub-blocks [1x1x1; depthwise 1x3x3; depthwise 3x1x1; 1x1x1], whose outputs are concatenated:
+
+    stage    layers                                                  width  output
+    s1       1x3x3, depthwise 5x1x1                                     20  16 x 112 x 112
+    s2       [5 sub-blocks 40 wide, 20 out; concatenate; 1x1x1] x 1     20  16 x 56 x 56
+    s3       [5 sub-blocks 80 wide, 40 out; concatenate; 1x1x1] x 2     40  16 x 28 x 28
+    s4       [5 sub-blocks 160 wide, 80 out; concatenate; 1x1x1] x 3    80  16 x 14 x 14
+    s5       [5 sub-blocks 320 wide, 160 out; concatenate; 1x1x1] x 2  160  16 x 7 x 7
+    head     1x1x1, 320; average 16x7x7; 1x1x1, 2048; linear          2048  1 x 1 x 1
+
+Stem, head and strides are X3D's. Sub-blocks 0, 2 and 4 have squeeze-excitation before their Swish.
+
+Names fixed by released weights: s{2..5}.pathway0_res{i}.branch2.layers.{j} and, inside, those that
+the classes list.
+"""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -8,30 +25,28 @@ import torch.nn.functional as F
 from torch import nn
 
 from slowfast.config.node import ConfigNode
-from slowfast.models.blocks import (
-    KERNELS_1PLUS2,
+from slowfast.models.blocks import BlockSpec, HasFinalConv
+from slowfast.models.conv import Triple, conv3d
+from slowfast.models.families.x3d import (
     KERNELS_3D,
     SPACE_THEN_TIME,
-    HasFinalConv,
-    Kernel,
+    TIME_THEN_SPACE,
     Middle,
     MobileBottleneck,
-    Norm,
-    depthwise_layers,
+    build_x3d_frame,
 )
-from slowfast.models.conv import conv3d
-from slowfast.models.network import BlockSpec, StageSpec, VideoNetwork, build_mobile_network
-from slowfast.models.norm import build_norm
+from slowfast.models.network import StageSpec, VideoNetwork
+from slowfast.models.norm import Norm, build_norm
 
 # VOV3D.DEPTH -> T-OSA modules of each stage.
 _NUM_MODULES = {31: (1, 2, 3, 2), 70: (1, 2, 5, 3)}
 
 # VOV3D.TRANS_FUNC (Table 4 of the paper, a to e) -> kernels of the middle, and are they depthwise?
-_MIDDLES: dict[str, tuple[tuple[Kernel, ...], bool]] = {
+_MIDDLES: dict[str, tuple[tuple[Triple, ...], bool]] = {
     "t_osa_3d_transform": (KERNELS_3D, False),
     "t_osa_r2plus1_transform": (SPACE_THEN_TIME, False),
     "t_osa_dw3d_transform": (KERNELS_3D, True),
-    "t_osa_1plus2_transform": (KERNELS_1PLUS2, True),
+    "t_osa_1plus2_transform": (TIME_THEN_SPACE, True),
     "t_osa_2plus1_transform": (SPACE_THEN_TIME, True),
 }
 
@@ -68,42 +83,33 @@ class OSALayer(MobileBottleneck):
 class TOSABranch(HasFinalConv, nn.Module):
     """Residual branch: sub-blocks in series; all their outputs are concatenated, then reduced once.
 
-    The input joins the concatenation, but not in the first block of a stage (`is_first`).
+    The input joins the concatenation, but not in the first block of a stage.
     Names fixed by released weights: layers.{i}, c, c_bn.
     """
 
-    def __init__(
-        self,
-        dim_in: int,
-        dim_out: int,
-        *,
-        dim_inner: int,
-        num_layers: int,
-        stride: int,
-        is_first: bool,
-        make_middle: Middle,
-        norm: Norm,
-    ):
+    def __init__(self, block: BlockSpec, *, num_layers: int, middle: Middle, norm: Norm):
         super().__init__()
-        self.keeps_input = not is_first
-        dim_layer = dim_inner // 2
-        layers = []
+        self.keeps_input = block.index > 0
+        dim_in, dim_inner, dim_layer = block.dim_in, block.dim_inner, block.dim_inner // 2
+        dims = [dim_in] if self.keeps_input else []
+        self.layers = nn.ModuleList()
         for index in range(num_layers):
-            layer_stride = stride if index == 0 else 1
-            layers.append(
+            stride = block.stride if index == 0 else 1
+            layers = middle.layers(dim_inner, stride=stride, dilation=block.dilation, index=index)
+            has_shortcut = self.keeps_input or index > 0
+            self.layers.append(
                 OSALayer(
-                    dim_in if index == 0 else dim_layer,
+                    dim_in,
                     dim_layer,
                     dim_inner=dim_inner,
-                    has_shortcut=not is_first or index > 0,
-                    middle=make_middle(dim_inner, stride=layer_stride, index=index),
+                    has_shortcut=has_shortcut,
+                    middle=layers,
                     norm=norm,
                 )
             )
-        self.layers = nn.ModuleList(layers)
-        dims = [dim_in] if self.keeps_input else []
-        self.c = conv3d(dims + [dim_layer] * num_layers, dim_out, 1)
-        self.c_bn = norm(dim_out)
+            dim_in = dim_layer
+        self.c = conv3d(dims + [dim_layer] * num_layers, block.dim_out, 1)
+        self.c_bn = norm(block.dim_out)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         outputs = [x] if self.keeps_input else []
@@ -114,7 +120,7 @@ class TOSABranch(HasFinalConv, nn.Module):
 
 
 def num_modules(depth: int, override: Sequence[int]) -> tuple[int, ...]:
-    """T-OSA modules of each stage: `override` (VOV3D.NUM_MODULES), else what VOV3D.DEPTH names."""
+    """T-OSA modules of each stage: `override` (VOV3D.NUM_MODULES), else those of VOV3D.DEPTH."""
     if override:
         return tuple(override)
     if depth not in _NUM_MODULES:
@@ -133,16 +139,15 @@ def vov3d_stages(
     out_multiplier: Sequence[float],
 ) -> list[StageSpec]:
     """The table of stages; ValueError unless four positive entries each give positive widths."""
-    lists = {
-        "VOV3D.NUM_MODULES": depths,
-        "VOV3D.INNER_MULTIPLIER": inner_multiplier,
-        "VOV3D.OUT_MULTIPLIER": out_multiplier,
-    }
-    for key, values in lists.items():
-        if len(values) != 4 or min(values) <= 0:
-            raise ValueError(f"{key}: {list(values)} must be four numbers above 0, one per stage")
+    _check_lists(
+        {
+            "VOV3D.NUM_MODULES": depths,
+            "VOV3D.INNER_MULTIPLIER": inner_multiplier,
+            "VOV3D.OUT_MULTIPLIER": out_multiplier,
+        }
+    )
     stages = [
-        StageSpec(depth=depth, dim_inner=int(inner_ch * inner), dim_out=int(inner_ch * out))
+        StageSpec(depth, dim_inner=int(inner_ch * inner), dim_out=int(inner_ch * out))
         for depth, inner, out in zip(depths, inner_multiplier, out_multiplier, strict=True)
     ]
     if inner_ch < 2 or any(stage.dim_inner < 2 or stage.dim_out < 1 for stage in stages):
@@ -153,40 +158,25 @@ def vov3d_stages(
     return stages
 
 
+def _check_lists(lists: Mapping[str, Sequence[float]]) -> None:
+    for key, values in lists.items():
+        if len(values) != 4 or min(values) <= 0:
+            raise ValueError(f"{key}: {list(values)} must be four numbers above 0, one per stage")
+
+
 def build_vov3d(cfg: ConfigNode) -> VideoNetwork:
     """VoV3D of any depth and width; X3D.SE_RATIO, X3D.DIM_C5 and X3D.BN_LIN5 hold here too."""
-    name = cfg.VOV3D.TRANS_FUNC
-    if name not in _MIDDLES:
-        raise ValueError(f"VOV3D.TRANS_FUNC: {name!r} is not one of {sorted(_MIDDLES)}")
-    kernels, is_depthwise = _MIDDLES[name]
-    norm = build_norm(cfg)
-    num_layers = cfg.VOV3D.NUM_CONV
-    if num_layers < 1:
-        raise ValueError(f"VOV3D.NUM_CONV: {num_layers} must be at least 1")
-    make_middle = partial(
-        depthwise_layers,
-        kernels=kernels,
-        is_depthwise=is_depthwise,
-        norm=norm,
-        se_ratio=cfg.X3D.SE_RATIO,
-    )
-
-    def make_branch(block: BlockSpec) -> TOSABranch:
-        return TOSABranch(
-            block.dim_in,
-            block.dim_out,
-            dim_inner=block.dim_inner,
-            num_layers=num_layers,
-            stride=block.stride,
-            is_first=block.index == 0,
-            make_middle=partial(make_middle, dilation=block.dilation),
-            norm=norm,
-        )
-
+    vov3d, norm = cfg.VOV3D, build_norm(cfg)
+    if vov3d.TRANS_FUNC not in _MIDDLES:
+        raise ValueError(f"VOV3D.TRANS_FUNC: {vov3d.TRANS_FUNC!r} is not one of {sorted(_MIDDLES)}")
+    if vov3d.NUM_CONV < 1:
+        raise ValueError(f"VOV3D.NUM_CONV: {vov3d.NUM_CONV} must be at least 1")
+    middle = Middle(*_MIDDLES[vov3d.TRANS_FUNC], se_ratio=cfg.X3D.SE_RATIO, norm=norm)
     stages = vov3d_stages(
-        cfg.VOV3D.INNER_CH,
-        depths=num_modules(cfg.VOV3D.DEPTH, cfg.VOV3D.NUM_MODULES),
-        inner_multiplier=cfg.VOV3D.INNER_MULTIPLIER,
-        out_multiplier=cfg.VOV3D.OUT_MULTIPLIER,
+        vov3d.INNER_CH,
+        depths=num_modules(vov3d.DEPTH, vov3d.NUM_MODULES),
+        inner_multiplier=vov3d.INNER_MULTIPLIER,
+        out_multiplier=vov3d.OUT_MULTIPLIER,
     )
-    return build_mobile_network(cfg, cfg.VOV3D.INNER_CH // 2, stages, make_branch, norm=norm)
+    make_branch = partial(TOSABranch, num_layers=vov3d.NUM_CONV, middle=middle, norm=norm)
+    return build_x3d_frame(cfg, vov3d.INNER_CH // 2, stages, make_branch, norm=norm)

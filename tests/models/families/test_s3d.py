@@ -80,7 +80,7 @@ def test_logits_are_those_of_torchvision():
     # Their average pool does not shrink to small maps.
     theirs.avgpool = nn.AvgPool3d((2, 2, 2), stride=1)
     ours = build(VARIANT="s3d").double().eval()
-    ours.head.activation = "none"
+    ours.head.projection.activation = "none"
     ours.load_state_dict(from_torchvision_s3d(theirs.state_dict()))
     clip = torch.randn(1, 3, 16, 64, 64, dtype=torch.float64)
     expected = theirs(clip)
@@ -95,7 +95,7 @@ def test_head_at_the_crop_of_224_is_that_of_torchvision(num_frames):
     torch.manual_seed(0)
     theirs = torchvision.models.video.s3d(num_classes=5).eval()
     ours = build(VARIANT="s3d").eval().head
-    ours.activation = "none"
+    ours.projection.activation = "none"
     state = from_torchvision_s3d(theirs.state_dict())
     names = [name for name in state if name.startswith("head.")]
     ours.load_state_dict({name.removeprefix("head."): state[name] for name in names})
