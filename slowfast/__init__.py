@@ -13,7 +13,7 @@ __version__ = "0.1.0"
 
 # Imported when first asked for, so that `import slowfast` costs nothing.
 _HOMES = {
-    "Predictor": "slowfast.engine.predict_videos",
+    "Predictor": "slowfast.engine.predict",
     "build_model": "slowfast.models.build",
     "load_cfg": "slowfast.config.cli",
 }

@@ -13,7 +13,7 @@ import yaml
 
 from slowfast.adaptive.budget import table_path
 from slowfast.adaptive.report import write_table
-from slowfast.adaptive.scores import HitCounts
+from slowfast.adaptive.scores import HitCounter
 from slowfast.adaptive.table import measure_table
 from slowfast.checkpoint import files
 from slowfast.config.cli import load_cfg
@@ -233,13 +233,13 @@ def reads(monkeypatch):
 @pytest.fixture
 def ctrl_c_after_a_video(monkeypatch):
     """SIGINT when a table has counted its first batch of videos."""
-    add = HitCounts.add
+    add = HitCounter.add
 
-    def interrupt(self, values, labels):
-        add(self, values, labels)
+    def interrupt(self, batch, output):
+        add(self, batch, output)
         os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr(HitCounts, "add", interrupt)
+    monkeypatch.setattr(HitCounter, "add", interrupt)
 
 
 @pytest.fixture

@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
     """Predict, print a table, write the file."""
     from tabulate import tabulate
 
-    from slowfast.engine.predict_videos import (
+    from slowfast.engine.predict import (
         Predictor,
         check_output,
         find_videos,
@@ -108,7 +108,7 @@ def run(args: argparse.Namespace) -> int:
 
 def table_rows(results: list) -> list[list]:
     """A line per class of each VideoResult; the video stands in its first line."""
-    from slowfast.engine.predict_videos import printable
+    from slowfast.engine.predict import printable
 
     rows = []
     for result in results:

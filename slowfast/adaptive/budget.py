@@ -3,19 +3,28 @@
 import json
 import logging
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from slowfast.adaptive.calibration_file import file_hash
 from slowfast.config.budget import Budget, parse_budget
-from slowfast.config.node import ConfigNode
 from slowfast.models.operating_point import OperatingPoint
-from slowfast.runtime.device import build_device, device_name
+from slowfast.runtime.device import device_name
 
 logger = logging.getLogger(__name__)
 
 COSTS = {"gmacs": "GMACs per clip", "latency_ms": "ms per clip"}
+# Keys that say how whole clips become reduced ones.
+TABLE_KEYS = (
+    "ADAPTIVE.RESIZE",
+    "DATA.NUM_FRAMES",
+    "DATA.TEST_CROP_SIZE",
+    "DATA.TRAIN_CROP_SIZE",
+)
 
 _ABOUT = (
     *("config", "checkpoint", "device", "views"),
@@ -25,7 +34,7 @@ _ABOUT = (
 
 @dataclass(frozen=True)
 class TableRow:
-    """What a configuration costs and what it is worth.
+    """Cost and accuracy of a configuration.
 
     gmacs, latency_ms: of one clip; latency_ms is NaN where it was not measured. params in millions;
     accuracies in percent.
@@ -44,8 +53,8 @@ class BudgetTable:
     """All configurations of the weights whose file has the SHA-256 `parent`.
 
     settings: how whole clips become reduced ones. calibration: how the statistics were measured
-    with which it was made. about: how the table was made; its keys are
-    config, checkpoint, device, views, num_videos (that were scored), num_test_videos, unreadable.
+    with which it was made. about: how the table was made; its keys are config, checkpoint, device,
+    views, num_videos (that were scored), num_test_videos, unreadable, num_damaged.
     """
 
     parent: str
@@ -62,7 +71,7 @@ class BudgetTable:
 
 
 def table_path(checkpoint: str | Path) -> Path:
-    """Where the table of a checkpoint lies unless somebody says otherwise."""
+    """Name the file of the table of a checkpoint, unless somebody says otherwise."""
     return Path(checkpoint).with_name(f"{Path(checkpoint).name}.budget_table.json")
 
 
@@ -74,6 +83,7 @@ def load_table(path: str | Path, checkpoint: str | Path) -> BudgetTable:
         heads = [content.pop(name) for name in ("parent", "settings", "calibration")]
         rows = tuple(_parse_row(row) for row in content.pop("configurations"))
         about = {name: content[name] for name in _ABOUT}
+        about["num_damaged"] = content.get("num_damaged", 0)  # not in older tables
     except FileNotFoundError:
         raise ValueError(
             f"{path}: there is no such table; write it with `tools/budget.py table`, or name "
@@ -116,45 +126,43 @@ def choose(rows: tuple[TableRow, ...], budget: Budget) -> TableRow:
     return max(fitting, key=lambda row: (row.top1_acc, -getattr(row, budget.cost)))
 
 
-def choose_point(cfg: ConfigNode, checkpoint: str | Path) -> tuple[TableRow, dict[str, Any]]:
-    """What TEST.BUDGET chooses for the weights of this file, and how its table was calibrated."""
-    path = Path(cfg.TEST.BUDGET_TABLE or table_path(checkpoint))
+def choose_point(
+    budget: str,
+    path: str | Path,
+    checkpoint: str | Path,
+    *,
+    settings: Mapping[str, Any],
+    device: str,
+) -> tuple[TableRow, dict[str, Any]]:
+    """The row of the table in `path` for TEST.BUDGET, and how the table was calibrated.
+
+    settings: of the clips that are to be scored, which must be the table's. device: see
+    `timing_device_name`.
+    """
     table = load_table(path, checkpoint)
-    settings = build_settings(cfg)
     for key, value in table.settings.items():
         if settings.get(key) != value:
             raise ValueError(
                 f"{key}: {settings.get(key)!r} differs from the {value!r} with which {path} was "
                 "measured"
             )
-    budget = parse_budget(cfg.TEST.BUDGET)
-    row, about, device = choose(table.rows, budget), table.about, timing_device_name(cfg)
+    parsed, about = parse_budget(budget), table.about
+    row = choose(table.rows, parsed)
     if about["num_videos"] + len(about["unreadable"]) < about["num_test_videos"]:
         logger.warning(
             "%s: was interrupted; its accuracies are those of %d of %d videos",
             *(path, about["num_videos"], about["num_test_videos"]),
         )
-    if budget.cost == "latency_ms" and device != about["device"]:
+    if parsed.cost == "latency_ms" and device != about["device"]:
         logger.warning("%s: times are of %s, this is %s", path, about["device"], device)
     logger.info(
         "budget %s: width,frames,crop %s: %g GMACs, %g M parameters, %g ms (%s); top-1 %.2f %%",
-        *(cfg.TEST.BUDGET, row.configuration, row.gmacs, row.params, row.latency_ms),
+        *(budget, row.configuration, row.gmacs, row.params, row.latency_ms),
         *(about["device"], row.top1_acc),
     )
     return row, table.calibration
 
 
-def timing_device_name(cfg: ConfigNode) -> str:
-    """What latencies depend on, in words: the device, and mixed precision."""
-    precision = f", {cfg.TRAIN.AMP_DTYPE}" if cfg.TRAIN.MIXED_PRECISION else ""
-    return f"{device_name(build_device(cfg))}{precision}"
-
-
-def build_settings(cfg: ConfigNode) -> dict[str, Any]:
-    """The keys that say how whole clips become reduced ones."""
-    return {
-        "ADAPTIVE.RESIZE": cfg.ADAPTIVE.RESIZE,
-        "DATA.NUM_FRAMES": cfg.DATA.NUM_FRAMES,
-        "DATA.TEST_CROP_SIZE": cfg.DATA.TEST_CROP_SIZE,
-        "DATA.TRAIN_CROP_SIZE": cfg.DATA.TRAIN_CROP_SIZE,
-    }
+def timing_device_name(device: torch.device, amp_dtype: str | None) -> str:
+    """Name what latencies depend on: the device, and the type of mixed precision."""
+    return f"{device_name(device)}{f', {amp_dtype}' if amp_dtype else ''}"

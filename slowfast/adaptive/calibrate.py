@@ -4,7 +4,6 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
-from operator import attrgetter
 from pathlib import Path
 
 import torch
@@ -14,6 +13,7 @@ from tqdm import tqdm
 
 from slowfast.adaptive.calibration_file import (
     Calibration,
+    build_settings,
     calibration_path,
     load_calibration,
     load_calibrations,
@@ -34,7 +34,8 @@ from slowfast.tasks import build_task
 logger = logging.getLogger(__name__)
 
 _SAVE_SECONDS = 60.0  # between two saves of what is measured so far
-_SETTINGS = (
+# Keys that decide on the statistics; beside them it is the weights and the videos.
+CALIBRATION_KEYS = (
     *("ADAPTIVE.RESIZE", "AUG.ENABLE", "AUG.AA_TYPE", "BN.NUM_BATCHES_PRECISE"),
     *("DATA.NUM_FRAMES", "DATA.RANDOM_FLIP", "DATA.SAMPLING_RATE", "DATA.TRAIN_CROP_SIZE"),
     *("DATA.TRAIN_JITTER_SCALES", "RNG_SEED", "TRAIN.BATCH_SIZE", "TRAIN.MIXED_PRECISION"),
@@ -52,7 +53,7 @@ def calibrate(
     BN.NUM_BATCHES_PRECISE batches of training clips, by this process alone. What a stop request or
     a crash leaves unfinished goes on with the next call.
     """
-    calibration = load_calibration(checkpoint, build_calibration_settings(cfg))
+    calibration = load_calibration(checkpoint, build_settings(cfg, CALIBRATION_KEYS))
     missing = [c for c in configurations if str(c) not in calibration.statistics]
     if missing:
         _tell_of_others(checkpoint, calibration.settings)
@@ -183,12 +184,6 @@ def _statistics_of(moments: Moments) -> Statistics:
         statistics[f"{name}.running_mean"] = mean.float()
         statistics[f"{name}.running_var"] = var.float()
     return statistics
-
-
-def build_calibration_settings(cfg: ConfigNode) -> dict:
-    """The keys that decide on the statistics; beside them it is the weights and the videos."""
-    found = {key: attrgetter(key)(cfg) for key in _SETTINGS}
-    return {key: list(v) if isinstance(v, list | tuple) else v for key, v in found.items()}
 
 
 def build_measurement(cfg: ConfigNode, checkpoint: str | Path) -> Measurement:

@@ -4,15 +4,18 @@ They belong to the exact weights that they were measured with: the file names th
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
+from operator import attrgetter
 from pathlib import Path
+from typing import Any
 
 import torch
 from filelock import FileLock
 
 from slowfast.checkpoint import files
+from slowfast.config.node import ConfigNode
 
 _CHUNK = 2**20
 _FIELDS = {"parent", "measurements"}
@@ -20,7 +23,7 @@ _FIELDS = {"parent", "measurements"}
 
 @dataclass
 class Calibration:
-    """What was measured with one set of settings, by configuration (as text).
+    """Statistics measured with one set of settings, by configuration (as text).
 
     parent: SHA-256 of the checkpoint file. settings: how the statistics are measured.
     statistics: mean and variance of all batch norms, by name. progress: of configurations that are
@@ -91,7 +94,7 @@ def _locked(path: str | Path) -> Iterator[None]:
 
 
 def load_calibration(checkpoint: str | Path, settings: dict) -> Calibration:
-    """What the file of a checkpoint has of these settings, which may be nothing.
+    """The statistics with these settings in the file of a checkpoint; there may be none.
 
     ValueError as of `load_calibrations`.
     """
@@ -118,3 +121,9 @@ def load_calibrations(checkpoint: str | Path) -> list[Calibration]:
             "checkpoint differs); remove it, and the statistics will be measured again"
         )
     return [Calibration(content["parent"], **one) for one in content["measurements"]]
+
+
+def build_settings(cfg: ConfigNode, keys: Sequence[str]) -> dict[str, Any]:
+    """The values of some keys of a config, as a file holds them."""
+    found = {key: attrgetter(key)(cfg) for key in keys}
+    return {key: list(v) if isinstance(v, list | tuple) else v for key, v in found.items()}

@@ -1,21 +1,16 @@
-"""What adaptive networks gain at small configurations over others of the same architecture."""
+"""Gain of adaptive networks at small configurations over others of the same architecture."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tabulate import tabulate
 
 from slowfast.adaptive.costs import build_costs
-from slowfast.adaptive.scores import (
-    SubNetwork,
-    build_sub_network_scorer,
-    build_sub_networks,
-)
+from slowfast.adaptive.scores import SubNetwork, build_sub_networks, score_sub_networks
 from slowfast.checkpoint import files
 from slowfast.checkpoint.files import was_adaptive
 from slowfast.config.cli import load_cfg
-from slowfast.config.node import ConfigNode
 from slowfast.datasets.build import build_loader
 from slowfast.evaluation.summary import MetricSummary, summarize_values
 from slowfast.models.operating_point import (
@@ -25,6 +20,7 @@ from slowfast.models.operating_point import (
 )
 from slowfast.runtime.launch import single_process
 from slowfast.runtime.stop import StopRequest
+from slowfast.tasks.evaluate import build_evaluation_loop
 from slowfast.utils.io import write_csv, write_json
 
 # What is compared: networks trained with ADAPTIVE or alone, with batch-norm statistics measured for
@@ -38,6 +34,8 @@ KINDS = {
 
 _UNCALIBRATED = {"adaptive": "adaptive_uncalibrated", "alone": "alone_uncalibrated"}
 
+Key = tuple[str, str, OperatingPoint]  # kind, checkpoint, configuration
+
 
 @dataclass(frozen=True)
 class ComparedRow:
@@ -50,15 +48,15 @@ class ComparedRow:
 
 @dataclass(frozen=True)
 class Comparison:
-    """about: how it was made, with the keys config, checkpoints, num_videos, num_test_videos and
-    unreadable."""
+    """about: how it was made, with the keys config, checkpoints, num_videos, num_test_videos,
+    unreadable and num_damaged."""
 
     about: dict
     rows: tuple[ComparedRow, ...]
 
     @property
     def kinds(self) -> list[str]:
-        """Those that there are."""
+        """The KINDS that were scored."""
         return [kind for kind in KINDS if any(kind in row.top1_acc for row in self.rows)]
 
 
@@ -84,51 +82,56 @@ def compare(
     for one in configurations:
         one.check_within(full, min_width=cfg.ADAPTIVE.MIN_WIDTH)
     configurations = sorted(set(configurations)) or build_points(cfg)
-    whole = [one for one in configurations if one.width == 1.0]
-    networks = build_compared_networks(cfg, "adaptive", adaptive, configurations)
-    networks |= build_compared_networks(cfg, "alone", alone, whole)
-    loader = build_loader(cfg, "test")
-    counts, unreadable = build_sub_network_scorer(cfg, networks)(loader, stop=stop)
-    values: dict[OperatingPoint, dict[str, list[float]]] = {one: {} for one in configurations}
-    for (kind, path, configuration), network in networks.items():
-        top1_acc, _ = counts.accuracies((kind, path, configuration))
-        values[configuration].setdefault(kind, []).append(top1_acc)
-        if network.statistics is None and kind in _UNCALIBRATED:  # the whole network
-            values[configuration].setdefault(_UNCALIBRATED[kind], []).append(top1_acc)
-    rows = [
-        ComparedRow(
-            configuration,
-            cost.gmacs,
-            {kind: summarize_values(kind, found) for kind, found in values[configuration].items()},
-        )
-        for configuration, cost in zip(
-            configurations, build_costs(cfg, configurations), strict=True
-        )
-    ]
+    at = {"adaptive": configurations, "alone": [c for c in configurations if c.width == 1.0]}
+    networks: dict[Key, SubNetwork] = {}
+    for kind, paths in (("adaptive", adaptive), ("alone", alone)):
+        for path in map(str, paths):
+            networks |= _with_uncalibrated(kind, path, build_sub_networks(cfg, path, at[kind]))
+    loader, loop = build_loader(cfg, "test"), build_evaluation_loop(cfg)
+    found, unreadable = score_sub_networks(
+        networks, loader, loop, ensemble=cfg.DATA.ENSEMBLE_METHOD, stop=stop
+    )
+    summaries = _summaries({key: metrics["top1_acc"] for key, metrics in found.items()}, full)
+    costs = build_costs(cfg, configurations)
     about = {
         "config": str(config),
         "checkpoints": {"adaptive": list(map(str, adaptive)), "alone": list(map(str, alone))},
-        "num_videos": counts.num_videos,
+        "num_videos": next(iter(found.values()))["num_videos"],
         "num_test_videos": len(loader.dataset),
         "unreadable": unreadable.reasons,
+        "num_damaged": len(unreadable.damaged),
     }
-    return Comparison(about, tuple(rows))
+    rows = zip(configurations, costs, strict=True)
+    return Comparison(about, tuple(ComparedRow(c, cost.gmacs, summaries[c]) for c, cost in rows))
 
 
-def build_compared_networks(
-    cfg: ConfigNode,
-    kind: str,
-    checkpoints: Sequence[str | Path],
-    configurations: Sequence[OperatingPoint],
-) -> dict[tuple[str, str, OperatingPoint], SubNetwork]:
-    """By kind, checkpoint and configuration, with measured statistics and, if any, without."""
-    networks = {}
-    for path in map(str, checkpoints):
-        for one, network in build_sub_networks(cfg, path, configurations).items():
-            networks[kind, path, one] = network
-            if network.statistics is not None:
-                networks[_UNCALIBRATED[kind], path, one] = SubNetwork(network.model, one, None)
-    return networks
+def _with_uncalibrated(
+    kind: str, path: str, networks: Mapping[OperatingPoint, SubNetwork]
+) -> dict[Key, SubNetwork]:
+    """The networks of a checkpoint, and those with measured statistics without them, too."""
+    found = {}
+    for at, network in networks.items():
+        found[kind, path, at] = network
+        if network.statistics is not None:
+            found[_UNCALIBRATED[kind], path, at] = replace(network, statistics=None)
+    return found
+
+
+def _summaries(
+    top1_acc: Mapping[Key, float], full: OperatingPoint
+) -> dict[OperatingPoint, dict[str, MetricSummary]]:
+    """For each configuration and kind, the accuracies of the checkpoints in their order."""
+    values: dict[OperatingPoint, dict[str, list[float]]] = {}
+    for (kind, _, at), value in top1_acc.items():
+        kinds = [kind]
+        if at == full and kind in _UNCALIBRATED:  # the whole network needs no calibration
+            kinds.append(_UNCALIBRATED[kind])
+        for one in kinds:
+            values.setdefault(at, {}).setdefault(one, []).append(value)
+    return {
+        at: {kind: summarize_values(kind, found) for kind, found in kinds.items()}
+        for at, kinds in values.items()
+    }
 
 
 def _check_checkpoints(adaptive: Sequence[str | Path], alone: Sequence[str | Path]) -> None:

@@ -1,4 +1,4 @@
-"""What the configurations of an adaptive network cost: multiply-adds, parameters, time."""
+"""Costs of the configurations of an adaptive network: multiply-adds, parameters, time."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from slowfast.adaptive.network import build_configured
+from slowfast.adaptive.network import cut_network
 from slowfast.config.node import ConfigNode
 from slowfast.models import build_model
 from slowfast.models.build import build_meta_inputs
@@ -61,8 +61,8 @@ def build_latencies(
     networks: dict[float, nn.Module] = {}  # by width: crops and frames share a network
     for one in configurations:
         if one.width not in networks:
-            whole = build_configured(cfg, model, one, None)
-            networks[one.width] = build_folded(cfg, whole).network
+            cut = cut_network(model, one, None, reduce)
+            networks[one.width] = build_folded(cfg, cut).network
     works = build_inferences(
         cfg, [ReducedNetwork(networks[one.width], one, reduce) for one in configurations]
     )

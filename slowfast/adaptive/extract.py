@@ -6,7 +6,7 @@ import torch
 
 from slowfast.adaptive.calibrate import calibrate
 from slowfast.adaptive.calibration_file import file_hash
-from slowfast.adaptive.network import build_configured
+from slowfast.adaptive.network import cut_network
 from slowfast.checkpoint import files
 from slowfast.checkpoint.convert import split_sub_bn
 from slowfast.checkpoint.initialize import load_for_test
@@ -15,7 +15,12 @@ from slowfast.config.node import ConfigNode
 from slowfast.config.pathways import pathway_strides
 from slowfast.models import build_model
 from slowfast.models.build import build_meta_inputs
-from slowfast.models.operating_point import OperatingPoint, ReducedNetwork, build_full_point
+from slowfast.models.operating_point import (
+    OperatingPoint,
+    ReducedNetwork,
+    build_full_point,
+    build_reduce,
+)
 from slowfast.runtime.launch import single_process
 from slowfast.utils.io import atomic_write
 
@@ -40,7 +45,7 @@ def extract(
     model = build_model(cfg).eval()
     patterns = cfg.TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN
     report = load_for_test(model, checkpoint, clear_name_patterns=patterns)
-    adaptive = build_configured(cfg, model, configuration, found.get(configuration))
+    adaptive = cut_network(model, configuration, found.get(configuration), build_reduce(cfg))
     values = split_sub_bn(adaptive.network.state_dict())[0]
     plain = build_model(plain_cfg).eval()
     plain.load_state_dict(values)

@@ -1,19 +1,27 @@
 """The network of a config with the weights of a file, ready for evaluation."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from slowfast.adaptive.budget import TableRow, choose_point
-from slowfast.adaptive.calibration_file import calibration_path, load_calibration
+from slowfast.adaptive.budget import (
+    TABLE_KEYS,
+    TableRow,
+    choose_point,
+    table_path,
+    timing_device_name,
+)
+from slowfast.adaptive.calibration_file import build_settings, calibration_path, load_calibration
 from slowfast.checkpoint.initialize import CoverageReport, load_for_test
 from slowfast.config.node import ConfigNode
 from slowfast.models import build_model
 from slowfast.models.fold import build_folded
 from slowfast.models.operating_point import (
     OperatingPoint,
+    Reduce,
     ReducedNetwork,
     build_full_point,
     build_reduce,
@@ -22,15 +30,38 @@ from slowfast.models.slimmable import narrow
 from slowfast.runtime.device import place_model
 
 
-def build_statistics(
-    cfg: ConfigNode, checkpoint: str | Path, configuration: OperatingPoint, settings: dict
-) -> Mapping[str, Tensor] | None:
-    """Batch-norm statistics of a configuration; None: the whole network has those of its weights.
+@dataclass(frozen=True)
+class LoadedNetwork:
+    """A model for evaluation, and what became of the file's weights.
 
-    settings: of their calibration. ValueError when they have not been measured.
+    row: what TEST.BUDGET chose, None for the whole network.
     """
-    if configuration == build_full_point(cfg, cfg.DATA.TEST_CROP_SIZE):
-        return None
+
+    model: nn.Module
+    report: CoverageReport
+    row: TableRow | None
+
+
+def cut_network(
+    model: nn.Module,
+    configuration: OperatingPoint,
+    statistics: Mapping[str, Tensor] | None,
+    reduce: Reduce,
+) -> ReducedNetwork:
+    """The network that `model` is at a configuration, on its own; it is given whole clips.
+
+    statistics: of its batch norms; None are those of `model`.
+    """
+    return ReducedNetwork(narrow(model, configuration.width, statistics), configuration, reduce)
+
+
+def find_statistics(
+    checkpoint: str | Path, configuration: OperatingPoint, settings: dict
+) -> Mapping[str, Tensor]:
+    """Measured batch-norm statistics of a configuration; ValueError when there are none.
+
+    settings: of their calibration.
+    """
     try:
         return load_calibration(checkpoint, settings).statistics[str(configuration)]
     except KeyError:
@@ -40,31 +71,29 @@ def build_statistics(
         ) from None
 
 
-def build_configured(
-    cfg: ConfigNode,
-    model: nn.Module,
-    configuration: OperatingPoint,
-    statistics: Mapping[str, Tensor] | None,
-) -> nn.Module:
-    """The network that `model` is at a configuration, on its own; it is given whole clips."""
-    network = narrow(model, configuration.width, statistics)
-    return ReducedNetwork(network, configuration, build_reduce(cfg))
-
-
-def build_network(
+def load_for_evaluation(
     cfg: ConfigNode, checkpoint: str | Path, device: torch.device
-) -> tuple[nn.Module, CoverageReport, TableRow | None]:
-    """The network of a config with the weights of a file, for evaluation on the device.
+) -> LoadedNetwork:
+    """The network of a config with the weights of a file, its batch norms folded, on the device.
 
-    It is that of TEST.BUDGET, whose row of the table comes third, else the whole network and None.
-    CheckpointError unless all weights fit.
+    It is the one that TEST.BUDGET chooses, else the whole network. CheckpointError unless all
+    weights fit.
     """
     model = place_model(build_model(cfg), device)
-    patterns = cfg.TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN
+    patterns, row = cfg.TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN, None
+    amp_dtype = cfg.TRAIN.AMP_DTYPE if cfg.TRAIN.MIXED_PRECISION else None
     report = load_for_test(model, checkpoint, clear_name_patterns=patterns)
-    if not cfg.TEST.BUDGET:
-        return build_folded(cfg, model), report, None
-    row, settings = choose_point(cfg, checkpoint)
-    statistics = build_statistics(cfg, checkpoint, row.configuration, settings)
-    model = build_configured(cfg, model, row.configuration, statistics)
-    return build_folded(cfg, model), report, row
+    if cfg.TEST.BUDGET:
+        row, settings = choose_point(
+            cfg.TEST.BUDGET,
+            cfg.TEST.BUDGET_TABLE or table_path(checkpoint),
+            checkpoint,
+            settings=build_settings(cfg, TABLE_KEYS),
+            device=timing_device_name(device, amp_dtype),
+        )
+        at, statistics = row.configuration, None
+        # The whole network has the statistics of its weights.
+        if at != build_full_point(cfg, cfg.DATA.TEST_CROP_SIZE):
+            statistics = find_statistics(checkpoint, at, settings)
+        model = cut_network(model, at, statistics, build_reduce(cfg))
+    return LoadedNetwork(build_folded(cfg, model), report, row)

@@ -72,7 +72,7 @@ def write_table(
 
 
 def front_text(table: BudgetTable, picks: dict[str, TableRow]) -> str:
-    """What to run from which budget on, and the picks, as text."""
+    """The best configuration from each budget on, and the picks, as text."""
     parts = []
     for cost, title in COSTS.items():
         rows = [_cells(row) for row in best_by_budget(table.rows, cost)]
@@ -151,7 +151,7 @@ class _Looks:
         }
 
     def legend(self) -> list:
-        """What colours, markers and sizes mean."""
+        """Handles of the colours, markers and sizes."""
         from matplotlib.lines import Line2D
 
         def line(label: str, **look) -> Line2D:

@@ -1,17 +1,18 @@
-"""The accuracy of networks at many configurations, each video read once for all of them."""
+"""Accuracies of many networks of one architecture, each video read once for all of them."""
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
-from tqdm import tqdm
 
 from slowfast.adaptive.calibrate import calibrate
 from slowfast.checkpoint.initialize import load_for_test
 from slowfast.config.node import ConfigNode
+from slowfast.evaluation.evaluator import Evaluation, Evaluator
 from slowfast.evaluation.topk import topk_correct
 from slowfast.evaluation.video_scores import VideoScores
 from slowfast.models import build_model
@@ -23,132 +24,100 @@ from slowfast.models.operating_point import (
     build_reduce,
 )
 from slowfast.models.slimmable import make_slimmable
-from slowfast.runtime.device import build_autocast, build_device, place_model
+from slowfast.runtime.device import build_device, place_model
 from slowfast.runtime.stop import StopRequest
 from slowfast.runtime.unreadable import UnreadableVideos
-from slowfast.tasks import build_task
-from slowfast.tasks.video_task import ViewTask
+from slowfast.tasks.evaluate import EvaluationLoop
 
 
 @dataclass(frozen=True)
 class SubNetwork:
-    """A slimmable model at a configuration; `statistics` of its batch norms: None are its own."""
+    """A slimmable model at a configuration; it is given whole clips.
+
+    statistics: of its batch norms; None are the model's own.
+    """
 
     model: nn.Module
     configuration: OperatingPoint
     statistics: Mapping[str, Tensor] | None
+    reduce: Reduce
+
+    def __call__(self, clips: list[Tensor]) -> Tensor:
+        with at_point(self.model, self.configuration, self.statistics):
+            return self.model(self.reduce(clips, self.configuration))
 
 
-class HitCounts:
-    """How many videos each network gets right, by any key.
+class HitCounter(Evaluator):
+    """Counts the videos that a network gets right.
 
-    Scores are forgotten once they are counted: those of all networks would not fit anywhere.
+    Scores are forgotten once they are counted: those of all networks would not fit anywhere. Every
+    video is whole within a batch. ensemble: DATA.ENSEMBLE_METHOD.
     """
 
-    def __init__(self, keys: Sequence[Hashable]):
-        self.num_videos = 0
-        self._hits = {key: [0, 0] for key in keys}
+    titles = {"top1_acc": "top-1", "top5_acc": "top-5"}
+    metric = "top1_acc"
 
-    def add(self, values: Mapping[Hashable, Tensor], labels: Tensor) -> None:
-        """Count videos with these scores (videos,classes)."""
-        self.num_videos += len(labels)
-        for key, scores in values.items():
-            for place, k in enumerate((1, 5)):
-                self._hits[key][place] += int(topk_correct(scores, labels, k))
+    def __init__(self, labels: Tensor, *, num_views: int, ensemble: str):
+        self._labels, self._num_views, self._ensemble = labels, num_views, ensemble
+        super().__init__()
 
-    def accuracies(self, key: Hashable) -> list[float]:
-        """Top-1 and top-5 in percent."""
-        return [100 * hits / max(self.num_videos, 1) for hits in self._hits[key]]
+    def reset(self) -> None:
+        self.scores = np.zeros(3, dtype=np.int64)  # top-1 hits, top-5 hits, videos
+
+    def add(self, batch: dict, output: Tensor) -> None:
+        indices, places = batch["indices"].unique(return_inverse=True)
+        scores = VideoScores(len(indices), self._num_views, output.shape[1])
+        scores.add(places, batch["views"], output)
+        values, _ = scores.join(self._ensemble)
+        self.count(values, self._labels[indices])
+
+    def count(self, values: Tensor, labels: Tensor) -> None:
+        """Add videos with these scores (videos,classes)."""
+        hits = [int(topk_correct(values, labels, k)) for k in (1, 5)]
+        self.scores += [*hits, len(labels)]
+
+    def merge(self, others: Iterable[np.ndarray]) -> None:
+        self.scores = sum(others, self.scores)
+
+    def evaluate(self) -> Evaluation | None:
+        top1, top5, num_videos = self.scores.tolist()
+        if not num_videos:
+            return None
+        accuracies = {"top1_acc": 100 * top1 / num_videos, "top5_acc": 100 * top5 / num_videos}
+        return Evaluation({**accuracies, "num_videos": num_videos}, {})
 
 
-class SubNetworkScorer:
-    """How networks of one architecture, each with a key, score the clips of a task.
+def score_sub_networks(
+    networks: Mapping[Hashable, SubNetwork],
+    loader: DataLoader,
+    loop: EvaluationLoop,
+    *,
+    ensemble: str,
+    stop: StopRequest,
+) -> tuple[dict[Hashable, dict[str, float]], UnreadableVideos]:
+    """Metrics of each network (see HitCounter), by its key.
 
-    At most `max_clips` clips go through a network at once.
+    A stop request leaves videos out. ValueError if none was scored.
     """
-
-    def __init__(
-        self,
-        networks: Mapping[Hashable, SubNetwork],
-        task: ViewTask,
-        device: torch.device,
-        *,
-        reduce: Reduce,
-        autocast: torch.autocast,
-        max_clips: int,
-    ):
-        self._networks, self._task, self._device = networks, task, device
-        self._reduce, self._autocast, self._max_clips = reduce, autocast, max_clips
-
-    def __call__(
-        self, loader: DataLoader, *, stop: StopRequest
-    ) -> tuple[HitCounts, UnreadableVideos]:
-        """Score the loader's videos, each read once; a stop request leaves some out.
-
-        Every video is whole within a batch of the loader, as those of tests are. ValueError if no
-        video was scored.
-        """
-        dataset = loader.dataset
-        counts, unreadable = HitCounts(list(self._networks)), UnreadableVideos(dataset.records)
-        labels = self._task.labels(dataset)
-        with (
-            stop,
-            tqdm(total=len(dataset) * len(self._networks), desc="test", leave=False) as bar,
-        ):
-            for item in loader:
-                unreadable.add(item["failures"])
-                if item["clips"]:
-                    indices, places = item["indices"].unique(return_inverse=True)
-                    scores = self._score({**item, "indices": places}, len(indices), bar)
-                    counts.add(scores, labels[indices])
-                bar.update(len(item["failures"]) * len(self._networks))
-                if stop.signum:
-                    break
-        unreadable.sync()
-        if not counts.num_videos:
-            first = dict(list(unreadable.reasons.items())[:10])
-            raise ValueError(f"no test video was scored; unreadable: {first}")
-        return counts, unreadable
-
-    @torch.no_grad()
-    def _score(self, item: dict, num_videos: int, bar: tqdm) -> dict[Hashable, Tensor]:
-        """Joined scores (videos,classes) of a batch, whose clips go to the device once."""
-        batches = [
-            self._task.to_device(batch, self._device)
-            for batch in self._task.eval_batches(item, self._max_clips)
-        ]
-        num_views, joined = len(item["indices"]) // num_videos, {}
-        for key, network in self._networks.items():
-            at, statistics = network.configuration, network.statistics
-            with at_point(network.model, at, statistics), self._autocast:
-                outputs = [network.model(self._reduce(batch["clips"], at)) for batch in batches]
-            scores = VideoScores(num_videos, num_views, outputs[0].shape[1])
-            for batch, output in zip(batches, outputs, strict=True):
-                self._task.collect(scores, batch, output)
-            joined[key], _ = self._task.join(scores)
-            bar.update(num_videos)
-        return joined
-
-
-def build_sub_network_scorer(
-    cfg: ConfigNode, networks: Mapping[Hashable, SubNetwork]
-) -> SubNetworkScorer:
-    """For networks on the config's device."""
-    device = build_device(cfg)
-    return SubNetworkScorer(
-        networks,
-        build_task(cfg),
-        device,
-        reduce=build_reduce(cfg),
-        autocast=build_autocast(cfg, device),
-        max_clips=cfg.TEST.BATCH_SIZE,
-    )
+    labels = torch.tensor([record.label for record in loader.dataset.records])
+    counters = {
+        key: HitCounter(labels, num_views=loader.dataset.num_views, ensemble=ensemble)
+        for key in networks
+    }
+    judged = [(network, counters[key]) for key, network in networks.items()]
+    with stop:
+        unreadable = loop.run(loader, judged, title="test", stop=stop)
+    found = {key: counter.evaluate() for key, counter in counters.items()}
+    if None in found.values():
+        first = dict(list(unreadable.reasons.items())[:10])
+        raise ValueError(f"no test video was scored; unreadable: {first}")
+    return {key: evaluation.metrics for key, evaluation in found.items()}, unreadable
 
 
 def build_sub_networks(
     cfg: ConfigNode, checkpoint: str | Path, configurations: Sequence[OperatingPoint]
 ) -> dict[OperatingPoint, SubNetwork]:
-    """What the weights of a file are at these configurations, all in one model on the device.
+    """The weights of a file at these configurations, all in one model on the device.
 
     Statistics that their calibration lacks are measured; the whole network has those of its
     weights.
@@ -158,4 +127,5 @@ def build_sub_networks(
     model = make_slimmable(place_model(build_model(cfg), build_device(cfg)))
     load_for_test(model, checkpoint, clear_name_patterns=cfg.TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN)
     model.eval()
-    return {one: SubNetwork(model, one, measured.get(one)) for one in configurations}
+    reduce = build_reduce(cfg)
+    return {one: SubNetwork(model, one, measured.get(one), reduce) for one in configurations}

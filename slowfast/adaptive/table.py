@@ -1,18 +1,19 @@
-"""How accurate an adaptive network is at every configuration, beside what each of them costs."""
+"""The accuracy of an adaptive network at every configuration, beside what each of them costs."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from slowfast.adaptive.budget import BudgetTable, TableRow, build_settings, timing_device_name
-from slowfast.adaptive.calibrate import build_calibration_settings
-from slowfast.adaptive.calibration_file import file_hash
+from slowfast.adaptive.budget import TABLE_KEYS, BudgetTable, TableRow, timing_device_name
+from slowfast.adaptive.calibrate import CALIBRATION_KEYS
+from slowfast.adaptive.calibration_file import build_settings, file_hash
 from slowfast.adaptive.costs import build_costs, build_latencies
-from slowfast.adaptive.scores import build_sub_network_scorer, build_sub_networks
+from slowfast.adaptive.scores import build_sub_networks, score_sub_networks
 from slowfast.config.cli import load_cfg
 from slowfast.datasets.build import build_loader
 from slowfast.models.operating_point import build_points
 from slowfast.runtime.launch import single_process
 from slowfast.runtime.stop import StopRequest
+from slowfast.tasks.evaluate import build_evaluation_loop
 
 
 def measure_table(
@@ -34,25 +35,29 @@ def measure_table(
         raise ValueError("ADAPTIVE.ENABLE: False; the table is for adaptive networks")
     parent, configurations = file_hash(checkpoint), build_points(cfg)
     networks = build_sub_networks(cfg, checkpoint, configurations)
-    loader = build_loader(cfg, "test")
+    loader, loop = build_loader(cfg, "test"), build_evaluation_loop(cfg)
     costs = build_costs(cfg, configurations)
     latencies = [float("nan")] * len(configurations)
     if repeats:
         model = networks[configurations[0]].model
         latencies = build_latencies(cfg, model, configurations, repeats=repeats)
-    counts, unreadable = build_sub_network_scorer(cfg, networks)(loader, stop=stop)
+    found, unreadable = score_sub_networks(
+        networks, loader, loop, ensemble=cfg.DATA.ENSEMBLE_METHOD, stop=stop
+    )
     rows = [
-        TableRow(configuration, cost.gmacs, cost.params, latency, *counts.accuracies(configuration))
-        for configuration, cost, latency in zip(configurations, costs, latencies, strict=True)
+        TableRow(at, cost.gmacs, cost.params, ms, found[at]["top1_acc"], found[at]["top5_acc"])
+        for at, cost, ms in zip(configurations, costs, latencies, strict=True)
     ]
+    amp_dtype = cfg.TRAIN.AMP_DTYPE if cfg.TRAIN.MIXED_PRECISION else None
     about = {
         "config": str(config),
         "checkpoint": str(checkpoint),
-        "device": timing_device_name(cfg),
+        "device": timing_device_name(loop.device, amp_dtype),
         "views": f"{cfg.TEST.NUM_ENSEMBLE_VIEWS} x {cfg.TEST.NUM_SPATIAL_CROPS}",
-        "num_videos": counts.num_videos,
+        "num_videos": found[configurations[0]]["num_videos"],
         "num_test_videos": len(loader.dataset),
         "unreadable": unreadable.reasons,
+        "num_damaged": len(unreadable.damaged),
     }
-    calibration = build_calibration_settings(cfg)
-    return BudgetTable(parent, build_settings(cfg), calibration, about, tuple(rows))
+    settings, calibration = (build_settings(cfg, keys) for keys in (TABLE_KEYS, CALIBRATION_KEYS))
+    return BudgetTable(parent, settings, calibration, about, tuple(rows))

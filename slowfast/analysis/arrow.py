@@ -1,4 +1,4 @@
-"""What the order of frames contributes: normal, reversed, shuffled and frozen clips.
+"""The worth of the order of frames: normal, reversed, shuffled and frozen clips.
 
 The "arrow of time" of arXiv 1712.04851, Table 1.
 """

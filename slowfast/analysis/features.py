@@ -12,9 +12,9 @@ from tabulate import tabulate
 from torch import nn
 
 from slowfast.analysis.runs import TrainedRun, load_runs
+from slowfast.evaluation.evaluator import Evaluator
 from slowfast.evaluation.video_scores import VideoScores
 from slowfast.models.operating_point import ReducedNetwork
-from slowfast.runtime.unreadable import UnreadableVideos
 from slowfast.utils.io import atomic_write, write_csv, write_json
 from slowfast.utils.plots import new_figure, save_figure, shorten, style, wrap
 
@@ -78,25 +78,36 @@ class Features:
     paths: list[str]
 
 
+class _Collector(Evaluator):
+    """Keeps the features of all views; their number is known once the first of them are."""
+
+    def __init__(self, num_videos: int, num_views: int):
+        self._num_videos, self._num_views = num_videos, num_views
+        super().__init__()
+
+    def reset(self) -> None:
+        self.scores: VideoScores | None = None
+
+    def add(self, batch: dict, output: torch.Tensor) -> None:
+        if self.scores is None:
+            self.scores = VideoScores(self._num_videos, self._num_views, output.shape[1])
+        self.scores.add(batch["indices"], batch["views"], output)
+
+    def evaluate(self) -> None:
+        """Features are not judged."""
+
+
 def extract(run: TrainedRun, layer: str) -> Features:
     """Features of all readable videos, means over their views; ValueError where there are none."""
     if run.is_multi_label:
         raise ValueError(f"{run.name}: DATA.MULTI_LABEL: True, but a video is drawn as one class")
-    extractor = FeatureExtractor(run.scorer.model, layer)
-    records, scores = run.dataset.records, None
-    unreadable = UnreadableVideos(records)
-    outputs = run.scorer.outputs(
-        extractor, run.loader(run.views), title=run.name, unreadable=unreadable
-    )
-    for batch, output in outputs:
-        if scores is None:
-            scores = VideoScores(len(records), run.views.num_views, output.shape[1])
-        scores.add(batch["indices"], batch["views"], output)
-    unreadable.sync()
-    if scores is None:
+    extractor = FeatureExtractor(run.model, layer)
+    records, found = run.dataset.records, _Collector(len(run.dataset), run.views.num_views)
+    unreadable = run.loop.run(run.loader(run.views), [(extractor, found)], title=run.name)
+    if found.scores is None:
         raise ValueError(f"{run.name}: no video could be read: {list(unreadable.reasons)[:3]}")
-    values, seen = scores.ensemble("sum")
-    values = (values[seen] / run.views.num_views).float().numpy()
+    values, seen = found.scores.join("sum")
+    values = values[seen].float().numpy()
     kept = [record for record, is_seen in zip(records, seen.tolist(), strict=True) if is_seen]
     labels = np.array([record.label for record in kept])
     return Features(values, labels, [record.path for record in kept])
@@ -149,7 +160,7 @@ def load_groups(path: Path, class_names: Sequence[str]) -> dict[int, str]:
 
 
 def name_points(labels: np.ndarray, names: Mapping[int, str]) -> tuple[list[str], list[str]]:
-    """What each video is drawn as, and these names in the order of the legend.
+    """Name what each video is drawn as, and give these names in the order of the legend.
 
     Of more than 20 names the most frequent keep theirs; the rest, and labels without a name, are
     "others", which come last.
@@ -225,8 +236,9 @@ def run_features(
         names = dict(enumerate(run.class_names))
         colors = load_groups(groups, run.class_names) if groups else names
         features = extract(run, layer)
-        embedding = embed(features.values, perplexity=perplexity, seed=run.seed)
-        save_features(folder / f"features_{run.slug}.npz", features, embedding, run.class_names)
+        embedding = embed(features.values, perplexity=perplexity, seed=run.dataset.seed)
+        path = folder / f"features_{run.files.slug}.npz"
+        save_features(path, features, embedding, run.class_names)
         panels[run.name] = embedding
         points.append(name_points(features.labels, colors)[0])
         num_videos, num_channels = features.values.shape

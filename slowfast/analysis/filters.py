@@ -9,8 +9,10 @@ import torch
 from tabulate import tabulate
 from torch import nn
 
-from slowfast.analysis.runs import RunFiles, build_weights, parse_runs
+from slowfast.analysis.runs import RunFiles, parse_runs
+from slowfast.checkpoint.initialize import load_for_test
 from slowfast.config.cli import load_cfg
+from slowfast.models import build_model
 from slowfast.utils.io import write_csv, write_json
 from slowfast.utils.plots import new_figure, save_figure, tidy, wrap
 
@@ -112,7 +114,12 @@ def _box(row: OffsetStatistics) -> dict:
 
 def measure_filters(files: RunFiles, options: Sequence, *, merges: bool) -> list[OffsetStatistics]:
     """Statistics of each layer, or with `merges` of each stage; ValueError without any."""
-    kernels = temporal_kernels(build_weights(load_cfg(files.config, options), files))
+    cfg = load_cfg(files.config, options)
+    model, patterns = build_model(cfg), cfg.TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN
+    paths = cfg.TEST.CHECKPOINT_FILE_PATH, cfg.TRAIN.CHECKPOINT_FILE_PATH
+    weights = files.find_weights(cfg.OUTPUT_DIR, *paths)
+    load_for_test(model, weights, clear_name_patterns=patterns)
+    kernels = temporal_kernels(model)
     if not kernels:
         raise ValueError(f"{files.name}: no convolution of this network spans several frames")
     groups = by_stage(kernels) if merges else {name: [w] for name, w in kernels.items()}

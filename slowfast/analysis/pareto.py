@@ -14,7 +14,7 @@ import numpy as np
 from tabulate import tabulate
 
 from slowfast.adaptive.costs import build_costs
-from slowfast.adaptive.network import build_configured
+from slowfast.adaptive.network import cut_network
 from slowfast.analysis.runs import RunFiles, parse_runs
 from slowfast.config.cli import load_cfg
 from slowfast.config.node import ConfigNode
@@ -23,7 +23,7 @@ from slowfast.evaluation.summary import read_metrics
 from slowfast.models import build_model
 from slowfast.models.complexity import build_complexity
 from slowfast.models.fold import build_folded
-from slowfast.models.operating_point import OperatingPoint
+from slowfast.models.operating_point import OperatingPoint, build_reduce
 from slowfast.runtime.device import (
     build_device,
     device_name,
@@ -78,7 +78,7 @@ def read_points(path: Path) -> list[Point]:
 
 
 def tested_configuration(folder: Path) -> OperatingPoint | None:
-    """What TEST.BUDGET chose when the run of this folder was tested; None: the whole network."""
+    """The choice of TEST.BUDGET when the run of this folder was tested; None: whole network."""
     results = json.loads((folder / "test_results.json").read_text(encoding="utf-8"))
     text = results.get("configuration")
     return None if text is None else OperatingPoint.parse(text)
@@ -100,7 +100,7 @@ def build_inference(cfg: ConfigNode, configuration: OperatingPoint | None) -> Ca
     """
     model = place_model(build_model(cfg), build_device(cfg))
     if configuration is not None:
-        model = build_configured(cfg, model, configuration, None)
+        model = cut_network(model, configuration, None, build_reduce(cfg))
     (infer,) = build_inferences(cfg, [build_folded(cfg, model)])
     return infer
 

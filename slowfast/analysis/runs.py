@@ -1,33 +1,31 @@
-"""Trained networks to be analysed: where their files are, and what they score on the test split."""
+"""Trained networks to be analysed: their files, and their scores on the test split."""
 
 import copy
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from slowfast.checkpoint.initialize import load_for_test
+from slowfast.adaptive.network import load_for_evaluation
 from slowfast.config.cli import load_cfg
 from slowfast.config.node import ConfigNode
 from slowfast.datasets.build import build_dataset
 from slowfast.datasets.clip_dataset import ClipDataset, Views
 from slowfast.datasets.clips.views import EvalViews, JointViews
 from slowfast.datasets.loader import ShardedBatchSampler, make_loader
-from slowfast.engine.scorer import build_scorer
 from slowfast.engine.test import find_weights
-from slowfast.evaluation.mean_ap import average_precisions
-from slowfast.evaluation.topk import class_accuracies
-from slowfast.models import build_model
+from slowfast.evaluation.video_evaluator import MultiLabelEvaluator, VideoEvaluator
 from slowfast.runtime.launch import single_process
-from slowfast.tasks.video_task import ViewTask
+from slowfast.tasks import build_evaluator
+from slowfast.tasks.evaluate import EvaluationLoop, build_evaluation_loop
 
 # Clips of a video that are in memory at once, in each of several batches that wait.
 _MAX_VIEWS = 64
@@ -47,10 +45,14 @@ class RunFiles:
         """The name as a part of the name of a file."""
         return re.sub(r"[^\w.+-]+", "_", self.name)
 
+    def find_weights(self, output_dir: str, test_path: str, train_path: str) -> Path:
+        """The file that was named, else what a test of the run would take (see `find_weights`)."""
+        return self.weights or find_weights(self.folder or Path(output_dir), test_path, train_path)
+
 
 @dataclass(frozen=True)
 class Judgement:
-    """What scores are worth: the task's metric, and per class accuracy or AP, all in percent.
+    """Worth of scores: the metric of the run, and per class accuracy or AP, all in percent.
 
     per_class: (classes,), NaN for a class without videos.
     """
@@ -92,36 +94,50 @@ def parse_runs(words: Sequence[str]) -> list[RunFiles]:
     return runs
 
 
+@dataclass
 class TrainedRun:
     """A network with its weights and the test split of its config, on one device.
 
-    options: overrides KEY, VALUE, ... of the config. num_videos: so many, drawn by the config's
-    seed; None takes all. metric: what the task is judged by, as a user reads it.
+    weights: their file. make_evaluator: from the dataset, whose views may have changed, to the
+    judge of its scores. modality, sampling_rate: DATA.MODALITY, DATA.SAMPLING_RATE.
     """
 
-    def __init__(self, files: RunFiles, options: Sequence[Any], *, num_videos: int | None = None):
-        cfg = load_run_cfg(files, options)
-        self.name, self.slug, self.config = files.name, files.slug, files.config
-        self.weights = build_weights_path(cfg, files)
-        self.sampling_rate, self.num_classes = cfg.DATA.SAMPLING_RATE, cfg.MODEL.NUM_CLASSES
-        self.dataset = build_subset(cfg, num_videos)
-        self.scorer, report = build_scorer(cfg, self.weights)
-        self.is_multi_label, self.modality = cfg.DATA.MULTI_LABEL, cfg.DATA.MODALITY
-        self.metric = self.task.titles[self.task.metric(self.dataset)]
-        names = self.dataset.class_names or report.class_names or []
-        fits = len(names) == self.num_classes
-        self.class_names = list(names) if fits else [f"class {n}" for n in range(self.num_classes)]
-        self.seed, self._num_workers = cfg.RNG_SEED, cfg.DATA_LOADER.NUM_WORKERS
+    files: RunFiles
+    weights: Path
+    model: nn.Module
+    dataset: ClipDataset
+    loop: EvaluationLoop
+    make_evaluator: Callable[[ClipDataset], VideoEvaluator]
+    class_names: list[str]
+    modality: str
+    sampling_rate: float
+    num_workers: int
 
     @property
-    def task(self) -> ViewTask:
-        """That of the config."""
-        return self.scorer.task
+    def name(self) -> str:
+        """Its name in tables and plots."""
+        return self.files.name
 
     @property
     def views(self) -> EvalViews:
-        """Those of a test."""
+        """The views of a test."""
         return self.dataset.views
+
+    @property
+    def num_classes(self) -> int:
+        """Number of scores of a clip."""
+        return len(self.class_names)
+
+    @property
+    def is_multi_label(self) -> bool:
+        """Whether a video has any number of labels."""
+        return isinstance(self.make_evaluator(self.dataset), MultiLabelEvaluator)
+
+    @property
+    def metric(self) -> str:
+        """Title of the metric by which the run is judged."""
+        evaluator = self.make_evaluator(self.dataset)
+        return evaluator.titles[evaluator.metric]
 
     def loader(self, views: Views) -> DataLoader:
         """All videos, in order, cut into these views."""
@@ -130,48 +146,41 @@ class TrainedRun:
         return make_loader(
             dataset,
             ShardedBatchSampler(
-                len(dataset), max(self.scorer.max_clips // views.num_views, 1), shuffle=False
+                len(dataset), max(self.loop.max_clips // views.num_views, 1), shuffle=False
             ),
-            num_workers=min(self._num_workers, os.cpu_count() or 1, len(dataset)),
-            pin_memory=self.scorer.device.type == "cuda",
+            num_workers=min(self.num_workers, os.cpu_count() or 1, len(dataset)),
+            pin_memory=self.loop.device.type == "cuda",
         )
 
     def judge(self, parts: Sequence[EvalViews]) -> tuple[list[Judgement], int]:
-        """What the network scores in each kind of views, and how many videos count.
+        """Score each kind of views, and count the videos that were judged.
 
         A video is decoded once for as many of them as fit into memory. Unreadable videos and those
         of unknown class do not count; ValueError where there are no others.
         """
-        labels = self.task.labels(self.dataset)
-        is_known = torch.ones(len(labels), dtype=torch.bool) if labels.ndim == 2 else labels >= 0
         at_once = max(_MAX_VIEWS // max(part.num_views for part in parts), 1)
         judgements, num_videos = [], 0
         for start in range(0, len(parts), at_once):
             views = JointViews(parts[start : start + at_once])
-            scores, unreadable = self.scorer(self.loader(views), title=self.name)
+            loader = self.loader(views)
+            evaluator = self.make_evaluator(loader.dataset)
+            unreadable = self.loop.run(loader, [(self.model, evaluator)], title=self.name)
             for numbers in views.numbers():
-                values, seen = self.task.join(scores, numbers)
-                seen &= is_known
-                num_videos = int(seen.sum())
-                if not num_videos:
+                evaluation = evaluator.evaluate(numbers)
+                if evaluation is None:
                     first = dict(list(unreadable.reasons.items())[:3])
                     raise ValueError(f"no test video with a known class; unreadable: {first}")
-                judgements.append(self._judge(values[seen], labels[seen]))
+                num_videos = evaluation.metrics["num_videos"]
+                value = evaluation.metrics[evaluator.metric]
+                per_class = evaluation.per_class[evaluator.class_metric]
+                judgements.append(Judgement(value, np.array(list(per_class.values()))))
         return judgements, num_videos
 
-    def _judge(self, values: torch.Tensor, labels: torch.Tensor) -> Judgement:
-        if self.is_multi_label:
-            per_class = 100 * average_precisions(values.numpy(), labels.numpy())
-        else:
-            per_class = class_accuracies(values, labels)[0].numpy()
-        metric = self.task.metric(self.dataset)
-        return Judgement(self.task.judge(values, labels)[metric], per_class)
-
     def about(self) -> dict[str, Any]:
-        """What a JSON says of a run."""
+        """Say for a JSON which run this is."""
         return {
             "run": self.name,
-            "config": str(self.config),
+            "config": str(self.files.config),
             "weights": str(self.weights),
             "views": f"{self.views.num_clips} x {len(self.views.crops)}",
         }
@@ -190,7 +199,7 @@ def load_runs(
             load_run_cfg(files, options)
     for files in runs:
         with _naming(files):
-            run = TrainedRun(files, options, num_videos=num_videos)
+            run = load_run(files, options, num_videos=num_videos)
         yield run
 
 
@@ -202,38 +211,46 @@ def _naming(files: RunFiles) -> Iterator[None]:
         raise ValueError(f"{files.name}: {error}") from error
 
 
-def load_run_cfg(files: RunFiles, options: Sequence[Any]) -> ConfigNode:
-    """The config of a run that can be analysed, for one process; its weights exist."""
+def load_run_cfg(files: RunFiles, options: Sequence[Any]) -> tuple[ConfigNode, Path]:
+    """The config of a run that can be analysed, for one process, and the file of its weights."""
     cfg = single_process(load_cfg(files.config, options))
     if cfg.DETECTION.ENABLE:
         raise ValueError("DETECTION.ENABLE: True; only networks of whole videos are analysed")
-    weights = build_weights_path(cfg, files)
+    weights = files.find_weights(
+        cfg.OUTPUT_DIR, cfg.TEST.CHECKPOINT_FILE_PATH, cfg.TRAIN.CHECKPOINT_FILE_PATH
+    )
     if not weights.is_file():
         raise ValueError(f"there is no file {weights}, its weights")
-    return cfg
+    return cfg, weights
 
 
-def build_weights(cfg: ConfigNode, files: RunFiles) -> nn.Module:
-    """The network of a run with its weights as they were trained, on the CPU."""
-    model = build_model(cfg)
-    patterns = cfg.TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN
-    load_for_test(model, build_weights_path(cfg, files), clear_name_patterns=patterns)
-    return model
+def load_run(
+    files: RunFiles, options: Sequence[Any], *, num_videos: int | None = None
+) -> TrainedRun:
+    """The network of a run, ready to be scored.
 
-
-def build_weights_path(cfg: ConfigNode, files: RunFiles) -> Path:
-    """The file that was named, else what a test of the run would take."""
-    return files.weights or find_weights(
-        files.folder or Path(cfg.OUTPUT_DIR),
-        cfg.TEST.CHECKPOINT_FILE_PATH,
-        cfg.TRAIN.CHECKPOINT_FILE_PATH,
+    options: overrides KEY, VALUE, ... of the config. num_videos: so many of the test split, drawn
+    by the config's seed; None takes all.
+    """
+    cfg, weights = load_run_cfg(files, options)
+    dataset, loop = build_dataset(cfg, "test"), build_evaluation_loop(cfg)
+    draw_videos(dataset, num_videos, seed=cfg.RNG_SEED)
+    network = load_for_evaluation(cfg, weights, loop.device)
+    names = dataset.class_names or network.report.class_names or []
+    num_classes = cfg.MODEL.NUM_CLASSES
+    fits = len(names) == num_classes
+    return TrainedRun(
+        *(files, weights, network.model, dataset, loop),
+        make_evaluator=partial(build_evaluator, cfg),
+        class_names=list(names) if fits else [f"class {n}" for n in range(num_classes)],
+        modality=cfg.DATA.MODALITY,
+        sampling_rate=cfg.DATA.SAMPLING_RATE,
+        num_workers=cfg.DATA_LOADER.NUM_WORKERS,
     )
 
 
-def build_subset(cfg: ConfigNode, num_videos: int | None) -> ClipDataset:
-    """The test split, or `num_videos` of it, drawn by RNG_SEED and in the order of the split."""
-    dataset = build_dataset(cfg, "test")
+def draw_videos(dataset: ClipDataset, num_videos: int | None, *, seed: int) -> None:
+    """Keep `num_videos` of a split, in its order; None keeps all."""
     if num_videos is not None and num_videos < len(dataset):
-        drawn = np.random.default_rng(cfg.RNG_SEED).permutation(len(dataset))[:num_videos]
+        drawn = np.random.default_rng(seed).permutation(len(dataset))[:num_videos]
         dataset.records = [dataset.records[index] for index in sorted(drawn.tolist())]
-    return dataset

@@ -2,18 +2,21 @@
 
 import logging
 import math
+from collections.abc import Mapping
 from pathlib import Path
 
 from tabulate import tabulate
 
+from slowfast.adaptive.network import load_for_evaluation
 from slowfast.checkpoint import files
 from slowfast.config.node import ConfigNode
 from slowfast.datasets.build import DATASETS, build_loader
-from slowfast.engine.scorer import build_scorer
 from slowfast.runtime.run_log import build_run_log
 from slowfast.runtime.stop import Interrupted, StopRequest, agreed
+from slowfast.tasks import build_evaluator
+from slowfast.tasks.evaluate import build_evaluation_loop
 from slowfast.utils import distributed
-from slowfast.utils.io import write_csv, write_json
+from slowfast.utils.io import write_json
 
 logger = logging.getLogger(__name__)
 
@@ -22,32 +25,32 @@ def test(cfg: ConfigNode) -> dict:
     """Score the test videos, and write the metrics and the scores into OUTPUT_DIR.
 
     Writes test_results.json (metrics, unreadable videos, and with several views the metrics with
-    fewer), the task's own files, all scores (npz), and the classes' own values where there are any
-    (test_results_per_class.csv). Returns what is in the JSON.
+    fewer), and the evaluator's own files: predictions, all scores (npz), and the classes' own
+    values where there are several labels (test_results_per_class.csv). Returns what is in the JSON.
     """
     output_dir = Path(cfg.OUTPUT_DIR)
     path = find_weights(output_dir, cfg.TEST.CHECKPOINT_FILE_PATH, cfg.TRAIN.CHECKPOINT_FILE_PATH)
-    loader = build_loader(cfg, "test")
-    traits = DATASETS.get(cfg.TEST.DATASET)
-    scorer, _ = build_scorer(cfg, path)
-    task, row = scorer.task, scorer.row
+    loader, loop = build_loader(cfg, "test"), build_evaluation_loop(cfg)
+    evaluator = build_evaluator(cfg, loader.dataset)
+    network = load_for_evaluation(cfg, path, loop.device)
     with StopRequest() as stop:
-        scores, unreadable = scorer(loader, title="test", stop=stop)
-    if agreed(stop, scorer.device):
+        unreadable = loop.run(loader, [(network.model, evaluator)], title="test", stop=stop)
+    if agreed(stop, loop.device):
         raise Interrupted(128 + stop.signum if stop.signum else 1)
     if not distributed.is_main_process():
         return {}
-    evaluation = task.evaluate(scores, loader.dataset)
+    evaluation, row = evaluator.evaluate(), network.row
     if evaluation is None:
         first = dict(list(unreadable.reasons.items())[:10])
         raise ValueError(f"no test video could be scored; unreadable: {first}")
+    has_splits = DATASETS.get(cfg.TEST.DATASET).has_splits
     results = {
         **evaluation.metrics,
         "num_unreadable": len(unreadable.reasons),
         "num_damaged": len(unreadable.damaged),
-        **task.details(scores, loader.dataset),
+        **evaluator.details(),
         "reversed_in_time": cfg.TEST.REVERSE_TIME,
-        **({"split": cfg.DATA.SPLIT_NUMBER} if traits.has_splits else {}),
+        **({"split": cfg.DATA.SPLIT_NUMBER} if has_splits else {}),
         "checkpoint": str(path),
         **({"configuration": str(row.configuration), "gmacs": row.gmacs} if row else {}),
         "unreadable": unreadable.reasons,
@@ -55,15 +58,12 @@ def test(cfg: ConfigNode) -> dict:
     results_path = output_dir / "test_results.json"
     write_json(results_path, results)
     scores_path = output_dir / (cfg.TEST.SAVE_RESULTS_PATH or "test_scores.npz")
-    written = [results_path, *task.write(scores, loader.dataset, output_dir, scores_path)]
-    if evaluation.per_class:
-        written.append(output_dir / "test_results_per_class.csv")
-        _write_classes(written[-1], evaluation.per_class, loader.dataset.class_names)
+    written = [results_path, *evaluator.write(output_dir, evaluation, scores_path=scores_path)]
     log = build_run_log(cfg)
     line = {key: value for key, value in results.items() if not isinstance(value, list | dict)}
     log.write({"_type": "test_final", **line}, step=0)
     log.close()
-    _log_results(results, task.titles, written)
+    _log_results(results, evaluator.titles, written)
     return results
 
 
@@ -83,23 +83,7 @@ def find_weights(output_dir: Path, test_path: str, train_path: str) -> Path:
     return Path(path)
 
 
-def _write_classes(
-    path: Path, columns: dict[str, dict[int, float]], class_names: list[str] | None
-) -> None:
-    """One line per class; what is NaN stays empty."""
-    labels = list(next(iter(columns.values())))
-    rows = [
-        [
-            label,
-            class_names[label] if class_names else "",
-            *("" if math.isnan(column[label]) else column[label] for column in columns.values()),
-        ]
-        for label in labels
-    ]
-    write_csv(path, ["class", "name", *columns], rows)
-
-
-def _log_results(results: dict, titles: dict[str, str], written: list[Path]) -> None:
+def _log_results(results: dict, titles: Mapping[str, str], written: list[Path]) -> None:
     """Headline, counts, and the table of fewer views where there is one."""
     shown = {name: title for name, title in titles.items() if name in results}
     values = [f"{title} {_percent(results[name])}" for name, title in shown.items()]

@@ -22,9 +22,9 @@ from slowfast.datasets.build import build_loader
 from slowfast.engine.freeze import freeze, set_training
 from slowfast.engine.meters import TrainMeter
 from slowfast.engine.schedule import NormSchedule, log_schedule, repeated, steps_of_epochs
-from slowfast.engine.scorer import Scorer
 from slowfast.engine.state import TrainState, resume, save_epoch, save_interrupted
 from slowfast.engine.step import TrainStep, build_train_step
+from slowfast.evaluation.evaluator import Evaluator
 from slowfast.models import build_model
 from slowfast.models.slimmable import make_slimmable
 from slowfast.runtime.device import build_autocast, build_device, build_scaler, place_model
@@ -35,7 +35,8 @@ from slowfast.solver.ema import ModelEma
 from slowfast.solver.multigrid import build_schedule
 from slowfast.solver.optimizer import build_optimizer
 from slowfast.solver.precise_bn import update_bn_stats
-from slowfast.tasks import Task, build_task
+from slowfast.tasks import Task, build_evaluator, build_task
+from slowfast.tasks.evaluate import EvaluationLoop
 from slowfast.utils import distributed
 from slowfast.utils.batch_shape import BatchShape
 from slowfast.utils.io import write_csv
@@ -54,6 +55,7 @@ def train(cfg: ConfigNode) -> TrainState:
     device = build_device(cfg)
     train_loader, val_loader = build_loader(cfg, "train"), build_loader(cfg, "val")
     task, log = build_task(cfg), build_run_log(cfg)
+    evaluator = build_evaluator(cfg, val_loader.dataset)
     state, frozen = build_state(cfg, device)
     state.class_names = train_loader.dataset.class_names
     phases = (*schedule.phases, schedule.default)
@@ -127,10 +129,9 @@ def train(cfg: ConfigNode) -> TrainState:
                 summary |= validate(
                     state,
                     val_loader,
-                    task,
-                    device,
+                    EvaluationLoop(task, device, autocast),
+                    evaluator,
                     log,
-                    autocast=autocast,
                     stop=stop,
                 )
             if agreed(stop, device):
@@ -278,11 +279,10 @@ def precise_batch_norm(
 def validate(
     state: TrainState,
     loader: DataLoader,
-    task: Task,
-    device: torch.device,
+    loop: EvaluationLoop,
+    evaluator: Evaluator,
     log: RunLog,
     *,
-    autocast: torch.autocast,
     stop: StopRequest,
 ) -> dict:
     """Metrics on the validation videos; notes the best so far in the state.
@@ -291,18 +291,17 @@ def validate(
     """
     start = time.perf_counter()
     model = state.model if state.ema is None else state.ema.module
-    scorer = Scorer(model, task, device, autocast=autocast)
-    scores, unreadable = scorer(loader, title="validate", stop=stop)
-    if agreed(stop, device) or not distributed.is_main_process():
+    unreadable = loop.run(loader, [(model.eval(), evaluator)], title="validate", stop=stop)
+    if agreed(stop, loop.device) or not distributed.is_main_process():
         return {}
-    evaluation = task.evaluate(scores, loader.dataset)
+    evaluation = evaluator.evaluate()
     if evaluation is None:
         logger.warning("nothing could be scored: this epoch has no validation metrics")
         return {}
     metrics = {**evaluation.metrics, "num_unreadable": len(unreadable.reasons)}
     line = {"_type": "val_epoch", "epoch": state.epoch + 1, **metrics}
     log.write({**line, "seconds": time.perf_counter() - start}, step=state.epoch + 1)
-    name = task.metric(loader.dataset)
+    name = evaluator.metric
     # NaN, where there is no ground truth, is beaten by anything and beats nothing.
     if not state.best or math.isnan(state.best[name]) or metrics[name] > state.best[name]:
         state.best = {"epoch": state.epoch + 1, **metrics}

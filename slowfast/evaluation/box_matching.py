@@ -1,4 +1,4 @@
-"""Which detections hit a box of the ground truth, and the average precision that follows."""
+"""Matching of detections with the boxes of the ground truth, and the average precision of it."""
 
 from collections.abc import Callable, Collection
 from dataclasses import replace

@@ -20,7 +20,7 @@ _NUM_SHOWN = 5
 
 @dataclass(frozen=True)
 class RunScores:
-    """What a tested run says: scores (videos,classes), joined over views; seen (videos), bool.
+    """Scores of a tested run (videos,classes), joined over views; seen (videos), bool.
 
     Labels are class numbers. is_probability: the scores of each video add up to 1.
     """

@@ -1,11 +1,14 @@
-"""Which points no other one beats."""
+"""Pareto front of points (cost, value)."""
 
 import math
 from collections.abc import Sequence
 
 
 def pareto_front(costs: Sequence[float], values: Sequence[float]) -> list[bool]:
-    """Which points no other beats: cheaper and as good, or better and as cheap. NaN is never."""
+    """Mark the points that no other beats: cheaper and as good, or better and as cheap.
+
+    NaN is never on it.
+    """
     points = list(zip(costs, values, strict=True))
     return [
         not math.isnan(cost + value)

@@ -66,6 +66,14 @@ class VideoScores:
             joined[index] = join.reduce(present, axis=0, initial=start)
         return torch.from_numpy(joined), torch.from_numpy(seen.any(axis=1))
 
+    def join(
+        self, method: str, views: Sequence[int] | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """As `ensemble`, but a sum is divided by the number of views: probabilities stay such."""
+        values, seen = self.ensemble(method, views)
+        num_views = self.num_views if views is None else len(views)
+        return (values / num_views if method == "sum" else values), seen
+
     def metrics_by_views(
         self,
         judge: Callable[[torch.Tensor, torch.Tensor], dict[str, float]],

@@ -50,7 +50,7 @@ class Adaptive(Classification):
     The full network learns from the labels on whole clips, then each sub-network, by `sub_loss`, on
     clips that `reduce` makes of them; the gradients are added up. The network has to be slimmable,
     and is judged at full size. Only its passes move running statistics; those of the sub-networks
-    are measured after training (engine.calibrate). The rest is for Classification.
+    are measured after training (adaptive.calibrate). The rest is for Classification.
     """
 
     def __init__(self, sub_networks: SubNetworks, sub_loss: SubLoss, *, reduce: Reduce, **options):

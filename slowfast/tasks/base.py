@@ -1,17 +1,14 @@
-"""What the loops ask of a task."""
+"""Base class for tasks: one training step of a kind of labels."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import nn
 
-from slowfast.datasets.clip_dataset import ClipDataset
 from slowfast.datasets.transforms.spatial import normalize
 from slowfast.runtime.device import clip_layout
 
@@ -19,26 +16,12 @@ from slowfast.runtime.device import clip_layout
 TrainPass = Callable[[], tuple[torch.Tensor, torch.Tensor]]
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """What a set of scores is worth.
-
-    metrics: numbers of the log. per_class: columns of a table with a row per class, each from class
-    to value.
-    """
-
-    metrics: dict[str, float]
-    per_class: dict[str, dict[int, float]] = field(default_factory=dict)
-
-
 class Task(ABC):
-    """One kind of labels: how a network learns from a batch, what it predicts, what that is worth.
+    """Base class for tasks: a kind of labels, and how a network learns them from a batch.
 
     A batch is what a loader of `build_loader` gives, with clips of values 0..255.
     """
 
-    # What a user reads instead of the names of the metrics.
-    titles: ClassVar[dict[str, str]]
     # Keys of a batch that the device needs beside the clips.
     _moved: ClassVar[tuple[str, ...]]
 
@@ -58,10 +41,6 @@ class Task(ABC):
     def inputs(self, batch: dict) -> tuple:
         """Arguments of the network."""
         return (batch["clips"],)
-
-    @abstractmethod
-    def metric(self, dataset: ClipDataset) -> str:
-        """Name of the metric that says which epoch is best; higher is better."""
 
     @abstractmethod
     def train_step(
@@ -90,32 +69,6 @@ class Task(ABC):
         """Means of what `train_step` added up."""
         loss, *_, count = (float(value) for value in sums)
         return {"loss": loss / max(count, 1)}
-
-    @abstractmethod
-    def make_scores(self, dataset: ClipDataset) -> Any:
-        """An empty collector of scores, with `merge(others)` for those of other processes."""
-
-    @abstractmethod
-    def eval_batches(self, item: Any, max_clips: int | None) -> Iterable[dict]:
-        """The batches in what the loader of an evaluation gives, of at most `max_clips` clips."""
-
-    @abstractmethod
-    def collect(self, scores: Any, batch: dict, output: torch.Tensor) -> None:
-        """Put the network's output for a batch into the collector."""
-
-    @abstractmethod
-    def evaluate(self, scores: Any, dataset: ClipDataset) -> Evaluation | None:
-        """Metrics of all that was scored; None when there is nothing."""
-
-    @abstractmethod
-    def details(self, scores: Any, dataset: ClipDataset) -> dict[str, Any]:
-        """How a test was done, and tables, for its JSON."""
-
-    @abstractmethod
-    def write(
-        self, scores: Any, dataset: ClipDataset, output_dir: Path, scores_path: Path
-    ) -> list[Path]:
-        """Write a test's predictions into `output_dir`, all scores to `scores_path`; the files."""
 
 
 def sums_of(loss: torch.Tensor, *values: torch.Tensor, count: int) -> torch.Tensor:

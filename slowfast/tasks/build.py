@@ -1,17 +1,73 @@
-"""The choice of a task."""
+"""From the config to a task and to the judge of its scores."""
 
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from slowfast.config.checks.rules import register_rule
 from slowfast.config.node import ConfigNode
+from slowfast.datasets.clip_dataset import ClipDataset
+from slowfast.evaluation.evaluator import Evaluator
 from slowfast.tasks.adaptive import build_adaptive
 from slowfast.tasks.base import Task
-from slowfast.tasks.classification import build_classification
-from slowfast.tasks.detection import build_detection
-from slowfast.tasks.multi_label import build_multi_label
+from slowfast.tasks.classification import build_classification, build_one_label_evaluator
+from slowfast.tasks.detection import build_box_evaluator, build_detection
+from slowfast.tasks.multi_label import build_multi_label, build_multi_label_evaluator
+from slowfast.utils.registry import Registry
+
+
+@dataclass(frozen=True)
+class TaskParts:
+    """Two builders that make a task different from others.
+
+    build_evaluator: (cfg, dataset of the split that is judged) -> Evaluator.
+    """
+
+    build_task: Callable[[ConfigNode], Task]
+    build_evaluator: Callable[[ConfigNode, ClipDataset], Evaluator]
+
+
+_SWITCHES = ("DETECTION.ENABLE", "ADAPTIVE.ENABLE", "DATA.MULTI_LABEL")
+_OURS = {
+    "classification": TaskParts(build_classification, build_one_label_evaluator),
+    "multi_label": TaskParts(build_multi_label, build_multi_label_evaluator),
+    "detection": TaskParts(build_detection, build_box_evaluator),
+    "adaptive": TaskParts(build_adaptive, build_one_label_evaluator),
+}
+TASKS = Registry("TASK")
+for _name, _parts in _OURS.items():
+    TASKS.register(_name)(_parts)
+
+
+def named_by_switches(is_detection: bool, is_adaptive: bool, is_multi_label: bool) -> str:
+    """The task of DETECTION.ENABLE, ADAPTIVE.ENABLE and DATA.MULTI_LABEL."""
+    if is_detection:
+        return "detection"
+    if is_adaptive:
+        return "adaptive"
+    return "multi_label" if is_multi_label else "classification"
+
+
+@register_rule("TASK", *_SWITCHES)
+def check_task(name: str, *switches: bool) -> Iterator[str]:
+    """A task is in the table; ours go by switches that decide on much else, too."""
+    expected = named_by_switches(*switches)
+    if name and name not in TASKS:
+        yield f"TASK: {name!r} is not one of {sorted(TASKS)}"
+    elif name in _OURS and name != expected:
+        yield f"TASK: {name!r} must be {expected!r} or '': so say {', '.join(_SWITCHES)}"
+
+
+def build_parts(cfg: ConfigNode) -> TaskParts:
+    """The row of the task that the config asks for."""
+    switches = cfg.DETECTION.ENABLE, cfg.ADAPTIVE.ENABLE, cfg.DATA.MULTI_LABEL
+    return TASKS.get(cfg.TASK or named_by_switches(*switches))
 
 
 def build_task(cfg: ConfigNode) -> Task:
     """The task that the config asks for."""
-    if cfg.DETECTION.ENABLE:
-        return build_detection(cfg)
-    if cfg.ADAPTIVE.ENABLE:
-        return build_adaptive(cfg)
-    return build_multi_label(cfg) if cfg.DATA.MULTI_LABEL else build_classification(cfg)
+    return build_parts(cfg).build_task(cfg)
+
+
+def build_evaluator(cfg: ConfigNode, dataset: ClipDataset) -> Evaluator:
+    """The judge of the scores of a split."""
+    return build_parts(cfg).build_evaluator(cfg, dataset)

@@ -1,6 +1,6 @@
 """One label per video."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,9 +11,9 @@ from torch import nn
 from slowfast.config.node import ConfigNode
 from slowfast.datasets.clip_dataset import ClipDataset
 from slowfast.datasets.transforms.augment import build_mix, smooth_labels
-from slowfast.evaluation.topk import topk_accuracies, topk_correct
-from slowfast.tasks.base import sums_of
-from slowfast.tasks.video_task import ViewTask, build_view_options
+from slowfast.evaluation.topk import topk_correct
+from slowfast.evaluation.video_evaluator import LabelledVideos, OneLabelEvaluator
+from slowfast.tasks.base import Task, sums_of
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 Mix = Callable[
@@ -21,23 +21,19 @@ Mix = Callable[
 ]
 
 
-class Classification(ViewTask):
-    """One label per video; trained with `loss`, judged by top-1 and top-5 accuracy.
+class Classification(Task):
+    """One label per video, trained with `loss`.
 
     `mix` turns (clips, labels, rng) into mixed clips and soft labels; None leaves batches as they
-    are. The rest is for ViewTask.
+    are. The rest is for Task.
     """
 
-    titles = {"top1_acc": "top-1", "top5_acc": "top-5"}
+    _moved = ("labels",)
 
-    def __init__(self, loss: Loss, eval_loss: Loss, *, mix: Mix | None, **view_options):
-        super().__init__(**view_options)
+    def __init__(self, loss: Loss, *, mix: Mix | None, **normalization):
+        super().__init__(**normalization)
         self._loss = loss
-        self._eval_loss = eval_loss
         self._mix = mix
-
-    def metric(self, _dataset: ClipDataset) -> str:
-        return "top1_acc"
 
     def train_step(
         self, network: nn.Module, batch: dict, rng: np.random.Generator
@@ -70,28 +66,6 @@ class Classification(ViewTask):
             **{name: 100 * hits / max(count, 1) for name, hits in accuracies.items()},
         }
 
-    def labels(self, dataset: ClipDataset) -> torch.Tensor:
-        return torch.tensor([record.label for record in dataset.records])
-
-    def judge(self, values: torch.Tensor, labels: torch.Tensor) -> dict[str, float]:
-        return topk_accuracies(values, labels)
-
-    def eval_loss(self, values: torch.Tensor, labels: torch.Tensor) -> float:
-        return float(self._eval_loss(values, labels))
-
-    def csv_table(
-        self, values: torch.Tensor, dataset: ClipDataset
-    ) -> tuple[list[str], Iterator[list]]:
-        header = ["label", "prediction", "is_correct", "score", "label_name", "prediction_name"]
-        return header, self._csv_rows(values, dataset)
-
-    def _csv_rows(self, values: torch.Tensor, dataset: ClipDataset) -> Iterator[list]:
-        names = dataset.class_names
-        for record, row in zip(dataset.records, values, strict=True):
-            label, best = record.label, int(row.argmax())
-            named = [names[label], names[best]] if names else ["", ""]
-            yield [label, best, int(best == label), float(row[best]), *named]
-
 
 def build_classification_options(cfg: ConfigNode) -> dict[str, Any]:
     """The arguments of Classification, with the loss of MODEL.LOSS_FUNC."""
@@ -106,23 +80,30 @@ def build_classification_options(cfg: ConfigNode) -> dict[str, Any]:
         ),
     }
     losses["soft_cross_entropy"] = losses["cross_entropy"]
-    eval_losses = {
-        "softmax": lambda scores, labels: F.nll_loss(scores.clamp_min(1e-12).log(), labels),
-        "sigmoid": lambda scores, labels: F.binary_cross_entropy(
-            scores.clamp(0, 1), F.one_hot(labels, classes).to(scores.dtype)
-        ),
-        "none": lambda scores, labels: F.cross_entropy(scores, labels),
-    }
     if cfg.MODEL.LOSS_FUNC not in losses:
         raise ValueError(f"MODEL.LOSS_FUNC: {cfg.MODEL.LOSS_FUNC!r} is not one of {sorted(losses)}")
     return {
         "loss": losses[cfg.MODEL.LOSS_FUNC],
-        "eval_loss": eval_losses[cfg.MODEL.HEAD_ACT],
         "mix": build_mix(cfg),
-        **build_view_options(cfg),
+        "mean": cfg.DATA.MEAN,
+        "std": cfg.DATA.STD,
     }
 
 
 def build_classification(cfg: ConfigNode) -> Classification:
     """The task of a plain network."""
     return Classification(**build_classification_options(cfg))
+
+
+def build_one_label_evaluator(cfg: ConfigNode, dataset: ClipDataset) -> OneLabelEvaluator:
+    """The judge of a split whose videos have one class each."""
+    labels = torch.tensor([record.label for record in dataset.records])
+    paths = [record.path for record in dataset.records]
+    return OneLabelEvaluator(
+        LabelledVideos(paths, labels, dataset.class_names),
+        activation=cfg.MODEL.HEAD_ACT,
+        num_views=dataset.num_views,
+        num_crops=cfg.TEST.NUM_SPATIAL_CROPS,
+        num_classes=cfg.MODEL.NUM_CLASSES,
+        ensemble=cfg.DATA.ENSEMBLE_METHOD,
+    )

@@ -9,12 +9,12 @@ import torch
 
 from slowfast.adaptive.budget import TableRow, choose, load_table, table_path
 from slowfast.adaptive.calibration_file import calibration_path, load_calibration
-from slowfast.adaptive.network import build_network
+from slowfast.adaptive.network import load_for_evaluation
 from slowfast.checkpoint.files import CheckpointError
 from slowfast.checkpoint.initialize import load_for_test
 from slowfast.config.budget import parse_budget
 from slowfast.config.cli import load_cfg
-from slowfast.engine.predict_videos import Predictor
+from slowfast.engine.predict import Predictor
 from slowfast.engine.test import test as run_test
 from slowfast.models import build_model
 from slowfast.models.operating_point import OperatingPoint, at_point, build_reduce
@@ -68,7 +68,7 @@ def test_tables_and_statistics_of_other_weights_are_refused(budget_copy):
     cfg = load_cfg(path, ["TEST.BUDGET", "1G"])
     torch.save({**torch.load(weights), "more": 1}, weights)
     with pytest.raises(ValueError, match="budget_table.json: was measured with other weights"):
-        build_network(cfg, weights, torch.device("cpu"))
+        load_for_evaluation(cfg, weights, torch.device("cpu"))
     with pytest.raises(ValueError, match="calibration.pth: was measured with other weights"):
         load_calibration(weights, {})
 
@@ -76,7 +76,7 @@ def test_tables_and_statistics_of_other_weights_are_refused(budget_copy):
 def test_a_missing_checkpoint_names_those_nearby(budget_run):
     path, weights = budget_run
     with pytest.raises(CheckpointError, match="none.pyth: no such file.*: weights.pyth$"):
-        build_network(
+        load_for_evaluation(
             load_cfg(path, ["TEST.BUDGET", "1G"]),
             weights.with_name("none.pyth"),
             torch.device("cpu"),
@@ -87,7 +87,7 @@ def test_other_clips_than_the_tables_are_refused(budget_run):
     path, weights = budget_run
     cfg = load_cfg(path, ["TEST.BUDGET", "1G", "DATA.TEST_CROP_SIZE", 44])
     with pytest.raises(ValueError, match="DATA.TEST_CROP_SIZE: 44 differs from the 40"):
-        build_network(cfg, weights, torch.device("cpu"))
+        load_for_evaluation(cfg, weights, torch.device("cpu"))
 
 
 def test_missing_statistics_say_what_measures_them(budget_copy):
@@ -96,7 +96,7 @@ def test_missing_statistics_say_what_measures_them(budget_copy):
     calibration_path(weights).unlink()
     cfg = load_cfg(path, ["TEST.BUDGET", f"{cheapest.gmacs}G"])
     with pytest.raises(ValueError, match="no batch-norm statistics.*0.5,2,32.*tools/budget.py"):
-        build_network(cfg, weights, torch.device("cpu"))
+        load_for_evaluation(cfg, weights, torch.device("cpu"))
 
 
 @torch.no_grad()
@@ -115,15 +115,15 @@ def test_the_network_of_a_budget_is_the_adaptive_one_at_that_configuration(budge
     for row in content["configurations"][::3] + content["configurations"][-1:]:
         configuration = OperatingPoint.parse(row["configuration"])
         chosen = load_cfg(path, ["TEST.BUDGET", f"{row['gmacs']}G"])
-        network, _, choice = build_network(chosen, weights, torch.device("cpu"))
-        assert choice.configuration == configuration
+        loaded = load_for_evaluation(chosen, weights, torch.device("cpu"))
+        assert loaded.row.configuration == configuration
         at = nullcontext()
         if configuration != OperatingPoint(1.0, 4, 40):
             at = at_point(model, configuration, statistics[str(configuration)])
         with at:
             expected = model(build_reduce(cfg)(clips, configuration))
         # Folded batch norms round differently.
-        torch.testing.assert_close(network(clips), expected, rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(loaded.model(clips), expected, rtol=1e-3, atol=1e-4)
 
 
 def test_a_test_with_a_budget_finds_the_accuracy_of_the_table(budget_run, tmp_path):
@@ -155,6 +155,6 @@ def test_a_table_of_some_videos_or_of_another_device_is_pointed_out(budget_copy,
     content = json.loads(table_path(weights).read_text())
     table_path(weights).write_text(json.dumps({**content, "num_videos": 3, "device": "abacus"}))
     network = load_cfg(path, ["TEST.BUDGET", "1000ms"]), weights, torch.device("cpu")
-    build_network(*network)
+    load_for_evaluation(*network)
     assert "are those of 3 of 5 videos" in caplog.text
     assert "times are of abacus" in caplog.text

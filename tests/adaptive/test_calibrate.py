@@ -9,11 +9,11 @@ import torch
 
 from slowfast.adaptive import calibrate as module
 from slowfast.adaptive.calibrate import (
-    build_calibration_settings,
+    CALIBRATION_KEYS,
     build_measurement,
     calibrate,
 )
-from slowfast.adaptive.calibration_file import load_calibration
+from slowfast.adaptive.calibration_file import build_settings, load_calibration
 from slowfast.checkpoint import files
 from slowfast.engine.state import TrainState
 from slowfast.engine.train import build_state, train
@@ -70,7 +70,7 @@ def test_further_configurations_are_added_to_the_file(cfg, checkpoint):
     first = calibrate(cfg, checkpoint, [SMALL])
     both = calibrate(cfg, checkpoint, [FULL, SMALL])
     assert same(first[SMALL], both[SMALL])
-    found = load_calibration(checkpoint, build_calibration_settings(cfg))
+    found = load_calibration(checkpoint, build_settings(cfg, CALIBRATION_KEYS))
     assert found.statistics.keys() == {str(FULL), str(SMALL)}
 
 
@@ -100,7 +100,7 @@ def test_interrupted_it_stops_at_once_and_goes_on_where_it_was(
     cfg, checkpoint, whole, reads, monkeypatch, number
 ):
     """Two configurations take turns, batch after batch of two clips."""
-    settings = build_calibration_settings(cfg)
+    settings = build_settings(cfg, CALIBRATION_KEYS)
     reads.clear()
     with monkeypatch.context() as patch:
         interrupt_at(patch, number)
@@ -142,7 +142,7 @@ def test_two_processes_at_once_lose_nothing(cfg, checkpoint, whole, monkeypatch)
 
     monkeypatch.setattr(module, "save_calibration", save_after_another)
     calibrate(cfg, checkpoint, [SMALL])
-    found = load_calibration(checkpoint, build_calibration_settings(cfg)).statistics
+    found = load_calibration(checkpoint, build_settings(cfg, CALIBRATION_KEYS)).statistics
     assert all(same(found[str(c)], whole[c]) for c in whole)
 
 
@@ -169,7 +169,7 @@ def test_another_process_may_measure_the_same_at_once(
     monkeypatch.setattr(module, "save_calibration", save_after_another)
     found = calibrate(cfg, checkpoint, [SMALL, FULL])
     assert all(same(found[c], whole[c]) for c in whole)
-    saved = load_calibration(checkpoint, build_calibration_settings(cfg))
+    saved = load_calibration(checkpoint, build_settings(cfg, CALIBRATION_KEYS))
     assert all(same(saved.statistics[str(c)], whole[c]) for c in whole) and not saved.progress
 
 

@@ -4,13 +4,14 @@ import csv
 import json
 import math
 import signal
+from functools import partial
 
 import pytest
 import torch
 
+from slowfast.adaptive import compare as module
 from slowfast.adaptive.budget import load_table, table_path
 from slowfast.adaptive.compare import compare, comparison_text, write_comparison
-from slowfast.adaptive.scores import HitCounts
 from slowfast.checkpoint import files
 from slowfast.config.cli import load_cfg
 from slowfast.models import build_model
@@ -39,15 +40,17 @@ def test_each_kind_is_what_a_table_of_its_own_says(
     budget_copy, alone, reads, monkeypatch, tmp_path
 ):
     path, weights = budget_copy
-    seen = {}
-    add = HitCounts.add
+    seen, score = {}, module.score_sub_networks
 
-    def recorded(self, values, labels):
-        for key, scores in values.items():
-            seen.setdefault(key, []).append(scores)
-        add(self, values, labels)
+    def recorded(networks, *args, **kwargs):
+        wrapped = {key: partial(record, key, network) for key, network in networks.items()}
+        return score(wrapped, *args, **kwargs)
 
-    monkeypatch.setattr(HitCounts, "add", recorded)
+    def record(key, network, clips):
+        seen.setdefault(key, []).append(network(clips))
+        return seen[key][-1]
+
+    monkeypatch.setattr(module, "score_sub_networks", recorded)
     found = compare(path, [weights], alone, configurations=[FULL, SMALL, LESS], stop=StopRequest())
     # Test videos once for all four kinds and three files (training videos: calibration).
     assert {name: reads[name] for name in reads if name.startswith("test")} == {

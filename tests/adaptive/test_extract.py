@@ -7,16 +7,20 @@ import torch
 
 from slowfast.adaptive import extract as module
 from slowfast.adaptive.budget import load_table, table_path
-from slowfast.adaptive.calibrate import build_calibration_settings
-from slowfast.adaptive.calibration_file import calibration_path, load_calibration
+from slowfast.adaptive.calibrate import CALIBRATION_KEYS
+from slowfast.adaptive.calibration_file import (
+    build_settings,
+    calibration_path,
+    load_calibration,
+)
 from slowfast.adaptive.extract import build_extracted_cfg, extract
-from slowfast.adaptive.network import build_configured, build_statistics
+from slowfast.adaptive.network import cut_network
 from slowfast.checkpoint import files
 from slowfast.config.cli import load_cfg
 from slowfast.datasets.build import build_dataset
 from slowfast.engine.test import test as run_test
 from slowfast.models import build_model
-from slowfast.models.operating_point import OperatingPoint, build_points
+from slowfast.models.operating_point import OperatingPoint, build_points, build_reduce
 from slowfast.models.slimmable import make_slimmable, norm_statistics, width
 from tests.helpers.paths import ROOT
 from tools import run_net
@@ -35,10 +39,10 @@ def test_the_plain_network_says_the_same_of_reduced_clips_at_all_configurations(
     model.load_state_dict(files.load(weights)["model_state"])
     torch.manual_seed(0)
     clips = [torch.randn(2, 3, 4, 40, 40, dtype=torch.float64)]
+    measured = load_calibration(weights, build_settings(cfg, CALIBRATION_KEYS)).statistics
     for configuration in build_points(cfg)[::2]:
-        settings = build_calibration_settings(cfg)
-        statistics = build_statistics(cfg, weights, configuration, settings)
-        adaptive = build_configured(cfg, model, configuration, statistics)
+        statistics = measured.get(str(configuration))  # none of the whole network
+        adaptive = cut_network(model, configuration, statistics, build_reduce(cfg))
         cut_weights, yaml = extract(cfg, weights, configuration, tmp_path)
         plain = build_model(load_cfg(yaml)).double().eval()
         plain.load_state_dict(files.load(cut_weights)["model_state"])
@@ -109,7 +113,8 @@ def test_mistakes_are_found_before_anything_is_measured_or_written(
 def test_missing_statistics_are_measured(budget_copy, tmp_path):
     path, weights = budget_copy
     cut, _ = extract(load_cfg(path), weights, OperatingPoint(0.75, 2, 32), tmp_path)
-    statistics = load_calibration(weights, build_calibration_settings(load_cfg(path))).statistics
+    settings = build_settings(load_cfg(path), CALIBRATION_KEYS)
+    statistics = load_calibration(weights, settings).statistics
     state = files.load(cut)["model_state"]
     assert all(torch.equal(state[name], values) for name, values in statistics["0.75,2,32"].items())
 
@@ -141,7 +146,8 @@ def test_heads_pool_as_in_the_adaptive_network(name, configuration, train_crop, 
     cfg = load_cfg(CONFIGS / f"A3D_{name}.yaml")
     with torch.device("meta"):
         plain_cfg = build_extracted_cfg(cfg, configuration, "x.pyth")
-        adaptive = build_configured(cfg, build_model(cfg).eval(), configuration, None)
+        model = build_model(cfg).eval()
+        adaptive = cut_network(model, configuration, None, build_reduce(cfg))
         plain = build_model(plain_cfg).eval()
         frames, crop = configuration.frames, configuration.crop
         maps = plain.forward_features([torch.empty(1, 3, frames, crop, crop)])
@@ -178,7 +184,7 @@ def test_a_narrow_slowfast_says_the_same(tmp_path):
     files.save(weights, {"model_state": model.state_dict()})
     with width(model, configuration.width):
         statistics = norm_statistics(model)
-    adaptive = build_configured(cfg, model, configuration, statistics)
+    adaptive = cut_network(model, configuration, statistics, build_reduce(cfg))
     plain = build_model(build_extracted_cfg(cfg, configuration, weights)).eval()
     plain.load_state_dict(adaptive.network.state_dict())
     clips = [torch.randn(1, 3, 2, 80, 80), torch.randn(1, 3, 8, 80, 80)]

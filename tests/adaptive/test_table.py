@@ -14,7 +14,7 @@ import torch
 from slowfast.adaptive.budget import TableRow, load_table, table_path
 from slowfast.adaptive.costs import build_costs
 from slowfast.adaptive.report import best_by_budget, front_text, write_table
-from slowfast.adaptive.scores import HitCounts
+from slowfast.adaptive.scores import HitCounter
 from slowfast.adaptive.table import measure_table
 from slowfast.config.cli import load_cfg
 from slowfast.engine.test import test as run_test
@@ -115,15 +115,28 @@ def test_plain_networks_have_no_table(budget_run):
         measure_table(*budget_run, ["ADAPTIVE.ENABLE", False], repeats=0, stop=StopRequest())
 
 
-def test_hits_are_counted_for_each_configuration():
-    first, second = OperatingPoint(0.5, 2, 32), OperatingPoint(1.0, 4, 40)
-    counts, labels = HitCounts([first, second]), torch.tensor([0, 1])
+def test_hits_are_counted():
+    labels = torch.tensor([1, 0])
+    batch = {"indices": torch.tensor([1, 0]), "views": torch.tensor([0, 0])}
+    first, second = (HitCounter(labels, num_views=1, ensemble="sum") for _ in range(2))
+    assert first.evaluate() is None
     right, wrong = torch.eye(7)[:2], torch.eye(7)[[3, 3]]
-    counts.add({first: right, second: wrong}, labels)
-    counts.add({first: wrong, second: wrong}, labels)
-    assert counts.num_videos == 4
-    assert counts.accuracies(first) == [50.0, 100.0]
-    assert counts.accuracies(second) == [0.0, 100.0]  # ties: the lower class comes first
+    for outputs in ((right, wrong), (wrong, wrong)):
+        for counter, output in zip((first, second), outputs, strict=True):
+            counter.add(batch, output)
+    assert first.evaluate().metrics == {"top1_acc": 50, "top5_acc": 100, "num_videos": 4}
+    # Ties: the lower class comes first.
+    assert second.evaluate().metrics == {"top1_acc": 0, "top5_acc": 100, "num_videos": 4}
+    first.merge([second.scores])
+    assert first.evaluate().metrics == {"top1_acc": 25, "top5_acc": 100, "num_videos": 8}
+
+
+def test_views_in_any_order_are_joined_before_they_count():
+    counter = HitCounter(torch.tensor([0, 1, 2]), num_views=2, ensemble="max")
+    scores = torch.tensor([[0.0, 0, 3], [0, 2, 0], [1, 0, 0], [4, 0, 0]])
+    batch = {"indices": torch.tensor([2, 0, 2, 0]), "views": torch.tensor([1, 0, 0, 1])}
+    counter.add(batch, scores)
+    assert counter.evaluate().metrics["top1_acc"] == 100
 
 
 def row(gmacs, latency_ms, top1_acc):

@@ -3,12 +3,12 @@ import pytest
 import torch
 
 from slowfast.analysis.arrow import ArrowRow, _classes_to_show, measure_arrow
-from slowfast.analysis.runs import TrainedRun, parse_run
+from slowfast.analysis.runs import load_run, parse_run
 
 
 def test_what_time_contributes_to_a_network_that_sees_order(make_run, order_seer):
-    run = TrainedRun(parse_run(str(make_run("a"))), [])
-    run.scorer.model = order_seer
+    run = load_run(parse_run(str(make_run("a"))), [])
+    run.model = order_seer
     row = measure_arrow(run)
     assert row.total["normal"] == 100 and row.total["reversed"] == 0 and row.num_videos == 6
     # A still picture is class 0: half of the videos.
@@ -21,7 +21,7 @@ def test_shuffling_is_the_same_every_time_but_not_for_every_seed(make_run):
     folder = str(make_run("a"))
 
     def shuffled(seed):
-        run = TrainedRun(parse_run(folder), ["RNG_SEED", seed])
+        run = load_run(parse_run(folder), ["RNG_SEED", seed])
         views = run.views.in_order(lambda frames, rng: rng.permutation(frames))
         (batch,) = run.loader(views)
         return batch["clips"][0]
@@ -30,14 +30,14 @@ def test_shuffling_is_the_same_every_time_but_not_for_every_seed(make_run):
 
 
 def test_flow_is_refused(make_run):
-    run = TrainedRun(parse_run(str(make_run("a"))), [])
+    run = load_run(parse_run(str(make_run("a"))), [])
     run.modality = "flow"
     with pytest.raises(ValueError, match="a: DATA.MODALITY: 'flow'"):
         measure_arrow(run)
 
 
 def test_a_run_that_is_tested_backwards_is_refused(make_run):
-    run = TrainedRun(parse_run(str(make_run("a"))), ["TEST.REVERSE_TIME", True])
+    run = load_run(parse_run(str(make_run("a"))), ["TEST.REVERSE_TIME", True])
     with pytest.raises(ValueError, match="a: TEST.REVERSE_TIME: True must be False"):
         measure_arrow(run)
 

@@ -5,21 +5,21 @@ import pytest
 import torch
 
 from slowfast.analysis.features import FeatureExtractor, embed, extract, load_groups, name_points
-from slowfast.analysis.runs import TrainedRun, parse_run
+from slowfast.analysis.runs import load_run, parse_run
 
 NAMES = ["run", "eat", "sit"]
 
 
 @pytest.fixture
 def run(make_run):
-    return TrainedRun(parse_run(str(make_run("a"))), [])
+    return load_run(parse_run(str(make_run("a"))), [])
 
 
 def test_the_features_of_a_stage_are_the_means_of_its_maps(run):
     (batch,) = run.loader(run.views)
-    clips = run.task.to_device(batch, torch.device("cpu"))["clips"]
+    clips = run.loop.task.to_device(batch, torch.device("cpu"))["clips"]
     with torch.no_grad():
-        (maps,) = run.scorer.model.forward_features(clips)  # of the last stage
+        (maps,) = run.model.forward_features(clips)  # of the last stage
         expected = maps.mean((2, 3, 4)).unflatten(0, (6, 2)).mean(1)  # two views per video
     features = extract(run, "s5")
     torch.testing.assert_close(torch.from_numpy(features.values), expected)
@@ -28,7 +28,7 @@ def test_the_features_of_a_stage_are_the_means_of_its_maps(run):
 
 def test_what_the_classifier_gets_gives_its_scores(run):
     features = torch.from_numpy(extract(run, "penultimate").values)
-    assert features.shape == (6, run.scorer.model.head.projection.in_features)
+    assert features.shape == (6, run.model.head.projection.in_features)
     assert (features >= 0).all()  # after the ReLU, although that writes into the maps before it
 
 
@@ -43,22 +43,22 @@ def test_pathways_are_joined(make_run):
     slowfast = {"ALPHA": 2, "BETA_INV": 4}
     data = {"INPUT_CHANNEL_NUM": [3, 3]}
     folder = make_run("two", MODEL=model, RESNET=resnet, SLOWFAST=slowfast, DATA=data)
-    run = TrainedRun(parse_run(str(folder)), [])
+    run = load_run(parse_run(str(folder)), [])
     dims = [extract(run, layer).values.shape[1] for layer in ("s5", "penultimate")]
-    assert dims[0] == dims[1] == run.scorer.model.head.projection.in_features
+    assert dims[0] == dims[1] == run.model.head.projection.in_features
 
 
 @pytest.mark.parametrize("layer", ["s9", ""])
 def test_an_unknown_layer_is_named_with_those_there_are(run, layer):
     with pytest.raises(ValueError, match=f"--layer: '{layer}' .*penultimate.*s5"):
-        FeatureExtractor(run.scorer.model, layer)
+        FeatureExtractor(run.model, layer)
 
 
 def test_with_a_budget_the_features_are_those_of_the_narrow_network(small_run):
     options = ["TEST.NUM_SPATIAL_CROPS", 1, "TEST.BATCH_SIZE", 12]
-    run = TrainedRun(parse_run(str(small_run[0])), options)
-    (batch,), reduced = run.loader(run.views), run.scorer.model
-    clips = run.task.to_device(batch, torch.device("cpu"))["clips"]
+    run = load_run(parse_run(str(small_run[0])), options)
+    (batch,), reduced = run.loader(run.views), run.model
+    clips = run.loop.task.to_device(batch, torch.device("cpu"))["clips"]
     with torch.no_grad():
         small = reduced.reduce(clips, reduced.point)
         (maps,) = reduced.network.forward_features(small)
@@ -73,7 +73,7 @@ def test_with_a_budget_the_features_are_those_of_the_narrow_network(small_run):
 def test_an_empty_budget_gives_the_features_of_the_whole_network(small_run):
     files = parse_run(str(small_run[0]))
     narrow, whole = (
-        extract(TrainedRun(files, options), "s5").values.shape[1]
+        extract(load_run(files, options), "s5").values.shape[1]
         for options in ([], ["TEST.BUDGET", ""])
     )
     assert narrow < whole

@@ -5,14 +5,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from slowfast.analysis.runs import TrainedRun, build_subset, load_runs, parse_run, parse_runs
+from slowfast.analysis.runs import draw_videos, load_run, load_runs, parse_run, parse_runs
 from slowfast.checkpoint import files
 from slowfast.config.cli import load_cfg
+from slowfast.datasets.build import build_dataset
+from slowfast.evaluation.video_evaluator import OneLabelEvaluator
 
 
 def test_a_folder_gives_its_config_and_last_checkpoint(make_run):
     folder = make_run("vov3d")
-    run = TrainedRun(parse_run(str(folder)), [])
+    run = load_run(parse_run(str(folder)), [])
     assert run.name == "vov3d" and run.class_names == ["brighter", "darker"]
     assert run.weights == folder / "checkpoints/checkpoint_epoch_00001.pyth"
 
@@ -22,7 +24,7 @@ def test_a_config_with_weights_and_a_name(make_run):
     weights = folder / "checkpoints/checkpoint_epoch_00001.pyth"
     parsed = parse_run(f"my net={folder / 'config.yaml'},{weights}")
     assert (parsed.name, parsed.slug, parsed.folder) == ("my net", "my_net", None)
-    assert TrainedRun(parsed, []).weights == weights
+    assert load_run(parsed, []).weights == weights
 
 
 def test_a_folder_with_signs_in_its_name_is_taken_as_it_is(make_run):
@@ -62,7 +64,8 @@ def test_a_drawn_part_of_the_videos_depends_on_the_seed(make_run):
     config = make_run("a") / "config.yaml"
 
     def paths(seed):
-        dataset = build_subset(load_cfg(config, ["RNG_SEED", seed]), 3)
+        dataset = build_dataset(load_cfg(config), "test")
+        draw_videos(dataset, 3, seed=seed)
         return [record.path for record in dataset.records]
 
     drawn = {tuple(paths(seed)) for seed in range(6)}
@@ -73,11 +76,14 @@ def test_a_drawn_part_of_the_videos_depends_on_the_seed(make_run):
 def test_kinds_of_views_score_the_same_at_once_a_few_at_once_and_alone(
     make_run, order_seer, monkeypatch
 ):
-    run = TrainedRun(parse_run(str(make_run("a"))), [])
-    run.scorer.model = order_seer
+    run = load_run(parse_run(str(make_run("a"))), [])
+    run.model = order_seer
     parts = [run.views.stretched(factor) for factor in (1, 1.5, 2)]
     found = []
-    monkeypatch.setattr(run, "_judge", lambda scores, _labels: found.append(scores))
+    judge = OneLabelEvaluator._judge
+    monkeypatch.setattr(
+        OneLabelEvaluator, "_judge", lambda self, *args: found.append(args[0]) or judge(self, *args)
+    )
     assert run.judge(parts)[1] == 6
     monkeypatch.setattr("slowfast.analysis.runs._MAX_VIEWS", 4)
     run.judge(parts)
@@ -91,7 +97,7 @@ def test_kinds_of_views_score_the_same_at_once_a_few_at_once_and_alone(
 
 
 def test_videos_of_unknown_class_do_not_count(make_run):
-    run = TrainedRun(parse_run(str(make_run("a"))), [])
+    run = load_run(parse_run(str(make_run("a"))), [])
     run.dataset.records = [
         record if index == 1 else type(record)(record.path, -1)
         for index, record in enumerate(run.dataset.records)

@@ -1,12 +1,13 @@
 import pytest
 
-from slowfast.analysis.runs import TrainedRun, parse_run
+from slowfast.analysis.runs import load_run, parse_run
 from slowfast.analysis.tempo import measure_tempo
+from slowfast.evaluation.video_evaluator import OneLabelEvaluator
 
 
 def test_strides_and_clips_that_are_longer_than_their_videos(make_run, order_seer):
-    run = TrainedRun(parse_run(str(make_run("a"))), [])
-    run.scorer.model = order_seer
+    run = load_run(parse_run(str(make_run("a"))), [])
+    run.model = order_seer
     points = measure_tempo(run, (1.0, 2.6, 3.2))
     assert [point.stride for point in points] == pytest.approx([2, 5.2, 6.4])
     assert [point.value for point in points] == [100, 100, 100]
@@ -15,10 +16,12 @@ def test_strides_and_clips_that_are_longer_than_their_videos(make_run, order_see
 
 
 def test_each_stride_has_its_own_frames(make_run, order_seer, monkeypatch):
-    run = TrainedRun(parse_run(str(make_run("a"))), [])
-    run.scorer.model, found = order_seer, []
-    judge = run._judge
-    monkeypatch.setattr(run, "_judge", lambda *args: found.append(args[0]) or judge(*args))
+    run = load_run(parse_run(str(make_run("a"))), [])
+    run.model, found = order_seer, []
+    judge = OneLabelEvaluator._judge
+    monkeypatch.setattr(
+        OneLabelEvaluator, "_judge", lambda self, *args: found.append(args[0]) or judge(self, *args)
+    )
     factors = (1.0, 3.0, 2.0)
     points = measure_tempo(run, factors)
     assert [point.factor for point in points] == list(factors)
@@ -29,7 +32,7 @@ def test_each_stride_has_its_own_frames(make_run, order_seer, monkeypatch):
 
 
 def test_a_stride_of_one_time_is_the_test_itself(make_run):
-    run = TrainedRun(parse_run(str(make_run("a"))), [])
+    run = load_run(parse_run(str(make_run("a"))), [])
     (plain,), _ = run.judge([run.views])
     (stretched,), _ = run.judge([run.views.stretched(1.0)])
     assert plain.value == stretched.value

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from slowfast.engine.predict_videos import (
+from slowfast.engine.predict import (
     Prediction,
     VideoResult,
     find_videos,

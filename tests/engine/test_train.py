@@ -11,7 +11,7 @@ import torch
 from slowfast.checkpoint import files
 from slowfast.engine.test import test as run_test
 from slowfast.engine.train import train
-from slowfast.tasks.classification import Classification
+from slowfast.evaluation.video_evaluator import OneLabelEvaluator
 
 
 def _weights(state):
@@ -281,7 +281,7 @@ def test_an_epoch_without_a_metric_is_never_better_than_one_with(toy_cfg, monkey
     def judge(self, values, labels):
         return {"top1_acc": next(accuracies), "top5_acc": 0.0}
 
-    monkeypatch.setattr(Classification, "judge", judge)
+    monkeypatch.setattr(OneLabelEvaluator, "_judge", judge)
     state = train(toy_cfg("SOLVER.MAX_EPOCH", 4))
     assert (state.best["epoch"], state.best["top1_acc"]) == (2, 50.0)
 

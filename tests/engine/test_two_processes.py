@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch.nn.parallel import DistributedDataParallel
 
-from slowfast.engine import scorer as scorer_module
 from slowfast.engine import test as test_module
 from slowfast.engine.train import train
 from slowfast.models import build_model
 from slowfast.tasks import build_task
+from slowfast.tasks.evaluate import EvaluationLoop
 from slowfast.utils.logging import setup_logging
 
 
@@ -22,13 +22,13 @@ def _train_and_test(rank, folder, cfg):
     state = train(cfg)
     torch.save(state.ema.module.state_dict(), folder / f"average_{rank}.pt")
     if rank == 1:  # only this process is asked to stop
-        predict = scorer_module.Scorer.__call__
+        run = EvaluationLoop.run
 
         def interrupted(*args, **kwargs):
             os.kill(os.getpid(), signal.SIGTERM)
-            return predict(*args, **kwargs)
+            return run(*args, **kwargs)
 
-        scorer_module.Scorer.__call__ = interrupted
+        EvaluationLoop.run = interrupted
     try:
         test_module.test(cfg)
     except SystemExit as stopped:

@@ -15,12 +15,12 @@ import torch.nn.functional as F
 from slowfast.checkpoint import files
 from slowfast.datasets.build import build_dataset
 from slowfast.datasets.records import KeyFrame, Record
-from slowfast.engine.predict_videos import Predictor
+from slowfast.engine.predict import Predictor
 from slowfast.engine.test import test as run_test
 from slowfast.engine.train import train
 from slowfast.evaluation.ava import ava_average_precisions
 from slowfast.evaluation.mean_ap import mean_over_classes
-from slowfast.tasks import build_task
+from slowfast.tasks import build_evaluator, build_task
 from slowfast.utils.box_table import BoxTable, BoxTruth
 
 GROUND_TRUTH = ["AVA.TEST_BOXES", "ground_truth"]
@@ -109,13 +109,12 @@ def test_frame_map_has_both_definitions_and_counts_what_was_not_scored(box_cfg):
     )
     truth = BoxTruth(table, {0: "run", 1: "jump"}, metric="frame_map")
     dataset = SimpleNamespace(records=[Record("v", key=key) for key in keys], truth=truth)
-    task = build_task(box_cfg("MODEL.NUM_CLASSES", 2))
-    scores = task.make_scores(dataset)
-    assert task.evaluate(scores, dataset) is None
+    evaluator = build_evaluator(box_cfg("MODEL.NUM_CLASSES", 2), dataset)
+    assert evaluator.evaluate() is None
     batch = {"box_indices": torch.zeros(2).long(), "box_numbers": torch.arange(2)}
-    task.collect(scores, batch, torch.tensor([[0.9, 0.1], [0.2, 0.8]]))
-    evaluation = task.evaluate(scores, dataset)
-    assert task.metric(dataset) == "frame_map_voc"
+    evaluator.add(batch, torch.tensor([[0.9, 0.1], [0.2, 0.8]]))
+    evaluation = evaluator.evaluate()
+    assert evaluator.metric == "frame_map_voc"
     assert evaluation.metrics["frame_map_voc"] == pytest.approx(50)  # the second frame is missed
     assert evaluation.metrics["num_key_frames_scored"] == 1
     assert evaluation.per_class.keys() == {"positives", "ap_voc", "ap_act"}

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from slowfast.checkpoint import files
-from slowfast.engine.predict_videos import Predictor
+from slowfast.engine.predict import Predictor
 from slowfast.engine.test import test as run_test
 from slowfast.engine.train import train
 from slowfast.evaluation.mean_ap import average_precisions, charades_map, mean_ap

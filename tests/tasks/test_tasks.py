@@ -1,12 +1,15 @@
 """What the loss of a training step is, and what the meter adds up."""
 
+from unittest import mock
+
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
 from slowfast.config.defaults import get_cfg
-from slowfast.tasks import build_task
+from slowfast.tasks import build_evaluator, build_task
+from slowfast.tasks.build import TASKS, TaskParts, check_task
 
 CLIPS = [torch.zeros(2, 3, 1, 1, 1)]
 LABELS = torch.tensor([1, 3])
@@ -58,3 +61,25 @@ def test_network_sees_mixed_clips():
 def test_sums_become_means_over_clips():
     loss, sums = step()
     assert sums.tolist() == [2 * loss.item(), 1, 2, 2]
+
+
+def test_a_task_from_outside_is_named_and_built():
+    cfg = get_cfg()
+    parts = TaskParts(lambda cfg: "my task", lambda cfg, dataset: f"judge of {dataset}")
+    with mock.patch.dict(TASKS._builders):
+        TASKS.register("mine")(parts)
+        cfg.TASK = "mine"
+        assert build_task(cfg) == "my task"
+        assert build_evaluator(cfg, "videos") == "judge of videos"
+        assert not list(check_task("mine", False, False, False))
+
+
+def test_mistakes_in_the_name_of_a_task_are_named():
+    (unknown,) = check_task("mine", False, False, False)
+    assert unknown.startswith("TASK: 'mine' is not one of ['adaptive', 'classification'")
+    (other,) = check_task("detection", False, False, True)
+    assert other.startswith(
+        "TASK: 'detection' must be 'multi_label' or '': so say DETECTION.ENABLE"
+    )
+    for name, switches in (("", (True, False, False)), ("adaptive", (False, True, False))):
+        assert not list(check_task(name, *switches))

@@ -14,7 +14,7 @@ from slowfast.checkpoint import files
 from slowfast.config.cli import load_cfg
 from slowfast.datasets.clips.samplers import SegmentSampler
 from slowfast.datasets.synthetic import write_video
-from slowfast.engine.predict_videos import Predictor
+from slowfast.engine.predict import Predictor
 from slowfast.engine.test import test as run_test
 from slowfast.engine.train import train
 from slowfast.models import build_model

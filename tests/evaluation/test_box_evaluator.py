@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from slowfast.evaluation.box_scores import BoxScores
+from slowfast.evaluation.box_evaluator import BoxScores
 
 KEYS = ["v,0902", "v,0903", "w,0902"]
 BOXES = [

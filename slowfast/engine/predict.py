@@ -1,4 +1,4 @@
-"""This config, these weights, these video files -> the likeliest classes by name."""
+"""Prediction: a config, weights and video files give the likeliest classes by name."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
+from slowfast.adaptive.network import load_for_evaluation
 from slowfast.config.cli import load_cfg
 from slowfast.datasets.annotations.class_names import load_class_names
 from slowfast.datasets.annotations.locate import walk_videos
@@ -17,9 +18,10 @@ from slowfast.datasets.clip_dataset import ClipDataset
 from slowfast.datasets.labels import ClassLabel
 from slowfast.datasets.loader import ShardedBatchSampler, make_loader
 from slowfast.datasets.records import Annotations, Record
-from slowfast.engine.scorer import build_scorer
+from slowfast.evaluation.video_evaluator import ViewEvaluator
 from slowfast.runtime.launch import single_process
 from slowfast.runtime.stop import StopRequest
+from slowfast.tasks.evaluate import build_evaluation_loop
 from slowfast.utils.io import write_csv, write_json
 from slowfast.utils.video_names import SUFFIXES
 
@@ -76,13 +78,14 @@ class Predictor:
         self.class_names = load_class_names(classes, num_classes) if classes else None
         self.views = build_views(cfg, "test")
         self._pack = build_clip_pack(cfg, "test")
-        self._scorer, report = build_scorer(cfg, checkpoint)
-        self.row = self._scorer.row
+        self._loop = build_evaluation_loop(cfg)
+        loaded = load_for_evaluation(cfg, checkpoint, self._loop.device)
+        self.row, self._model = loaded.row, loaded.model
         if self.class_names is None:
-            names = report.class_names or []
+            names = loaded.report.class_names or []
             fits = len(names) == num_classes
             self.class_names = names if fits else [f"class {i}" for i in range(num_classes)]
-        self._max_workers = cfg.DATA_LOADER.NUM_WORKERS
+        self._max_workers, self._ensemble = cfg.DATA_LOADER.NUM_WORKERS, cfg.DATA.ENSEMBLE_METHOD
 
     def __call__(self, video: str | Path, *, topk: int = 5) -> list[tuple[str, float]]:
         """(name, score) of the `topk` likeliest classes, best first; ValueError if unreadable."""
@@ -98,8 +101,14 @@ class Predictor:
         if topk < 1:
             raise ValueError(f"topk: {topk} must be at least 1")
         loader = self._make_loader([os.fspath(video) for video in videos])
-        scores, unreadable = self._scorer(loader, title="predict", stop=stop)
-        values, seen = self._scorer.task.join(scores)
+        evaluator = ViewEvaluator(
+            num_videos=len(loader.dataset),
+            num_views=self.views.num_views,
+            num_classes=len(self.class_names),
+            ensemble=self._ensemble,
+        )
+        unreadable = self._loop.run(loader, [(self._model, evaluator)], title="predict", stop=stop)
+        values, seen = evaluator.join()
         results = []
         for record, row, is_seen in zip(loader.dataset.records, values, seen.tolist(), strict=True):
             if is_seen:
@@ -123,7 +132,7 @@ class Predictor:
         if len(paths) > 1:
             num_workers = min(self._max_workers, os.cpu_count() or 1, len(paths))
         batch_size = min(
-            self._scorer.max_clips // self.views.num_views,
+            self._loop.max_clips // self.views.num_views,
             len(paths) // (_BATCHES_PER_WORKER * max(num_workers, 1)),
         )
         dataset = ClipDataset(
@@ -138,7 +147,7 @@ class Predictor:
             dataset,
             ShardedBatchSampler(len(paths), max(batch_size, 1), shuffle=False),
             num_workers=num_workers,
-            pin_memory=self._scorer.device.type == "cuda",
+            pin_memory=self._loop.device.type == "cuda",
         )
 
 

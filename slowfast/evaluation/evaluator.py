@@ -1,0 +1,82 @@
+"""The judge of an evaluation: takes scores batch by batch, says what they are worth."""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+
+from slowfast.utils.io import write_csv
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Worth of a set of scores.
+
+    metrics: numbers of the log. per_class: columns of a table with a row per class, each from class
+    to value.
+    """
+
+    metrics: dict[str, float]
+    per_class: dict[str, dict[int, float]]
+
+
+class Evaluator(ABC):
+    """Base class for evaluators: `reset`, `add` for each batch, then `evaluate` and `write`.
+
+    metric: the one that says which epoch is best; higher is better. titles: what a user reads in
+    place of the names of metrics. scores: what was added since `reset`; it can be pickled, and
+    has a method `merge` for the scores of other processes.
+    """
+
+    titles: ClassVar[Mapping[str, str]]
+    metric: str
+    scores: Any
+
+    def __init__(self):
+        self.reset()
+
+    @abstractmethod
+    def reset(self) -> None:
+        """Forget all scores."""
+
+    @abstractmethod
+    def add(self, batch: dict, output: torch.Tensor) -> None:
+        """Keep the network's output, float32 on the CPU, for a batch of the loader."""
+
+    def merge(self, others: Iterable[Any]) -> None:
+        """Add the `scores` of other processes."""
+        self.scores.merge(others)
+
+    @abstractmethod
+    def evaluate(self) -> Evaluation | None:
+        """Judge all that was added; None when nothing was scored."""
+
+    def details(self) -> dict[str, Any]:
+        """Say how a test was done, and give tables, for its JSON."""
+        return {}
+
+    def write(self, folder: Path, evaluation: Evaluation, *, scores_path: Path) -> list[Path]:
+        """Write what a test predicts into `folder`, all scores to `scores_path`; the files."""
+        return []
+
+
+def write_class_table(
+    path: Path,
+    columns: dict[str, dict[int, float]],
+    names: Mapping[int, str] | Sequence[str] | None,
+) -> None:
+    """Write one line per class; what is NaN stays empty."""
+    labels = list(next(iter(columns.values())))
+    rows = [
+        [
+            label,
+            names[label] if names else "",
+            *("" if math.isnan(column[label]) else column[label] for column in columns.values()),
+        ]
+        for label in labels
+    ]
+    write_csv(path, ["class", "name", *columns], rows)

@@ -1,0 +1,115 @@
+"""The one evaluation loop: of validation, tests, predictions, budget tables and analyses."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from slowfast.config.node import ConfigNode
+from slowfast.evaluation.evaluator import Evaluator
+from slowfast.runtime.device import build_autocast, build_device
+from slowfast.runtime.stop import StopRequest
+from slowfast.runtime.unreadable import UnreadableVideos
+from slowfast.tasks.base import Task
+from slowfast.tasks.build import build_task
+from slowfast.utils import distributed
+
+# A model in evaluation mode, or a part of one: from a task's inputs to an output N,... .
+Network = Callable[..., torch.Tensor]
+
+
+@dataclass(frozen=True)
+class EvaluationLoop:
+    """One pass over videos, each read once, with a network or with several.
+
+    task: what makes a network's inputs of a batch. At most `max_clips` clips go through a network
+    at once (None: a whole batch).
+    """
+
+    task: Task
+    device: torch.device
+    autocast: torch.autocast
+    max_clips: int | None = None
+
+    def run(
+        self,
+        loader: DataLoader,
+        judged: Sequence[tuple[Network, Evaluator]],
+        *,
+        title: str,
+        stop: StopRequest | None = None,
+    ) -> UnreadableVideos:
+        """Give each evaluator the outputs of its network for the loader's readable videos.
+
+        Evaluators of the main process get the scores of all processes. A stop request leaves the
+        rest of this process's videos out: the caller must look at it.
+        """
+        unreadable = UnreadableVideos(loader.dataset.records)
+        for _, evaluator in judged:
+            evaluator.reset()
+        for item in _bar(loader, title, "batch"):
+            # Whole frames differ in size: then an item is a list of batches.
+            for batch in item if isinstance(item, list) else [item]:
+                unreadable.add(batch["failures"], batch["damaged"])
+                if batch["clips"]:  # else all its videos are unreadable
+                    self._score(batch, judged)
+            if stop is not None and stop.signum:
+                break
+        unreadable.sync()
+        if distributed.is_distributed():
+            for _, evaluator in judged:
+                evaluator.merge(distributed.gather_to_main(evaluator.scores)[1:])
+        return unreadable
+
+    @torch.no_grad()
+    def _score(self, batch: dict, judged: Sequence[tuple[Network, Evaluator]]) -> None:
+        """Clips go to the device once for all networks; only scores are kept of each part."""
+        outputs: list[list[torch.Tensor]] = [[] for _ in judged]
+        for part in _parts(batch, self.max_clips):
+            inputs = self.task.inputs(self.task.to_device(part, self.device))
+            pairs = zip(judged, outputs, strict=True)
+            for (network, _), found in _bar(pairs, "networks", "network", total=len(judged)):
+                with self.autocast:
+                    output = network(*inputs)
+                found.append(output.float().cpu())
+        for (_, evaluator), found in zip(judged, outputs, strict=True):
+            evaluator.add(batch, torch.cat(found))
+
+
+def _parts(batch: dict, max_clips: int | None) -> list[dict]:
+    """The batch in parts of at most so many clips."""
+    count = len(batch["clips"][0])
+    if max_clips is None or count <= max_clips:
+        return [batch]
+    parts = []
+    for start in range(0, count, max_clips):
+        part = slice(start, start + max_clips)
+        per_clip = {key: x[part] for key, x in batch.items() if isinstance(x, torch.Tensor)}
+        parts.append({**batch, **per_clip, "clips": [clip[part] for clip in batch["clips"]]})
+    return parts
+
+
+def _bar(items: Iterable, title: str, unit: str, *, total: int | None = None) -> Iterable:
+    """Show progress in the main process, unless there is but one piece of work."""
+    is_shown = distributed.is_main_process() and total != 1
+    return tqdm(
+        items,
+        desc=title,
+        unit=unit,
+        total=total,
+        disable=None if is_shown else True,
+        leave=False,
+    )
+
+
+def build_evaluation_loop(cfg: ConfigNode) -> EvaluationLoop:
+    """The loop of a test: TEST.BATCH_SIZE counts clips per machine."""
+    device = build_device(cfg)
+    return EvaluationLoop(
+        build_task(cfg),
+        device,
+        build_autocast(cfg, device),
+        max(cfg.TEST.BATCH_SIZE // distributed.local_size(cfg.NUM_SHARDS), 1),
+    )
