@@ -1,14 +1,18 @@
 """Records of videos, into which annotation files of every format are read."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import torch
 
 from slowfast.utils.box_table import BoxTruth
+
+if TYPE_CHECKING:  # importing torch takes longer than a process of tools/dataset.py often works
+    import torch
 
 
 class SampledClips(NamedTuple):

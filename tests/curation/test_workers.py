@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from functools import partial
 
@@ -50,3 +52,11 @@ def test_closing_ends_processes_in_the_midst_of_their_work(tmp_path):
     for file in tmp_path.iterdir():
         with pytest.raises(ProcessLookupError):
             os.kill(int(file.name), 0)
+
+
+def test_work_on_videos_imports_no_torch():
+    """That would take each process longer than most videos do."""
+    modules = "slowfast.curation.check, slowfast.curation.flow, slowfast.curation.prepare"
+    code = f"import {modules}, sys; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

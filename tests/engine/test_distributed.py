@@ -1,4 +1,4 @@
-"""Two processes under torchrun do what one process does."""
+"""Two processes do what one process does, under torchrun, too."""
 
 import csv
 import json
@@ -9,21 +9,11 @@ import sys
 import pytest
 
 from tests.helpers.paths import RUN_NET
+from tools import run_net
 
 # The log has six digits: values that agree may differ by one in the last.
 _ABS = 1.1e-5
-
-
-def _run(yaml, num_processes, *options):
-    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={num_processes}"]
-    command = [sys.executable, *(launcher if num_processes > 1 else []), str(RUN_NET)]
-    result = subprocess.run(
-        [*command, "--cfg", str(yaml), *map(str, options)],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    assert result.returncode == 0, result.stdout + result.stderr
+_PLAIN = ["MODEL.FROZEN_BN", True, "MODEL.DROPOUT_RATE", 0.0]
 
 
 def _losses(folder):
@@ -31,34 +21,58 @@ def _losses(folder):
     return [line["loss"] for line in lines if line["_type"] == "train_iter"]
 
 
+def _results(folder):
+    return json.loads((folder / "test_results.json").read_text())
+
+
+@pytest.fixture
+def run_both(run_net_in_two, tmp_path):
+    """Function (yaml, *overrides) -> OUTPUT_DIRs of a run in one process and in two."""
+
+    def run(yaml, *options):
+        folders = [tmp_path / "one", tmp_path / "two"]
+        words = [["--cfg", yaml, *_PLAIN, *options, "OUTPUT_DIR", folder] for folder in folders]
+        assert run_net.main([str(word) for word in words[0]]) == 0
+        run_net_in_two(*words[1])
+        return folders
+
+    return run
+
+
 @pytest.mark.parametrize(
     "yaml, names",
     [("many_yaml", ["map", "charades_map"]), ("box_yaml", ["map", "num_boxes", "num_key_frames"])],
 )
-def test_two_processes_do_other_tasks_like_one(request, tmp_path, yaml, names):
+def test_two_processes_do_other_tasks_like_one(request, run_both, yaml, names):
     """Every clip has two boxes: then each process has half of them."""
-    options = ["MODEL.FROZEN_BN", True, "MODEL.DROPOUT_RATE", 0.0, "TRAIN.EVAL_PERIOD", 2]
-    for count in (1, 2):
-        path = request.getfixturevalue(yaml)
-        _run(path, count, *options, "OUTPUT_DIR", tmp_path / str(count))
-    assert _losses(tmp_path / "2") == pytest.approx(_losses(tmp_path / "1"), abs=_ABS)
-    results = [json.loads((tmp_path / f"{n}/test_results.json").read_text()) for n in (1, 2)]
+    one, two = run_both(request.getfixturevalue(yaml), "TRAIN.EVAL_PERIOD", 2)
+    assert _losses(two) == pytest.approx(_losses(one), abs=_ABS)
     for name in names:
-        assert results[1][name] == pytest.approx(results[0][name])
+        assert _results(two)[name] == pytest.approx(_results(one)[name])
 
 
-def test_two_processes_train_and_test_like_one(toy_yaml, tmp_path):
-    options = ["MODEL.FROZEN_BN", True, "MODEL.DROPOUT_RATE", 0.0, "SOLVER.MAX_EPOCH", 10]
-    options += ["TRAIN.EVAL_PERIOD", 5, "TRAIN.CHECKPOINT_PERIOD", 10]
-    for count in (1, 2):
-        _run(toy_yaml, count, *options, "OUTPUT_DIR", tmp_path / str(count))
-    one, two = _losses(tmp_path / "1"), _losses(tmp_path / "2")
-    assert len(one) == len(two) == 20
-    assert two == pytest.approx(one, abs=_ABS)
-    results = [json.loads((tmp_path / f"{n}/test_results.json").read_text()) for n in (1, 2)]
+def test_two_processes_train_and_test_like_one(run_both, toy_yaml):
+    options = ["SOLVER.MAX_EPOCH", 10, "TRAIN.EVAL_PERIOD", 5, "TRAIN.CHECKPOINT_PERIOD", 10]
+    one, two = run_both(toy_yaml, *options)
+    assert len(_losses(one)) == len(_losses(two)) == 20
+    assert _losses(two) == pytest.approx(_losses(one), abs=_ABS)
     for key in ("top1_acc", "top5_acc", "num_videos", "num_unreadable"):
-        assert results[0][key] == results[1][key]
-    assert results[0]["num_videos"] == 5
-    for n in (1, 2):
-        with open(tmp_path / f"{n}/test_results.csv") as file:
+        assert _results(one)[key] == _results(two)[key]
+    assert _results(one)["num_videos"] == 5
+    for folder in (one, two):
+        with open(folder / "test_results.csv") as file:
             assert len(list(csv.DictReader(file))) == 5
+
+
+@pytest.mark.slow
+def test_torchrun_starts_the_processes(toy_yaml, tmp_path):
+    options = [*_PLAIN, "SOLVER.MAX_EPOCH", 1, "OUTPUT_DIR"]
+    words = ["--cfg", str(toy_yaml), *map(str, options)]
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    command = [sys.executable, *launcher, str(RUN_NET), *words, str(tmp_path / "two")]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    result = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert run_net.main([*words, str(tmp_path / "one")]) == 0
+    assert _losses(tmp_path / "two") == pytest.approx(_losses(tmp_path / "one"), abs=_ABS)
+    assert _results(tmp_path / "two")["num_videos"] == 5

@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -13,7 +11,6 @@ from slowfast.checkpoint import files
 from slowfast.engine.train import train
 from slowfast.runtime.stop import Interrupted
 from slowfast.tasks.classification import Classification
-from tests.helpers.paths import RUN_NET
 
 NUM_VIDEOS = 24
 # The default is 1 clip of 4 frames and crop 64; batch norm takes 1 clip at a time.
@@ -124,7 +121,7 @@ def log_lines(folder):
     return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
 
 
-def test_two_processes_do_what_one_does(toy_yaml, options, multigrid_cfg, tmp_path):
+def test_two_processes_do_what_one_does(run_net_in_two, toy_yaml, options, multigrid_cfg, tmp_path):
     """2 clips share statistics: 4 parts in one process are 2 in each of two, 1 is sync batch norm.
 
     The learning rate is small, as otherwise the order of additions matters after few steps.
@@ -132,17 +129,9 @@ def test_two_processes_do_what_one_does(toy_yaml, options, multigrid_cfg, tmp_pa
     more = ["TRAIN.BATCH_SIZE", 2, "MULTIGRID.BN_BASE_SIZE", 2, "SOLVER.BASE_LR", 1e-6]
     more += ["SOLVER.WARMUP_START_LR", 0.0, "MODEL.DROPOUT_RATE", 0.0, "TEST.ENABLE", False]
     train(multigrid_cfg("both", "one", *more))
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    result = subprocess.run(
-        [sys.executable, *launcher, str(RUN_NET), "--cfg", str(toy_yaml)]
-        + [str(option) for option in [*options("both", "two"), *more]],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    assert result.returncode == 0, result.stdout + result.stderr
+    run_net_in_two("--cfg", toy_yaml, *options("both", "two"), *more)
     for kind in ("sub_batchnorm 2", "sync_batchnorm 2"):
-        assert kind in result.stdout + result.stderr
+        assert kind in (tmp_path / "two/stdout.log").read_text()
     one, two = log_lines(tmp_path / "one"), log_lines(tmp_path / "two")
     for kind in ("train_iter", "val_epoch"):
         losses = [[line["loss"] for line in log if line["_type"] == kind] for log in (one, two)]

@@ -5,6 +5,8 @@ again, which takes longer than most tests. The process forked from here has run 
 """
 
 import multiprocessing
+import os
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,19 +15,15 @@ import torch
 import torch.distributed as dist
 
 from slowfast.runtime import launch
+from tools import run_net
 
 _PRELOADED = ["torchvision.ops", "slowfast.engine.train", "slowfast.engine.test"]
 
 
-@pytest.fixture(scope="session")
-def _fork_server():
-    multiprocessing.set_forkserver_preload(_PRELOADED)
-    multiprocessing.forkserver.ensure_running()
-
-
 @pytest.fixture
-def forked(_fork_server, monkeypatch):
+def forked(monkeypatch):
     """Lets launch.run_in_processes fork, in place of spawning."""
+    multiprocessing.set_forkserver_preload(_PRELOADED)
     start = launch.mp.start_processes
     monkeypatch.setattr(
         launch.mp,
@@ -44,9 +42,30 @@ def run_in_two(forked, tmp_path):
     return run
 
 
+@pytest.fixture
+def run_net_in_two(forked):
+    """Function (*words) that calls tools/run_net.py as torchrun does for two processes."""
+
+    def run(*words) -> None:
+        with socket.create_server(("localhost", 0)) as server:
+            port = server.getsockname()[1]
+        launch.run_in_processes(_run_net_under_torchrun, (port, list(map(str, words))), 2)
+
+    return run
+
+
 def _call_in_group(rank: int, store: Path, function: Callable, args: tuple) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", f"file://{store}", rank=rank, world_size=2)
     function(rank, *args)
     dist.barrier()  # a process that leaves early breaks the others' connections
     dist.destroy_process_group()
+
+
+def _run_net_under_torchrun(rank: int, port: int, words: list[str]) -> None:
+    place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2}
+    place |= {"MASTER_ADDR": "localhost", "MASTER_PORT": port}
+    os.environ.update({name: str(value) for name, value in place.items()})
+    torch.set_num_threads(1)
+    if code := run_net.main(words):
+        raise SystemExit(code)
