@@ -93,13 +93,18 @@ def inflate(
         shape = shapes.get(name)
         if shape is None or len(shape) != 5 or value.shape == shape:
             continue
-        kernel = value
-        if value.ndim in (2, 4):
-            kernel = value[..., None, None, None] if value.ndim == 2 else value.unsqueeze(2)
+        kernel = _as_3d(value)
         is_frame = kernel.ndim == 5 and kernel.shape == (*shape[:2], 1, *shape[3:])
         if is_frame and (shape[2] == 1 or repeats_frames):
             inflated[name] = kernel.repeat(1, 1, shape[2], 1, 1) / shape[2]
     return {**state, **inflated}, list(inflated)
+
+
+def _as_3d(kernel: torch.Tensor) -> torch.Tensor:
+    """A linear layer O,I or a 2D kernel O,I,H,W as a 3D kernel; every other tensor as it is."""
+    if kernel.ndim == 2:
+        return kernel[..., None, None, None]
+    return kernel.unsqueeze(2) if kernel.ndim == 4 else kernel
 
 
 def average_channels(state: State, shapes: Mapping[str, torch.Size]) -> tuple[State, list[str]]:

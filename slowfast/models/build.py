@@ -1,4 +1,4 @@
-"""The table of models."""
+"""The table of models: one row a family, also for families from outside (`MODELS.register`)."""
 
 from functools import partial
 
@@ -16,6 +16,14 @@ from slowfast.models.network import build_init
 from slowfast.models.slimmable import narrow
 from slowfast.utils.registry import Registry
 
+MODELS = Registry("MODEL.MODEL_NAME")
+MODELS.register("ResNet")(build_resnet)
+MODELS.register("ResNet_nopool")(partial(build_resnet, has_pool=False))
+MODELS.register("S3D")(build_s3d)
+MODELS.register("SlowFast")(build_slowfast)
+MODELS.register("VoV3D")(build_vov3d)
+MODELS.register("X3D")(build_x3d)
+
 
 def build_meta_inputs(cfg: ConfigNode, crop: int) -> tuple:
     """Inputs of the network on the meta device: 1,C,T,crop,crop for each pathway, and boxes.
@@ -27,15 +35,6 @@ def build_meta_inputs(cfg: ConfigNode, crop: int) -> tuple:
         for channels, stride in zip(cfg.DATA.INPUT_CHANNEL_NUM, pathway_strides(cfg), strict=True)
     ]
     return (clips, torch.empty(1, 5, device="meta") if cfg.DETECTION.ENABLE else None)
-
-
-MODELS = Registry("MODEL.MODEL_NAME")
-MODELS.register("ResNet")(build_resnet)
-MODELS.register("ResNet_nopool")(partial(build_resnet, has_pool=False))
-MODELS.register("S3D")(build_s3d)
-MODELS.register("SlowFast")(build_slowfast)
-MODELS.register("VoV3D")(build_vov3d)
-MODELS.register("X3D")(build_x3d)
 
 
 def build_model(cfg: ConfigNode) -> nn.Module:

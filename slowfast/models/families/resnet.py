@@ -63,25 +63,29 @@ _EXPANSIONS = {"bottleneck_transform": 4, "basic_transform": 1}
 
 @dataclass(frozen=True, slots=True)
 class TemporalKernels:
-    """Temporal kernels of a pathway: the stem's, and the cycles of the blocks of res2 ... res5."""
+    """Temporal kernels of a pathway: the stem's, and the cycles of the blocks of res2 ... res5.
+
+    `pool_t`: temporal max-pool after res2, 1 for none.
+    """
 
     stem: int
     stages: tuple[tuple[int, ...], ...]
+    pool_t: int = 1
 
 
+C2D = TemporalKernels(1, ((1,), (1,), (1,), (1,)))
 SLOW = TemporalKernels(1, ((1,), (1,), (3,), (3,)))
 FAST = TemporalKernels(5, ((3,), (3,), (3,), (3,)))
-_C2D = TemporalKernels(1, ((1,), (1,), (1,), (1,)))
 _I3D = TemporalKernels(5, ((3,), (3, 1), (3, 1), (1, 3)))
 
-# MODEL.ARCH -> kernels, and the temporal max-pool after res2 (1: none).
+# MODEL.ARCH -> kernels.
 _ARCHS = {
-    "2d": (_C2D, 1),
-    "c2d": (_C2D, 2),
-    "c2d_nopool": (_C2D, 1),
-    "i3d": (_I3D, 2),
-    "i3d_nopool": (_I3D, 1),
-    "slow": (SLOW, 1),
+    "2d": C2D,
+    "c2d": replace(C2D, pool_t=2),
+    "c2d_nopool": C2D,
+    "i3d": replace(_I3D, pool_t=2),
+    "i3d_nopool": _I3D,
+    "slow": SLOW,
 }
 
 
@@ -158,6 +162,25 @@ def resnet_blocks(
     return modules
 
 
+def resnet_stages(
+    pathways: Sequence[Pathway],
+    make_blocks: Callable[..., dict[str, nn.Module]],
+    *,
+    norm: Norm,
+    drop_connect_rate: float,
+    make_lateral: Callable[[Sequence[int]], nn.Module] | None = None,
+) -> dict[str, nn.Module]:
+    """The modules s1 ... s5 by name; the last three arguments are those of network_stages."""
+    return network_stages(
+        Stage([{"stem": path.stem(norm)} for path in pathways]),
+        [path.dim_stem for path in pathways],
+        list(zip(*(path.table for path in pathways), strict=True)),
+        make_blocks,
+        drop_connect_rate=drop_connect_rate,
+        make_lateral=make_lateral,
+    )
+
+
 def branch_maker(
     name: str, *, num_groups: int, strides_first: bool, norm: Norm
 ) -> Callable[..., nn.Module]:
@@ -215,21 +238,27 @@ def _check_architecture(depth: int, branch: str, *, model: str) -> None:
         )
 
 
-def build_resnet_table(
-    cfg: ConfigNode, kernels: TemporalKernels, *, number: int, width: Callable[[int], int]
-) -> list[ResNetStage]:
-    """The rows res2 ... res5 of pathway `number`; `width` makes its channels of the first one's."""
+def build_pathway(
+    cfg: ConfigNode,
+    kernels: TemporalKernels,
+    dim_clip: int,
+    *,
+    number: int = 0,
+    width: Callable[[int], int] = int,
+) -> Pathway:
+    """Pathway `number`; `width` makes its numbers of channels from those of pathway 0."""
     resnet, nonlocal_ = cfg.RESNET, cfg.NONLOCAL
     _check_architecture(resnet.DEPTH, resnet.TRANS_FUNC, model=cfg.MODEL.MODEL_NAME)
+    dim_stem = stem_width(resnet.NUM_GROUPS, resnet.WIDTH_PER_GROUP)
     dim_inner = resnet.NUM_GROUPS * resnet.WIDTH_PER_GROUP
-    dim_out = stem_width(resnet.NUM_GROUPS, resnet.WIDTH_PER_GROUP) * _EXPANSIONS[resnet.TRANS_FUNC]
+    dim_out = dim_stem * _EXPANSIONS[resnet.TRANS_FUNC]
     strides = per_stage("RESNET.SPATIAL_STRIDES", resnet.SPATIAL_STRIDES, number)
     dilations = per_stage("RESNET.SPATIAL_DILATIONS", resnet.SPATIAL_DILATIONS, number)
     temporal = per_stage("RESNET.NUM_BLOCK_TEMP_KERNEL", resnet.NUM_BLOCK_TEMP_KERNEL, number)
     locations = per_stage("NONLOCAL.LOCATION", nonlocal_.LOCATION, number)
     groups = per_stage("NONLOCAL.GROUP", nonlocal_.GROUP, number)
     pools = per_stage("NONLOCAL.POOL", nonlocal_.POOL, number)
-    rows = []
+    table = []
     for i, depth in enumerate(_DEPTHS[resnet.DEPTH]):
         _check_locations(locations[i], depth, stage=f"res{i + 2}")
         row = ResNetStage(
@@ -242,9 +271,10 @@ def build_resnet_table(
             nonlocal_after=tuple(locations[i]),
             nonlocal_groups=groups[i],
             nonlocal_pool=tuple(pools[i]),
+            pool_t=kernels.pool_t if i == 0 else 1,
         )
-        rows.append(row)
-    return rows
+        table.append(row)
+    return Pathway(dim_clip, width(dim_stem), kernels.stem, table)
 
 
 def build_from_pathways(
@@ -254,7 +284,7 @@ def build_from_pathways(
     norm: Norm,
     make_lateral: Callable[[Sequence[int]], nn.Module] | None = None,
 ) -> VideoNetwork:
-    """The network of these pathways, which `make_lateral` may join (see network_stages).
+    """The ResNet of these pathways, which `make_lateral` may join (see network_stages).
 
     Trained on crops of several sizes (MULTIGRID.SHORT_CYCLE), it averages whole maps.
     """
@@ -263,11 +293,10 @@ def build_from_pathways(
         resnet.TRANS_FUNC, num_groups=resnet.NUM_GROUPS, strides_first=resnet.STRIDE_1X1, norm=norm
     )
     make_nonlocal = partial(NonLocal, instantiation=cfg.NONLOCAL.INSTANTIATION, norm=norm)
-    stages = network_stages(
-        Stage([{"stem": path.stem(norm)} for path in pathways]),
-        [path.dim_stem for path in pathways],
-        list(zip(*(path.table for path in pathways), strict=True)),
+    stages = resnet_stages(
+        pathways,
         partial(resnet_blocks, make_branch=make_branch, make_nonlocal=make_nonlocal, norm=norm),
+        norm=norm,
         drop_connect_rate=cfg.MODEL.DROPCONNECT_RATE,
         make_lateral=make_lateral,
     )
@@ -285,17 +314,13 @@ def build_from_pathways(
 
 def build_resnet(cfg: ConfigNode, *, has_pool: bool = True) -> VideoNetwork:
     """The network that MODEL.ARCH names; `has_pool` False leaves out its temporal max-pool."""
-    model, resnet = cfg.MODEL, cfg.RESNET
+    model = cfg.MODEL
     if model.ARCH not in _ARCHS:
         raise ValueError(
             f"MODEL.ARCH: {model.ARCH!r} is not one of {sorted(_ARCHS)}, which "
             f"MODEL.MODEL_NAME {model.MODEL_NAME} builds"
         )
-    kernels, pool_t = _ARCHS[model.ARCH]
+    kernels = _ARCHS[model.ARCH] if has_pool else replace(_ARCHS[model.ARCH], pool_t=1)
     dim_clip = single_pathway_channels(cfg.DATA.INPUT_CHANNEL_NUM, model=model.MODEL_NAME)
-    dim_stem = stem_width(resnet.NUM_GROUPS, resnet.WIDTH_PER_GROUP)
-    table = build_resnet_table(cfg, kernels, number=0, width=int)
-    if has_pool:
-        table[0] = replace(table[0], pool_t=pool_t)
-    pathway = Pathway(dim_clip, dim_stem, kernels.stem, table)
+    pathway = build_pathway(cfg, kernels, dim_clip)
     return build_from_pathways(cfg, [pathway], norm=build_norm(cfg))

@@ -38,9 +38,8 @@ from slowfast.models.conv import conv3d, resample
 from slowfast.models.families.resnet import (
     FAST,
     SLOW,
-    Pathway,
     build_from_pathways,
-    build_resnet_table,
+    build_pathway,
     stem_width,
 )
 from slowfast.models.network import VideoNetwork
@@ -105,11 +104,9 @@ def build_slowfast(cfg: ConfigNode) -> VideoNetwork:
     def thin(dim: int) -> int:
         return FixedWidth(dim // slowfast.BETA_INV)
 
-    pathways = []
-    for number, (kernels, width) in enumerate([(SLOW, int), (FAST, thin)]):
-        dim_clip = FixedWidth(cfg.DATA.INPUT_CHANNEL_NUM[number])
-        table = build_resnet_table(cfg, kernels, number=number, width=width)
-        pathways.append(Pathway(dim_clip, width(dim_stem), kernels.stem, table))
+    slow_clip, fast_clip = map(FixedWidth, cfg.DATA.INPUT_CHANNEL_NUM)
+    slow = build_pathway(cfg, SLOW, slow_clip)
+    fast = build_pathway(cfg, FAST, fast_clip, number=1, width=thin)
     norm = build_norm(cfg)
     make_lateral = partial(
         FastToSlow,
@@ -118,4 +115,4 @@ def build_slowfast(cfg: ConfigNode) -> VideoNetwork:
         stride=slowfast.ALPHA,
         norm=norm,
     )
-    return build_from_pathways(cfg, pathways, norm=norm, make_lateral=make_lateral)
+    return build_from_pathways(cfg, [slow, fast], norm=norm, make_lateral=make_lateral)

@@ -227,6 +227,14 @@ def _with_steps(
     ]
 
 
+def _refuse_bn_lin5(has_bn_lin5: bool) -> None:
+    if has_bn_lin5:
+        raise ValueError(
+            "X3D.BN_LIN5: True must be False with DETECTION.ENABLE True: the number of boxes "
+            "in a batch may be 0 or 1"
+        )
+
+
 def build_x3d_frame(
     cfg: ConfigNode,
     dim_stem: int,
@@ -254,11 +262,8 @@ def build_x3d_frame(
         partial(residual_blocks, make_branch=make_branch, norm=norm),
         drop_connect_rate=cfg.MODEL.DROPCONNECT_RATE,
     )
-    if cfg.DETECTION.ENABLE and x3d.BN_LIN5:
-        raise ValueError(
-            "X3D.BN_LIN5: True must be False with DETECTION.ENABLE True: the number of boxes "
-            "in a batch may be 0 or 1"
-        )
+    if cfg.DETECTION.ENABLE:
+        _refuse_bn_lin5(x3d.BN_LIN5)
     map_stride = X3DStem.stride * math.prod(stage.stride for stage in stages)
     extent = -(-cfg.DATA.TRAIN_CROP_SIZE // map_stride)  # the last map of a whole training crop
     average = AveragePool((cfg.DATA.NUM_FRAMES, extent, extent))
