@@ -1,17 +1,22 @@
-# make demo, make test, make lint: each installs what it needs first.
+# make demo, make test, make test-fast, make lint: each installs what it needs first.
 # An active virtual or conda environment is used as it is; without one, .venv is made here.
 
 PYTHON3 ?= python3
 ACTIVE := $(or $(VIRTUAL_ENV),$(CONDA_PREFIX))
 PYTHON := $(or $(ACTIVE),.venv)/bin/python
+# A process for each processor, with one thread: the networks of the tests are tiny.
+PYTEST := OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n logical --maxprocesses 8 --dist worksteal
 
-.PHONY: demo test lint install
+.PHONY: demo test test-fast lint install
 
 demo: install
 	$(PYTHON) tools/demo.py
 
 test: install
-	$(PYTHON) -m pytest
+	$(PYTEST)
+
+test-fast: install
+	$(PYTEST) -m "not slow"
 
 lint: install
 	$(PYTHON) -m ruff check .
@@ -27,7 +32,7 @@ install: .venv/installed
 else
 # Asked from another folder, for here any Python finds the package.
 install:
-	@cd / && $(PYTHON) -c "import os, av, cv2, filelock, fvcore, psutil, pytest, simplejson, slowfast; \
+	@cd / && $(PYTHON) -c "import os, av, cv2, filelock, fvcore, psutil, pytest, simplejson, slowfast, xdist; \
 	    assert slowfast.__file__ == os.path.join('$(CURDIR)', 'slowfast', '__init__.py')" \
 	    2>/dev/null || $(PYTHON) -m pip install --editable '$(CURDIR)[dev]'
 endif

@@ -33,5 +33,5 @@ setup(
         "tqdm",
         "yacs",
     ],
-    extras_require={"flow": FLOW, "dev": [*FLOW, "pytest>=8", "ruff"]},
+    extras_require={"flow": FLOW, "dev": [*FLOW, "pytest>=8", "pytest-xdist>=3.2", "ruff"]},
 )
