@@ -227,7 +227,7 @@ def test_cover_picture_is_no_video(tmp_path, pictures):
     with av.open(str(tmp_path / "song.mp4"), "w") as container:
         stream = container.add_stream("mjpeg", rate=25)
         stream.height, stream.width, stream.pix_fmt = 48, 64, "yuvj420p"
-        stream.disposition = int(Disposition.attached_pic)
+        stream.disposition = Disposition.attached_pic.value
         container.mux(stream.encode(av.VideoFrame.from_ndarray(pictures[0].copy())))
         container.mux(stream.encode(None))
     with pytest.raises(UnreadableVideo, match="NoVideoStream"):
