@@ -13,7 +13,7 @@ from slowfast.config.node import ConfigNode
 from slowfast.models import build_model
 from slowfast.models.build import build_meta_inputs
 from slowfast.models.complexity import count_macs, count_parameters
-from slowfast.models.fold import build_folded
+from slowfast.models.fold import fold_batch_norm
 from slowfast.models.operating_point import OperatingPoint, ReducedNetwork, build_reduce
 from slowfast.models.slimmable import make_slimmable, narrow, width
 from slowfast.runtime.latency import build_inferences, time_in_turns
@@ -57,12 +57,12 @@ def build_latencies(
     as TEST.BUDGET runs it. All configurations take turns, so that other work on the machine
     slows all of them.
     """
-    reduce = build_reduce(cfg)
+    reduce, inputs = build_reduce(cfg), build_meta_inputs(cfg, cfg.DATA.TEST_CROP_SIZE)
     networks: dict[float, nn.Module] = {}  # by width: crops and frames share a network
     for one in configurations:
         if one.width not in networks:
             cut = cut_network(model, one, None, reduce)
-            networks[one.width] = build_folded(cfg, cut).network
+            networks[one.width] = fold_batch_norm(cut, *inputs).network
     works = build_inferences(
         cfg, [ReducedNetwork(networks[one.width], one, reduce) for one in configurations]
     )

@@ -18,7 +18,8 @@ from slowfast.adaptive.calibration_file import build_settings, calibration_path,
 from slowfast.checkpoint.initialize import CoverageReport, load_for_test
 from slowfast.config.node import ConfigNode
 from slowfast.models import build_model
-from slowfast.models.fold import build_folded
+from slowfast.models.build import build_meta_inputs
+from slowfast.models.fold import fold_batch_norm
 from slowfast.models.operating_point import (
     OperatingPoint,
     Reduce,
@@ -96,4 +97,5 @@ def load_for_evaluation(
         if at != build_full_point(cfg, cfg.DATA.TEST_CROP_SIZE):
             statistics = find_statistics(checkpoint, at, settings)
         model = cut_network(model, at, statistics, build_reduce(cfg))
-    return LoadedNetwork(build_folded(cfg, model), report, row)
+    folded = fold_batch_norm(model, *build_meta_inputs(cfg, cfg.DATA.TEST_CROP_SIZE))
+    return LoadedNetwork(folded, report, row)

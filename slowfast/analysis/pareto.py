@@ -21,8 +21,9 @@ from slowfast.config.node import ConfigNode
 from slowfast.evaluation.pareto_front import pareto_front
 from slowfast.evaluation.summary import read_metrics
 from slowfast.models import build_model
+from slowfast.models.build import build_meta_inputs
 from slowfast.models.complexity import build_complexity
-from slowfast.models.fold import build_folded
+from slowfast.models.fold import fold_batch_norm
 from slowfast.models.operating_point import OperatingPoint, build_reduce
 from slowfast.runtime.device import (
     build_device,
@@ -101,7 +102,8 @@ def build_inference(cfg: ConfigNode, configuration: OperatingPoint | None) -> Ca
     model = place_model(build_model(cfg), build_device(cfg))
     if configuration is not None:
         model = cut_network(model, configuration, None, build_reduce(cfg))
-    (infer,) = build_inferences(cfg, [build_folded(cfg, model)])
+    folded = fold_batch_norm(model, *build_meta_inputs(cfg, cfg.DATA.TEST_CROP_SIZE))
+    (infer,) = build_inferences(cfg, [folded])
     return infer
 
 

@@ -7,9 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import nn
 
-from slowfast.config.node import ConfigNode
 from slowfast.models.batch_norm import BatchNorm3d
-from slowfast.models.build import build_meta_inputs
 from slowfast.models.conv import Conv3d
 from slowfast.models.norm import SubBatchNorm3d, SyncBatchNorm3d
 
@@ -23,8 +21,8 @@ def fold_batch_norm(
 ) -> nn.Module:
     """A copy of `model` for evaluation, whose batch norms are part of the convolutions before them.
 
-    The order of layers is seen in one pass over `clips` and `boxes` (as `forward` takes them; their
-    values do not matter) on the meta device, which computes nothing. A batch norm without a
+    The order of layers is seen in one pass over `clips` and `boxes` (as `forward` takes them, e.g.
+    those of build_meta_inputs) on the meta device, which computes nothing. A batch norm without a
     convolution of its own right before it stays. The output of a folded convolution may have no
     other reader than its batch norm.
     """
@@ -97,8 +95,3 @@ def _fold(conv: nn.Conv3d, norm: nn.BatchNorm3d) -> None:
     weight = conv.weight.double() * scale[:, None, None, None, None]
     conv.weight = nn.Parameter(weight.to(conv.weight.dtype), requires_grad=False)
     conv.bias = nn.Parameter(shift.to(conv.weight.dtype), requires_grad=False)
-
-
-def build_folded(cfg: ConfigNode, model: nn.Module) -> nn.Module:
-    """`fold_batch_norm` of the model that `cfg` describes, for its test clips."""
-    return fold_batch_norm(model, *build_meta_inputs(cfg, cfg.DATA.TEST_CROP_SIZE))

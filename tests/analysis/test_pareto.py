@@ -82,9 +82,11 @@ def test_a_config_alone_has_no_accuracy(make_run):
 
 def test_a_run_of_a_budget_costs_what_its_narrow_network_does(small_run, monkeypatch):
     folder, row = small_run
-    timed, fold = [], pareto.build_folded
+    timed, fold = [], pareto.fold_batch_norm
     monkeypatch.setattr(
-        pareto, "build_folded", lambda cfg, model: timed.append(model) or fold(cfg, model)
+        pareto,
+        "fold_batch_norm",
+        lambda model, *inputs: timed.append(model) or fold(model, *inputs),
     )
     (point,), _ = measure_points(parse_runs([str(folder)]), [], metric="top1_acc", repeats=1)
     assert (point.gmacs, point.params) == (row.gmacs, row.params)

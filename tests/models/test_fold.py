@@ -8,7 +8,7 @@ from slowfast.config.cli import load_cfg
 from slowfast.config.defaults import get_cfg
 from slowfast.models import build_model
 from slowfast.models.build import build_meta_inputs
-from slowfast.models.fold import batch_norms_after_convs, build_folded, fold_batch_norm
+from slowfast.models.fold import batch_norms_after_convs, fold_batch_norm
 from tests.helpers.paths import ROOT
 
 _RESNET = {
@@ -44,6 +44,10 @@ NETWORKS = {
     "sub_bn": {"MODEL.MODEL_NAME": "X3D", "BN.NORM_TYPE": "sub_batchnorm", "BN.NUM_SPLITS": 2},
     "sync_bn": {"MODEL.MODEL_NAME": "VoV3D", "BN.NORM_TYPE": "sync_batchnorm"},
 }
+
+
+def folded_for_test(cfg, model):
+    return fold_batch_norm(model, *build_meta_inputs(cfg, cfg.DATA.TEST_CROP_SIZE))
 
 
 def small_cfg(keys):
@@ -97,7 +101,7 @@ def norms(model):
 def test_folded_network_gives_the_same_without_batch_norms(keys):
     cfg = small_cfg(keys)
     model, clips = random_model(cfg), random_clips(cfg)
-    folded = build_folded(cfg, model)
+    folded = folded_for_test(cfg, model)
     assert norms(folded) == []
     expected = model(clips)
     torch.testing.assert_close(
@@ -111,7 +115,7 @@ def test_folded_network_is_as_exact_in_bfloat16():
     for name in ("x3d", "vov3d", "slow", "slowfast"):
         cfg = small_cfg(NETWORKS[name])
         model, clips = random_model(cfg), random_clips(cfg)
-        folded, exact = build_folded(cfg, model), model(clips)
+        folded, exact = folded_for_test(cfg, model), model(clips)
         with torch.autocast("cpu", torch.bfloat16):
             for key, net in (("model", model), ("folded", folded)):
                 errors[key] += float((net(clips) - exact).norm() / exact.norm())
@@ -123,7 +127,7 @@ def test_the_network_itself_stays_as_it_was():
     cfg = small_cfg(NETWORKS["x3d"])
     model = random_model(cfg).train()
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    folded = build_folded(cfg, model)
+    folded = folded_for_test(cfg, model)
     assert model.training and not folded.training
     torch.testing.assert_close(model.state_dict(), before, rtol=0, atol=0)
     assert all(parameter.requires_grad for parameter in model.parameters())
@@ -179,5 +183,5 @@ def test_only_a_norm_right_after_its_own_convolution_is_folded():
 def test_a_folded_weight_keeps_its_memory_order():
     cfg = small_cfg(NETWORKS["x3d"])
     model = random_model(cfg).to(memory_format=torch.channels_last_3d)
-    weight = build_folded(cfg, model).s2.pathway0_res0.branch2.b.weight
+    weight = folded_for_test(cfg, model).s2.pathway0_res0.branch2.b.weight
     assert weight.is_contiguous(memory_format=torch.channels_last_3d)

@@ -4,10 +4,10 @@ import pytest
 import torch
 from torchvision.ops import roi_align
 
-from slowfast.models.fold import build_folded
+from slowfast.models.fold import fold_batch_norm
 from slowfast.models.heads import RegionPool
 from tests.helpers import small_networks
-from tests.helpers.small_networks import small_cfg, small_model
+from tests.helpers.small_networks import small_model
 
 FAMILIES = ["ResNet", "SlowFast", "VoV3D", "X3D"]
 STRIDE_16 = {"RESNET.SPATIAL_STRIDES": [[1], [2], [2], [1]]}
@@ -138,7 +138,7 @@ def test_batch_norm_over_boxes_is_refused():
 def test_folded_network_gives_the_same(family):
     keys = {"MODEL.HEAD_ACT": "none"}
     model = detector(family, **keys).eval()
-    folded = build_folded(small_cfg(family, **detection_keys(**keys)), model)
+    folded = fold_batch_norm(model, clips(family), BOXES)
     assert not any(isinstance(m, torch.nn.BatchNorm3d) for m in folded.modules())
     expected = model(clips(family), BOXES)
     torch.testing.assert_close(
