@@ -27,7 +27,6 @@ LAYERS = [
 # The functions that take a whole config, beside those named build_*.
 RUN_FUNCTIONS = {
     "adaptive": {"calibrate", "extract", "load_for_evaluation"},
-    "curation": {"draw_contact_sheet"},
     "engine": {"freeze", "test", "train"},
     "runtime": {"launch", "_with_torchrun_sizes", "single_process"},
 }

@@ -223,9 +223,14 @@ def run_show(args: argparse.Namespace) -> int:
     """Draw the contact sheet."""
     from slowfast.config.cli import load_cfg
     from slowfast.curation.contact_sheet import draw_contact_sheet
+    from slowfast.datasets.build import build_dataset
 
     cfg = load_cfg(args.cfg, args.overrides)
-    num = draw_contact_sheet(cfg, args.split, args.output, num=args.num, seed=args.seed)
+    dataset, drawn = build_dataset(cfg, args.split), {"num": args.num, "seed": args.seed}
+    num = draw_contact_sheet(args.output, dataset, **drawn, num_classes=cfg.MODEL.NUM_CLASSES)
+    if not num:
+        count = min(args.num, len(dataset))
+        raise ValueError(f"{args.split}: none of {count} videos could be read")
     logger.info("%d samples: %s", num, args.output)
     return 0
 

@@ -1,4 +1,4 @@
-"""What is wrong with a dataset: its files, its labels, and what occurs in it twice."""
+"""Faults of a dataset: in its files, in its labels, and what occurs in it twice."""
 
 import math
 from collections import Counter
@@ -160,7 +160,7 @@ def _write_report(
 
 
 def fixed_path(split: Split) -> Path:
-    """Where `write_fixed` writes; FileExistsError if that is there already."""
+    """The file that `write_fixed` writes; FileExistsError if that is there already."""
     path = split.path.with_suffix(f".fixed{split.path.suffix}")
     if path.exists():
         raise FileExistsError(f"{path} is there already; remove it to have it written anew")

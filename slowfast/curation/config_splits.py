@@ -18,6 +18,30 @@ def span_sampler(num_frames: int, sampling_rate: int) -> ClipSampler:
     return SpanSampler(num_frames, sampling_rate, target_fps=30)
 
 
+def read_plain_split(
+    folder: str, name: str, *, separator: str, prefix: str, num_classes: int
+) -> Split:
+    """The list <name>.csv in DATA.PATH_TO_DATA_DIR, line by line, with the classes' names."""
+    split = read_csv_split(
+        find_file("DATA.PATH_TO_DATA_DIR", folder, f"{name}.csv"),
+        separator=separator,
+        prefix=prefix,
+        num_classes=num_classes,
+        is_training=name == "train",
+    )
+    class_names = read_class_names(Path(folder) / "classes.txt", num_classes)
+    return replace(split, class_names=class_names)
+
+
+def _labels(record: Record) -> tuple[int, ...]:
+    """Every class of a record once."""
+    if record.spans is not None:
+        return tuple(sorted(record.spans.all()))
+    if record.key is not None:
+        return tuple(sorted({label for labels in record.key.labels for label in labels}))
+    return (record.label,) if record.label >= 0 else ()
+
+
 def build_splits(cfg: ConfigNode, names: Sequence[str]) -> tuple[list[Split], ClipSampler]:
     """Splits of the config's datasets, and the sampler of the first, which knows a clip's length.
 
@@ -29,16 +53,13 @@ def build_splits(cfg: ConfigNode, names: Sequence[str]) -> tuple[list[Split], Cl
         traits, is_training = DATASETS.get(cfg[SECTIONS[name]].DATASET), name == "train"
         try:
             if traits.has_plain_lists and cfg.DATA.MODALITY == "rgb":
-                folder = Path(cfg.DATA.PATH_TO_DATA_DIR)
-                split = read_csv_split(
-                    find_file("DATA.PATH_TO_DATA_DIR", str(folder), f"{name}.csv"),
+                split = read_plain_split(
+                    cfg.DATA.PATH_TO_DATA_DIR,
+                    name,
                     separator=cfg.DATA.PATH_LABEL_SEPARATOR,
                     prefix=cfg.DATA.PATH_PREFIX,
                     num_classes=cfg.MODEL.NUM_CLASSES,
-                    is_training=is_training,
                 )
-                class_names = read_class_names(folder / "classes.txt", cfg.MODEL.NUM_CLASSES)
-                split = replace(split, class_names=class_names)
             else:
                 annotations = traits.build_annotations(cfg, name)
                 entries = [Entry(0, record, _labels(record)) for record in annotations.records]
@@ -49,12 +70,3 @@ def build_splits(cfg: ConfigNode, names: Sequence[str]) -> tuple[list[Split], Cl
     if not any(split.entries for split in splits):
         raise ValueError(splits[0].problem)
     return splits, DATASETS.get(cfg[SECTIONS[names[0]]].DATASET).build_sampler(cfg)
-
-
-def _labels(record: Record) -> tuple[int, ...]:
-    """Every class of a record once."""
-    if record.spans is not None:
-        return tuple(sorted(record.spans.all()))
-    if record.key is not None:
-        return tuple(sorted({label for labels in record.key.labels for label in labels}))
-    return (record.label,) if record.label >= 0 else ()

@@ -47,7 +47,7 @@ class PrepareSettings:
 
 
 class Prepared(NamedTuple):
-    """What was made of a video. target: file, or folder of images, below the output folder."""
+    """Result of a conversion. target: file, or folder of images, below the output folder."""
 
     target: str
     num_frames: int
@@ -137,7 +137,7 @@ def frame_times(index: VideoIndex) -> tuple[list[float], Fraction, bool]:
 
 
 def resampled(times: Sequence[float], fps: float, *, step: float) -> list[int]:
-    """How often each frame is shown at a steady `fps`; the last one lasts for `step` seconds."""
+    """Number of times that each frame is shown at a steady `fps`; the last lasts `step` seconds."""
     count = max(1, round((times[-1] + step) * fps))
     shown = np.searchsorted(times, np.arange(count) / fps + 1e-6, side="right") - 1
     return np.bincount(shown, minlength=len(times)).tolist()

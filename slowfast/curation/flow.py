@@ -171,45 +171,6 @@ def name_folders(paths: Iterable[str], root: str | Path) -> dict[str, str]:
     }
 
 
-def make_flow(
-    records: Sequence[Record],
-    root: str | Path,
-    output: str | Path,
-    settings: FlowSettings,
-    *,
-    workers: int,
-) -> tuple[dict[str, FlowJob], dict[str, str]]:
-    """Compute what is not there yet: (what is there, reasons of failures), by the video's path.
-
-    A folder counts as done if it was made of this video as it is now, with these settings.
-    """
-    _check_opencv()
-    output = Path(output)
-    unique = {record.path: record for record in records}
-    jobs = [FlowJob(unique[path], name) for path, name in name_folders(unique, root).items()]
-    failed, done, left = {}, {}, []
-    for job in tqdm(jobs, "looking for what is done", unit="video", disable=None, delay=2):
-        key = _key(job.record, settings)
-        if key is None:
-            failed[job.record.path] = "missing: no such file"
-        elif _made_from(output / job.target) == key:
-            done[job.record.path] = job
-        else:
-            left.append(job)
-    logger.info("%d videos: %d are done, %d to do", len(jobs), len(done), len(left))
-    with _partial_folder(output) as folder:
-        work = partial(convert, output=output, partial_folder=folder, settings=settings)
-        with closing(run_parallel(work, left, workers=workers)) as results:
-            for job, result in tqdm(
-                results, "optical flow", total=len(left), unit="video", disable=None
-            ):
-                if isinstance(result, Failure):
-                    failed[job.record.path] = result.reason
-                else:
-                    done[job.record.path] = job
-    return done, failed
-
-
 def _check_opencv() -> None:
     if not hasattr(import_opencv(), "optflow"):
         raise ValueError(
@@ -236,7 +197,7 @@ def _key(record: Record, settings: FlowSettings) -> str | None:
 
 
 def describe(folder: Path) -> dict:
-    """What our description of a folder says; empty without one."""
+    """Our description of a folder; empty without one."""
     try:
         return dict(json.loads((folder / DESCRIPTION).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
@@ -245,3 +206,49 @@ def describe(folder: Path) -> dict:
 
 def _made_from(folder: Path) -> str | None:
     return describe(folder).get("made_from")
+
+
+def _what_is_left(
+    records: Sequence[Record], root: str | Path, output: Path, settings: FlowSettings
+) -> tuple[list[FlowJob], dict[str, FlowJob], dict[str, str]]:
+    """(what is to do, what is done, why the rest cannot be done), the last two by path.
+
+    A folder counts as done if it was made of this video as it is now, with these settings.
+    """
+    unique = {record.path: record for record in records}
+    jobs = [FlowJob(unique[path], name) for path, name in name_folders(unique, root).items()]
+    left, done, failed = [], {}, {}
+    for job in tqdm(jobs, "looking for what is done", unit="video", disable=None, delay=2):
+        key = _key(job.record, settings)
+        if key is None:
+            failed[job.record.path] = "missing: no such file"
+        elif _made_from(output / job.target) == key:
+            done[job.record.path] = job
+        else:
+            left.append(job)
+    logger.info("%d videos: %d are done, %d to do", len(jobs), len(done), len(left))
+    return left, done, failed
+
+
+def make_flow(
+    records: Sequence[Record],
+    root: str | Path,
+    output: str | Path,
+    settings: FlowSettings,
+    *,
+    workers: int,
+) -> tuple[dict[str, FlowJob], dict[str, str]]:
+    """Compute what is not there yet: (what is there, reasons of failures), by the video's path."""
+    _check_opencv()
+    output = Path(output)
+    left, done, failed = _what_is_left(records, root, output, settings)
+    with _partial_folder(output) as folder:
+        work = partial(convert, output=output, partial_folder=folder, settings=settings)
+        with closing(run_parallel(work, left, workers=workers)) as results:
+            bar = tqdm(results, "optical flow", total=len(left), unit="video", disable=None)
+            for job, result in bar:
+                if isinstance(result, Failure):
+                    failed[job.record.path] = result.reason
+                else:
+                    done[job.record.path] = job
+    return done, failed

@@ -8,7 +8,7 @@ from pathlib import Path
 from slowfast.config.node import ConfigNode
 from slowfast.curation.flow import FlowJob, FlowSettings, describe, make_flow
 from slowfast.curation.prepare import FAILURES, find_videos
-from slowfast.curation.splits import Split, read_csv_splits
+from slowfast.curation.splits import Split, label_problems, read_csv_splits
 from slowfast.datasets.build import DATASETS, SECTIONS
 from slowfast.datasets.records import Record
 from slowfast.datasets.traits import names_with
@@ -84,13 +84,7 @@ def read_flow_lists(
         return [FlowList("all", [Record(path) for path in find_videos(root)])], root, []
     splits = read_csv_splits(paths, separator=separator, prefix=videos)
     lists = [FlowList(split.name, _records(split), _names_beside(split)) for split in splits]
-    problems = [
-        (split.where(entry), f"wrong label: {entry.problem}")
-        for split in splits
-        for entry in split.entries
-        if entry.problem
-    ]
-    return lists, root, problems
+    return lists, root, label_problems(splits)
 
 
 def _records(split: Split) -> list[Record]:

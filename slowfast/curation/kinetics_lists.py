@@ -30,7 +30,7 @@ class Segment(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What the official downloader calls the file, without suffix."""
+        """Name of the official downloader for the file, without suffix."""
         return f"{self.video}_{self.start:06d}_{self.end:06d}"
 
 
@@ -124,16 +124,27 @@ def _plain(name: str) -> str:
     return name.casefold().replace("_", " ")
 
 
-def make_kinetics_lists(
-    annotations: Mapping[str, Path], videos: Path, output: Path, *, subset: Sequence[Path] = ()
-) -> dict[str, ListCounts]:
-    """Write train.csv, val.csv, test.csv, classes.txt and missing.csv for the videos in a folder.
+def _number_classes(splits: Mapping[str, Sequence[Segment]]) -> dict[str, int]:
+    labels = sorted({segment.label for segment in splits["train"]})
+    numbers = {label: number for number, label in enumerate(labels)}
+    if not numbers:
+        raise ValueError("no video of the train csv is left: is it empty, or outside the subset?")
+    for segment in (segment for rows in splits.values() for segment in rows):
+        if segment.label not in numbers:
+            raise ValueError(f"{segment.where}: no training video has the label {segment.label!r}")
+    return numbers
 
-    annotations: official csv of "train", "val" and maybe "test"; without one that has labels, test
-    gets the videos of val. videos: searched with all sub-folders for {id}_{start}_{end}.* or
-    {id}.*. subset: files as for `Subset`. Classes are numbered in the order of the sorted labels of
-    train.
-    """
+
+def _relative(path: str, folder: Path) -> str:
+    """The path from a folder that it lies below; else the absolute path."""
+    path, folder = Path(path).absolute(), folder.absolute()
+    return str(path.relative_to(folder) if path.is_relative_to(folder) else path)
+
+
+def _read_splits(
+    annotations: Mapping[str, Path], subset: Sequence[Path]
+) -> dict[str, list[Segment]]:
+    """Segments of each split that has labels, restricted to a subset where one is given."""
     splits = {split: read_official_csv(path) for split, path in annotations.items()}
     for split in ("train", "val"):
         if splits[split] is None:
@@ -144,8 +155,21 @@ def make_kinetics_lists(
     if subset:
         chosen = Subset(subset, {segment.label for segment in splits["train"]})
         splits = {split: list(filter(chosen.holds, rows)) for split, rows in splits.items()}
-    numbers = _number_classes(splits)
-    files = _find_files(videos)
+    return splits
+
+
+def make_kinetics_lists(
+    annotations: Mapping[str, Path], videos: Path, output: Path, *, subset: Sequence[Path] = ()
+) -> dict[str, ListCounts]:
+    """Write train.csv, val.csv, test.csv, classes.txt and missing.csv for the videos in a folder.
+
+    annotations: official csv of "train", "val" and maybe "test"; without one that has labels, test
+    gets the videos of val. videos: searched with all sub-folders for {id}_{start}_{end}.* or
+    {id}.*. subset: files as for `Subset`. Classes are numbered in the order of the sorted labels of
+    train.
+    """
+    splits = _read_splits(annotations, subset)
+    numbers, files = _number_classes(splits), _find_files(videos)
     names = {(segment.video, segment.name) for rows in splits.values() for segment in rows}
     num_segments = Counter(video for video, _ in names)
     counts, missing = {}, []
@@ -164,20 +188,3 @@ def make_kinetics_lists(
     write_lines(output / "classes.txt", numbers)
     write_csv(output / "missing.csv", [*_COLUMNS, "split"], missing)
     return counts
-
-
-def _number_classes(splits: Mapping[str, Sequence[Segment]]) -> dict[str, int]:
-    labels = sorted({segment.label for segment in splits["train"]})
-    numbers = {label: number for number, label in enumerate(labels)}
-    if not numbers:
-        raise ValueError("no video of the train csv is left: is it empty, or outside the subset?")
-    for segment in (segment for rows in splits.values() for segment in rows):
-        if segment.label not in numbers:
-            raise ValueError(f"{segment.where}: no training video has the label {segment.label!r}")
-    return numbers
-
-
-def _relative(path: str, folder: Path) -> str:
-    """The path from a folder that it lies below; else the absolute path."""
-    path, folder = Path(path).absolute(), folder.absolute()
-    return str(path.relative_to(folder) if path.is_relative_to(folder) else path)

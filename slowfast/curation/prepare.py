@@ -4,7 +4,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import astuple
 from functools import partial
 from pathlib import Path
@@ -22,7 +22,7 @@ from slowfast.curation.convert import (
 )
 from slowfast.curation.probe import fingerprint
 from slowfast.curation.progress import StateFile
-from slowfast.curation.splits import read_csv_splits
+from slowfast.curation.splits import label_problems, read_csv_splits
 from slowfast.curation.workers import Failure, run_parallel
 from slowfast.datasets.annotations.locate import walk_videos
 from slowfast.datasets.records import Record
@@ -78,6 +78,23 @@ def names_below(paths: Iterable[str], root: str | Path) -> dict[str, str]:
     }
 
 
+def _key(source: str, target: str, settings: PrepareSettings) -> str | None:
+    """Changes with the video and with what is made of it; None where there is no video."""
+    changes_with = fingerprint(Record(source))
+    return None if changes_with is None else f"{changes_with}|{target}|{astuple(settings)}"
+
+
+@contextmanager
+def _partial_folder(output: Path) -> Iterator[None]:
+    """An empty folder for unfinished files, gone in the end."""
+    shutil.rmtree(output / PARTIAL, ignore_errors=True)
+    (output / PARTIAL).mkdir()
+    try:
+        yield
+    finally:
+        shutil.rmtree(output / PARTIAL, ignore_errors=True)
+
+
 def prepare(
     targets: dict[str, str], output: str | Path, settings: PrepareSettings, *, workers: int
 ) -> tuple[dict[str, Prepared], dict[str, str]]:
@@ -90,33 +107,25 @@ def prepare(
         raise ValueError(
             f"{output}: holds files that this program did not make; give a new or empty folder"
         )
-    done, failed, jobs, keys = {}, {}, [], {}
-    with StateFile(output / STATE) as state:
-        for source, target in targets.items():
-            changes_with = fingerprint(Record(source))
-            if changes_with is None:
-                failed[source] = "missing: no such file"
-                continue
-            keys[source] = f"{changes_with}|{target}|{astuple(settings)}"
-            known = state.values.get(keys[source])
-            if known and num_bytes(output / target) == Prepared(*known).num_bytes:
-                done[source] = Prepared(*known)
-            else:
-                jobs.append(Job(source, target))
+    keys = {source: _key(source, target, settings) for source, target in targets.items()}
+    done: dict[str, Prepared] = {}
+    failed = {source: "missing: no such file" for source, key in keys.items() if key is None}
+    with StateFile(output / STATE) as state, _partial_folder(output):
+        for source, key in keys.items():
+            made = Prepared(*state.values[key]) if key in state.values else None
+            if made and num_bytes(output / targets[source]) == made.num_bytes:
+                done[source] = made
+        left = [source for source in targets if source not in done and source not in failed]
+        jobs = [Job(source, targets[source]) for source in left]
         work = partial(convert, output=output, settings=settings)
-        shutil.rmtree(output / PARTIAL, ignore_errors=True)
-        (output / PARTIAL).mkdir()
-        try:
-            with closing(run_parallel(work, jobs, workers=workers)) as results:
-                bar = tqdm(results, "preparing", total=len(jobs), unit="video", disable=None)
-                for job, result in bar:
-                    if isinstance(result, Failure):
-                        failed[job.source] = result.reason
-                    else:
-                        done[job.source] = result
-                        state.add(keys[job.source], result)
-        finally:
-            shutil.rmtree(output / PARTIAL, ignore_errors=True)
+        with closing(run_parallel(work, jobs, workers=workers)) as results:
+            bar = tqdm(results, "preparing", total=len(jobs), unit="video", disable=None)
+            for job, result in bar:
+                if isinstance(result, Failure):
+                    failed[job.source] = result.reason
+                else:
+                    done[job.source] = result
+                    state.add(keys[job.source], result)
     return done, failed
 
 
@@ -137,25 +146,20 @@ def prepare_lists(
     if not videos and not lists:
         raise ValueError("give --videos, --csv or both")
     splits = read_csv_splits(lists, separator=separator, prefix=videos)
+    entries = [entry for split in splits for entry in split.entries]
     root, output = Path(videos or Path(lists[0]).parent), Path(output)
     if output.resolve().is_relative_to(root.resolve()):
         raise ValueError(f"--output: {output} lies in {root}, the folder of the videos")
-    paths = [entry.record.path for split in splits for entry in split.entries if entry.record]
-    if not lists:
-        paths = find_videos(root)
+    paths = [entry.record.path for entry in entries if entry.record] if lists else find_videos(root)
     targets = name_targets(dict.fromkeys(paths), root, as_images=settings.as_images)
     done, failed = prepare(targets, output, settings, workers=workers)
-    failures = list(failed.items())
     for split in splits:
-        rows = []
-        for entry in split.entries:
-            if entry.problem:
-                failures.append((split.where(entry), f"wrong label: {entry.problem}"))
-            elif entry.record.path in done:
-                rows.append((done[entry.record.path], entry.record.label))
+        used = [entry.record for entry in split.entries if not entry.problem]
+        rows = [(done[record.path], record.label) for record in used if record.path in done]
         lines = _frame_lines(rows) if settings.as_images else _lines(rows, separator)
         with atomic_write(output / split.path.name, "w") as file:
             file.writelines(lines)
+    failures = [*failed.items(), *label_problems(splits)]
     (output / FAILURES).unlink(missing_ok=True)
     if failures:
         write_csv(output / FAILURES, ["path", "reason"], failures)

@@ -1,4 +1,4 @@
-"""What reading all of a video tells about it."""
+"""Facts about a video, from reading all of it."""
 
 import hashlib
 import os
@@ -134,7 +134,7 @@ def _digest(paths: Iterable[str]) -> tuple[str, int]:
 
 
 def _missing_end(path: str) -> str:
-    """What a cut file tells: nothing in any of its streams comes near the length in its header."""
+    """Say if a file is cut short: if no stream comes near the length in its header."""
     ends = [0.0]
     with open_container(path) as container:
         if not container.duration or container.format.name.split(",")[0] not in _TIMED_CONTAINERS:

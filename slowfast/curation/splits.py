@@ -39,7 +39,7 @@ class Split:
     class_names: list[str] | None = None
 
     def where(self, entry: Entry) -> str:
-        """How a user finds the entry."""
+        """File and line by which a user finds the entry."""
         return f"{self.path or self.name}:{entry.line}" if entry.line else self.name
 
 
@@ -83,6 +83,16 @@ def read_csv_splits(
             is_training=number == 0,
         )
         for number, path in enumerate(paths)
+    ]
+
+
+def label_problems(splits: Sequence[Split]) -> list[tuple[str, str]]:
+    """(where, reason) of each line with a wrong label."""
+    return [
+        (split.where(entry), f"wrong label: {entry.problem}")
+        for split in splits
+        for entry in split.entries
+        if entry.problem
     ]
 
 

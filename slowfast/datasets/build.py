@@ -16,7 +16,7 @@ from slowfast.datasets.annotations.something_something import build_ssv1, build_
 from slowfast.datasets.annotations.tubes import build_jhmdb, build_ucf101_24
 from slowfast.datasets.annotations.ucf101 import build_ucf101
 from slowfast.datasets.clip_dataset import ClipDataset, Views
-from slowfast.datasets.clips.box_views import build_train_box_views, build_whole_frame_views
+from slowfast.datasets.clips.box_views import build_box_views
 from slowfast.datasets.clips.samplers import (
     ThinnedSampler,
     build_center_sampler,
@@ -71,10 +71,11 @@ def build_views(cfg: ConfigNode, split: str) -> Views:
     if cfg.DATA.SAMPLED_FRAMES:
         whole = sampler.resized(cfg.DATA.SAMPLED_FRAMES)
         sampler = ThinnedSampler(whole, cfg.DATA.NUM_FRAMES)
-    is_detection = traits.task == "detection"
+    if traits.task == "detection":
+        return build_box_views(cfg, sampler, split)
     if split == "train":
-        return (build_train_box_views if is_detection else build_train_views)(cfg, sampler)
-    return (build_whole_frame_views if is_detection else build_eval_views)(cfg, sampler, split)
+        return build_train_views(cfg, sampler)
+    return build_eval_views(cfg, sampler, split)
 
 
 def build_clip_pack(cfg: ConfigNode, split: str) -> PackPathways:

@@ -29,7 +29,7 @@ class NoReadableVideo(ValueError):
 
 
 class SampleKey(NamedTuple):
-    """What a ClipDataset is indexed by: position `index` of the records, in some epoch.
+    """Index of a ClipDataset: position `index` of the records, in some epoch.
 
     shape: of the batch that the sample belongs to; None leaves clips as the views make them.
     """
@@ -43,7 +43,7 @@ class SampleKey(NamedTuple):
 class Sample:
     """All views of one video: per pathway a tensor V,C,T,H,W; none when it is unreadable.
 
-    label: what the label rule says. index: position in the records of the video that was read.
+    label: by the label rule. index: position in the records of the video that was read.
     failures: (index, reason) of those that were not. boxes, box_numbers: see SampledClips;
     box_labels: n,classes float32. num_broken: packets or image files of the video that were lost.
     """
@@ -59,7 +59,7 @@ class Sample:
 
 
 class Views(Protocol):
-    """What is cut from a video; those of training also have `resized(num_frames, crop_size)`."""
+    """Cuts clips from a video; in training it also has `resized(num_frames, crop_size)`."""
 
     num_views: int
 
@@ -67,13 +67,23 @@ class Views(Protocol):
         """The views of an open video."""
 
 
+def _stack(clips: Sequence[torch.Tensor]) -> torch.Tensor:
+    """C,T,H,W clips as N,C,T,H,W in channels_last_3d memory, as decoded frames lie anyway."""
+    channels, *rest = clips[0].shape
+    stacked = torch.empty((len(clips), *rest, channels), dtype=clips[0].dtype)
+    stacked = stacked.permute(0, 4, 1, 2, 3)  # N,T,H,W,C -> N,C,T,H,W
+    for place, clip in zip(stacked, clips, strict=True):
+        place.copy_(clip)
+    return stacked
+
+
 class ClipDataset(Dataset):
     """Clips of videos, indexed by a SampleKey or the like, or by i for epoch 0.
 
     Randomness comes from (seed, epoch, i) alone. `pack` turns each clip of the views into its
     pathways. With `replace_unreadable` a drawn video takes the place of an unreadable one, else the
-    sample has no clips. Views with boxes need `box_labels`; long videos are
-    read without scanning them first where `index_file` knows them.
+    sample has no clips. Views with boxes need `box_labels`; long videos are read without scanning
+    them first where `index_file` knows them.
     """
 
     def __init__(
@@ -105,51 +115,49 @@ class ClipDataset(Dataset):
 
     def __getitem__(self, key: int | tuple) -> Sample:
         epoch, index, shape = SampleKey(*key) if isinstance(key, tuple) else SampleKey(0, key)
-        views = self.views
+        views, index = self.views, int(index)
         if shape is not None:
             views = views.resized(shape.num_frames, shape.crop_size)
-        rng = np.random.default_rng(derive_seed("sample", self.seed, int(epoch), int(index)))
+        rng = np.random.default_rng(derive_seed("sample", self.seed, int(epoch), index))
         failures: list[tuple[int, str]] = []
-        for candidate in self._candidates(int(index), rng):
-            record = self.records[candidate]
+        for candidate in self._candidates(index, rng):
             try:
-                with open_frames(record, self.index_file) as video:
-                    cut, fps = views(video, record, rng), video.index.fps
-                    num_broken = video.num_broken
+                sample = self._read(candidate, views, rng)
             except UnreadableVideo as error:
                 failures.append((candidate, str(error)))
                 continue
-            return Sample(
-                self._pack(cut.clips),
-                self.label(record, cut, fps),
-                candidate,
-                failures,
-                cut.boxes,
-                cut.box_numbers,
-                None if cut.boxes is None else self.box_labels(record, cut),
-                num_broken,
-            )
+            sample.failures = failures
+            return sample
         if not self.replace_unreadable:
-            return Sample([], self.records[index].label, int(index), failures)
+            return Sample([], self.records[index].label, index, failures)
         named = "\n".join(f"  {self.records[i].path}: {reason}" for i, reason in failures)
         raise NoReadableVideo(f"{len(failures)} videos in a row are unreadable:\n{named}")
 
     def _candidates(self, index: int, rng: np.random.Generator) -> Iterator[int]:
+        """The video itself, then in training others in its place."""
         yield index
         if self.replace_unreadable:
+            # Drawn only when it is needed: a readable video has the generator to itself. A
+            # permutation tries no video twice; to take the next record instead would make the
+            # neighbours of damaged videos count more than others.
             others = rng.permutation(len(self.records))
             yield from others[others != index][: _MAX_TRIES - 1].tolist()
+
+    def _read(self, index: int, views: Views, rng: np.random.Generator) -> Sample:
+        """From a record to clips and labels; the file is open no longer than frames are read."""
+        record = self.records[index]
+        with open_frames(record, self.index_file) as video:
+            cut, fps, num_broken = views(video, record, rng), video.index.fps, video.num_broken
+        return Sample(
+            self._pack(cut.clips),
+            self.label(record, cut, fps),
+            index,
+            boxes=cut.boxes,
+            box_numbers=cut.box_numbers,
+            box_labels=None if cut.boxes is None else self.box_labels(record, cut),
+            num_broken=num_broken,
+        )
 
     def _pack(self, clips: list[torch.Tensor]) -> list[torch.Tensor]:
         pathways = zip(*(self.pack(clip) for clip in clips), strict=True)
         return [_stack(clips) for clips in pathways]
-
-
-def _stack(clips: Sequence[torch.Tensor]) -> torch.Tensor:
-    """C,T,H,W clips as N,C,T,H,W in channels_last_3d memory, as decoded frames lie anyway."""
-    channels, *rest = clips[0].shape
-    stacked = torch.empty((len(clips), *rest, channels), dtype=clips[0].dtype)
-    stacked = stacked.permute(0, 4, 1, 2, 3)  # N,T,H,W,C -> N,C,T,H,W
-    for place, clip in zip(stacked, clips, strict=True):
-        place.copy_(clip)
-    return stacked

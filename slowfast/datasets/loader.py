@@ -1,4 +1,4 @@
-"""Which sample goes into which batch of which process, and the DataLoader around it."""
+"""Batches of samples, shared among processes, and the DataLoader around them."""
 
 import os
 import signal
@@ -95,6 +95,14 @@ class ShardedBatchSampler(Sampler[list[SampleKey]]):
         return self.batch_size if shape is None else shape.num_clips
 
 
+def _per_view(values: list[int | torch.Tensor], counts: torch.Tensor) -> torch.Tensor:
+    """The value of each sample once for each of its views."""
+    if not values:
+        return torch.empty(0, dtype=torch.int64)
+    stacked = torch.stack([torch.as_tensor(value) for value in values])
+    return stacked.repeat_interleave(counts, dim=0)
+
+
 def collate(samples: Sequence[Sample]) -> dict:
     """One batch from samples: all views of all readable videos, one after another.
 
@@ -105,19 +113,12 @@ def collate(samples: Sequence[Sample]) -> dict:
     """
     readable = [sample for sample in samples if sample.clips]
     counts = torch.tensor([len(sample.clips[0]) for sample in readable], dtype=torch.int64)
-
-    def per_view(values: list[int | torch.Tensor]) -> torch.Tensor:
-        if not values:
-            return torch.empty(0, dtype=torch.int64)
-        stacked = torch.stack([torch.as_tensor(value) for value in values])
-        return stacked.repeat_interleave(counts, dim=0)
-
     pathways = zip(*(sample.clips for sample in readable), strict=True)
     views = [torch.arange(count) for count in counts.tolist()]
     batch = {
         "clips": [torch.cat(clips) if len(clips) > 1 else clips[0] for clips in pathways],
-        "labels": per_view([sample.label for sample in readable]),
-        "indices": per_view([sample.index for sample in readable]),
+        "labels": _per_view([sample.label for sample in readable], counts),
+        "indices": _per_view([sample.index for sample in readable], counts),
         "views": torch.cat(views) if views else torch.empty(0, dtype=torch.int64),
         "failures": [failure for sample in samples for failure in sample.failures],
         "damaged": [(sample.index, sample.num_broken) for sample in readable if sample.num_broken],

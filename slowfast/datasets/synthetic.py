@@ -200,7 +200,7 @@ def write_video(
 
 @dataclass(frozen=True)
 class MotionSettings:
-    """What a set looks like; equal settings make equal files."""
+    """Settings of a set; equal ones make equal files."""
 
     train: int = 400
     val: int = 80

@@ -21,6 +21,7 @@ from slowfast.curation.flow import (
 )
 from slowfast.curation.flow_lists import make_flow_lists, read_flow_lists
 from slowfast.curation.probe import examine
+from slowfast.datasets.build import build_dataset
 from slowfast.datasets.decoding.flow import open_flow
 from slowfast.datasets.records import Record
 from slowfast.datasets.synthetic import write_video
@@ -230,7 +231,8 @@ def test_flow_can_be_checked_and_shown(videos, tmp_path, toy_cfg):
     )
     (split,), _ = build_splits(cfg, ["val"])
     assert [entry.labels for entry in split.entries] == [(1,), (0,)]
-    assert draw_contact_sheet(cfg, "val", tmp_path / "sheet.png", num=2, seed=0) == 2
+    drawn = {"num": 2, "seed": 0, "num_classes": 2}
+    assert draw_contact_sheet(tmp_path / "sheet.png", build_dataset(cfg, "val"), **drawn) == 2
 
 
 def test_an_opencv_without_flow_is_named(videos, tmp_path, monkeypatch):

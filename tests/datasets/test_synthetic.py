@@ -183,4 +183,4 @@ def test_tool_writes_the_set_and_reports_a_wrong_option(tmp_path):
     done = run(*options, "--workers=1")
     assert done.returncode == 0 and "10 videos made now" in done.stdout
     wrong = run("--size=31")
-    assert wrong.returncode == 2 and "--size: 31" in wrong.stderr
+    assert wrong.returncode == 1 and "--size: 31" in wrong.stderr

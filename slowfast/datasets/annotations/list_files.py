@@ -1,4 +1,4 @@
-"""What the readers of annotation files have in common, the mistakes of their users above all."""
+"""Lines of annotation files, and the mistakes that users make with any of them."""
 
 import logging
 import os
@@ -46,9 +46,9 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def collect_by_id(rows: Iterable[tuple[str, str, T]], path: Path) -> dict[str, T]:
-    """What is known of each video, from (where it stands, id, what is known).
+    """Value of each video id, from rows (place in the file, id, value).
 
-    A video counts once however often it is listed; ValueError if that differs, or without videos.
+    A video counts once however often it is listed; ValueError if values differ, or without videos.
     """
     known: dict[str, T] = {}
     num_repeated = 0

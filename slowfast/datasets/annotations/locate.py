@@ -1,4 +1,4 @@
-"""Where the videos lie that an annotation file names by an id: image files or video files."""
+"""Places of videos that annotation files name: video files, or folders of image files."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -37,7 +37,7 @@ class VideoFinder:
         self._read = cache(_read_folder)
 
     def find(self, path: str) -> str:
-        """Where the video with this path below the root lies; that path if it is not there."""
+        """Path of the video with this path below the root; the same if it is not there."""
         place = self._root
         *folders, name = path.split("/")
         for folder in folders:

@@ -87,8 +87,14 @@ class WholeFrameViews:
         return SampledClips([clip], frame_numbers, self.is_flipped, boxes, numbers)
 
 
-def build_train_box_views(cfg: ConfigNode, sampler: KeyFrameSampler) -> TrainBoxViews:
-    """The clip of training, with the colour augmentation of the AVA recipes."""
+def build_box_views(
+    cfg: ConfigNode, sampler: KeyFrameSampler, split: str
+) -> TrainBoxViews | WholeFrameViews:
+    """The clip of training, with the colour augmentation of the AVA recipes, or of evaluation."""
+    read = CLIP_READERS[cfg.DATA.RESIZE_BACKEND]
+    if split != "train":
+        size = cfg.DATA.TEST_CROP_SIZE if split == "test" else cfg.DATA.TRAIN_CROP_SIZE
+        return WholeFrameViews(sampler, size=size, is_flipped=cfg.AVA.TEST_FORCE_FLIP, read=read)
     smallest, largest = cfg.DATA.TRAIN_JITTER_SCALES
     colors = []
     if cfg.AVA.TRAIN_USE_COLOR_AUGMENTATION:
@@ -101,17 +107,5 @@ def build_train_box_views(cfg: ConfigNode, sampler: KeyFrameSampler) -> TrainBox
         crop_size=cfg.DATA.TRAIN_CROP_SIZE,
         use_flip=cfg.DATA.RANDOM_FLIP,
         colors=colors,
-        read=CLIP_READERS[cfg.DATA.RESIZE_BACKEND],
-    )
-
-
-def build_whole_frame_views(
-    cfg: ConfigNode, sampler: KeyFrameSampler, split: str
-) -> WholeFrameViews:
-    """The clip of "val" or "test"."""
-    return WholeFrameViews(
-        sampler,
-        size=cfg.DATA.TEST_CROP_SIZE if split == "test" else cfg.DATA.TRAIN_CROP_SIZE,
-        is_flipped=cfg.AVA.TEST_FORCE_FLIP,
-        read=CLIP_READERS[cfg.DATA.RESIZE_BACKEND],
+        read=read,
     )

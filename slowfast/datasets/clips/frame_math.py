@@ -1,4 +1,4 @@
-"""Which frames make a clip: index mathematics without files.
+"""Index mathematics: the frames that make a clip.
 
 `num_frames` is the length of the video, `clip_length` the number of frames of a clip, and the span
 of a clip is the stretch of the video, in frames of that video, from which they are taken.

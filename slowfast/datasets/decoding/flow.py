@@ -74,7 +74,7 @@ def _beside(path: str) -> str:
 
 
 def _described(folder: str) -> FrameFiles | None:
-    """What our tool wrote; None without its description."""
+    """Files that our tool wrote; None without its description."""
     try:
         with open(os.path.join(folder, DESCRIPTION), encoding="utf-8") as file:
             content = json.load(file)

@@ -82,7 +82,7 @@ class ImageReader:
         return number in images
 
     def _check_folder(self) -> None:
-        """Where the whole folder is missing, nothing is gained by looking for each of its files."""
+        """Raise UnreadableVideo where the whole folder is missing, before each file is sought."""
         folders = {os.path.dirname(self._files.path(n)) for n in (0, self._files.count - 1)}
         if not any(map(os.path.isdir, folders)):
             raise UnreadableVideo(f"FileNotFoundError: no such folder: {min(folders)}")
@@ -141,7 +141,7 @@ def load_pair(first: str, second: str) -> np.ndarray:
 
 
 def _load(path: str, flags: int) -> np.ndarray:
-    """What `flags` of OpenCV make of a file; _BadImage when any of it is missing or wrong."""
+    """Read a file with `flags` of OpenCV; _BadImage when any of it is missing or wrong."""
     try:
         with open(path, "rb") as file:
             content = file.read()

@@ -27,7 +27,7 @@ _SECONDS_BETWEEN_SAVES = 60
 
 
 class _Entry(NamedTuple):
-    """What a file was like when it was scanned, and its packed index."""
+    """Size and time of change of a file when it was scanned, and its packed index."""
 
     size: int
     mtime_ns: int
@@ -35,10 +35,12 @@ class _Entry(NamedTuple):
 
 
 class IndexFile:
-    """Packed indices by path, in a few arrays, which cost a loader's workers no memory.
+    """Packed indices by path, in a few arrays.
 
-    folder: of the index file, which the stored paths are relative to, so that an index beside its
-    videos moves with them. ends: of the entries in `packed`.
+    Forked workers of a loader share them; of many Python objects each would get a copy, page by
+    page, as it counts references to them. folder: of the index file, which the stored paths are
+    relative to, so that an index beside its videos moves with them. ends: of the entries in
+    `packed`.
     """
 
     def __init__(
@@ -79,6 +81,10 @@ class IndexFile:
         return _Entry(int(self._sizes[place]), int(self._mtimes[place]), packed)
 
 
+def _stored_name(path: str, folder: str) -> bytes:
+    return os.fsencode(os.path.relpath(path, folder))
+
+
 def file_state(path: str) -> tuple[int, int] | None:
     """Size and time of change (ns) of a file, None when it cannot be looked at."""
     try:
@@ -90,6 +96,7 @@ def file_state(path: str) -> tuple[int, int] | None:
 
 def pack_index(index: VideoIndex) -> bytes:
     """About a bit per frame, where frame times are regular."""
+    # Steps between times are nearly all the same, which zlib packs into nearly nothing.
     values = {**asdict(index), "pts": len(index.pts)}
     steps = np.diff(np.asarray(index.pts, np.int64), prepend=np.int64(0))
     return zlib.compress(json_text(values).encode() + b"\n" + steps.tobytes())
@@ -128,43 +135,6 @@ def run_here(function: Callable[[str], Any], items: Iterable[str]) -> Iterator[t
     return ((item, function(item)) for item in items)
 
 
-def write_index(
-    path: str | Path,
-    videos: Sequence[str],
-    *,
-    run: Callable[..., Iterable[tuple[str, Any]]] = run_here,
-) -> dict[str, str]:
-    """Scan videos that an index file does not know yet, or not as they are now, and add them.
-
-    run: calls a function for each item, like `run_here`, in any order; what a result that is not
-    the function's says in `reason` counts as a failure. The file is saved now and then, and at the
-    end, however it comes. Returns "Type: reason" for each unreadable video.
-    """
-    folder = os.path.dirname(os.path.abspath(path))
-    entries = {
-        file: entry
-        for file, entry in (load_index(path).entries() if os.path.exists(path) else ())
-        if entry[:2] == file_state(file)
-    }
-    names = {os.path.abspath(video): video for video in videos}
-    missing = [file for file in names if file not in entries]
-    failures: dict[str, str] = {}
-    saved = time.monotonic()
-    try:
-        with tqdm(run(_scan, missing), "index", total=len(missing), unit="video") as results:
-            for file, result in results:
-                if isinstance(result, _Entry):
-                    entries[file] = result
-                else:
-                    failures[names[file]] = getattr(result, "reason", result)
-                if time.monotonic() - saved > _SECONDS_BETWEEN_SAVES:
-                    _save(path, folder, entries)
-                    saved = time.monotonic()
-    finally:
-        _save(path, folder, entries)
-    return failures
-
-
 def _scan(path: str) -> _Entry | str:
     try:
         state = file_state(path)  # before it is read: a later change makes the entry stale
@@ -188,8 +158,42 @@ def _save(path: str | Path, folder: str, entries: dict[str, _Entry]) -> None:
         )
 
 
-def _stored_name(path: str, folder: str) -> bytes:
-    return os.fsencode(os.path.relpath(path, folder))
+def _valid_entries(path: str | Path) -> dict[str, _Entry]:
+    """Entries of an index file, if there is one, whose videos have not changed since."""
+    entries = load_index(path).entries() if os.path.exists(path) else ()
+    return {file: entry for file, entry in entries if entry[:2] == file_state(file)}
+
+
+def write_index(
+    path: str | Path,
+    videos: Sequence[str],
+    *,
+    run: Callable[..., Iterable[tuple[str, Any]]] = run_here,
+) -> dict[str, str]:
+    """Scan videos that an index file does not know yet, or not as they are now, and add them.
+
+    run: calls a function for each item, like `run_here`, in any order; a result with a `reason`
+    in place of the function's own is a failure. The file is saved now and then, and at the
+    end, however it comes. Returns "Type: reason" for each unreadable video.
+    """
+    folder, entries = os.path.dirname(os.path.abspath(path)), _valid_entries(path)
+    names = {os.path.abspath(video): video for video in videos}
+    missing = [file for file in names if file not in entries]
+    failures: dict[str, str] = {}
+    saved = time.monotonic()
+    try:
+        with tqdm(run(_scan, missing), "index", total=len(missing), unit="video") as results:
+            for file, result in results:
+                if isinstance(result, _Entry):
+                    entries[file] = result
+                else:
+                    failures[names[file]] = getattr(result, "reason", result)
+                if time.monotonic() - saved > _SECONDS_BETWEEN_SAVES:
+                    _save(path, folder, entries)
+                    saved = time.monotonic()
+    finally:
+        _save(path, folder, entries)
+    return failures
 
 
 def warn_if_foreign(index: IndexFile, records: Sequence[Record], path: str) -> None:

@@ -30,7 +30,7 @@ def open_frames(
 
 
 def _find_index(path: str, index_file: IndexFile | None) -> VideoIndex | None:
-    """What to seek by; None where it is not worth a scan."""
+    """The index to seek by; None where it is not worth a scan."""
     index = index_file.find(path) if index_file is not None else None
     if index is None:
         state = file_state(path)

@@ -15,7 +15,7 @@ _SEEKABLE = ("mov,mp4", "matroska,webm")
 
 @dataclass(frozen=True, slots=True)
 class VideoIndex:
-    """What a file holds, counted packet by packet, because headers lie.
+    """Contents of a file, counted packet by packet, because headers lie.
 
     fps: None where nothing tells, as for image files. pts: times of the frames in display order, in
     ticks of `time_base` seconds; empty where the file's times do not give the display order, as in
@@ -35,7 +35,7 @@ class VideoIndex:
 
 
 class PacketFacts(NamedTuple):
-    """What the index needs of a packet."""
+    """Facts about a packet for the index."""
 
     pts: int | None
     dts: int | None

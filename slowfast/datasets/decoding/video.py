@@ -87,11 +87,7 @@ class VideoReader:
         if self.index.pts:
             frames, is_intact = self._decode(wanted, convert, sparse=True)
         if not is_intact:
-            frames = {}
-            for start, group in groupby(wanted, self._lead_start):
-                group = list(group)
-                found, _ = self._decode(group, convert, sparse=False, start=start)
-                frames |= found or self._decode(group, convert, sparse=False)[0]
+            frames = self._decode_all_on_the_way(wanted, convert)
         if not frames:
             raise _unreadable(self._broken.values())
         return np.stack([frames[int(number)] for number in numbers])
@@ -117,21 +113,29 @@ class VideoReader:
         """Drop the packets; they must not outlive the container."""
         self._packets = []
 
+    def _decode_all_on_the_way(
+        self, wanted: Sequence[int], convert: "_Converter"
+    ) -> dict[int, np.ndarray]:
+        """Frames by number, with a long run-up in which nothing is skipped.
+
+        A frame's run-up is its own, so that damage looks the same whatever is read with it.
+        """
+        frames = {}
+        for start, group in groupby(wanted, self._lead_start):
+            group = list(group)
+            found, _ = self._decode(group, convert, sparse=False, start=start)
+            frames |= found or self._decode(group, convert, sparse=False)[0]
+        return frames
+
     def _lead_start(self, number: int) -> int:
         """Position at which to begin for a frame that a short run-up did not give undamaged."""
         key = bisect_right(self.index.keyframes, number) - 1
         return self.index.key_packets[max(0, key - self._lead)]
 
-    def _number(self, time: int | None) -> int | None:
-        """Number of the frame that is shown at `time`, if one is."""
-        pts = self.index.pts
-        number = len(pts) if time is None else bisect_left(pts, time)
-        return number if number < len(pts) and pts[number] == time else None
-
     def _decode(
         self, wanted: Sequence[int], convert: "_Converter", *, sparse: bool, start: int = 0
     ) -> tuple[dict[int, np.ndarray], bool]:
-        """What `_decoded` gives, by number, and whether all of it is there and undamaged."""
+        """Frames of `_decoded` by number, and whether all are there and undamaged."""
         decoded = list(self._decoded(wanted, convert, sparse=sparse, start=start))
         is_intact = len(decoded) == len(wanted) and all(is_intact for _, _, is_intact in decoded)
         return {number: picture for number, picture, _ in decoded}, is_intact
@@ -145,50 +149,72 @@ class VideoReader:
         that are neither wanted nor referred to; otherwise every packet is decoded, from the one at
         `start` on.
         """
-        queue = deque(wanted)
-        times = {self.index.pts[number] for number in wanted} if sparse else set()
-        position, num_out = start, 0
-        previous, is_broken, awaited = None, False, None
+        queue, previous = deque(wanted), None
+        for frame, number, is_sound in self._decode_for(queue, sparse=sparse, start=start):
+            # Frames come in display order: one that is passed over will not come any more.
+            while queue and number is not None and queue[0] <= number:
+                is_lost = queue[0] != number or frame.is_corrupt
+                if is_lost and not sparse:
+                    self._lost.add(queue[0])
+                chosen = frame if queue[0] == number or previous is None else previous
+                yield queue.popleft(), convert(chosen), is_sound and not is_lost
+            previous = frame
+        if previous is not None:
+            self._lost.update(() if sparse else queue)
+            for number in queue:
+                yield number, convert(previous), False
+
+    def _decode_for(
+        self, queue: deque[int], *, sparse: bool, start: int
+    ) -> Iterator[tuple[av.VideoFrame, int | None, bool]]:
+        """(frame, its number, whether nothing was damaged before it) while the queue holds any.
+
+        The reader of these takes the numbers of frames that it has seen out of the queue.
+        """
+        times = {self.index.pts[number] for number in queue} if sparse else set()
+        position, num_out, awaited, is_broken = start, 0, None, False
+        # An earlier pass left frames in the decoder, or drained it, after which it takes no packets
+        # until it is flushed; and it may have left frames to be skipped.
         self._context.flush_buffers()
         self._context.skip_frame = "DEFAULT"
         while queue and position <= len(self._packets):
             if sparse:
                 first, begin = self._start(queue[0])
                 if begin > position:
+                    # Frames still in the decoder, and references to them, belong before the jump.
                     position, awaited = begin, first
                     self._context.flush_buffers()
                 self._skip_unless(position, times)
             for frame in self._decode_packet(position):
                 number = self._number(frame.pts) if self.index.pts else num_out
                 num_out += 1
-                # Until the frame of the keyframe comes out, others may be half of what they are.
+                # After a jump, frames may come out that refer to others before it: none is trusted
+                # until the one of the keyframe is there.
                 awaited = None if number == awaited else awaited
-                while queue and number is not None and queue[0] <= number:
-                    is_lost = queue[0] != number or frame.is_corrupt
-                    if is_lost and not sparse:
-                        self._lost.add(queue[0])
-                    chosen = frame if queue[0] == number or previous is None else previous
-                    is_intact = not (is_lost or is_broken) and awaited is None
-                    yield queue.popleft(), convert(chosen), is_intact
-                previous = frame
+                yield frame, number, not is_broken and awaited is None
                 is_broken |= frame.is_corrupt
             is_broken |= position in self._broken
             position += 1
-        if previous is not None:
-            self._lost.update(() if sparse else queue)
-            for number in queue:
-                yield number, convert(previous), False
+
+    def _number(self, time: int | None) -> int | None:
+        """Number of the frame that is shown at `time`, if one is."""
+        pts = self.index.pts
+        number = len(pts) if time is None else bisect_left(pts, time)
+        return number if number < len(pts) and pts[number] == time else None
 
     def _start(self, number: int) -> tuple[int, int]:
         """The last keyframe at or before a frame, and the position of its packet."""
         return self._starts[bisect_right(self._starts, (number, len(self._packets))) - 1]
 
     def _skip_unless(self, position: int, times: set[int]) -> None:
+        """Let the decoder leave out the packet's frame if no other refers to it, unless its time is
+        wanted. A packet bears the time of its own frame, though others come out when it goes in.
+        """
         is_wanted = position == len(self._packets) or self._packets[position].pts in times
         self._context.skip_frame = "DEFAULT" if is_wanted else "NONREF"
 
     def _decode_packet(self, position: int) -> list[av.VideoFrame]:
-        """What comes out when the packet at `position` goes in; past the last, all that is left."""
+        """Frames that come out when the packet at `position` goes in; past the last, all others."""
         packet = self._packets[position] if position < len(self._packets) else None
         try:
             return self._context.decode(packet)

@@ -20,7 +20,7 @@ def to_pixels(boxes: np.ndarray, height: int, width: int) -> torch.Tensor:
 
 
 def clip_to_frame(boxes: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    """What of the boxes lies inside the frame; nothing, for some, which leaves them degenerate."""
+    """Boxes cut off at the frame; of a box outside of it nothing is left but its place."""
     limit = torch.tensor([width, height, width, height], dtype=boxes.dtype)
     return boxes.clamp(min=0).minimum(limit)
 

@@ -7,8 +7,7 @@ from slowfast.config.defaults import get_cfg
 from slowfast.datasets.clips.box_views import (
     TrainBoxViews,
     WholeFrameViews,
-    build_train_box_views,
-    build_whole_frame_views,
+    build_box_views,
 )
 from slowfast.datasets.clips.samplers import CenterSampler
 from slowfast.datasets.clips.views import CLIP_READERS
@@ -118,23 +117,22 @@ class TestBuild:
         return cfg
 
     def test_recipes_jitter_colors_before_lighting(self):
-        views = build_train_box_views(
-            self.cfg(TRAIN_USE_COLOR_AUGMENTATION=True, TRAIN_PCA_JITTER_ONLY=False), SAMPLER
-        )
+        cfg = self.cfg(TRAIN_USE_COLOR_AUGMENTATION=True, TRAIN_PCA_JITTER_ONLY=False)
+        views = build_box_views(cfg, SAMPLER, "train")
         assert [type(step).__name__ for step in views.colors] == ["ColorJitter", "PcaJitter"]
 
     def test_lighting_alone(self):
-        views = build_train_box_views(self.cfg(TRAIN_USE_COLOR_AUGMENTATION=True), SAMPLER)
+        views = build_box_views(self.cfg(TRAIN_USE_COLOR_AUGMENTATION=True), SAMPLER, "train")
         assert [type(step).__name__ for step in views.colors] == ["PcaJitter"]
 
     def test_colors_are_left_alone_by_default(self):
-        assert build_train_box_views(self.cfg(), SAMPLER).colors == ()
+        assert build_box_views(self.cfg(), SAMPLER, "train").colors == ()
 
     @pytest.mark.parametrize("split, size", [("val", 56), ("test", 72)])
     def test_evaluation_scales_whole_frames(self, record, split, size):
-        cut = cut_from(record, build_whole_frame_views(self.cfg(), SAMPLER, split))
+        cut = cut_from(record, build_box_views(self.cfg(), SAMPLER, split))
         assert min(cut.clips[0].shape[-2:]) == size and not cut.is_flipped
 
     def test_evaluation_can_flip_all_clips(self, record):
-        views = build_whole_frame_views(self.cfg(TEST_FORCE_FLIP=True), SAMPLER, "test")
+        views = build_box_views(self.cfg(TEST_FORCE_FLIP=True), SAMPLER, "test")
         assert cut_from(record, views).is_flipped
