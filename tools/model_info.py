@@ -1,5 +1,6 @@
 """Print parameters and GMACs (convolutions, linear layers, matrix products) of configs.
 
+python tools/model_info.py configs/Kinetics/x3d/X3D_M.yaml --by-module
 python tools/model_info.py configs/Kinetics/x3d/X3D_M.yaml configs/SSv1
 python tools/model_info.py configs --output tests/golden/complexity.json  # after a config changed
 """
@@ -9,7 +10,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from slowfast.utils.cli import add_output, make_parser, parse, run_tool
+from slowfast.utils.cli import add_output, at_least, make_parser, parse, run_tool
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -19,6 +20,18 @@ def main(argv: list[str] | None = None) -> int:
         "paths", nargs="+", type=Path, metavar="CONFIG", help="YAML files, or folders of them"
     )
     add_output(parser, "write exact numbers there, too (.json)", alias="--json", type=Path)
+    parser.add_argument(
+        "--by-module",
+        action="store_true",
+        help="also a table of each config's modules, with activations, at the test crop (seconds)",
+    )
+    parser.add_argument(
+        "--depth",
+        type=at_least(1),
+        default=2,
+        metavar="N",
+        help="modules inside each other in it: s2.pathway0_res0 is 2 (default: %(default)s)",
+    )
     return run_tool(run, parse(parser, argv))
 
 
@@ -38,8 +51,30 @@ def run(args: argparse.Namespace) -> None:
     ]
     header = ["config", "params (M)", "GMACs train crop", "GMACs test crop"]
     print(tabulate(rows, header, floatfmt=".3f"))
+    for name in results if args.by_module else ():
+        print(f"\n{name}\n{module_table(name, depth=args.depth)}")
     if args.output:
         write_json(args.output, {name: asdict(c) for name, c in results.items()})
+
+
+def module_table(path: str, *, depth: int) -> str:
+    """Costs of the modules of a config's network, the whole network first."""
+    from tabulate import tabulate
+
+    from slowfast.analysis.by_module import count_by_module
+    from slowfast.config.cli import load_cfg
+    from slowfast.models import build_model
+    from slowfast.models.build import build_meta_inputs
+
+    cfg = load_cfg(path)
+    costs = count_by_module(build_model(cfg), *build_meta_inputs(cfg, cfg.DATA.TEST_CROP_SIZE))
+    rows = [
+        (cost.name or "all", cost.params / 1e6, cost.macs / 1e9, cost.activations / 1e6)
+        for cost in costs
+        if cost.depth <= depth
+    ]
+    header = ["module", "params (M)", "GMACs", "activations (M)"]
+    return tabulate(rows, header, floatfmt=".3f")
 
 
 def find_configs(paths: Iterable[Path]) -> Iterator[Path]:

@@ -20,3 +20,14 @@ def test_mistake_names_the_config_once(tmp_path, capfd, content, problem):
     message = capfd.readouterr().err
     assert problem in message and f"ValueError: {path}" in message
     assert message.count("config.yaml") == 1
+
+
+def test_table_by_module_sums_up(toy_yaml, capfd):
+    assert model_info.main([str(toy_yaml), "--by-module", "--depth", "1"]) == 0
+    table = capfd.readouterr().out.partition(f"\n{toy_yaml}\n")[2]
+    lines = [line.split() for line in table.splitlines()[2:]]
+    rows = {name: [float(cell) for cell in cells] for name, *cells in lines}
+    whole = rows.pop("all")
+    assert list(rows) == ["s1", "s2", "s3", "s4", "s5", "head"]
+    for total, *parts in zip(whole, *rows.values(), strict=True):
+        assert sum(parts) == pytest.approx(total, abs=0.002)
