@@ -139,28 +139,32 @@ def choose_point(
     settings: of the clips that are to be scored, which must be the table's. device: see
     `timing_device_name`.
     """
-    table = load_table(path, checkpoint)
+    table, parsed = load_table(path, checkpoint), parse_budget(budget)
     for key, value in table.settings.items():
         if settings.get(key) != value:
             raise ValueError(
                 f"{key}: {settings.get(key)!r} differs from the {value!r} with which {path} was "
                 "measured"
             )
-    parsed, about = parse_budget(budget), table.about
     row = choose(table.rows, parsed)
+    _warn_of_doubts(path, table.about, None if parsed.cost == "gmacs" else device)
+    logger.info(
+        "budget %s: width,frames,crop %s: %g GMACs, %g M parameters, %g ms (%s); top-1 %.2f %%",
+        *(budget, row.configuration, row.gmacs, row.params, row.latency_ms),
+        *(table.about["device"], row.top1_acc),
+    )
+    return row, table.calibration
+
+
+def _warn_of_doubts(path: str | Path, about: Mapping[str, Any], device: str | None) -> None:
+    """Warn that accuracies are of some videos, and times not of `device`; None: times are unused"""
     if about["num_videos"] + len(about["unreadable"]) < about["num_test_videos"]:
         logger.warning(
             "%s: was interrupted; its accuracies are those of %d of %d videos",
             *(path, about["num_videos"], about["num_test_videos"]),
         )
-    if parsed.cost == "latency_ms" and device != about["device"]:
+    if device not in (None, about["device"]):
         logger.warning("%s: times are of %s, this is %s", path, about["device"], device)
-    logger.info(
-        "budget %s: width,frames,crop %s: %g GMACs, %g M parameters, %g ms (%s); top-1 %.2f %%",
-        *(budget, row.configuration, row.gmacs, row.params, row.latency_ms),
-        *(about["device"], row.top1_acc),
-    )
-    return row, table.calibration
 
 
 def timing_device_name(device: torch.device, amp_dtype: str | None) -> str:

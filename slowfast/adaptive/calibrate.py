@@ -139,11 +139,7 @@ class Measurement:
             logger.info("calibration goes on after %d of %d passes", sum(seen), total)
         set_norms_training(self._model)
         with tqdm(
-            total=total,
-            initial=sum(seen),
-            desc="calibrate",
-            unit="pass",
-            leave=False,
+            total=total, initial=sum(seen), desc="calibrate", unit="pass", leave=False
         ) as bar:
             for number, clips in enumerate(self._batches(min(seen)), min(seen)):
                 for configuration, part in zip(configurations, parts, strict=True):

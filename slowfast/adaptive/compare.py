@@ -88,18 +88,14 @@ def compare(
         for path in map(str, paths):
             networks |= _with_uncalibrated(kind, path, build_sub_networks(cfg, path, at[kind]))
     loader, loop = build_loader(cfg, "test"), build_evaluation_loop(cfg)
-    found, unreadable = score_sub_networks(
-        networks, loader, loop, ensemble=cfg.DATA.ENSEMBLE_METHOD, stop=stop
-    )
-    summaries = _summaries({key: metrics["top1_acc"] for key, metrics in found.items()}, full)
+    ensemble = cfg.DATA.ENSEMBLE_METHOD
+    accuracies, counts = score_sub_networks(networks, loader, loop, ensemble=ensemble, stop=stop)
+    summaries = _summaries({key: top1_acc for key, (top1_acc, _) in accuracies.items()}, full)
     costs = build_costs(cfg, configurations)
     about = {
         "config": str(config),
         "checkpoints": {"adaptive": list(map(str, adaptive)), "alone": list(map(str, alone))},
-        "num_videos": next(iter(found.values()))["num_videos"],
-        "num_test_videos": len(loader.dataset),
-        "unreadable": unreadable.reasons,
-        "num_damaged": len(unreadable.damaged),
+        **counts,
     }
     rows = zip(configurations, costs, strict=True)
     return Comparison(about, tuple(ComparedRow(c, cost.gmacs, summaries[c]) for c, cost in rows))

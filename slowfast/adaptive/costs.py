@@ -1,5 +1,6 @@
 """Costs of the configurations of an adaptive network: multiply-adds, parameters, time."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -55,8 +56,10 @@ def build_latencies(
 
     That is the time to reduce the clip, and of the network cut out of `model`, batch norms folded,
     as TEST.BUDGET runs it. All configurations take turns, so that other work on the machine
-    slows all of them.
+    slows all of them. NaN with no `repeats`.
     """
+    if not repeats:
+        return [math.nan] * len(configurations)
     reduce, inputs = build_reduce(cfg), build_meta_inputs(cfg, cfg.DATA.TEST_CROP_SIZE)
     networks: dict[float, nn.Module] = {}  # by width: crops and frames share a network
     for one in configurations:

@@ -83,11 +83,7 @@ def build_extracted_cfg(
     is_reduced = configuration.frames * stride < data.NUM_FRAMES
     if stride > 1 and (is_reduced or configuration.crop < data.TRAIN_CROP_SIZE):
         raise ValueError(
-            f"configuration {configuration}: the fast pathway keeps {data.NUM_FRAMES} frames and "
-            f"the crop {data.TRAIN_CROP_SIZE} while the slow one is reduced, and a plain network "
-            "has one crop and rate of frames for both; only widths can be cut out of a network "
-            f"with two pathways, e.g. {configuration.width:g},{data.NUM_FRAMES // stride},"
-            f"{data.TRAIN_CROP_SIZE} (TEST.BUDGET runs any configuration)"
+            _two_pathways(configuration, stride, data.NUM_FRAMES, data.TRAIN_CROP_SIZE)
         )
     train_crop = min(data.TRAIN_CROP_SIZE, -(-configuration.crop // 32) * 32)
     scale = train_crop / data.TRAIN_CROP_SIZE
@@ -111,6 +107,18 @@ def build_extracted_cfg(
     check_cfg(plain)
     plain.freeze()
     return plain
+
+
+def _two_pathways(
+    configuration: OperatingPoint, stride: int, num_frames: int, train_crop: int
+) -> str:
+    return (
+        f"configuration {configuration}: the fast pathway keeps {num_frames} frames and the crop "
+        f"{train_crop} while the slow one is reduced, and a plain network has one crop and rate of "
+        "frames for both; only widths can be cut out of a network with two pathways, e.g. "
+        f"{configuration.width:g},{num_frames // stride},{train_crop} (TEST.BUDGET runs any "
+        "configuration)"
+    )
 
 
 @torch.no_grad()

@@ -3,6 +3,7 @@
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,7 +27,6 @@ from slowfast.models.operating_point import (
 from slowfast.models.slimmable import make_slimmable
 from slowfast.runtime.device import build_device, place_model
 from slowfast.runtime.stop import StopRequest
-from slowfast.runtime.unreadable import UnreadableVideos
 from slowfast.tasks.evaluate import EvaluationLoop
 
 
@@ -94,24 +94,28 @@ def score_sub_networks(
     *,
     ensemble: str,
     stop: StopRequest,
-) -> tuple[dict[Hashable, dict[str, float]], UnreadableVideos]:
-    """Metrics of each network (see HitCounter), by its key.
+) -> tuple[dict[Hashable, tuple[float, float]], dict[str, Any]]:
+    """Top-1 and top-5 (percent) of each network by its key, and for a JSON on which videos.
 
     A stop request leaves videos out. ValueError if none was scored.
     """
     labels = torch.tensor([record.label for record in loader.dataset.records])
-    counters = {
-        key: HitCounter(labels, num_views=loader.dataset.num_views, ensemble=ensemble)
-        for key in networks
-    }
-    judged = [(network, counters[key]) for key, network in networks.items()]
+    options = {"num_views": loader.dataset.num_views, "ensemble": ensemble}
+    judged = [(network, HitCounter(labels, **options)) for network in networks.values()]
     with stop:
         unreadable = loop.run(loader, judged, title="test", stop=stop)
-    found = {key: counter.evaluate() for key, counter in counters.items()}
-    if None in found.values():
+    found = [counter.evaluate() for _, counter in judged]
+    if None in found:
         first = dict(list(unreadable.reasons.items())[:10])
         raise ValueError(f"no test video was scored; unreadable: {first}")
-    return {key: evaluation.metrics for key, evaluation in found.items()}, unreadable
+    accuracies = [(one.metrics["top1_acc"], one.metrics["top5_acc"]) for one in found]
+    about = {
+        "num_videos": found[0].metrics["num_videos"],
+        "num_test_videos": len(labels),
+        "unreadable": unreadable.reasons,
+        "num_damaged": len(unreadable.damaged),
+    }
+    return dict(zip(networks, accuracies, strict=True)), about
 
 
 def build_sub_networks(

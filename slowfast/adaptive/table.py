@@ -37,15 +37,12 @@ def measure_table(
     networks = build_sub_networks(cfg, checkpoint, configurations)
     loader, loop = build_loader(cfg, "test"), build_evaluation_loop(cfg)
     costs = build_costs(cfg, configurations)
-    latencies = [float("nan")] * len(configurations)
-    if repeats:
-        model = networks[configurations[0]].model
-        latencies = build_latencies(cfg, model, configurations, repeats=repeats)
-    found, unreadable = score_sub_networks(
-        networks, loader, loop, ensemble=cfg.DATA.ENSEMBLE_METHOD, stop=stop
-    )
+    model = networks[configurations[0]].model  # all have the same
+    latencies = build_latencies(cfg, model, configurations, repeats=repeats)
+    ensemble = cfg.DATA.ENSEMBLE_METHOD
+    accuracies, counts = score_sub_networks(networks, loader, loop, ensemble=ensemble, stop=stop)
     rows = [
-        TableRow(at, cost.gmacs, cost.params, ms, found[at]["top1_acc"], found[at]["top5_acc"])
+        TableRow(at, cost.gmacs, cost.params, ms, *accuracies[at])
         for at, cost, ms in zip(configurations, costs, latencies, strict=True)
     ]
     amp_dtype = cfg.TRAIN.AMP_DTYPE if cfg.TRAIN.MIXED_PRECISION else None
@@ -54,10 +51,7 @@ def measure_table(
         "checkpoint": str(checkpoint),
         "device": timing_device_name(loop.device, amp_dtype),
         "views": f"{cfg.TEST.NUM_ENSEMBLE_VIEWS} x {cfg.TEST.NUM_SPATIAL_CROPS}",
-        "num_videos": found[configurations[0]]["num_videos"],
-        "num_test_videos": len(loader.dataset),
-        "unreadable": unreadable.reasons,
-        "num_damaged": len(unreadable.damaged),
+        **counts,
     }
     settings, calibration = (build_settings(cfg, keys) for keys in (TABLE_KEYS, CALIBRATION_KEYS))
     return BudgetTable(parent, settings, calibration, about, tuple(rows))

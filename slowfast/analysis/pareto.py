@@ -107,17 +107,23 @@ def build_inference(cfg: ConfigNode, configuration: OperatingPoint | None) -> Ca
     return infer
 
 
+def read_accuracy(files: RunFiles, metric: str) -> float:
+    """A metric of a tested run, in percent."""
+    if files.folder is None:
+        raise ValueError(f"{files.name}: accuracy comes from a run's OUTPUT_DIR; name that")
+    metrics = read_metrics(files.folder)
+    if metric not in metrics:
+        raise ValueError(f"{files.folder}: no metric {metric!r} among {sorted(metrics)}")
+    return metrics[metric]
+
+
 def measure_points(
     runs: Sequence[RunFiles], options: Sequence, *, metric: str, repeats: int
 ) -> tuple[list[Point], str]:
     """A point for each tested run, and the device of the latencies; runs take turns in timing."""
     points, works, device = [], [], ""
     for files in runs:
-        if files.folder is None:
-            raise ValueError(f"{files.name}: accuracy comes from a run's OUTPUT_DIR; name that")
-        metrics = read_metrics(files.folder)
-        if metric not in metrics:
-            raise ValueError(f"{files.folder}: no metric {metric!r} among {sorted(metrics)}")
+        accuracy = read_accuracy(files, metric)
         cfg = single_process(load_cfg(files.config, options))
         if cfg.DETECTION.ENABLE:
             raise ValueError(f"{files.name}: DETECTION.ENABLE: True has no cost per clip")
@@ -130,7 +136,7 @@ def measure_points(
                 "but the accuracy is that of the run as it was tested; test it so and name that run"
             )
         num_views = tested.TEST.NUM_ENSEMBLE_VIEWS * tested.TEST.NUM_SPATIAL_CROPS
-        points.append(Point(files.name, *cost, metrics[metric], num_views=num_views))
+        points.append(Point(files.name, *cost, accuracy, num_views=num_views))
         if repeats > 0:
             works.append(build_inference(cfg, configuration))
             device = device_name(build_device(cfg))
@@ -144,40 +150,12 @@ def measure_points(
 
 def draw_pareto(path: Path, points: Sequence[Point], *, metric: str, device: str) -> None:
     """A panel for each known cost; points of files are hollow, those of the front ringed."""
-    from matplotlib.ticker import LogLocator, NullLocator
-
     costs = [name for name in COSTS if any(not math.isnan(getattr(p, name)) for p in points)]
     height = max(4.8, 0.25 * len(points) + 1)
     figure = new_figure(4.3 * len(costs) + 2.8, height, "Accuracy against cost")
     grid = figure.subplots(1, len(costs), sharey=True, squeeze=False)[0]
     for axes, cost in zip(grid, costs, strict=True):
-        values = [getattr(point, cost) for point in points]
-        on_front = pareto_front(values, [point.accuracy for point in points])
-        pairs = [(value, point.accuracy) for value, point in zip(values, points, strict=True)]
-        front = np.array(sorted(set(compress(pairs, on_front)))).reshape(-1, 2)
-        axes.plot(*front.T, "--o", color="black", lw=1, mfc="none", ms=15, label="Pareto front")
-        for number, (point, value) in enumerate(zip(points, values, strict=True)):
-            look = style(number)
-            face = look["color"] if point.is_ours else "none"
-            axes.scatter(
-                value,
-                point.accuracy,
-                s=70,
-                marker=look["marker"],
-                facecolor=face,
-                edgecolor=look["color"],
-                linewidth=1.6,
-                label=shorten(point.name, 34),
-                zorder=2,
-            )
-        known = [value for value in values if value > 0]
-        if known and max(known) > 10 * min(known):
-            axes.set_xscale("log")
-            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            axes.xaxis.set_major_formatter("{x:g}")
-            axes.xaxis.set_minor_locator(NullLocator())
-        else:
-            axes.set_xlim(0, 1.12 * max(known, default=1.0))
+        _draw_panel(axes, points, [getattr(point, cost) for point in points])
         suffix = f"\n{shorten(device, 60)}" if cost == "latency_ms" and device else ""
         axes.set_xlabel(COSTS[cost] + suffix)
         tidy(axes)
@@ -189,6 +167,48 @@ def draw_pareto(path: Path, points: Sequence[Point], *, metric: str, device: str
     for text in legend.get_texts():
         text.set_parse_math(False)
     save_figure(figure, path)
+
+
+def _draw_panel(axes, points: Sequence[Point], values: Sequence[float]) -> None:
+    """The points at these costs, and their front."""
+    on_front = pareto_front(values, [point.accuracy for point in points])
+    pairs = [(value, point.accuracy) for value, point in zip(values, points, strict=True)]
+    front = np.array(sorted(set(compress(pairs, on_front)))).reshape(-1, 2)
+    axes.plot(*front.T, "--o", color="black", lw=1, mfc="none", ms=15, label="Pareto front")
+    for number, (point, value) in enumerate(zip(points, values, strict=True)):
+        look = style(number)
+        color, marker = look["color"], look["marker"]
+        face = color if point.is_ours else "none"
+        look = {"marker": marker, "facecolor": face, "edgecolor": color, "linewidth": 1.6}
+        label = shorten(point.name, 34)
+        axes.scatter(value, point.accuracy, s=70, **look, label=label, zorder=2)
+    _scale(axes, [value for value in values if value > 0])
+
+
+def _scale(axes, known: Sequence[float]) -> None:
+    """Logarithmic where the costs differ much, else from 0."""
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    if known and max(known) > 10 * min(known):
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_locator(NullLocator())
+    else:
+        axes.set_xlim(0, 1.12 * max(known, default=1.0))
+
+
+def as_rows(points: Sequence[Point], metric: str) -> tuple[list[str], list[list]]:
+    """Header and rows of the table of all points; NaN where a value is not known."""
+    accuracies, costs = [point.accuracy for point in points], list(COSTS)
+    fronts = [pareto_front([getattr(p, cost) for p in points], accuracies) for cost in costs]
+    rows = []
+    for number, point in enumerate(points):
+        known = [point.accuracy, point.num_views, int(point.is_ours)]
+        is_on = [int(front[number]) for front in fronts]
+        rows.append([point.name, *(getattr(point, cost) for cost in costs), *known, *is_on])
+    on_fronts = [f"is_on_front_{cost}" for cost in costs]
+    return ["name", *costs, metric, "views", "is_ours", *on_fronts], rows
 
 
 def run_pareto(
@@ -206,34 +226,12 @@ def run_pareto(
     """
     measured, device = measure_points(parse_runs(runs), overrides, metric=metric, repeats=repeats)
     measured += [point for path in points for point in read_points(path)]
-    accuracies = [point.accuracy for point in measured]
-    fronts = {
-        cost: pareto_front([getattr(point, cost) for point in measured], accuracies)
-        for cost in COSTS
-    }
-    rows = []
-    for number, point in enumerate(measured):
-        costs = [getattr(point, cost) for cost in COSTS]
-        is_on = [int(front[number]) for front in fronts.values()]
-        known = [point.accuracy, point.num_views, int(point.is_ours)]
-        rows.append([point.name, *costs, *known, *is_on])
-    header = [
-        "name",
-        *COSTS,
-        metric,
-        "views",
-        "is_ours",
-        *(f"is_on_front_{cost}" for cost in COSTS),
-    ]
-    folder = Path(output)
+    header, rows, folder = *as_rows(measured, metric), Path(output)
     cells = [["" if cell != cell else cell for cell in row] for row in rows]  # NaN stays empty
     write_csv(folder / "pareto.csv", header, cells)
     content = [dict(zip(header, row, strict=True)) for row in rows]
     write_json(folder / "pareto.json", {"device": device, "points": content})
     title = "top-1 (%)" if metric == "top1_acc" else f"{metric} (%)"
     draw_pareto(folder / "pareto.png", measured, metric=title, device=device)
-    marks = [
-        [row[0], *row[1:5], " ".join(cost for cost in COSTS if fronts[cost][number])]
-        for number, row in enumerate(rows)
-    ]
+    marks = [[*row[:5], " ".join(compress(COSTS, row[-len(COSTS) :]))] for row in rows]
     return tabulate(marks, ["name", *COSTS, metric, "on the front of"], floatfmt=".3f")

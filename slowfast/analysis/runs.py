@@ -21,6 +21,7 @@ from slowfast.datasets.build import build_dataset
 from slowfast.datasets.clip_dataset import ClipDataset, Views
 from slowfast.datasets.clips.views import EvalViews, JointViews
 from slowfast.datasets.loader import ShardedBatchSampler, make_loader
+from slowfast.engine.predict import names_or_numbers
 from slowfast.engine.test import find_weights
 from slowfast.evaluation.video_evaluator import MultiLabelEvaluator, VideoEvaluator
 from slowfast.runtime.launch import single_process
@@ -236,13 +237,11 @@ def load_run(
     dataset, loop = build_dataset(cfg, "test"), build_evaluation_loop(cfg)
     draw_videos(dataset, num_videos, seed=cfg.RNG_SEED)
     network = load_for_evaluation(cfg, weights, loop.device)
-    names = dataset.class_names or network.report.class_names or []
-    num_classes = cfg.MODEL.NUM_CLASSES
-    fits = len(names) == num_classes
+    names = dataset.class_names or network.report.class_names
     return TrainedRun(
         *(files, weights, network.model, dataset, loop),
         make_evaluator=partial(build_evaluator, cfg),
-        class_names=list(names) if fits else [f"class {n}" for n in range(num_classes)],
+        class_names=names_or_numbers(names, cfg.MODEL.NUM_CLASSES),
         modality=cfg.DATA.MODALITY,
         sampling_rate=cfg.DATA.SAMPLING_RATE,
         num_workers=cfg.DATA_LOADER.NUM_WORKERS,

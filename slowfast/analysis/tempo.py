@@ -31,6 +31,11 @@ class TempoPoint:
     num_videos: int
     cut_short: float
 
+    @property
+    def is_short(self) -> bool:
+        """Whether more than 5 % of the videos are cut short."""
+        return self.cut_short > 0.05
+
 
 def measure_tempo(run: TrainedRun, factors: Sequence[float]) -> list[TempoPoint]:
     """Scores the test split at each stride; ValueError where clips have no stride."""
@@ -64,29 +69,15 @@ def draw_tempo(path: Path, runs: dict[str, list[TempoPoint]], metric: str) -> No
     """The metric, and what is lost against the first stride; a line for each run."""
     figure = new_figure(12.5, max(4.6, 0.24 * len(runs) + 1), "Robustness to tempo")
     left, right = figure.subplots(1, 2)
-    is_any_short = False
     for number, (name, points) in enumerate(runs.items()):
         look = style(number)
-        factors = [point.factor for point in points]
+        _draw_line(left, points, 0.0, look)
+        _draw_line(right, points, points[0].value, look)
         label = f"{shorten(name, 26)}, stride {points[0].stride / points[0].factor:g}"
-        for axes, base in ((left, 0.0), (right, points[0].value)):
-            values = [point.value - base for point in points]
-            axes.plot(factors, values, color=look["color"], lw=1.8)
-            for point, value in zip(points, values, strict=True):
-                is_short = point.cut_short > 0.05
-                is_any_short |= is_short
-                face = "white" if is_short else look["color"]
-                axes.plot(point.factor, value, **look, ms=7, markerfacecolor=face)
         left.plot([], [], **look, lw=1.8, ms=7, label=label)
-    if is_any_short:
-        left.plot(
-            [],
-            [],
-            "o",
-            color="grey",
-            mfc="white",
-            label="hollow: > 5 % of videos\nshorter than a clip",
-        )
+    if any(point.is_short for points in runs.values() for point in points):
+        label = "hollow: > 5 % of videos\nshorter than a clip"
+        left.plot([], [], "o", color="grey", mfc="white", label=label)
     left.set_ylabel(f"{metric} (%)")
     right.set_ylabel(f"{metric}, change (points)")
     right.axhline(0, color="black", lw=0.8)
@@ -96,6 +87,15 @@ def draw_tempo(path: Path, runs: dict[str, list[TempoPoint]], metric: str) -> No
         tidy(axes)
     figure.legend(loc="outside right center", fontsize=9)
     save_figure(figure, path)
+
+
+def _draw_line(axes, points: Sequence[TempoPoint], base: float, look: dict) -> None:
+    """Values above `base`; points of videos that are too short are hollow."""
+    values = [point.value - base for point in points]
+    axes.plot([point.factor for point in points], values, color=look["color"], lw=1.8)
+    for point, value in zip(points, values, strict=True):
+        face = "white" if point.is_short else look["color"]
+        axes.plot(point.factor, value, **look, ms=7, markerfacecolor=face)
 
 
 def run_tempo(

@@ -75,16 +75,12 @@ class Predictor:
                 "computes it, and tools/run_net.py with TRAIN.ENABLE False tests on it"
             )
         num_classes = cfg.MODEL.NUM_CLASSES
-        self.class_names = load_class_names(classes, num_classes) if classes else None
-        self.views = build_views(cfg, "test")
-        self._pack = build_clip_pack(cfg, "test")
+        names = load_class_names(classes, num_classes) if classes else None
+        self.views, self._pack = build_views(cfg, "test"), build_clip_pack(cfg, "test")
         self._loop = build_evaluation_loop(cfg)
         loaded = load_for_evaluation(cfg, checkpoint, self._loop.device)
         self.row, self._model = loaded.row, loaded.model
-        if self.class_names is None:
-            names = loaded.report.class_names or []
-            fits = len(names) == num_classes
-            self.class_names = names if fits else [f"class {i}" for i in range(num_classes)]
+        self.class_names = names or names_or_numbers(loaded.report.class_names, num_classes)
         self._max_workers, self._ensemble = cfg.DATA_LOADER.NUM_WORKERS, cfg.DATA.ENSEMBLE_METHOD
 
     def __call__(self, video: str | Path, *, topk: int = 5) -> list[tuple[str, float]]:
@@ -101,11 +97,9 @@ class Predictor:
         if topk < 1:
             raise ValueError(f"topk: {topk} must be at least 1")
         loader = self._make_loader([os.fspath(video) for video in videos])
+        num_videos, num_classes = len(loader.dataset), len(self.class_names)
         evaluator = ViewEvaluator(
-            num_videos=len(loader.dataset),
-            num_views=self.views.num_views,
-            num_classes=len(self.class_names),
-            ensemble=self._ensemble,
+            num_videos, self.views.num_views, num_classes, ensemble=self._ensemble
         )
         unreadable = self._loop.run(loader, [(self._model, evaluator)], title="predict", stop=stop)
         values, seen = evaluator.join()
@@ -151,6 +145,12 @@ class Predictor:
         )
 
 
+def names_or_numbers(names: Sequence[str] | None, num_classes: int) -> list[str]:
+    """A name for each class: the given ones if there are so many, else "class 7"."""
+    is_whole = names is not None and len(names) == num_classes
+    return list(names) if is_whole else [f"class {number}" for number in range(num_classes)]
+
+
 def find_videos(paths: Iterable[str | Path]) -> list[Path]:
     """The files, and of folders all videos below them in alphabetical order; each file once.
 
@@ -174,29 +174,28 @@ def write_results(path: str | Path, results: Sequence[VideoResult], about: dict[
     """
     check_output(path)
     if Path(path).suffix.lower() == ".json":
-        videos = [
-            {"path": printable(result.path), "error": result.error}
-            if result.error
-            else {
-                "path": printable(result.path),
-                "predictions": [
-                    {"class": p.label, "name": p.name, "score": p.score} for p in result.predictions
-                ],
-            }
-            for result in results
-        ]
-        write_json(path, {**about, "videos": videos})
-        return
-    rows = []
-    for result in results:
-        shown = printable(result.path)
-        rows += [
-            [shown, rank, p.label, p.name, p.score, ""]
-            for rank, p in enumerate(result.predictions, start=1)
-        ]
-        if result.error:
-            rows.append([shown, "", "", "", "", result.error])
-    write_csv(path, ["path", "rank", "class", "name", "score", "error"], rows)
+        write_json(path, {**about, "videos": [_as_dict(result) for result in results]})
+    else:
+        rows = [row for result in results for row in _as_rows(result)]
+        write_csv(path, ["path", "rank", "class", "name", "score", "error"], rows)
+
+
+def _as_dict(result: VideoResult) -> dict[str, Any]:
+    shown = {"path": printable(result.path)}
+    if result.error:
+        return {**shown, "error": result.error}
+    predictions = [{"class": p.label, "name": p.name, "score": p.score} for p in result.predictions]
+    return {**shown, "predictions": predictions}
+
+
+def _as_rows(result: VideoResult) -> list[list]:
+    shown = printable(result.path)
+    if result.error:
+        return [[shown, "", "", "", "", result.error]]
+    return [
+        [shown, rank, p.label, p.name, p.score, ""]
+        for rank, p in enumerate(result.predictions, start=1)
+    ]
 
 
 def check_output(path: str | Path) -> None:

@@ -33,7 +33,7 @@ class ViewEvaluator(Evaluator):
     ensemble: DATA.ENSEMBLE_METHOD.
     """
 
-    def __init__(self, *, num_videos: int, num_views: int, num_classes: int, ensemble: str):
+    def __init__(self, num_videos: int, num_views: int, num_classes: int, *, ensemble: str):
         self._shape = num_videos, num_views, num_classes
         self._ensemble = ensemble
         super().__init__()
@@ -91,12 +91,7 @@ class VideoEvaluator(ViewEvaluator):
         num_classes: int,
         ensemble: str,
     ):
-        super().__init__(
-            num_videos=len(videos.paths),
-            num_views=num_views,
-            num_classes=num_classes,
-            ensemble=ensemble,
-        )
+        super().__init__(len(videos.paths), num_views, num_classes, ensemble=ensemble)
         self.videos = videos
         self._num_crops = num_crops
 

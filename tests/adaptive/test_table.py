@@ -17,6 +17,7 @@ from slowfast.adaptive.report import best_by_budget, front_text, write_table
 from slowfast.adaptive.scores import HitCounter
 from slowfast.adaptive.table import measure_table
 from slowfast.config.cli import load_cfg
+from slowfast.datasets.clip_dataset import ClipDataset
 from slowfast.engine.test import test as run_test
 from slowfast.models.operating_point import OperatingPoint
 from slowfast.runtime.stop import StopRequest
@@ -108,6 +109,23 @@ def test_unreadable_videos_are_named_and_do_not_count(budget_copy, toy_set, tmp_
     (tmp_path / "test.csv").write_text(f"{tmp_path}/text.mp4 1\n")
     with pytest.raises(ValueError, match="no test video was scored.*text.mp4"):
         measure_table(path, weights, options, repeats=0, stop=StopRequest())
+
+
+def test_damaged_videos_count_and_are_named(budget_copy, monkeypatch, caplog, tmp_path):
+    path, weights = budget_copy
+    read = ClipDataset.__getitem__
+
+    def damaged(self, key):
+        sample = read(self, key)
+        sample.num_broken = 3 * (sample.index == 1)
+        return sample
+
+    monkeypatch.setattr(ClipDataset, "__getitem__", damaged)
+    table = measure_table(path, weights, repeats=0, stop=StopRequest())
+    assert (table.about["num_videos"], table.about["num_damaged"]) == (5, 1)
+    assert "test_1.mp4 (3 packets" in caplog.text
+    write_table(tmp_path / "table.json", table)
+    assert load_table(tmp_path / "table.json", weights).about["num_damaged"] == 1
 
 
 def test_plain_networks_have_no_table(budget_run):

@@ -143,7 +143,7 @@ def test_several_labels_have_a_table_of_classes(tmp_path):
 
 
 def test_views_are_joined_without_labels():
-    evaluator = ViewEvaluator(num_videos=3, num_views=2, num_classes=3, ensemble="sum")
+    evaluator = ViewEvaluator(3, 2, 3, ensemble="sum")
     evaluator.add(BATCH, OUTPUT)
     torch.testing.assert_close(evaluator.join([1])[0], OUTPUT.double().view(3, 2, 3)[:, 1])
     assert evaluator.evaluate() is None
