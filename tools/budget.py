@@ -125,7 +125,7 @@ def run_compare(args: argparse.Namespace) -> int:
     points = [OperatingPoint.parse(text) for text in args.at]
     comparison = compare(
         *(args.cfg, args.adaptive, args.alone, args.overrides),
-        configurations=points,
+        points=points,
         stop=stop,
     )
     path = _path_of(path, is_partial=bool(stop.signum))

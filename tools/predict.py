@@ -97,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
     if args.output:
         about = {"config": args.cfg, "checkpoint": args.checkpoint, "views": views}
         if predictor.row:
-            about["configuration"] = str(predictor.row.configuration)
+            about["configuration"] = str(predictor.row.point)
         about |= {"num_videos": len(videos), "was_interrupted": bool(stop.signum)}
         write_results(args.output, results, about)
         logger.info("results: %s", args.output)

@@ -1,4 +1,4 @@
-"""The configuration of an adaptive network that fits a budget, by the table of tools/budget.py."""
+"""The operating point of an adaptive network that fits a budget, by the table of its points."""
 
 import json
 import logging
@@ -26,6 +26,7 @@ TABLE_KEYS = (
     "DATA.TRAIN_CROP_SIZE",
 )
 
+_NUMBERS = ("gmacs", "params", "latency_ms", "top1_acc", "top5_acc")  # of a row
 _ABOUT = (
     *("config", "checkpoint", "device", "views"),
     *("num_videos", "num_test_videos", "unreadable"),
@@ -34,13 +35,13 @@ _ABOUT = (
 
 @dataclass(frozen=True)
 class TableRow:
-    """Cost and accuracy of a configuration.
+    """Cost and accuracy of an operating point.
 
     gmacs, latency_ms: of one clip; latency_ms is NaN where it was not measured. params in millions;
     accuracies in percent.
     """
 
-    configuration: OperatingPoint
+    point: OperatingPoint
     gmacs: float
     params: float
     latency_ms: float
@@ -50,7 +51,7 @@ class TableRow:
 
 @dataclass(frozen=True)
 class BudgetTable:
-    """All configurations of the weights whose file has the SHA-256 `parent`.
+    """All points of the weights whose file has the SHA-256 `parent`.
 
     settings: how whole clips become reduced ones. calibration: how the statistics were measured
     with which it was made. about: how the table was made; its keys are config, checkpoint, device,
@@ -65,7 +66,10 @@ class BudgetTable:
 
     def as_dict(self) -> dict[str, Any]:
         """For a JSON file; `load_table` reads it."""
-        rows = [{**vars(row), "configuration": str(row.configuration)} for row in self.rows]
+        rows = [
+            {"configuration": str(row.point), **{name: getattr(row, name) for name in _NUMBERS}}
+            for row in self.rows
+        ]
         head = {"parent": self.parent, "settings": self.settings, "calibration": self.calibration}
         return {**head, **self.about, "configurations": rows}
 
@@ -100,12 +104,9 @@ def load_table(path: str | Path, checkpoint: str | Path) -> BudgetTable:
 
 
 def _parse_row(row: dict[str, Any]) -> TableRow:
-    configuration = OperatingPoint.parse(row["configuration"])
-    numbers = {
-        name: math.nan if row[name] is None else float(row[name])
-        for name in ("gmacs", "params", "latency_ms", "top1_acc", "top5_acc")
-    }
-    return TableRow(configuration, **numbers)
+    point = OperatingPoint.parse(row["configuration"])
+    numbers = {n: math.nan if row[n] is None else float(row[n]) for n in _NUMBERS}
+    return TableRow(point, **numbers)
 
 
 def choose(rows: tuple[TableRow, ...], budget: Budget) -> TableRow:
@@ -121,7 +122,7 @@ def choose(rows: tuple[TableRow, ...], budget: Budget) -> TableRow:
         least = min(known, key=lambda row: getattr(row, budget.cost))
         raise ValueError(
             f"TEST.BUDGET: {budget.text!r} is too small; the smallest configuration, "
-            f"{least.configuration}, takes {getattr(least, budget.cost):g} {COSTS[budget.cost]}"
+            f"{least.point}, takes {getattr(least, budget.cost):g} {COSTS[budget.cost]}"
         )
     return max(fitting, key=lambda row: (row.top1_acc, -getattr(row, budget.cost)))
 
@@ -150,7 +151,7 @@ def choose_point(
     _warn_of_doubts(path, table.about, None if parsed.cost == "gmacs" else device)
     logger.info(
         "budget %s: width,frames,crop %s: %g GMACs, %g M parameters, %g ms (%s); top-1 %.2f %%",
-        *(budget, row.configuration, row.gmacs, row.params, row.latency_ms),
+        *(budget, row.point, row.gmacs, row.params, row.latency_ms),
         *(table.about["device"], row.top1_acc),
     )
     return row, table.calibration

@@ -1,4 +1,4 @@
-"""Batch-norm statistics of the configurations of an adaptive network, measured after training."""
+"""Batch-norm statistics of the operating points of adaptive networks, measured after training."""
 
 import logging
 import time
@@ -45,16 +45,16 @@ Statistics = dict[str, Tensor]
 
 
 def calibrate(
-    cfg: ConfigNode, checkpoint: str | Path, configurations: Sequence[OperatingPoint]
+    cfg: ConfigNode, checkpoint: str | Path, points: Sequence[OperatingPoint]
 ) -> dict[OperatingPoint, Statistics]:
-    """The statistics of these configurations, for `models.operating_point.at_point`.
+    """The statistics of these points, for `models.operating_point.at_point`.
 
     Those that the file beside the checkpoint lacks are measured, all in one pass over
     BN.NUM_BATCHES_PRECISE batches of training clips, by this process alone. What a stop request or
     a crash leaves unfinished goes on with the next call.
     """
     calibration = load_calibration(checkpoint, build_settings(cfg, CALIBRATION_KEYS))
-    missing = [c for c in configurations if str(c) not in calibration.statistics]
+    missing = [c for c in points if str(c) not in calibration.statistics]
     if missing:
         _tell_of_others(checkpoint, calibration.settings)
         measure = build_measurement(cfg, checkpoint)
@@ -63,7 +63,7 @@ def calibrate(
         if stop.signum:
             logger.warning("calibration interrupted: the same command goes on with it")
             raise Interrupted(128 + stop.signum)
-    return {c: calibration.statistics[str(c)] for c in configurations}
+    return {c: calibration.statistics[str(c)] for c in points}
 
 
 def _tell_of_others(checkpoint: str | Path, settings: dict) -> None:
@@ -113,26 +113,26 @@ class Measurement:
     def __call__(
         self,
         calibration: Calibration,
-        configurations: Sequence[OperatingPoint],
+        points: Sequence[OperatingPoint],
         *,
         stop: StopRequest,
     ) -> None:
-        """Add the statistics of `configurations`; if asked to stop, the progress so far."""
+        """Add the statistics of `points`; if asked to stop, the progress so far."""
         progress = calibration.progress
-        for name in map(str, configurations):
+        for name in map(str, points):
             if progress.get(name, {}).get("of") != self._num_batches:
                 progress[name] = {"num_batches": 0, "of": self._num_batches, "moments": {}}
-        self._add_batches(calibration, configurations, stop)
-        for name in map(str, configurations):
+        self._add_batches(calibration, points, stop)
+        for name in map(str, points):
             if progress[name]["num_batches"] == self._num_batches:
                 calibration.statistics[name] = _statistics_of(progress.pop(name)["moments"])
         self._save(calibration)
 
     def _add_batches(
-        self, calibration: Calibration, configurations: Sequence[OperatingPoint], stop: StopRequest
+        self, calibration: Calibration, points: Sequence[OperatingPoint], stop: StopRequest
     ) -> None:
-        """Each configuration goes on from the batches that it has seen."""
-        parts = [calibration.progress[str(configuration)] for configuration in configurations]
+        """Each point goes on from the batches that it has seen."""
+        parts = [calibration.progress[str(point)] for point in points]
         seen, saved = [part["num_batches"] for part in parts], time.monotonic()
         total = self._num_batches * len(parts)
         if any(seen):
@@ -142,10 +142,10 @@ class Measurement:
             total=total, initial=sum(seen), desc="calibrate", unit="pass", leave=False
         ) as bar:
             for number, clips in enumerate(self._batches(min(seen)), min(seen)):
-                for configuration, part in zip(configurations, parts, strict=True):
+                for point, part in zip(points, parts, strict=True):
                     if part["num_batches"] > number:
                         continue
-                    add_moments(part["moments"], self._moments(clips, configuration))
+                    add_moments(part["moments"], self._moments(clips, point))
                     part["num_batches"] += 1
                     bar.update()
                     if stop.signum:
@@ -155,13 +155,13 @@ class Measurement:
                         saved = time.monotonic()
 
     @torch.no_grad()
-    def _moments(self, clips: list[Tensor], configuration: OperatingPoint) -> Moments:
+    def _moments(self, clips: list[Tensor], point: OperatingPoint) -> Moments:
         with (
-            width(self._model, configuration.width),
+            width(self._model, point.width),
             measured_inputs(self._model) as moments,
             self._autocast,
         ):
-            self._model(self._reduce(clips, configuration))
+            self._model(self._reduce(clips, point))
         return {name: values.cpu() for name, values in moments.items()}
 
 

@@ -1,4 +1,4 @@
-"""Batch-norm statistics of an adaptive network's configurations, in a file beside the checkpoint.
+"""Batch-norm statistics of operating points, in a file beside the checkpoint.
 
 They belong to the exact weights that they were measured with: the file names the checkpoint's hash.
 """
@@ -23,10 +23,10 @@ _FIELDS = {"parent", "measurements"}
 
 @dataclass
 class Calibration:
-    """Statistics measured with one set of settings, by configuration (as text).
+    """Statistics measured with one set of settings, by point (as text).
 
     parent: SHA-256 of the checkpoint file. settings: how the statistics are measured.
-    statistics: mean and variance of all batch norms, by name. progress: of configurations that are
+    statistics: mean and variance of all batch norms, by name. progress: of points that are
     not finished, the number of batches that were seen, of how many, and the moments so far.
     """
 

@@ -1,4 +1,4 @@
-"""Gain of adaptive networks at small configurations over others of the same architecture."""
+"""Gain of adaptive networks at small operating points over others of the same architecture."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,7 +24,7 @@ from slowfast.tasks.evaluate import build_evaluation_loop
 from slowfast.utils.io import write_csv, write_json
 
 # What is compared: networks trained with ADAPTIVE or alone, with batch-norm statistics measured for
-# the configuration or with those of their weights, which belong to the whole network.
+# the point or with those of their weights, which belong to the whole network.
 KINDS = {
     "adaptive": "adaptive",
     "adaptive_uncalibrated": "adaptive, uncalibrated",
@@ -34,14 +34,14 @@ KINDS = {
 
 _UNCALIBRATED = {"adaptive": "adaptive_uncalibrated", "alone": "alone_uncalibrated"}
 
-Key = tuple[str, str, OperatingPoint]  # kind, checkpoint, configuration
+Key = tuple[str, str, OperatingPoint]  # kind, checkpoint, point
 
 
 @dataclass(frozen=True)
 class ComparedRow:
-    """Top-1 (percent) of the KINDS at a configuration; networks trained alone have no widths."""
+    """Top-1 (percent) of the KINDS at an operating point; networks trained alone have no widths."""
 
-    configuration: OperatingPoint
+    point: OperatingPoint
     gmacs: float
     top1_acc: dict[str, MetricSummary]
 
@@ -66,10 +66,10 @@ def compare(
     alone: Sequence[str | Path],
     options: Sequence = (),
     *,
-    configurations: Sequence[OperatingPoint] = (),
+    points: Sequence[OperatingPoint] = (),
     stop: StopRequest,
 ) -> Comparison:
-    """Score checkpoints trained with and without ADAPTIVE at the same configurations.
+    """Score checkpoints trained with and without ADAPTIVE at the same points.
 
     All of them by default. Each test video is read once for all; a stop request gives what the
     videos so far say.
@@ -79,10 +79,10 @@ def compare(
         raise ValueError("ADAPTIVE.ENABLE: False; name the config of the adaptive networks")
     _check_checkpoints(adaptive, alone)
     full = build_full_point(cfg, cfg.DATA.TEST_CROP_SIZE)
-    for one in configurations:
+    for one in points:
         one.check_within(full, min_width=cfg.ADAPTIVE.MIN_WIDTH)
-    configurations = sorted(set(configurations)) or build_points(cfg)
-    at = {"adaptive": configurations, "alone": [c for c in configurations if c.width == 1.0]}
+    points = sorted(set(points)) or build_points(cfg)
+    at = {"adaptive": points, "alone": [c for c in points if c.width == 1.0]}
     networks: dict[Key, SubNetwork] = {}
     for kind, paths in (("adaptive", adaptive), ("alone", alone)):
         for path in map(str, paths):
@@ -91,13 +91,13 @@ def compare(
     ensemble = cfg.DATA.ENSEMBLE_METHOD
     accuracies, counts = score_sub_networks(networks, loader, loop, ensemble=ensemble, stop=stop)
     summaries = _summaries({key: top1_acc for key, (top1_acc, _) in accuracies.items()}, full)
-    costs = build_costs(cfg, configurations)
+    costs = build_costs(cfg, points)
     about = {
         "config": str(config),
         "checkpoints": {"adaptive": list(map(str, adaptive)), "alone": list(map(str, alone))},
         **counts,
     }
-    rows = zip(configurations, costs, strict=True)
+    rows = zip(points, costs, strict=True)
     return Comparison(about, tuple(ComparedRow(c, cost.gmacs, summaries[c]) for c, cost in rows))
 
 
@@ -116,7 +116,7 @@ def _with_uncalibrated(
 def _summaries(
     top1_acc: Mapping[Key, float], full: OperatingPoint
 ) -> dict[OperatingPoint, dict[str, MetricSummary]]:
-    """For each configuration and kind, the accuracies of the checkpoints in their order."""
+    """For each point and kind, the accuracies of the checkpoints in their order."""
     values: dict[OperatingPoint, dict[str, list[float]]] = {}
     for (kind, _, at), value in top1_acc.items():
         kinds = [kind]
@@ -146,10 +146,10 @@ def _check_checkpoints(adaptive: Sequence[str | Path], alone: Sequence[str | Pat
 
 
 def comparison_text(comparison: Comparison) -> str:
-    """A line per configuration: mean and sample deviation over the checkpoints of each kind."""
+    """A line per point: mean and sample deviation over the checkpoints of each kind."""
     kinds = comparison.kinds
     rows = [
-        [str(row.configuration), f"{row.gmacs:g}", *(_cell(row.top1_acc.get(k)) for k in kinds)]
+        [str(row.point), f"{row.gmacs:g}", *(_cell(row.top1_acc.get(k)) for k in kinds)]
         for row in comparison.rows
     ]
     titles = ["width,frames,crop", "GMACs", *(KINDS[kind] for kind in kinds)]
@@ -168,7 +168,7 @@ def write_comparison(path: str | Path, comparison: Comparison) -> None:
     path, kinds = Path(path), comparison.kinds
     rows = [
         {
-            "configuration": str(row.configuration),
+            "configuration": str(row.point),
             "gmacs": row.gmacs,
             "top1_acc": {
                 kind: {"mean": one.mean, "std": one.std, "values": one.values}
@@ -182,6 +182,6 @@ def write_comparison(path: str | Path, comparison: Comparison) -> None:
     for row in comparison.rows:
         found = [row.top1_acc.get(kind) for kind in kinds]
         pairs = [(one.mean, one.std) if one else ("", "") for one in found]
-        cells.append([str(row.configuration), row.gmacs, *(value for p in pairs for value in p)])
+        cells.append([str(row.point), row.gmacs, *(value for p in pairs for value in p)])
     header = [f"{kind}_{value}" for kind in kinds for value in ("mean", "std")]
     write_csv(path.with_suffix(".csv"), ["configuration", "gmacs", *header], cells)

@@ -1,4 +1,4 @@
-"""Costs of the configurations of an adaptive network: multiply-adds, parameters, time."""
+"""Costs of operating points: multiply-adds, parameters, time."""
 
 import math
 from collections.abc import Sequence
@@ -31,16 +31,16 @@ class Cost:
     params: float
 
 
-def build_costs(cfg: ConfigNode, configurations: Sequence[OperatingPoint]) -> list[Cost]:
-    """Of each configuration, counted on the meta device."""
+def build_costs(cfg: ConfigNode, points: Sequence[OperatingPoint]) -> list[Cost]:
+    """The costs of each point, counted on the meta device."""
     with torch.device("meta"):
         model = make_slimmable(build_model(cfg))
     clips, _ = build_meta_inputs(cfg, cfg.DATA.TEST_CROP_SIZE)
     reduce, costs = build_reduce(cfg), []
-    for configuration in configurations:
-        with width(model, configuration.width):
-            macs = count_macs(model, reduce(clips, configuration))
-        params = count_parameters(narrow(model, configuration.width))
+    for point in points:
+        with width(model, point.width):
+            macs = count_macs(model, reduce(clips, point))
+        params = count_parameters(narrow(model, point.width))
         costs.append(Cost(_rounded(sum(macs.values()) / 1e9), _rounded(sum(params.values()) / 1e6)))
     return costs
 
@@ -50,24 +50,24 @@ def _rounded(value: float) -> float:
 
 
 def build_latencies(
-    cfg: ConfigNode, model: nn.Module, configurations: Sequence[OperatingPoint], *, repeats: int
+    cfg: ConfigNode, model: nn.Module, points: Sequence[OperatingPoint], *, repeats: int
 ) -> list[float]:
-    """Median milliseconds of each configuration, from one whole clip on the device to its scores.
+    """Median milliseconds of each point, from one whole clip on the device to its scores.
 
     That is the time to reduce the clip, and of the network cut out of `model`, batch norms folded,
-    as TEST.BUDGET runs it. All configurations take turns, so that other work on the machine
+    as TEST.BUDGET runs it. All points take turns, so that other work on the machine
     slows all of them. NaN with no `repeats`.
     """
     if not repeats:
-        return [math.nan] * len(configurations)
+        return [math.nan] * len(points)
     reduce, inputs = build_reduce(cfg), build_meta_inputs(cfg, cfg.DATA.TEST_CROP_SIZE)
     networks: dict[float, nn.Module] = {}  # by width: crops and frames share a network
-    for one in configurations:
+    for one in points:
         if one.width not in networks:
             cut = cut_network(model, one, None, reduce)
             networks[one.width] = fold_batch_norm(cut, *inputs).network
     works = build_inferences(
-        cfg, [ReducedNetwork(networks[one.width], one, reduce) for one in configurations]
+        cfg, [ReducedNetwork(networks[one.width], one, reduce) for one in points]
     )
     times: list[list[float]] = [[] for _ in works]
     rounds = tqdm(range(_WARM_UP + repeats), desc="latency", unit="round", leave=False)

@@ -1,4 +1,4 @@
-"""One configuration of an adaptive network as a network of its own: a plain checkpoint and YAML."""
+"""An operating point of an adaptive network as one of its own: a plain checkpoint and YAML."""
 
 from pathlib import Path
 
@@ -29,48 +29,46 @@ _TOLERANCE = 1e-4
 
 
 def extract(
-    cfg: ConfigNode, checkpoint: str | Path, configuration: OperatingPoint, output_dir: str | Path
+    cfg: ConfigNode, checkpoint: str | Path, point: OperatingPoint, output_dir: str | Path
 ) -> tuple[Path, Path]:
-    """Write a configuration of the weights in `checkpoint` as a plain network: checkpoint, YAML.
+    """Write an operating point of the weights in `checkpoint` as a plain network: checkpoint, YAML.
 
     Its statistics are measured if they are missing, in this process alone. ValueError where no
     plain network does the same.
     """
-    name = str(configuration).replace(",", "_")
+    name = str(point).replace(",", "_")
     weights, yaml = Path(output_dir) / f"{name}.pyth", Path(output_dir) / f"{name}.yaml"
-    plain_cfg = build_extracted_cfg(cfg, configuration, weights)
-    is_whole = configuration == build_full_point(cfg, cfg.DATA.TEST_CROP_SIZE)
-    missing = [] if is_whole else [configuration]
+    plain_cfg = build_extracted_cfg(cfg, point, weights)
+    is_whole = point == build_full_point(cfg, cfg.DATA.TEST_CROP_SIZE)
+    missing = [] if is_whole else [point]
     found = calibrate(single_process(cfg), checkpoint, missing)
     model = build_model(cfg).eval()
     patterns = cfg.TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN
     report = load_for_test(model, checkpoint, clear_name_patterns=patterns)
-    adaptive = cut_network(model, configuration, found.get(configuration), build_reduce(cfg))
+    adaptive = cut_network(model, point, found.get(point), build_reduce(cfg))
     values = split_sub_bn(adaptive.network.state_dict())[0]
     plain = build_model(plain_cfg).eval()
     plain.load_state_dict(values)
     _compare(plain, adaptive, build_meta_inputs(cfg, cfg.DATA.TEST_CROP_SIZE)[0])
     state = {
         "model_state": values,
-        "cut_from": {"parent": file_hash(checkpoint), "configuration": str(configuration)},
+        "cut_from": {"parent": file_hash(checkpoint), "configuration": str(point)},
     }
     if report.class_names is not None:
         state["class_names"] = report.class_names
     files.save(weights, state)
     with atomic_write(yaml, "w") as file:
         file.write(
-            f"# Configuration {configuration} (width,frames,crop) of {checkpoint}, cut out by "
+            f"# Configuration {point} (width,frames,crop) of {checkpoint}, cut out by "
             f"tools/budget.py:\n#   python tools/run_net.py --cfg {yaml}\n{plain_cfg.dump()}"
         )
     return weights, yaml
 
 
-def build_extracted_cfg(
-    cfg: ConfigNode, configuration: OperatingPoint, weights: str | Path
-) -> ConfigNode:
+def build_extracted_cfg(cfg: ConfigNode, point: OperatingPoint, weights: str | Path) -> ConfigNode:
     """The config of the plain network; ValueError where none does the same on plain clips.
 
-    Test clips have the configuration's crop, and of the frames of whole clips those that it keeps.
+    Test clips have the point's crop, and of the frames of whole clips those that it keeps.
     The crop of training, by which heads pool, is the next multiple of the networks' stride.
     """
     data, stride = cfg.DATA, pathway_strides(cfg)[0]
@@ -79,22 +77,20 @@ def build_extracted_cfg(
     if data.SAMPLED_FRAMES:
         raise ValueError("DATA.SAMPLED_FRAMES: must be 0 for a network that is to be cut")
     full = build_full_point(cfg, data.TEST_CROP_SIZE)
-    configuration.check_within(full, min_width=cfg.ADAPTIVE.MIN_WIDTH)
-    is_reduced = configuration.frames * stride < data.NUM_FRAMES
-    if stride > 1 and (is_reduced or configuration.crop < data.TRAIN_CROP_SIZE):
-        raise ValueError(
-            _two_pathways(configuration, stride, data.NUM_FRAMES, data.TRAIN_CROP_SIZE)
-        )
-    train_crop = min(data.TRAIN_CROP_SIZE, -(-configuration.crop // 32) * 32)
+    point.check_within(full, min_width=cfg.ADAPTIVE.MIN_WIDTH)
+    is_reduced = point.frames * stride < data.NUM_FRAMES
+    if stride > 1 and (is_reduced or point.crop < data.TRAIN_CROP_SIZE):
+        raise ValueError(_two_pathways(point, stride, data.NUM_FRAMES, data.TRAIN_CROP_SIZE))
+    train_crop = min(data.TRAIN_CROP_SIZE, -(-point.crop // 32) * 32)
     scale = train_crop / data.TRAIN_CROP_SIZE
     plain = cfg.clone()
     plain.defrost()
     plain.merge_from_list(
         [
-            *("MODEL.WIDTH", configuration.width, "ADAPTIVE.ENABLE", False),
-            *("DATA.NUM_FRAMES", configuration.frames * stride),
+            *("MODEL.WIDTH", point.width, "ADAPTIVE.ENABLE", False),
+            *("DATA.NUM_FRAMES", point.frames * stride),
             *("DATA.SAMPLED_FRAMES", data.NUM_FRAMES if is_reduced else 0),
-            *("DATA.TEST_CROP_SIZE", configuration.crop, "DATA.TRAIN_CROP_SIZE", train_crop),
+            *("DATA.TEST_CROP_SIZE", point.crop, "DATA.TRAIN_CROP_SIZE", train_crop),
             "DATA.TRAIN_JITTER_SCALES",
             [round(scale * size) for size in data.TRAIN_JITTER_SCALES],
             *("TRAIN.ENABLE", False, "TRAIN.CHECKPOINT_FILE_PATH", ""),
@@ -109,14 +105,12 @@ def build_extracted_cfg(
     return plain
 
 
-def _two_pathways(
-    configuration: OperatingPoint, stride: int, num_frames: int, train_crop: int
-) -> str:
+def _two_pathways(point: OperatingPoint, stride: int, num_frames: int, train_crop: int) -> str:
     return (
-        f"configuration {configuration}: the fast pathway keeps {num_frames} frames and the crop "
+        f"configuration {point}: the fast pathway keeps {num_frames} frames and the crop "
         f"{train_crop} while the slow one is reduced, and a plain network has one crop and rate of "
         "frames for both; only widths can be cut out of a network with two pathways, e.g. "
-        f"{configuration.width:g},{num_frames // stride},{train_crop} (TEST.BUDGET runs any "
+        f"{point.width:g},{num_frames // stride},{train_crop} (TEST.BUDGET runs any "
         "configuration)"
     )
 

@@ -45,29 +45,29 @@ class LoadedNetwork:
 
 def cut_network(
     model: nn.Module,
-    configuration: OperatingPoint,
+    point: OperatingPoint,
     statistics: Mapping[str, Tensor] | None,
     reduce: Reduce,
 ) -> ReducedNetwork:
-    """The network that `model` is at a configuration, on its own; it is given whole clips.
+    """The network that `model` is at an operating point, on its own; it is given whole clips.
 
     statistics: of its batch norms; None are those of `model`.
     """
-    return ReducedNetwork(narrow(model, configuration.width, statistics), configuration, reduce)
+    return ReducedNetwork(narrow(model, point.width, statistics), point, reduce)
 
 
 def find_statistics(
-    checkpoint: str | Path, configuration: OperatingPoint, settings: dict
+    checkpoint: str | Path, point: OperatingPoint, settings: dict
 ) -> Mapping[str, Tensor]:
-    """Measured batch-norm statistics of a configuration; ValueError when there are none.
+    """Measured batch-norm statistics of an operating point; ValueError when there are none.
 
     settings: of their calibration.
     """
     try:
-        return load_calibration(checkpoint, settings).statistics[str(configuration)]
+        return load_calibration(checkpoint, settings).statistics[str(point)]
     except KeyError:
         raise ValueError(
-            f"{calibration_path(checkpoint)}: has no batch-norm statistics of {configuration}, "
+            f"{calibration_path(checkpoint)}: has no batch-norm statistics of {point}, "
             f"measured with {settings}; `tools/budget.py table` measures them"
         ) from None
 
@@ -92,7 +92,7 @@ def load_for_evaluation(
             settings=build_settings(cfg, TABLE_KEYS),
             device=timing_device_name(device, amp_dtype),
         )
-        at, statistics = row.configuration, None
+        at, statistics = row.point, None
         # The whole network has the statistics of its weights.
         if at != build_full_point(cfg, cfg.DATA.TEST_CROP_SIZE):
             statistics = find_statistics(checkpoint, at, settings)

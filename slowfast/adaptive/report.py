@@ -58,7 +58,7 @@ def write_table(
     content = table.as_dict()
     for number, row in enumerate(content["configurations"]):
         row |= {f"is_on_front_{cost}": marks[cost][number] for cost in COSTS}
-    content["picks"] = {text: str(row.configuration) for text, row in picks.items()}
+    content["picks"] = {text: str(row.point) for text, row in picks.items()}
     write_json(path, content)
     rows = [
         [*_cells(row), *(int(marks[cost][number]) for cost in COSTS)]
@@ -72,7 +72,7 @@ def write_table(
 
 
 def front_text(table: BudgetTable, picks: dict[str, TableRow]) -> str:
-    """The best configuration from each budget on, and the picks, as text."""
+    """The best point from each budget on, and the picks, as text."""
     parts = []
     for cost, title in COSTS.items():
         rows = [_cells(row) for row in best_by_budget(table.rows, cost)]
@@ -86,7 +86,7 @@ def front_text(table: BudgetTable, picks: dict[str, TableRow]) -> str:
 
 
 def _cells(row: TableRow) -> list:
-    return [str(row.configuration), *astuple(row)[1:]]
+    return [str(row.point), *astuple(row)[1:]]
 
 
 def draw_table(path: str | Path, table: BudgetTable) -> None:
@@ -132,9 +132,9 @@ class _Looks:
     def __init__(self, rows: Sequence[TableRow]):
         from matplotlib import colormaps
 
-        widths = sorted({row.configuration.width for row in rows})
-        frames = sorted({row.configuration.frames for row in rows})
-        crops = sorted({row.configuration.crop for row in rows})
+        widths = sorted({row.point.width for row in rows})
+        frames = sorted({row.point.frames for row in rows})
+        crops = sorted({row.point.crop for row in rows})
         shades = colormaps["viridis"]
         self._colors = {w: shades(0.95 * i / max(len(widths) - 1, 1)) for i, w in enumerate(widths)}
         self._shapes = {t: self._markers[i % len(self._markers)] for i, t in enumerate(frames)}
@@ -142,7 +142,7 @@ class _Looks:
 
     def of(self, row: TableRow) -> dict:
         """Arguments of `scatter`."""
-        at = row.configuration
+        at = row.point
         return {
             "color": [self._colors[at.width]],
             "marker": self._shapes[at.frames],

@@ -32,19 +32,19 @@ from slowfast.tasks.evaluate import EvaluationLoop
 
 @dataclass(frozen=True)
 class SubNetwork:
-    """A slimmable model at a configuration; it is given whole clips.
+    """A slimmable model at an operating point; it is given whole clips.
 
     statistics: of its batch norms; None are the model's own.
     """
 
     model: nn.Module
-    configuration: OperatingPoint
+    point: OperatingPoint
     statistics: Mapping[str, Tensor] | None
     reduce: Reduce
 
     def __call__(self, clips: list[Tensor]) -> Tensor:
-        with at_point(self.model, self.configuration, self.statistics):
-            return self.model(self.reduce(clips, self.configuration))
+        with at_point(self.model, self.point, self.statistics):
+            return self.model(self.reduce(clips, self.point))
 
 
 class HitCounter(Evaluator):
@@ -119,17 +119,17 @@ def score_sub_networks(
 
 
 def build_sub_networks(
-    cfg: ConfigNode, checkpoint: str | Path, configurations: Sequence[OperatingPoint]
+    cfg: ConfigNode, checkpoint: str | Path, points: Sequence[OperatingPoint]
 ) -> dict[OperatingPoint, SubNetwork]:
-    """The weights of a file at these configurations, all in one model on the device.
+    """The weights of a file at these points, all in one model on the device.
 
     Statistics that their calibration lacks are measured; the whole network has those of its
     weights.
     """
     full = build_full_point(cfg, cfg.DATA.TEST_CROP_SIZE)
-    measured = calibrate(cfg, checkpoint, [one for one in configurations if one != full])
+    measured = calibrate(cfg, checkpoint, [one for one in points if one != full])
     model = make_slimmable(place_model(build_model(cfg), build_device(cfg)))
     load_for_test(model, checkpoint, clear_name_patterns=cfg.TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN)
     model.eval()
     reduce = build_reduce(cfg)
-    return {one: SubNetwork(model, one, measured.get(one), reduce) for one in configurations}
+    return {one: SubNetwork(model, one, measured.get(one), reduce) for one in points}

@@ -1,4 +1,4 @@
-"""The accuracy of an adaptive network at every configuration, beside what each of them costs."""
+"""The accuracy of an adaptive network at every operating point, and what each of them costs."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,7 +24,7 @@ def measure_table(
     repeats: int,
     stop: StopRequest,
 ) -> BudgetTable:
-    """The table of all configurations of ADAPTIVE, in one process.
+    """The table of all points of ADAPTIVE, in one process.
 
     Statistics that the calibration lacks are measured first. `repeats` clips are timed, 0 leaves
     the latencies out. A stop request gives the table of the videos so far; ValueError if there are
@@ -33,17 +33,17 @@ def measure_table(
     cfg = single_process(load_cfg(config, options))
     if not cfg.ADAPTIVE.ENABLE:
         raise ValueError("ADAPTIVE.ENABLE: False; the table is for adaptive networks")
-    parent, configurations = file_hash(checkpoint), build_points(cfg)
-    networks = build_sub_networks(cfg, checkpoint, configurations)
+    parent, points = file_hash(checkpoint), build_points(cfg)
+    networks = build_sub_networks(cfg, checkpoint, points)
     loader, loop = build_loader(cfg, "test"), build_evaluation_loop(cfg)
-    costs = build_costs(cfg, configurations)
-    model = networks[configurations[0]].model  # all have the same
-    latencies = build_latencies(cfg, model, configurations, repeats=repeats)
+    costs = build_costs(cfg, points)
+    model = networks[points[0]].model  # all have the same
+    latencies = build_latencies(cfg, model, points, repeats=repeats)
     ensemble = cfg.DATA.ENSEMBLE_METHOD
     accuracies, counts = score_sub_networks(networks, loader, loop, ensemble=ensemble, stop=stop)
     rows = [
         TableRow(at, cost.gmacs, cost.params, ms, *accuracies[at])
-        for at, cost, ms in zip(configurations, costs, latencies, strict=True)
+        for at, cost, ms in zip(points, costs, latencies, strict=True)
     ]
     amp_dtype = cfg.TRAIN.AMP_DTYPE if cfg.TRAIN.MIXED_PRECISION else None
     about = {

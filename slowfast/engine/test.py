@@ -52,7 +52,7 @@ def test(cfg: ConfigNode) -> dict:
         "reversed_in_time": cfg.TEST.REVERSE_TIME,
         **({"split": cfg.DATA.SPLIT_NUMBER} if has_splits else {}),
         "checkpoint": str(path),
-        **({"configuration": str(row.configuration), "gmacs": row.gmacs} if row else {}),
+        **({"configuration": str(row.point), "gmacs": row.gmacs} if row else {}),
         "unreadable": unreadable.reasons,
     }
     results_path = output_dir / "test_results.json"

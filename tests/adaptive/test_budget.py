@@ -113,15 +113,15 @@ def test_the_network_of_a_budget_is_the_adaptive_one_at_that_configuration(budge
     statistics = load_calibration(weights, content["calibration"]).statistics
     clips = [torch.randn(2, 3, 4, 40, 40)]
     for row in content["configurations"][::3] + content["configurations"][-1:]:
-        configuration = OperatingPoint.parse(row["configuration"])
+        point = OperatingPoint.parse(row["configuration"])
         chosen = load_cfg(path, ["TEST.BUDGET", f"{row['gmacs']}G"])
         loaded = load_for_evaluation(chosen, weights, torch.device("cpu"))
-        assert loaded.row.configuration == configuration
+        assert loaded.row.point == point
         at = nullcontext()
-        if configuration != OperatingPoint(1.0, 4, 40):
-            at = at_point(model, configuration, statistics[str(configuration)])
+        if point != OperatingPoint(1.0, 4, 40):
+            at = at_point(model, point, statistics[str(point)])
         with at:
-            expected = model(build_reduce(cfg)(clips, configuration))
+            expected = model(build_reduce(cfg)(clips, point))
         # Folded batch norms round differently.
         torch.testing.assert_close(loaded.model(clips), expected, rtol=1e-3, atol=1e-4)
 
@@ -134,7 +134,7 @@ def test_a_test_with_a_budget_finds_the_accuracy_of_the_table(budget_run, tmp_pa
     for text in (f"{table.rows[0].gmacs}G", "1G"):
         expected = choose(table.rows, parse_budget(text))
         results = run_test(load_cfg(path, [*where, "TEST.BUDGET", text]))
-        assert results["configuration"] == str(expected.configuration)
+        assert results["configuration"] == str(expected.point)
         assert results["top1_acc"] == expected.top1_acc
         assert json.loads((tmp_path / "test_results.json").read_text()) == results
     assert "configuration" not in run_test(load_cfg(path, where))

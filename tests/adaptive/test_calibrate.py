@@ -58,9 +58,9 @@ def test_one_pass_over_the_clips_serves_all_configurations(adaptive_cfg, checkpo
     widths = [0.5, 0.55, 0.6, 0.7, 0.75, 0.8, 0.9, 1.0]
     grid = ["ADAPTIVE.WIDTHS", widths, "ADAPTIVE.FRAMES", [1, 2, 3, 4]]
     cfg = adaptive_cfg("TRAIN.BATCH_SIZE", 4, *grid, "ADAPTIVE.CROPS", [32, 36, 40])
-    configurations = build_points(cfg)
-    found = calibrate(cfg, checkpoint, configurations)
-    assert list(found) == configurations and len(found) == 96
+    points = build_points(cfg)
+    found = calibrate(cfg, checkpoint, points)
+    assert list(found) == points and len(found) == 96
     assert reads == ONCE
     assert same(calibrate(cfg, checkpoint, [SMALL])[SMALL], found[SMALL])
     assert reads == ONCE  # it was in the file
@@ -248,7 +248,7 @@ def test_statistics_are_mean_and_variance_of_what_a_batch_norm_receives(cfg, che
 
 def test_statistics_are_those_of_the_channels_in_use(cfg, checkpoint):
     found = calibrate(cfg, checkpoint, [SMALL, FULL])
-    sizes = [sum(map(len, found[configuration].values())) for configuration in (SMALL, FULL)]
+    sizes = [sum(map(len, found[point].values())) for point in (SMALL, FULL)]
     assert 0.5 <= sizes[0] / sizes[1] < 0.7
 
 

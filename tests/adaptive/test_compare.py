@@ -51,18 +51,16 @@ def test_each_kind_is_what_a_table_of_its_own_says(
         return seen[key][-1]
 
     monkeypatch.setattr(module, "score_sub_networks", recorded)
-    found = compare(path, [weights], alone, configurations=[FULL, SMALL, LESS], stop=StopRequest())
+    found = compare(path, [weights], alone, points=[FULL, SMALL, LESS], stop=StopRequest())
     # Test videos once for all four kinds and three files (training videos: calibration).
     assert {name: reads[name] for name in reads if name.startswith("test")} == {
         f"test_{index}.mp4": 1 for index in range(5)
     }
-    table = {
-        row.configuration: row.top1_acc for row in load_table(table_path(weights), weights).rows
-    }
-    assert [row.configuration for row in found.rows] == [SMALL, LESS, FULL]
+    table = {row.point: row.top1_acc for row in load_table(table_path(weights), weights).rows}
+    assert [row.point for row in found.rows] == [SMALL, LESS, FULL]
     for row in found.rows:
-        assert row.top1_acc["adaptive"].values == (table[row.configuration],)
-        is_whole = row.configuration.width == 1
+        assert row.top1_acc["adaptive"].values == (table[row.point],)
+        is_whole = row.point.width == 1
         assert ("alone" in row.top1_acc) == ("alone_uncalibrated" in row.top1_acc) == is_whole
         if is_whole:
             assert len(row.top1_acc["alone"].values) == 2
@@ -83,7 +81,7 @@ def test_each_kind_is_what_a_table_of_its_own_says(
     with open(tmp_path / "out.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     for cells, entry, row in zip(rows, content["configurations"], found.rows, strict=True):
-        assert cells["configuration"] == entry["configuration"] == str(row.configuration)
+        assert cells["configuration"] == entry["configuration"] == str(row.point)
         assert float(cells["adaptive_mean"]) == entry["top1_acc"]["adaptive"]["mean"]
         assert math.isnan(row.top1_acc["adaptive"].std)  # of one checkpoint
     assert rows[0]["alone_mean"] == "" and float(rows[1]["alone_std"]) >= 0
@@ -94,7 +92,7 @@ def test_each_kind_is_what_a_table_of_its_own_says(
 def test_ctrl_c_keeps_the_videos_so_far(budget_copy, ctrl_c_after_a_video):
     path, weights = budget_copy
     stop = StopRequest()
-    found = compare(path, [weights], [], configurations=[FULL], stop=stop)
+    found = compare(path, [weights], [], points=[FULL], stop=stop)
     assert stop.signum == signal.SIGINT
     assert (found.about["num_videos"], found.about["num_test_videos"]) == (1, 5)
     assert found.kinds == ["adaptive", "adaptive_uncalibrated"]
@@ -126,11 +124,9 @@ def test_mistakes_are_named(budget_run):
     with pytest.raises(ValueError, match="is narrower than ADAPTIVE.MIN_WIDTH 0.5"):
         compare(
             *(path, [weights], []),
-            configurations=[OperatingPoint.parse("0.4,2,32")],
+            points=[OperatingPoint.parse("0.4,2,32")],
             stop=StopRequest(),
         )
     for text in ("1,8,40", "1,4,48"):
         with pytest.raises(ValueError, match=f"{text}: has more than the 4 frames or the crop 40"):
-            compare(
-                path, [weights], [], configurations=[OperatingPoint.parse(text)], stop=StopRequest()
-            )
+            compare(path, [weights], [], points=[OperatingPoint.parse(text)], stop=StopRequest())

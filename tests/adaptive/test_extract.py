@@ -40,14 +40,14 @@ def test_the_plain_network_says_the_same_of_reduced_clips_at_all_configurations(
     torch.manual_seed(0)
     clips = [torch.randn(2, 3, 4, 40, 40, dtype=torch.float64)]
     measured = load_calibration(weights, build_settings(cfg, CALIBRATION_KEYS)).statistics
-    for configuration in build_points(cfg)[::2]:
-        statistics = measured.get(str(configuration))  # none of the whole network
-        adaptive = cut_network(model, configuration, statistics, build_reduce(cfg))
-        cut_weights, yaml = extract(cfg, weights, configuration, tmp_path)
+    for point in build_points(cfg)[::2]:
+        statistics = measured.get(str(point))  # none of the whole network
+        adaptive = cut_network(model, point, statistics, build_reduce(cfg))
+        cut_weights, yaml = extract(cfg, weights, point, tmp_path)
         plain = build_model(load_cfg(yaml)).double().eval()
         plain.load_state_dict(files.load(cut_weights)["model_state"])
-        (reduced,) = adaptive.reduce(clips, configuration)
-        assert reduced.shape[2:] == (configuration.frames, *[configuration.crop] * 2)
+        (reduced,) = adaptive.reduce(clips, point)
+        assert reduced.shape[2:] == (point.frames, *[point.crop] * 2)
         torch.testing.assert_close(plain([reduced]), adaptive(clips), rtol=1e-6, atol=0)
 
 
@@ -64,19 +64,19 @@ def test_run_net_tests_the_network_that_was_cut_out(budget_run, tmp_path):
     """Its clips are decoded at their crop in place of being resized to it, so scores differ."""
     path, weights = budget_run
     full = OperatingPoint(1.0, 4, 40)
-    rows = {row.configuration: row for row in load_table(table_path(weights), weights).rows}
-    for configuration in (SMALL, full):
-        _, yaml = extract(load_cfg(path), weights, configuration, tmp_path / str(configuration))
+    rows = {row.point: row for row in load_table(table_path(weights), weights).rows}
+    for point in (SMALL, full):
+        _, yaml = extract(load_cfg(path), weights, point, tmp_path / str(point))
         assert run_net.main(["--cfg", str(yaml)]) == 0
         results = json.loads((yaml.with_suffix("") / "test_results.json").read_text())
         assert results["num_videos"] == 5
-        if configuration == full:
+        if point == full:
             assert results["top1_acc"] == rows[full].top1_acc
 
 
 def test_without_a_smaller_crop_accuracy_is_that_of_the_adaptive_network(budget_run, tmp_path):
     path, weights = budget_run
-    rows = {row.configuration: row for row in load_table(table_path(weights), weights).rows}
+    rows = {row.point: row for row in load_table(table_path(weights), weights).rows}
     narrow = OperatingPoint(0.5, 2, 40)
     _, yaml = extract(load_cfg(path), weights, narrow, tmp_path)
     assert run_test(load_cfg(yaml))["top1_acc"] == rows[narrow].top1_acc
@@ -135,21 +135,21 @@ def test_a_cut_that_says_something_else_is_not_written(budget_run, tmp_path, mon
 
 
 @pytest.mark.parametrize(
-    ("name", "configuration", "train_crop", "scales"),
+    ("name", "point", "train_crop", "scales"),
     [
         ("SLOW_8x8_R50_06", OperatingPoint(0.63, 5, 178), 192, [219, 274]),
         ("SLOW_8x8_R50_016", OperatingPoint(0.5, 8, 256), 224, [256, 320]),
         ("X3D_M", OperatingPoint(0.63, 8, 160), 160, [183, 229]),
     ],
 )
-def test_heads_pool_as_in_the_adaptive_network(name, configuration, train_crop, scales):
+def test_heads_pool_as_in_the_adaptive_network(name, point, train_crop, scales):
     cfg = load_cfg(CONFIGS / f"A3D_{name}.yaml")
     with torch.device("meta"):
-        plain_cfg = build_extracted_cfg(cfg, configuration, "x.pyth")
+        plain_cfg = build_extracted_cfg(cfg, point, "x.pyth")
         model = build_model(cfg).eval()
-        adaptive = cut_network(model, configuration, None, build_reduce(cfg))
+        adaptive = cut_network(model, point, None, build_reduce(cfg))
         plain = build_model(plain_cfg).eval()
-        frames, crop = configuration.frames, configuration.crop
+        frames, crop = point.frames, point.crop
         maps = plain.forward_features([torch.empty(1, 3, frames, crop, crop)])
     assert plain_cfg.DATA.TRAIN_CROP_SIZE == train_crop
     assert plain_cfg.DATA.TRAIN_JITTER_SCALES == scales
@@ -178,16 +178,16 @@ def test_a_narrow_slowfast_says_the_same(tmp_path):
     options += ["DATA.TEST_CROP_SIZE", 80, "NUM_GPUS", 0, "ADAPTIVE.RESIZE", "bilinear"]
     options += ["ADAPTIVE.MIN_WIDTH", 0.5, "ADAPTIVE.CROPS", [64], "ADAPTIVE.FRAMES", [2]]
     cfg = load_cfg(CONFIGS / "A3D_SLOWFAST_4x16_R50_06.yaml", options)
-    weights, configuration = tmp_path / "weights.pyth", OperatingPoint(0.5, 2, 64)
+    weights, point = tmp_path / "weights.pyth", OperatingPoint(0.5, 2, 64)
     torch.manual_seed(0)
     model = make_slimmable(build_model(cfg).eval())
     files.save(weights, {"model_state": model.state_dict()})
-    with width(model, configuration.width):
+    with width(model, point.width):
         statistics = norm_statistics(model)
-    adaptive = cut_network(model, configuration, statistics, build_reduce(cfg))
-    plain = build_model(build_extracted_cfg(cfg, configuration, weights)).eval()
+    adaptive = cut_network(model, point, statistics, build_reduce(cfg))
+    plain = build_model(build_extracted_cfg(cfg, point, weights)).eval()
     plain.load_state_dict(adaptive.network.state_dict())
     clips = [torch.randn(1, 3, 2, 80, 80), torch.randn(1, 3, 8, 80, 80)]
-    reduced = adaptive.reduce(clips, configuration)
+    reduced = adaptive.reduce(clips, point)
     assert [clip.shape[2:] for clip in reduced] == [(2, 64, 64), (8, 64, 64)]
     torch.testing.assert_close(plain(reduced), adaptive(clips))

@@ -33,7 +33,7 @@ def table(budget_run):
 
 
 def test_the_grid_and_the_whole_network_are_measured(table):
-    found = {row.configuration for row in table.rows}
+    found = {row.point for row in table.rows}
     assert found == {OperatingPoint(*at) for at in product([0.5, 1.0], [2, 4], [32, 40])}
     assert all(0 <= row.top1_acc <= row.top5_acc == 100 for row in table.rows)
     assert all(row.latency_ms > 0 for row in table.rows)
@@ -53,9 +53,9 @@ def assert_monotone(costs):
 @pytest.mark.parametrize("name", ["slow/SLOW_8x8_R50", "x3d/X3D_M"])
 def test_costs_grow_along_each_axis(name):
     grid = product([0.5, 0.73, 1.0], [2, 8], [128, 224])
-    configurations = [OperatingPoint(*at) for at in grid]
+    points = [OperatingPoint(*at) for at in grid]
     cfg = load_cfg(f"{KINETICS}/{name}.yaml")
-    costs = dict(zip(configurations, build_costs(cfg, configurations), strict=True))
+    costs = dict(zip(points, build_costs(cfg, points), strict=True))
     assert_monotone(costs)
 
 
@@ -76,7 +76,7 @@ def test_the_table_holds_the_accuracy_of_a_test(table, budget_run, tmp_path):
     """Of the whole network, which a test without a budget runs."""
     path, weights = budget_run
     cfg = load_cfg(path, ["TEST.CHECKPOINT_FILE_PATH", str(weights), "OUTPUT_DIR", str(tmp_path)])
-    (full,) = [row for row in table.rows if str(row.configuration) == "1,4,40"]
+    (full,) = [row for row in table.rows if str(row.point) == "1,4,40"]
     assert run_test(cfg)["top1_acc"] == full.top1_acc
 
 
@@ -172,7 +172,7 @@ def test_the_files_agree_and_hold_the_picks(table, tmp_path, caplog):
     picks = write_table(path, table, budgets=["1G", "1000ms", "0.001M"])
     assert list(picks) == ["1G", "1000ms"] and "'0.001M' is too small" in caplog.text
     content = json.loads(path.read_text())
-    assert content["picks"] == {text: str(one.configuration) for text, one in picks.items()}
+    assert content["picks"] == {text: str(one.point) for text, one in picks.items()}
     assert content["parent"] == table.parent
     with open(path.with_suffix(".csv"), newline="") as file:
         rows = list(csv.DictReader(file))
@@ -182,7 +182,7 @@ def test_the_files_agree_and_hold_the_picks(table, tmp_path, caplog):
         assert int(found["is_on_front_gmacs"]) == one["is_on_front_gmacs"]
     assert path.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
     text = front_text(table, picks)
-    assert all(str(one.configuration) in text for one in picks.values())
+    assert all(str(one.point) in text for one in picks.values())
 
 
 def test_a_table_without_latencies_is_drawn_and_read_again(budget_run, table, tmp_path):

@@ -92,7 +92,7 @@ def test_a_run_of_a_budget_costs_what_its_narrow_network_does(small_run, monkeyp
     assert (point.gmacs, point.params) == (row.gmacs, row.params)
     assert point.gmacs < build_complexity(load_cfg(folder / "config.yaml")).macs_test / 1e9
     (network,) = timed
-    assert isinstance(network, ReducedNetwork) and network.point == row.configuration
+    assert isinstance(network, ReducedNetwork) and network.point == row.point
     assert point.latency_ms > 0
 
 
