@@ -11,8 +11,8 @@ from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
 from slowfast.config.cli import load_cfg
+from slowfast.config.derived import pathway_strides
 from slowfast.config.node import ConfigNode
-from slowfast.config.pathways import pathway_strides
 from slowfast.models import build_model
 from slowfast.runtime.latency import HEADER, Timing, time_in_turns
 

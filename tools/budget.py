@@ -50,7 +50,7 @@ def run_table(args: argparse.Namespace) -> int:
     from slowfast.adaptive.budget import table_path
     from slowfast.adaptive.report import front_text, write_table
     from slowfast.adaptive.table import measure_table
-    from slowfast.config.budget import parse_budget
+    from slowfast.config.derived import parse_budget
     from slowfast.runtime.stop import StopRequest
 
     path = _json_path(args.output or table_path(args.checkpoint))

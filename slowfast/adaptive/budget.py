@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from slowfast.adaptive.calibration_file import file_hash
-from slowfast.config.budget import Budget, parse_budget
+from slowfast.config.derived import Budget, parse_budget
 from slowfast.models.operating_point import OperatingPoint
 from slowfast.runtime.device import device_name
 

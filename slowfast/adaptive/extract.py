@@ -11,8 +11,8 @@ from slowfast.checkpoint import files
 from slowfast.checkpoint.convert import split_sub_bn
 from slowfast.checkpoint.initialize import load_for_test
 from slowfast.config.checks import check_cfg
+from slowfast.config.derived import pathway_strides
 from slowfast.config.node import ConfigNode
-from slowfast.config.pathways import pathway_strides
 from slowfast.models import build_model
 from slowfast.models.build import build_meta_inputs
 from slowfast.models.operating_point import (

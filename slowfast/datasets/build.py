@@ -4,8 +4,8 @@ from functools import partial
 
 from torch.utils.data import DataLoader
 
+from slowfast.config.derived import pathway_strides
 from slowfast.config.node import ConfigNode
-from slowfast.config.pathways import pathway_strides
 from slowfast.datasets.annotations.ava import build_ava
 from slowfast.datasets.annotations.charades import build_charades
 from slowfast.datasets.annotations.flip_labels import find_flip_labels

@@ -5,8 +5,8 @@ from functools import partial
 import torch
 from torch import nn
 
+from slowfast.config.derived import pathway_strides
 from slowfast.config.node import ConfigNode
-from slowfast.config.pathways import pathway_strides
 from slowfast.models.families.resnet import build_resnet
 from slowfast.models.families.s3d import build_s3d
 from slowfast.models.families.slowfast import build_slowfast

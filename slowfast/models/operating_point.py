@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from slowfast.config.derived import pathway_strides
 from slowfast.config.node import ConfigNode
-from slowfast.config.pathways import pathway_strides
 from slowfast.models.conv import resample
 from slowfast.models.slimmable import load_norm_statistics, width
 

@@ -12,8 +12,8 @@ from slowfast.adaptive.calibration_file import calibration_path, load_calibratio
 from slowfast.adaptive.network import load_for_evaluation
 from slowfast.checkpoint.files import CheckpointError
 from slowfast.checkpoint.initialize import load_for_test
-from slowfast.config.budget import parse_budget
 from slowfast.config.cli import load_cfg
+from slowfast.config.derived import parse_budget
 from slowfast.engine.predict import Predictor
 from slowfast.engine.test import test as run_test
 from slowfast.models import build_model

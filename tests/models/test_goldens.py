@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from slowfast.config.defaults import get_cfg
-from slowfast.config.pathways import pathway_strides
+from slowfast.config.derived import pathway_strides
 from slowfast.models import build_model
 from slowfast.models.complexity import build_complexity
 from tests.helpers.paths import GOLDENS

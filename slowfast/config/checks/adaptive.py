@@ -2,12 +2,11 @@
 
 from collections.abc import Iterator
 
-from slowfast.config.budget import parse_budget
 from slowfast.config.checks.clips import MODEL_STRIDE
 from slowfast.config.checks.rules import register_exclusion, register_rule
+from slowfast.config.derived import parse_budget, slow_stride
 from slowfast.config.limits import are_numbers
 from slowfast.config.node import ConfigNode
-from slowfast.config.pathways import slow_stride
 
 
 @register_rule("ADAPTIVE", "MODEL")

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 from slowfast.config.checks.rules import register_rule
 from slowfast.config.defaults import get_cfg
+from slowfast.config.derived import slow_stride
 from slowfast.config.limits import are_numbers
 from slowfast.config.node import ConfigNode
-from slowfast.config.pathways import slow_stride
 
 # All models halve height and width five times.
 MODEL_STRIDE = 32

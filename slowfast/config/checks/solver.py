@@ -5,9 +5,9 @@ from typing import Any
 
 from slowfast.config.checks.clips import MODEL_STRIDE
 from slowfast.config.checks.rules import register_rule
+from slowfast.config.derived import slow_stride
 from slowfast.config.limits import are_factors, are_numbers
 from slowfast.config.node import ConfigNode
-from slowfast.config.pathways import slow_stride
 
 
 @register_rule("SOLVER")

@@ -28,8 +28,8 @@ from functools import partial
 
 from torch import nn
 
+from slowfast.config.derived import pathway_strides
 from slowfast.config.node import ConfigNode
-from slowfast.config.pathways import pathway_strides
 from slowfast.models.blocks import BasicBranch, BlockSpec, BottleneckBranch, ResNetStem
 from slowfast.models.conv import Triple
 from slowfast.models.heads import AveragePool, BasicHead, build_classifier, build_pool

@@ -1,7 +1,9 @@
-"""Costs per clip that an adaptive network may have, as a user writes them."""
+"""Values that follow from keys: the temporal strides of pathways, the budget of a network."""
 
 import re
 from dataclasses import dataclass
+
+from slowfast.config.node import ConfigNode
 
 _BUDGET = re.compile(r"\s*(\d{1,12}(?:\.\d*)?|\.\d+)\s*(G|M|ms)\s*")
 # What follows the number: the cost that it limits, and how much of it that is.
@@ -27,3 +29,14 @@ def parse_budget(text: str) -> Budget:
         )
     cost, scale = _UNITS[match[2]]
     return Budget(cost, scale * float(match[1]), text)
+
+
+def slow_stride(num_pathways: int, alpha: int) -> int:
+    """Temporal stride of the first pathway's frames within the clip."""
+    return 1 if num_pathways == 1 else alpha
+
+
+def pathway_strides(cfg: ConfigNode) -> tuple[int, ...]:
+    """Temporal stride of each pathway's frames within the clip: (1,) or (ALPHA, 1), slow first."""
+    stride = slow_stride(len(cfg.DATA.INPUT_CHANNEL_NUM), cfg.SLOWFAST.ALPHA)
+    return (stride, 1)[: len(cfg.DATA.INPUT_CHANNEL_NUM)]

@@ -1,8 +1,8 @@
 import pytest
 
-from slowfast.config.budget import parse_budget
 from slowfast.config.checks import check_cfg
 from slowfast.config.defaults import get_cfg
+from slowfast.config.derived import parse_budget
 
 
 @pytest.mark.parametrize(
