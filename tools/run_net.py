@@ -34,13 +34,14 @@ def run(args: argparse.Namespace) -> None:
 
 def _prepare(cfg: ConfigNode, command: list[str], *, is_main: bool) -> None:
     from slowfast.datasets.build import build_dataset
+    from slowfast.runtime.memory import build_needs, warn_if_short
     from slowfast.utils.logging import setup_logging
 
     setup_logging(cfg.OUTPUT_DIR, is_main=is_main)
     if is_main:
         save_run_config(cfg, command)
         if cfg.LOG_MODEL_INFO:
-            _log_size(cfg)
+            warn_if_short(build_needs(cfg, _log_size(cfg)), cfg.OUTPUT_DIR)
     if cfg.TRAIN.ENABLE and cfg.TEST.BUDGET:
         raise ValueError(
             f"TEST.BUDGET: {cfg.TEST.BUDGET!r} is chosen from a table of trained weights; it "
@@ -50,7 +51,8 @@ def _prepare(cfg: ConfigNode, command: list[str], *, is_main: bool) -> None:
         build_dataset(cfg, "test")  # a mistake in its list shows before days of training
 
 
-def _log_size(cfg: ConfigNode) -> None:
+def _log_size(cfg: ConfigNode) -> int:
+    """Number of parameters; the log has it beside the multiply-adds."""
     from slowfast.models.complexity import build_complexity
 
     size = build_complexity(cfg)
@@ -61,6 +63,7 @@ def _log_size(cfg: ConfigNode) -> None:
         size.macs_train / 1e9,
         size.macs_test / 1e9,
     )
+    return size.params
 
 
 if __name__ == "__main__":
