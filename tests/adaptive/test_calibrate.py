@@ -54,6 +54,7 @@ def same(one, other):
     return one.keys() == other.keys() and all(torch.equal(one[n], other[n]) for n in one)
 
 
+@pytest.mark.slow
 def test_one_pass_over_the_clips_serves_all_configurations(adaptive_cfg, checkpoint, reads):
     widths = [0.5, 0.55, 0.6, 0.7, 0.75, 0.8, 0.9, 1.0]
     grid = ["ADAPTIVE.WIDTHS", widths, "ADAPTIVE.FRAMES", [1, 2, 3, 4]]

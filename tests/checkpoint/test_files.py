@@ -238,6 +238,7 @@ def test_a_full_disk_leaves_the_old_file(tmp_path):
         subprocess.run(["umount", str(disk)], check=True)
 
 
+@pytest.mark.slow
 def test_kill_while_saving_leaves_a_readable_last_checkpoint(tmp_path):
     script = tmp_path / "killed.py"
     script.write_text(

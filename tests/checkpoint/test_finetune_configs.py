@@ -8,6 +8,7 @@ from slowfast.checkpoint.initialize import convert_file
 from slowfast.config.cli import load_cfg
 from slowfast.models import build_model
 from tests.helpers.paths import ROOT
+from tests.helpers.slow import slow_but
 
 CONFIGS = ROOT / "configs"
 # The files that the configs name -> the config whose weights they hold.
@@ -29,6 +30,14 @@ FILES = [
     for path in sorted(CONFIGS.rglob("*.yaml"))
     if load_cfg(path).TRAIN.CHECKPOINT_FILE_PATH
 ]
+# One of each layout of weights and family.
+FAST = [
+    "AVA/a3d/A3D_SLOW_8x8_R50.yaml",
+    "AVA/x3d/X3D_M.yaml",
+    "HMDB51/s3d/S3D_G_finetune.yaml",
+    "Kinetics/c2d/C2D_NLN_8x8_R50_IN1K.yaml",
+    "SSv2/vov3d/vov3d_M_F32_finetune.yaml",
+]
 
 
 def _meta_model(name):
@@ -43,7 +52,7 @@ def _meta_source(weights):
     return _meta_model(SOURCES[weights])
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", slow_but(FAST, FILES))
 def test_config_starts_from_the_file_that_it_names(name, tmp_path):
     train = load_cfg(CONFIGS / name).TRAIN
     # Tensors of one stored number each.

@@ -9,6 +9,7 @@ import torch
 from slowfast.checkpoint import files
 from slowfast.checkpoint.initialize import initialize_from, load_for_test
 from tests.helpers.published import assert_same_weights, build_thin
+from tests.helpers.slow import slow
 
 NETWORKS = ["VoV3D-M", "X3D-M", "SlowFast", "I3D NLN"]
 
@@ -158,7 +159,8 @@ def _as_pyslowfast_sub_bn(model):
 
 # PySlowFast's number of SubBN, and one more where the head has a batch norm (plain there).
 @pytest.mark.parametrize(
-    ("name", "count"), [("VoV3D-M", 134), ("X3D-M", 84), ("SlowFast", 110), ("I3D NLN", 58)]
+    ("name", "count"),
+    [("X3D-M", 84), ("I3D NLN", 58), *slow([("VoV3D-M", 134), ("SlowFast", 110)])],
 )
 def test_sub_batch_norm_and_plain_load_each_other(name, count, tmp_path):
     sub = build_thin(name, "BN.NORM_TYPE", "sub_batchnorm", "BN.NUM_SPLITS", 2)

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from tests.helpers.paths import RUN_NET
+from tests.helpers.slow import slow
 from tools import run_net
 
 # The log has six digits: values that agree may differ by one in the last.
@@ -41,7 +42,10 @@ def run_both(run_net_in_two, tmp_path):
 
 @pytest.mark.parametrize(
     "yaml, names",
-    [("many_yaml", ["map", "charades_map"]), ("box_yaml", ["map", "num_boxes", "num_key_frames"])],
+    [
+        ("many_yaml", ["map", "charades_map"]),
+        *slow([("box_yaml", ["map", "num_boxes", "num_key_frames"])]),
+    ],
 )
 def test_two_processes_do_other_tasks_like_one(request, run_both, yaml, names):
     """Every clip has two boxes: then each process has half of them."""
@@ -51,6 +55,7 @@ def test_two_processes_do_other_tasks_like_one(request, run_both, yaml, names):
         assert _results(two)[name] == pytest.approx(_results(one)[name])
 
 
+@pytest.mark.slow
 def test_two_processes_train_and_test_like_one(run_both, toy_yaml):
     options = ["SOLVER.MAX_EPOCH", 10, "TRAIN.EVAL_PERIOD", 5, "TRAIN.CHECKPOINT_PERIOD", 10]
     one, two = run_both(toy_yaml, *options)

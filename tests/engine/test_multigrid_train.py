@@ -11,6 +11,7 @@ from slowfast.checkpoint import files
 from slowfast.engine.train import train
 from slowfast.runtime.stop import Interrupted
 from slowfast.tasks.classification import Classification
+from tests.helpers.slow import slow_but
 
 NUM_VIDEOS = 24
 # The default is 1 clip of 4 frames and crop 64; batch norm takes 1 clip at a time.
@@ -85,7 +86,7 @@ def assert_same_weights(found, expected):
         assert torch.equal(found[name], value), name
 
 
-@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize("name", slow_but(["short"], RUNS))
 def test_run_follows_the_schedule_and_resumes_in_mid_cycle(multigrid_cfg, seen, name):
     whole = train(multigrid_cfg(name, "whole"))
     epochs = RUNS[name][1]
@@ -103,6 +104,7 @@ def test_run_follows_the_schedule_and_resumes_in_mid_cycle(multigrid_cfg, seen, 
         assert_same_weights(ours.state_dict(), theirs.state_dict())
 
 
+@pytest.mark.slow
 def test_run_resumes_from_the_checkpoint_at_the_end_of_a_phase(multigrid_cfg, seen, tmp_path):
     """There the batch norm changes from 4 parts of the batch to the whole."""
     whole = train(multigrid_cfg("both", "whole"))
@@ -121,6 +123,7 @@ def log_lines(folder):
     return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_two_processes_do_what_one_does(run_net_in_two, toy_yaml, options, multigrid_cfg, tmp_path):
     """2 clips share statistics: 4 parts in one process are 2 in each of two, 1 is sync batch norm.
 

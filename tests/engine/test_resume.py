@@ -13,6 +13,7 @@ import torch
 from slowfast.checkpoint import files
 from slowfast.engine.train import train
 from tests.helpers.paths import RUN_NET
+from tests.helpers.slow import slow
 from tools import run_net
 
 
@@ -90,26 +91,29 @@ FIRST_STEP = ("slowfast.engine.step.clip_gradients", 3)  # of the second epoch
 LAST_STEP = ("slowfast.engine.step.clip_gradients", 4)
 PRECISE_BN = ("slowfast.engine.train.update_bn_stats", 2)
 VALIDATION = ("slowfast.engine.train.validate", 2)
+MORE_STOPS = [
+    (LAST_STEP, []),
+    (PRECISE_BN, []),
+    (FIRST_STEP, ["TRAIN.MIXED_PRECISION", True]),
+    (LAST_STEP, ["TRAIN.MIXED_PRECISION", True]),
+    (FIRST_STEP, ["TRAIN.EMA_DECAY", 0.9]),
+    (PRECISE_BN, ["TRAIN.EMA_DECAY", 0.9]),
+    (FIRST_STEP, ["TRAIN.ACCUMULATION_STEPS", 2, "TRAIN.BATCH_SIZE", 2]),
+    (FIRST_STEP, ["BN.NORM_TYPE", "sub_batchnorm", "BN.NUM_SPLITS", 2]),
+    (VALIDATION, ["BN.NORM_TYPE", "sub_batchnorm", "BN.NUM_SPLITS", 2]),
+    (PRECISE_BN, ["MODEL.DROPCONNECT_RATE", 0.5]),
+    (FIRST_STEP, ["MIXUP.ENABLE", True, "AUG.ENABLE", True]),
+    (FIRST_STEP, [*ADAPTIVE, "TRAIN.EMA_DECAY", 0.9, "TRAIN.ACCUMULATION_STEPS", 2]),
+    (LAST_STEP, [*ADAPTIVE, "TRAIN.MIXED_PRECISION", True]),
+]
 
 
 @pytest.mark.parametrize(
     "place, options",
     [
         (FIRST_STEP, []),
-        (LAST_STEP, []),
-        (PRECISE_BN, []),
         (VALIDATION, []),
-        (FIRST_STEP, ["TRAIN.MIXED_PRECISION", True]),
-        (LAST_STEP, ["TRAIN.MIXED_PRECISION", True]),
-        (FIRST_STEP, ["TRAIN.EMA_DECAY", 0.9]),
-        (PRECISE_BN, ["TRAIN.EMA_DECAY", 0.9]),
-        (FIRST_STEP, ["TRAIN.ACCUMULATION_STEPS", 2, "TRAIN.BATCH_SIZE", 2]),
-        (FIRST_STEP, ["BN.NORM_TYPE", "sub_batchnorm", "BN.NUM_SPLITS", 2]),
-        (VALIDATION, ["BN.NORM_TYPE", "sub_batchnorm", "BN.NUM_SPLITS", 2]),
-        (PRECISE_BN, ["MODEL.DROPCONNECT_RATE", 0.5]),
-        (FIRST_STEP, ["MIXUP.ENABLE", True, "AUG.ENABLE", True]),
-        (FIRST_STEP, [*ADAPTIVE, "TRAIN.EMA_DECAY", 0.9, "TRAIN.ACCUMULATION_STEPS", 2]),
-        (LAST_STEP, [*ADAPTIVE, "TRAIN.MIXED_PRECISION", True]),
+        *slow(MORE_STOPS),
     ],
 )
 def test_stopped_anywhere_the_run_goes_on_as_if_it_had_not(

@@ -225,6 +225,7 @@ def test_sub_batch_norm_saves_the_statistics_of_its_parts(trained, tmp_path):
     assert any(value.any() for value in saved["sub_bn_state"].values())
 
 
+@pytest.mark.slow
 def test_compiled_training_takes_the_same_step(trained, traced):
     start, plain, compiled = (
         _parameters(trained(*ONE_STEP, "BN.USE_PRECISE_STATS", True, *words))

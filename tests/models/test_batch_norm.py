@@ -103,6 +103,7 @@ def test_one_value_per_channel_is_refused_as_in_batch_norm():
         pair(20)[0](clips(1, 20, 1, 1, 1))
 
 
+@pytest.mark.slow
 def test_compiled():
     x, (ours, theirs) = clips(2, 20, 2, 3, 4), pair(20)
     compiled = torch.compile(ours, backend="aot_eager", fullgraph=True)

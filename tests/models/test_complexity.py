@@ -10,9 +10,22 @@ from slowfast.config.cli import load_cfg
 from slowfast.models.complexity import build_complexity, count_macs, count_parameters
 from slowfast.models.network import VideoNetwork
 from tests.helpers.paths import ROOT
+from tests.helpers.slow import slow_but
 
 GOLDEN = ROOT / "tests" / "golden" / "complexity.json"
 EXPECTED = json.loads(GOLDEN.read_text(encoding="utf-8"))
+# One of each family; the others are counted in the slow tests.
+FAMILIES = [
+    "configs/AVA/slow/SLOW_8x8_R50_SHORT.yaml",
+    "configs/Kinetics/a3d/A3D_SLOW_8x8_R50_06.yaml",
+    "configs/Kinetics/c2d/C2D_8x8_R50.yaml",
+    "configs/Kinetics/i3d/I3D_8x8_R50.yaml",
+    "configs/Kinetics/s3d/S3D_G.yaml",
+    "configs/Kinetics/slow/SLOW_8x8_R50.yaml",
+    "configs/Kinetics/slowfast/SLOWFAST_8x8_R50.yaml",
+    "configs/Kinetics/vov3d/vov3d_M.yaml",
+    "configs/Kinetics/x3d/X3D_M.yaml",
+]
 CONFIGS = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("configs/**/*.yaml"))
 
 
@@ -73,6 +86,6 @@ def test_every_config_has_its_numbers():
     assert sorted(EXPECTED) == CONFIGS, advice
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("name", slow_but(FAMILIES, CONFIGS))
 def test_config_has_the_stored_size(name):
     assert asdict(build_complexity(load_cfg(ROOT / name))) == EXPECTED[name]

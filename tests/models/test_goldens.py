@@ -14,6 +14,7 @@ from slowfast.config.derived import pathway_strides
 from slowfast.models import build_model
 from slowfast.models.complexity import build_complexity
 from tests.helpers.paths import GOLDENS
+from tests.helpers.slow import slow_but
 
 GOLDEN = GOLDENS / "models"
 FILES = sorted(path.name for path in GOLDEN.glob("*.json"))
@@ -44,6 +45,23 @@ OUTPUTS = [
     ("sf__AVA__SLOW_8x8_R50_SHORT.json", "golden_damped"),
     ("sf__AVA__SLOWFAST_32x2_R50_SHORT.json", "golden"),
     ("sf__AVA__SLOWFAST_32x2_R50_SHORT.json", "golden_damped"),
+]
+FAST_OUTPUTS = [
+    ("vov3d__Kinetics__vov3d__vov3d_M.json", "golden"),
+    ("sf__Kinetics__X3D_XS.json", "golden_fully_conv"),
+    ("sf__Kinetics__X3D_XS.json", "golden_damped"),
+    ("sf__Kinetics__SLOW_4x16_R50.json", "golden"),
+    ("sf__Kinetics__SLOWFAST_4x16_R50.json", "golden"),
+    ("sf__AVA__SLOW_8x8_R50_SHORT.json", "golden"),
+]
+FAMILIES = [
+    "sf__AVA__SLOWFAST_32x2_R50_SHORT.json",
+    "sf__Kinetics__C2D_8x8_R50.json",
+    "sf__Kinetics__I3D_NLN_8x8_R50.json",
+    "sf__Kinetics__SLOWFAST_4x16_R50.json",
+    "sf__Kinetics__SLOW_4x16_R50.json",
+    "sf__Kinetics__X3D_XS.json",
+    "vov3d__Kinetics__vov3d__vov3d_M.json",
 ]
 
 
@@ -84,7 +102,7 @@ def fill(model, *, is_damped):
             tensor.copy_(value)
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", slow_but(FAMILIES, FILES))
 def test_state_dict_has_the_reference_names_order_and_shapes(name):
     golden = load(name)
     with torch.device("meta"):
@@ -99,7 +117,7 @@ def complexity_of(sizes):
     return build_complexity(config({"cfg": json.loads(sizes)}))
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", slow_but(FAMILIES, FILES))
 def test_parameters_and_macs_are_those_of_the_reference(name):
     golden = load(name)
     # Files that differ only in these keys share one count.
@@ -112,7 +130,7 @@ def test_parameters_and_macs_are_those_of_the_reference(name):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize(("name", "kind"), OUTPUTS)
+@pytest.mark.parametrize(("name", "kind"), slow_but(FAST_OUTPUTS, OUTPUTS))
 def test_float64_output_is_that_of_the_reference(name, kind):
     golden = load(name)
     expected = golden["outputs"][kind]

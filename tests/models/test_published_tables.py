@@ -6,6 +6,7 @@ import torch
 from slowfast.config.defaults import get_cfg
 from slowfast.models import build_model
 from slowfast.models.complexity import build_meta_inputs, count_macs
+from tests.helpers.slow import slow
 
 VOV3D_M = {"VOV3D.DEPTH": 31, "VOV3D.INNER_CH": 40}
 VOV3D_L = {"VOV3D.DEPTH": 70, "VOV3D.INNER_CH": 48}
@@ -42,11 +43,15 @@ def x3d(frames, crop, *, w=2.0, b=2.25, d=2.2, test_crop=None, **keys):
     ("size", "frames", "classes", "params", "gmacs_224", "gmacs_256"),
     [
         (VOV3D_M, 16, 174, 3_204_286, 4.916, 6.424),
-        (VOV3D_M, 32, 174, 3_204_286, 9.832, 12.844),
-        (VOV3D_L, 16, 174, 5_834_094, 9.306, 12.158),
-        (VOV3D_L, 32, 174, 5_834_094, 18.611, 24.312),
-        (VOV3D_M, 16, 400, 3_667_360, 4.917, 6.426),
-        (VOV3D_L, 16, 400, 6_297_168, 9.307, 12.160),
+        *slow(
+            [
+                (VOV3D_M, 32, 174, 3_204_286, 9.832, 12.844),
+                (VOV3D_L, 16, 174, 5_834_094, 9.306, 12.158),
+                (VOV3D_L, 32, 174, 5_834_094, 18.611, 24.312),
+                (VOV3D_M, 16, 400, 3_667_360, 4.917, 6.426),
+                (VOV3D_L, 16, 400, 6_297_168, 9.307, 12.160),
+            ]
+        ),
     ],
 )
 def test_vov3d_has_its_published_size(size, frames, classes, params, gmacs_224, gmacs_256):
@@ -89,9 +94,13 @@ XXL = {"d": 10.1, "w": 2.9}
         (4, 160, {}, 3.7629, 3.7943, 0.6053, 182, 0.844),
         (13, 160, {}, 3.7629, 3.7943, 1.9629, 182, 2.727),
         (16, 224, {}, 3.7629, 3.7943, 4.7325, 256, 6.186),
-        (16, 312, L, 6.0871, 6.1534, 18.368, 356, 24.778),
-        (16, 312, XL, 11.0003, 11.0959, 35.838, 356, 48.424),
-        (32, 312, XXL, 20.280, 20.474, 143.54, 356, 194.073),
+        *slow(
+            [
+                (16, 312, L, 6.0871, 6.1534, 18.368, 356, 24.778),
+                (16, 312, XL, 11.0003, 11.0959, 35.838, 356, 48.424),
+                (32, 312, XXL, 20.280, 20.474, 143.54, 356, 194.073),
+            ]
+        ),
     ],
     ids=["X2D", "XS", "S", "M", "L", "XL", "XXL"],
 )
@@ -107,6 +116,7 @@ def test_x3d_has_its_published_size(
         assert macs / 1e9 == pytest.approx(test_gmacs, rel=3e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("frames", "crop", "factors", "mmacs"),
     [
@@ -135,6 +145,7 @@ NO_SE = {"X3D.SE_RATIO": 0.0}
 DENSE = {"X3D.CHANNELWISE_3x3x3": False}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("frames", "crop", "changes", "params", "gmacs"),
     [
@@ -177,9 +188,13 @@ SSV2 = {"MODEL.NUM_CLASSES": 174}
         (4, {"MODEL.ARCH": "slow"}, 32_454_096, 20.871, 27.262),
         (8, {"MODEL.ARCH": "slow"}, 32_454_096, 41.741, 54.521),
         (8, {"MODEL.ARCH": "slow", **NONLOCAL}, 39_812_560, 63.976, 88.344),
-        (32, SLOWFAST, 34_480_216, 27.639, 36.102),
-        (32, {**SLOWFAST, **ALPHA_4}, 34_566_488, 50.309, 65.712),
-        (64, {**SLOWFAST, **ALPHA_4, **SSV2}, 34_045_558, 100.616, 131.418),
+        *slow(
+            [
+                (32, SLOWFAST, 34_480_216, 27.639, 36.102),
+                (32, {**SLOWFAST, **ALPHA_4}, 34_566_488, 50.309, 65.712),
+                (64, {**SLOWFAST, **ALPHA_4, **SSV2}, 34_045_558, 100.616, 131.418),
+            ]
+        ),
     ],
     ids=["C2D", "I3D", "I3D NLN", "SLOW 4x16", "SLOW 8x8", "SLOW NLN"]
     + ["SLOWFAST 4x16", "SLOWFAST 8x8", "SSv2 SLOWFAST 16x8"],

@@ -24,6 +24,7 @@ from slowfast.models.slimmable import (
 )
 from slowfast.models.widths import slim_width
 from slowfast.solver.ema import ModelEma
+from tests.helpers.slow import slow_but
 
 WIDTHS = (0.5, 0.63, 0.73, 0.83, 0.9)
 RESNET = {"RESNET.DEPTH": 18, "RESNET.WIDTH_PER_GROUP": 32}
@@ -65,6 +66,8 @@ MODELS = {
     "vov3d_dense": {"MODEL.MODEL_NAME": "VoV3D", "VOV3D.TRANS_FUNC": "t_osa_3d_transform"},
     "x3d": {"MODEL.MODEL_NAME": "X3D", "RESNET.TRANS_FUNC": "x3d_transform"},
 }
+# One network of each kind of block; the others are slow.
+FAST = ["c2d", "i3d_nln", "s3d_g", "slowfast", "vov3d", "x3d"]
 
 
 def small_cfg(name, **keys):
@@ -147,7 +150,7 @@ def with_zeros_for_the_rest(model, share):
     return model
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", slow_but(FAST, MODELS))
 def test_full_width_is_the_plain_model_bit_for_bit(name):
     model, other = plain(name), slim(name)
     for is_training in (True, False):
@@ -162,7 +165,7 @@ def test_full_width_is_the_plain_model_bit_for_bit(name):
 
 
 @pytest.mark.parametrize("share", [0.5, 0.73])
-@pytest.mark.parametrize("name", [name for name in MODELS if name != "i3d_softmax_nln"])
+@pytest.mark.parametrize("name", slow_but(FAST, [n for n in MODELS if n != "i3d_softmax_nln"]))
 def test_a_width_computes_what_its_leading_channels_do(name, share):
     """The softmax of a Non-local block is left out: its scale knows the inner width."""
     model = slim(name).eval()
@@ -171,7 +174,7 @@ def test_a_width_computes_what_its_leading_channels_do(name, share):
         torch.testing.assert_close(model(clips(name)), expected, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", slow_but(["c2d", "slowfast", "x3d"], MODELS))
 def test_the_narrow_model_equals_the_sliced_one(name):
     model = slim(name)
     for share in WIDTHS:
@@ -185,7 +188,7 @@ def test_the_narrow_model_equals_the_sliced_one(name):
             torch.testing.assert_close(out, expected, rtol=1e-6, atol=1e-9)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", slow_but(FAST, MODELS))
 def test_model_width_builds_what_narrow_cuts_out(name):
     cut = narrow(plain(name), 0.63)
     model = build_model(small_cfg(name, **{"MODEL.WIDTH": 0.63})).double()
@@ -231,7 +234,7 @@ def test_gradients_reach_the_leading_channels_only():
     assert torch.equal(reached, expected)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", slow_but(FAST, MODELS))
 def test_a_sandwich_step_gives_every_parameter_a_gradient(name):
     model = slim(name)
     shares = [1.0, 0.77, 0.5]

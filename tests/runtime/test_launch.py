@@ -32,6 +32,7 @@ def end_after_signal(number, folder):
     time.sleep(60)
 
 
+@pytest.mark.slow
 def test_mistake_in_a_child_is_one_line_and_ends_the_others(capfd):
     start = time.monotonic()
     with pytest.raises(SystemExit) as ended:
@@ -41,6 +42,7 @@ def test_mistake_in_a_child_is_one_line_and_ends_the_others(capfd):
     assert "ValueError: TRAIN.BATCH_SIZE: wrong" in output and "Traceback" not in output
 
 
+@pytest.mark.slow
 def test_signal_reaches_the_children_and_their_exit_code_is_ours(tmp_path):
     with pytest.raises(SystemExit) as ended:
         run_in_processes(end_after_signal, (tmp_path,), 2)
@@ -90,6 +92,7 @@ def run_in_new_process(number, imports, output_dir):
     )
 
 
+@pytest.mark.slow
 def test_spawned_process_imports_the_modules_of_the_user(tmp_path, monkeypatch):
     (tmp_path / "model_of_a_test.py").write_text(MODEL)
     monkeypatch.chdir(tmp_path)

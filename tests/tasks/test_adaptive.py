@@ -193,6 +193,7 @@ def train_in_double(cfg, path):
     torch.save({"model": state.model.state_dict(), "drawn": [str(d) for d in task.drawn]}, path)
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one_does(run_in_two, adaptive_cfg, tmp_path):
     options = ["BN.NORM_TYPE", "sync_batchnorm", "BN.GLOBAL_SYNC", True, *PLAIN_HEAD]
     options += ["TRAIN.BATCH_SIZE", 4, "TRAIN.ACCUMULATION_STEPS", 2, "SOLVER.MAX_EPOCH", 5]

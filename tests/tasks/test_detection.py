@@ -186,6 +186,7 @@ def test_accumulated_gradients_equal_those_of_a_large_batch(trained):
         torch.testing.assert_close(value, whole[name], rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_compiled_network_takes_boxes(trained, traced):
     plain, compiled = (
         trained("TRAIN.BATCH_SIZE", 4, *GROUND_TRUTH, *words).history[0]
@@ -199,6 +200,7 @@ def test_nan_stops_and_names_the_key_frames(trained):
         trained("SOLVER.BASE_LR", 1e30, "SOLVER.WARMUP_EPOCHS", 0.0)
 
 
+@pytest.mark.slow
 def test_stopped_run_goes_on_as_if_it_had_not(box_cfg, tmp_path, monkeypatch):
     options = ["SOLVER.MAX_EPOCH", 3, "SOLVER.CLIP_GRAD_L2NORM", 10.0]
     whole = train(box_cfg(*options, "OUTPUT_DIR", tmp_path / "whole"))

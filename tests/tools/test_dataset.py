@@ -142,6 +142,7 @@ def many(tmp_path_factory, video_dir):
     return folder
 
 
+@pytest.mark.slow
 def test_a_killed_check_goes_on_where_it_was(many, tmp_path, run):
     words = ("check", "--csv", many / "train.csv", "--output", tmp_path / "out", "--workers", 1)
     process = _start(*words)

@@ -39,6 +39,7 @@ def _wait_for_folders(output, count, process):
         time.sleep(0.001)
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_and_leaves_whole_folders_alone(many, tmp_path):
     output = tmp_path / "flow"
     words = ("--csv", many / "train.csv", "--output", output, "--short-side", 16)
@@ -58,6 +59,7 @@ def test_a_killed_run_goes_on_and_leaves_whole_folders_alone(many, tmp_path):
     assert (output / "train.csv").read_text().splitlines()[11] == "11 6 0"
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_at_once_and_says_how_to_go_on(many, tmp_path):
     words = ("--csv", many / "train.csv", "--output", tmp_path / "flow", "--short-side", 16)
     process = _start(*words, "--workers", 1)

@@ -14,6 +14,7 @@ from slowfast.models.build import build_meta_inputs
 from slowfast.models.heads import AveragePool
 from slowfast.models.norm import SubBatchNorm3d
 from tests.helpers.paths import GOLDENS
+from tests.helpers.slow import slow_but
 
 RECIPES = json.loads((GOLDENS / "recipes.json").read_text())
 MODEL_SECTIONS = ("MODEL", "RESNET", "NONLOCAL", "SLOWFAST", "DATA")
@@ -215,7 +216,7 @@ def family_recipes():
     return sorted(found.values())
 
 
-@pytest.mark.parametrize("name", family_recipes())
+@pytest.mark.parametrize("name", slow_but(family_recipes()[::7], family_recipes()))
 def test_published_recipe_builds_its_network(name):
     cfg = get_cfg()
     cfg.merge_from_list([part for pair in RECIPES[name].items() for part in pair])
