@@ -1,5 +1,6 @@
 """Table of datasets; from the config to datasets and loaders."""
 
+from dataclasses import replace
 from functools import partial
 
 from torch.utils.data import DataLoader
@@ -96,6 +97,9 @@ def build_dataset(cfg: ConfigNode, split: str) -> ClipDataset:
     annotations, is_training = traits.build_annotations(cfg, split), split == "train"
     if any(record.is_flow or record.frames is not None for record in annotations.records[:1]):
         import_opencv()  # where it is missing, a sentence now, not a traceback of a loader process
+    if annotations.truth is not None:
+        truth = replace(annotations.truth, metric=traits.metric)
+        annotations = replace(annotations, truth=truth)
     flip_labels = None
     if is_training and cfg.DATA.LABEL_AWARE_FLIP:
         names, path = annotations.class_names, cfg.DATA.FLIP_LABELS_FILE

@@ -21,11 +21,11 @@ class DatasetTraits:
 
     build_annotations: (cfg, split) -> Annotations. build_sampler: cfg -> sampler of its clips.
     task: "classification" (one class per video), "multi_label" or "detection". metric: by which
-    detections are judged, "ava" or "frame_map". has_flow: its videos can be replaced by their
-    optical flow; needs_flow_prefix: which then must lie in DATA.PATH_PREFIX. has_sources:
-    DATA.SOURCE chooses between frames and videos. num_splits: official splits, one of which
-    DATA.SPLIT_NUMBER chooses. has_plain_lists: each <split>.csv has lines `path label`.
-    is_bgr_in_reference: order of channels in the images of the reference.
+    detections are judged, "ava" or "frame_map"; other tasks have their own. has_flow: its videos
+    can be replaced by their optical flow; needs_flow_prefix: which then must lie in
+    DATA.PATH_PREFIX. has_sources: DATA.SOURCE chooses between frames and videos. num_splits:
+    official splits, one of which DATA.SPLIT_NUMBER chooses. has_plain_lists: each <split>.csv has
+    lines `path label`. is_bgr_in_reference: order of channels in the images of the reference.
     """
 
     build_annotations: Callable[[ConfigNode, str], Annotations]

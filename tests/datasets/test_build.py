@@ -13,6 +13,7 @@ from slowfast.datasets.clips.samplers import (
 )
 from slowfast.datasets.records import Annotations, KeyFrame, Record, TimedLabels
 from slowfast.datasets.synthetic import write_video
+from slowfast.utils.box_table import BoxTable, BoxTruth
 
 SAMPLERS = {
     SpanSampler: ["kinetics", "folder", "ucf101", "hmdb51"],
@@ -59,6 +60,20 @@ def test_channels_come_in_the_order_of_the_reference(dataset, options, is_bgr):
     clip = torch.arange(3).view(3, 1, 1, 1)
     (packed,) = build.build_clip_pack(cfg, "train")(clip)
     assert packed.equal(clip.flip(0) if is_bgr else clip)
+
+
+def test_the_row_says_by_what_detections_are_judged(detection_cfg, register_dataset):
+    def build_annotations(_cfg, _split):
+        table = BoxTable(np.array(["a,0"]), np.zeros((1, 4)), np.array([0]))
+        return Annotations([], truth=BoxTruth(table, {0: "run"}))
+
+    for metric in ("ava", "frame_map"):
+        traits = {"build_sampler": build.build_center_sampler, "task": "detection"}
+        register_dataset("boxes", DatasetTraits(build_annotations, **traits, metric=metric))
+        assert build.build_dataset(detection_cfg, "test").truth.metric == metric
+    assert [DATASETS.get(name).metric for name in SAMPLERS[CenterSampler]] == [
+        *("ava", "frame_map", "frame_map")
+    ]
 
 
 @pytest.fixture

@@ -178,8 +178,7 @@ def build_tube_set(cfg: ConfigNode, split: str, tubes: TubeSet) -> Annotations:
     check_files_exist(records, Path(prefix), hint=hint)
     truth = None
     if not is_train:
-        classes = dict(enumerate(tubes.class_names))
-        truth = BoxTruth(box_table(true_rows), classes, metric="frame_map")
+        truth = BoxTruth(box_table(true_rows), dict(enumerate(tubes.class_names)))
     return Annotations(records, list(tubes.class_names), truth=truth)
 
 
