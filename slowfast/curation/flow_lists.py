@@ -28,6 +28,23 @@ class FlowList:
     class_names: list[str] | None = None
 
 
+def _list_lines(records: Sequence[Record], done: dict[str, FlowJob], output: Path) -> Iterator[str]:
+    for record in records:
+        if record.path in done:
+            target = done[record.path].target
+            yield f"{target} {describe(output / target)['num_frames']} {record.label}"
+
+
+def _write_list(one: FlowList, done: dict[str, FlowJob], output: Path) -> None:
+    if any(record.label >= 0 for record in one.records):
+        path, lines = output / f"{one.name}.csv", list(_list_lines(one.records, done, output))
+        if lines:
+            write_lines(path, lines)
+        logger.info("%s: %d of %d lines", path.name, len(lines), len(one.records))
+    if one.class_names:
+        write_lines(output / _CLASS_NAMES, one.class_names)
+
+
 def make_flow_lists(
     lists: Sequence[FlowList],
     root: str | Path,
@@ -46,25 +63,12 @@ def make_flow_lists(
     records = [record for one in lists for record in one.records]
     done, failed = make_flow(records, root, output, settings, workers=workers)
     for one in lists:
-        if any(record.label >= 0 for record in one.records):
-            path, lines = output / f"{one.name}.csv", list(_list_lines(one.records, done, output))
-            if lines:
-                write_lines(path, lines)
-            logger.info("%s: %d of %d lines", path.name, len(lines), len(one.records))
-        if one.class_names:
-            write_lines(output / _CLASS_NAMES, one.class_names)
+        _write_list(one, done, output)
     failures = [*problems, *failed.items()]
     (output / FAILURES).unlink(missing_ok=True)
     if failures:
         write_csv(output / FAILURES, ["path", "reason"], failures)
     return len(done), failures
-
-
-def _list_lines(records: Sequence[Record], done: dict[str, FlowJob], output: Path) -> Iterator[str]:
-    for record in records:
-        if record.path in done:
-            target = done[record.path].target
-            yield f"{target} {describe(output / target)['num_frames']} {record.label}"
 
 
 def read_flow_lists(

@@ -22,7 +22,7 @@ from slowfast.curation.convert import (
 )
 from slowfast.curation.probe import fingerprint
 from slowfast.curation.progress import StateFile
-from slowfast.curation.splits import label_problems, read_csv_splits
+from slowfast.curation.splits import Split, label_problems, read_csv_splits
 from slowfast.curation.workers import Failure, run_parallel
 from slowfast.datasets.annotations.locate import walk_videos
 from slowfast.datasets.records import Record
@@ -129,6 +129,27 @@ def prepare(
     return done, failed
 
 
+def _lines(rows: Sequence[tuple[Prepared, int]], separator: str) -> Iterator[str]:
+    for made, label in rows:
+        yield f"{made.target}{separator}{label}\n"
+
+
+def _frame_lines(rows: Sequence[tuple[Prepared, int]]) -> Iterator[str]:
+    yield "original_vido_id video_id frame_id path labels\n"
+    for number, (made, label) in enumerate(rows):
+        name = os.path.basename(made.target)
+        for frame in range(made.num_frames):
+            path = f"{made.target}/{image_name(name, frame + 1)}"
+            yield f'{made.target} {number} {frame} {path} "{label}"\n'
+
+
+def _lines_of(split: Split, done: dict[str, Prepared], separator: str | None) -> Iterator[str]:
+    """Lines of a new list, of frames where there is no separator."""
+    used = [entry.record for entry in split.entries if not entry.problem]
+    rows = [(done[record.path], record.label) for record in used if record.path in done]
+    return _frame_lines(rows) if separator is None else _lines(rows, separator)
+
+
 def prepare_lists(
     lists: Sequence[str | Path],
     videos: str,
@@ -154,27 +175,10 @@ def prepare_lists(
     targets = name_targets(dict.fromkeys(paths), root, as_images=settings.as_images)
     done, failed = prepare(targets, output, settings, workers=workers)
     for split in splits:
-        used = [entry.record for entry in split.entries if not entry.problem]
-        rows = [(done[record.path], record.label) for record in used if record.path in done]
-        lines = _frame_lines(rows) if settings.as_images else _lines(rows, separator)
         with atomic_write(output / split.path.name, "w") as file:
-            file.writelines(lines)
+            file.writelines(_lines_of(split, done, None if settings.as_images else separator))
     failures = [*failed.items(), *label_problems(splits)]
     (output / FAILURES).unlink(missing_ok=True)
     if failures:
         write_csv(output / FAILURES, ["path", "reason"], failures)
     return done, failures
-
-
-def _lines(rows: Sequence[tuple[Prepared, int]], separator: str) -> Iterator[str]:
-    for made, label in rows:
-        yield f"{made.target}{separator}{label}\n"
-
-
-def _frame_lines(rows: Sequence[tuple[Prepared, int]]) -> Iterator[str]:
-    yield "original_vido_id video_id frame_id path labels\n"
-    for number, (made, label) in enumerate(rows):
-        name = os.path.basename(made.target)
-        for frame in range(made.num_frames):
-            path = f"{made.target}/{image_name(name, frame + 1)}"
-            yield f'{made.target} {number} {frame} {path} "{label}"\n'

@@ -67,24 +67,21 @@ def examine(record: Record) -> Facts:
         with open_frames(record) as source:
             for _ in source.frames((16, 16)):
                 pass
-            num_frames, fps, num_broken = (
-                source.index.num_frames,
-                source.index.fps,
-                source.num_broken,
-            )
+            index, num_broken = source.index, source.num_broken
     except UnreadableVideo as error:
         return Facts(error=str(error))
     except OSError as error:
         return Facts(error=f"{type(error).__name__}: {error.strerror}")
     lost = []
     if num_missing:
-        lost.append(f"{num_missing} of {num_frames} image files are missing")
+        lost.append(f"{num_missing} of {index.num_frames} image files are missing")
     if num_broken > num_missing:
-        lost.append(f"{num_broken - num_missing} of {num_frames} frames are damaged or lost")
+        num_lost = num_broken - num_missing
+        lost.append(f"{num_lost} of {index.num_frames} frames are damaged or lost")
     is_file = record.frames is None and not record.is_flow
     if is_file and (missing_end := _missing_end(record.path)):
         lost.append(missing_end)
-    return Facts(num_frames, fps, damage="; ".join(lost), digest=digest)
+    return Facts(index.num_frames, index.fps, damage="; ".join(lost), digest=digest)
 
 
 def examine_all(
@@ -107,9 +104,8 @@ def examine_all(
             keys[record.path] = key
             unknown.append(record)
     with closing(run_parallel(examine, unknown, workers=workers)) as results:
-        for record, result in tqdm(
-            results, "reading", total=len(unknown), unit="video", disable=None
-        ):
+        bar = tqdm(results, "reading", total=len(unknown), unit="video", disable=None)
+        for record, result in bar:
             if isinstance(result, Failure):
                 result = Facts(error=result.reason)
             facts[record.path] = result
@@ -146,10 +142,8 @@ def _missing_end(path: str) -> str:
                     ends.append(float((time + (packet.duration or 0)) * packet.time_base))
         except av.FFmpegError:
             pass  # the end of what there is
-        start, length = (
-            (container.start_time or 0) / av.time_base,
-            container.duration / av.time_base,
-        )
+        start = (container.start_time or 0) / av.time_base
+        length = container.duration / av.time_base
     end = max(ends) - start
     if end > 0.98 * length - 0.1:
         return ""

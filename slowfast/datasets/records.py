@@ -1,4 +1,4 @@
-"""Records of videos, into which annotation files of every format are read."""
+"""Records of videos, as annotation files of every format are read, and clips that are cut out."""
 
 from __future__ import annotations
 
@@ -13,20 +13,6 @@ from slowfast.utils.box_table import BoxTruth
 
 if TYPE_CHECKING:  # importing torch takes longer than a process of tools/dataset.py often works
     import torch
-
-
-class SampledClips(NamedTuple):
-    """Clips C,T,H,W of one video, values 0..255.
-
-    frames: frame numbers of the first clip. boxes: n,4 float32 x1,y1,x2,y2 in pixels of the clip.
-    box_numbers: n int64, which of the record's key.boxes they are. Both None without detection.
-    """
-
-    clips: list[torch.Tensor]
-    frames: np.ndarray
-    is_flipped: bool = False
-    boxes: torch.Tensor | None = None
-    box_numbers: torch.Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,3 +123,17 @@ class Annotations:
     records: list[Record]
     class_names: list[str] | None = None
     truth: BoxTruth | None = None
+
+
+class SampledClips(NamedTuple):
+    """Clips C,T,H,W of one video, values 0..255.
+
+    frames: frame numbers of the first clip. boxes: n,4 float32 x1,y1,x2,y2 in pixels of the clip.
+    box_numbers: n int64, which of the record's key.boxes they are. Both None without detection.
+    """
+
+    clips: list[torch.Tensor]
+    frames: np.ndarray
+    is_flipped: bool = False
+    boxes: torch.Tensor | None = None
+    box_numbers: torch.Tensor | None = None

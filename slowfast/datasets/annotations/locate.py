@@ -13,6 +13,22 @@ from slowfast.datasets.annotations.frame_lists import read_frame_list
 from slowfast.datasets.records import FrameFiles, frame_files
 from slowfast.utils.video_names import is_video, without_suffix
 
+IMAGE_SUFFIXES = frozenset([".jpg", ".jpeg", ".png", ".webp", ".bmp"])
+_NUM_THREADS = 16
+
+
+class Place(NamedTuple):
+    """A video file, or the folder of image files."""
+
+    path: str
+    frames: FrameFiles | None = None
+
+
+def listed_place(frames: FrameFiles, root: str, video: str) -> Place:
+    """The place of a video whose frames a list names."""
+    folder = os.path.dirname(frames.path(0)) if frames.count else os.path.join(root, video)
+    return Place(folder, frames)
+
 
 def walk_videos(folder: str | Path) -> list[str]:
     """Paths of all videos below a folder, in alphabetical order."""
@@ -71,10 +87,6 @@ def _look_up(names: dict[str, str], key: str) -> str | None:
     return names.get(key) or names.get(key.casefold())
 
 
-IMAGE_SUFFIXES = frozenset([".jpg", ".jpeg", ".png", ".webp", ".bmp"])
-_NUM_THREADS = 16
-
-
 def list_frame_folders(folders: Sequence[str]) -> list[FrameFiles]:
     """The images of each folder in the order of their numbers; none where there is no folder."""
     with ThreadPoolExecutor(_NUM_THREADS) as pool:
@@ -91,13 +103,6 @@ def _list_folder(folder: str) -> FrameFiles:
     # Shorter first: 9.jpg comes before 10.jpg.
     names.sort(key=lambda name: (len(name), name))
     return frame_files([os.path.join(folder, name) for name in names])
-
-
-class Place(NamedTuple):
-    """A video file, or the folder of image files."""
-
-    path: str
-    frames: FrameFiles | None = None
 
 
 def find_videos_by_id(
@@ -122,9 +127,3 @@ def find_videos_by_id(
         ]
     finder = VideoFinder(root)
     return [Place(finder.find(f"{video}{suffix}")) for video in videos]
-
-
-def listed_place(frames: FrameFiles, root: str, video: str) -> Place:
-    """The place of a video whose frames a list names."""
-    folder = os.path.dirname(frames.path(0)) if frames.count else os.path.join(root, video)
-    return Place(folder, frames)

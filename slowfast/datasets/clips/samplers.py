@@ -1,4 +1,7 @@
-"""The frames of a clip, chosen in a way of its own for each kind of dataset."""
+"""Frames of a clip: orders to show them in, and samplers that choose them.
+
+Each kind of dataset has a sampler of its own; the index mathematics is in `frame_math`.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -13,6 +16,8 @@ from slowfast.datasets.decoding.video import UnreadableVideo
 from slowfast.datasets.records import KeyFrame
 from slowfast.utils.spread import evenly_spaced
 
+# The frames of Charades that everybody uses were cut at this rate, and its recipes count in them.
+_CHARADES_FPS = 24.0
 # (frame numbers of a clip, generator) -> as many frame numbers
 FrameOrder = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
@@ -35,10 +40,6 @@ def shuffled(frames: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def middle_repeated(frames: np.ndarray, _rng: np.random.Generator) -> np.ndarray:
     """The one in the middle, over and over: a still picture."""
     return np.full_like(frames, frames[len(frames) // 2])
-
-
-# The frames of Charades that everybody uses were cut at this rate, and its recipes count in them.
-_CHARADES_FPS = 24.0
 
 
 class ClipSampler(Protocol):

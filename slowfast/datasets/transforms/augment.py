@@ -1,4 +1,4 @@
-"""Colour jitter and random erasing of a clip, mixup and cutmix of a batch.
+"""Changes of colour and random erasing of a clip, mixup and cutmix of a batch.
 
 A clip is C,T,H,W with values 0..255; what is drawn is drawn once and done to all its frames.
 All randomness comes from the generator passed in.

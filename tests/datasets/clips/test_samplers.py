@@ -2,17 +2,23 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
+from slowfast.config.defaults import get_cfg
+from slowfast.datasets.build import build_views
 from slowfast.datasets.clips import frame_math
 from slowfast.datasets.clips.samplers import (
     CenterSampler,
     SegmentSampler,
     SpanSampler,
     StrideSampler,
+    ThinnedSampler,
 )
 from slowfast.datasets.decoding.packets import VideoIndex
 from slowfast.datasets.decoding.video import UnreadableVideo
 from slowfast.datasets.records import KeyFrame
+from slowfast.models.operating_point import OperatingPoint, reduce_clips
+from slowfast.utils.spread import evenly_spaced
 from tests.helpers.paths import GOLDENS
 
 GOLDEN = json.loads((GOLDENS / "sampling.json").read_text())
@@ -156,3 +162,50 @@ def test_stretched_frames_lie_as_much_further_apart(sampler):
 def test_segments_of_a_whole_video_cannot_be_stretched():
     with pytest.raises(ValueError, match="no sampling stride"):
         SegmentSampler(8).stretched(2.0)
+
+
+@pytest.mark.parametrize("num_frames", range(1, 33))
+def test_places_are_those_that_an_adaptive_network_keeps(num_frames):
+    clip = torch.arange(num_frames).float().view(1, 1, -1, 1, 1)
+    for count in range(1, num_frames + 1):
+        (kept,) = reduce_clips([clip], OperatingPoint(1.0, count, 1), mode="area", fast_crop=1)
+        assert kept.flatten().tolist() == evenly_spaced(num_frames, count)
+
+
+@pytest.fixture
+def index():
+    """An index of 100 frames at 30 per second."""
+    return VideoIndex(num_frames=100, fps=30.0)
+
+
+@pytest.mark.parametrize("whole", [SpanSampler(8, 4, 30), SegmentSampler(8)])
+def test_frames_are_a_part_of_the_whole_clips(whole, index):
+    thinned, places = ThinnedSampler(whole, 3), [0, 3, 7]
+    np.testing.assert_array_equal(thinned.uniform(index, 1, 3), whole.uniform(index, 1, 3)[places])
+    drawn, rngs = [], [np.random.default_rng(5) for _ in range(2)]
+    for sampler, rng in zip((thinned, whole), rngs, strict=True):
+        drawn.append(sampler.random(rng, index))
+    np.testing.assert_array_equal(drawn[0], drawn[1][places])
+    assert thinned.span(30.0) == whole.span(30.0)
+    assert thinned.resized(2).random(rngs[0], index).shape == (2,)
+
+
+def test_thinned_clips_can_be_stretched_and_lie_around_a_key_frame(index):
+    whole, places = StrideSampler(8, 2, 30.0), [0, 3, 7]
+    (stretched,) = uniform(ThinnedSampler(whole, 3).stretched(2.0), index, 1)
+    assert stretched == np.array(uniform(whole.stretched(2.0), index, 1)[0])[places].tolist()
+    whole = CenterSampler(8, 2, 30.0)
+    (around,) = uniform(ThinnedSampler(whole, 3).at(key(50)), index, 1)
+    assert around == np.array(uniform(whole.at(key(50)), index, 1)[0])[places].tolist()
+
+
+@pytest.mark.parametrize("dataset", ["kinetics", "ssv2"])
+def test_the_config_key_thins_all_splits(dataset, index):
+    cfg = get_cfg()
+    cfg.merge_from_list(["TEST.DATASET", dataset, "TRAIN.DATASET", dataset])
+    whole = [build_views(cfg, split).sampler for split in ("train", "val", "test")]
+    cfg.merge_from_list(["DATA.NUM_FRAMES", 5, "DATA.SAMPLED_FRAMES", 8])
+    for split, full in zip(("train", "val", "test"), whole, strict=True):
+        found = build_views(cfg, split).sampler.uniform(index, 0, 2)
+        expected = full.uniform(index, 0, 2)
+        np.testing.assert_array_equal(found, expected[[0, 1, 3, 5, 7]])
