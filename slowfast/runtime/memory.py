@@ -106,6 +106,6 @@ def build_needs(cfg: ConfigNode, num_parameters: int) -> Needs:
 
 
 def _num_kept(num_saved: int, train: ConfigNode) -> int:
-    """Those of TRAIN.KEEP_CHECKPOINTS, the next one before the oldest goes, and the best."""
+    """TRAIN.KEEP_CHECKPOINTS, the next one before the oldest goes, and the best."""
     keep = train.KEEP_CHECKPOINTS
     return (min(num_saved, keep + 1) if keep else num_saved) + 1

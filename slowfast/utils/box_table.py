@@ -25,7 +25,7 @@ class BoxTable:
 
 @dataclass(frozen=True)
 class BoxTruth:
-    """What the detections of a split are judged by.
+    """Ground truth of a split, by which detections are judged.
 
     classes: names of the classes that count, by column of the network's output. excluded: keys of
     images that are left out of ground truth and detections alike. label_offset: what is added to a

@@ -1,4 +1,4 @@
-"""What all plots have in common."""
+"""Common look of all plots."""
 
 import re
 from pathlib import Path

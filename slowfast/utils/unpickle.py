@@ -21,7 +21,7 @@ def load_arrays(file: IO[bytes]) -> Any:
 
 
 class _StandIn:
-    """What a pickle gets to call; `value` is what it stands for."""
+    """Base class for what a pickle gets to call; `value` is the real thing."""
 
     value: Any
 

@@ -1,4 +1,4 @@
-"""Which files are videos, told from their names."""
+"""Names of video files."""
 
 import os
 
@@ -10,7 +10,7 @@ SUFFIXES = frozenset(
 
 
 def is_video(name: str) -> bool:
-    """Whether the suffix is that of a video."""
+    """True for the suffix of a video."""
     return os.path.splitext(name)[1].lower() in SUFFIXES
 
 
