@@ -62,8 +62,7 @@ def read_scores(run: str | Path) -> RunScores:
     if labels.ndim != 1:
         raise ValueError(f"{path}: has several labels per video; fusion is for one")
     method = _ensemble(path.with_name("test_results.json"))
-    scores, seen = views.ensemble(method)
-    scores, seen = scores.numpy() / (views.num_views if method == "sum" else 1), seen.numpy()
+    scores, seen = (values.numpy() for values in views.join(method))
     sums = scores[seen].sum(1)
     is_probability = method == "sum" and bool((scores[seen] >= 0).all() and _are_one(sums))
     return RunScores(str(run), scores, seen, paths, labels, is_probability)

@@ -89,9 +89,8 @@ class VideoScores:
         """
         num_clips = self.num_views // num_spatial_crops
         assert num_clips * num_spatial_crops == self.num_views, f"{num_spatial_crops} crops"
-        crop_sets = [[num_spatial_crops // 2]]
-        if num_spatial_crops > 1:
-            crop_sets.append(list(range(num_spatial_crops)))
+        centre, every = [num_spatial_crops // 2], list(range(num_spatial_crops))
+        crop_sets = [centre, every] if num_spatial_crops > 1 else [centre]
         rows = []
         for crops in crop_sets:
             for clips in _clip_subsets(num_clips):
