@@ -27,7 +27,7 @@ LAYERS = [
 # The functions that take a whole config, beside those named build_*.
 RUN_FUNCTIONS = {
     "adaptive": {"calibrate", "extract", "load_for_evaluation"},
-    "engine": {"freeze", "test", "train"},
+    "engine": {"begin", "test", "train"},
     "runtime": {"launch", "_with_torchrun_sizes", "single_process"},
 }
 MAX_CFG_FUNCTIONS = 121

@@ -1,67 +1,71 @@
-"""Adds up what steps report and says how a run is doing."""
+"""The lines of a training log."""
 
 import resource
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 
-from slowfast.tasks import Task
+from slowfast.engine.state import Sums
+from slowfast.engine.step import StepResult
+
+
+@dataclass
+class _Period:
+    """Steps since the last line."""
+
+    sums: Sums = field(default_factory=Sums)
+    data_times: list[float] = field(default_factory=list)
+    step_times: list[float] = field(default_factory=list)
+    norms: list[float] = field(default_factory=list)
 
 
 class TrainMeter:
-    """Running sums of the current log period, and the lines of the log.
+    """Adds up the steps of an epoch, and says how the run is doing.
 
-    `steps` is the number of steps of every epoch of the run. `data_time` and `step_time` are
-    medians in seconds over the log period.
+    `steps` is the number of steps of every epoch of the run; times in a line are medians in seconds
+    over the log period.
     """
 
-    def __init__(self, task: Task, *, steps: Sequence[int]):
-        self._task = task
+    def __init__(self, steps: Sequence[int]):
         self._steps = steps
-        self._period_sums = np.zeros(1)
-        self._data_times: list[float] = []
-        self._step_times: list[float] = []
-        self._norms: list[float] = []
+        self._period = _Period()
         self._start = time.perf_counter()
 
-    def update(
-        self, sums: np.ndarray, *, data_time: float, step_time: float, norm: float | None
-    ) -> None:
-        """Add one step; `norm` is the gradient norm before clipping."""
-        self._period_sums = self._period_sums + sums
-        self._data_times.append(data_time)
-        self._step_times.append(step_time)
-        if norm is not None:
-            self._norms.append(norm)
+    def add(self, result: StepResult, *, data_time: float, step_time: float) -> None:
+        """Add one step."""
+        self._period.sums.add(result.sums)
+        self._period.data_times.append(data_time)
+        self._period.step_times.append(step_time)
+        if result.grad_norm is not None:
+            self._period.norms.append(result.grad_norm)
 
     def period(self, epoch: int, step: int, lr: float) -> dict:
         """Values since the last call, as one log line; `epoch` and `step` count from 0."""
-        step_time = float(np.median(self._step_times))
+        done, self._period = self._period, _Period()
+        step_time = float(np.median(done.step_times))
         left = sum(self._steps[epoch:]) - step - 1
-        values = {
+        return {
             "_type": "train_iter",
             "epoch": f"{epoch + 1}/{len(self._steps)}",
             "iter": f"{step + 1}/{self._steps[epoch]}",
-            **self._task.train_metrics(self._period_sums),
+            **done.sums.means(),
             "lr": lr,
             "dt": step_time,
-            "dt_data": float(np.median(self._data_times)),
+            "dt_data": float(np.median(done.data_times)),
             "eta": _duration(step_time * left),
-            **({"grad_norm": float(np.median(self._norms))} if self._norms else {}),
+            **({"grad_norm": float(np.median(done.norms))} if done.norms else {}),
             **memory_usage(),
         }
-        self._period_sums = np.zeros(1)
-        self._data_times, self._step_times, self._norms = [], [], []
-        return values
 
-    def epoch(self, epoch: int, lr: float, sums: Sequence[float]) -> dict:
+    def epoch(self, epoch: int, lr: float, sums: Sums) -> dict:
         """Values of the whole epoch, whose steps added up to `sums`, as one log line."""
         return {
             "_type": "train_epoch",
             "epoch": f"{epoch + 1}/{len(self._steps)}",
-            **self._task.train_metrics(sums),
+            **sums.means(),
             "lr": lr,
             "seconds": time.perf_counter() - self._start,
             **memory_usage(),

@@ -1,7 +1,7 @@
-"""What a schedule of batches means for a run: its steps, its batch norm, its log."""
+"""The schedule of batches as a run follows it: its steps, its batch norm, its log."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from tabulate import tabulate
 
@@ -15,21 +15,34 @@ logger = logging.getLogger(__name__)
 
 
 class NormSchedule:
-    """Changes the batch norms of a state's models in place; the optimizer goes on with them.
+    """Gives the batch norms of a state's models the kind of an epoch or of validation, in place.
 
-    `kinds` are all that will be asked for, in the same order in all processes; None is what the
-    model was built with, and cannot be returned to.
+    None in a schedule is the kind that the model was built with: it cannot be returned to.
     """
 
-    def __init__(self, state: TrainState, kinds: Iterable[NormKind | None]):
-        self._state = state
+    def __init__(self, state: TrainState, schedule: Schedule):
+        self._state, self._schedule = state, schedule
         self._kind: NormKind | None = None
-        self._norms = {kind: make_norm(*kind) for kind in dict.fromkeys(kinds) if kind is not None}
+        # All kinds now, in the order of the schedule: to make one can make a group of processes, in
+        # which all must take part in the same order, wherever they resume.
+        phases = (*schedule.phases, schedule.default)
+        kinds = dict.fromkeys(phase.norm for phase in phases if phase.norm is not None)
+        self._norms = {kind: make_norm(*kind) for kind in kinds}
 
-    def __call__(self, kind: NormKind | None) -> None:
+    def to_epoch(self, epoch: int) -> None:
+        """Use the batch norm of an epoch, from 0."""
+        self._switch(self._schedule.phase(epoch).norm)
+
+    def to_default(self) -> None:
+        """Use the batch norm of validation's shape."""
+        self._switch(self._schedule.default.norm)
+
+    def _switch(self, kind: NormKind | None) -> None:
         if kind == self._kind:
             return
         for model in self._state.models:
+            # Parameters and statistics stay the same tensors: the optimizer keeps their momentum,
+            # and DistributedDataParallel its buckets, as if nothing had happened.
             replace_norms(model, self._norms[kind])
         self._kind = kind
 

@@ -2,11 +2,11 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from slowfast.checkpoint import files
 from slowfast.checkpoint.convert import split_sub_bn
@@ -15,13 +15,49 @@ from slowfast.solver.ema import ModelEma
 
 logger = logging.getLogger(__name__)
 
+# Earlier checkpoints hold a list, count last, whose length tells the task: names and factors.
+_UNNAMED = {
+    2: {"loss": 1},
+    4: {"loss": 1, "top1_acc": 100, "top5_acc": 100},
+    5: {"loss": 1, "top1_acc": 100, "top5_acc": 100, "sub_loss": 1},
+}
+
+
+@dataclass
+class Sums:
+    """Sums by name over `count` clips, or boxes; within a step the values are 0-d tensors."""
+
+    values: dict[str, float | Tensor] = field(default_factory=dict)
+    count: float = 0.0
+
+    def add(self, other: "Sums") -> None:
+        """Add those of further clips; a name that one side lacks is 0 there."""
+        for name, value in other.values.items():
+            self.values[name] = self.values.get(name, 0.0) + value
+        self.count += other.count
+
+    def means(self) -> dict[str, float]:
+        """Sums over the count; 0 where nothing was counted."""
+        return {name: value / max(self.count, 1) for name, value in self.values.items()}
+
+
+def read_sums(saved: dict | list[float]) -> Sums:
+    """The sums in a checkpoint, also in one written before they had names."""
+    if isinstance(saved, dict):
+        return Sums(**saved)
+    if not saved:  # at the end of an epoch
+        return Sums()
+    *values, count = saved
+    factors = _UNNAMED[len(saved)].items()
+    return Sums({n: f * v for (n, f), v in zip(factors, values, strict=True)}, count)
+
 
 @dataclass
 class TrainState:
     """Model, optimizer and progress of a run.
 
     `epoch` is the number of finished epochs and `step` the finished optimizer steps of the epoch
-    under way; `sums` is what those steps added up for the meter, `lr` the last one's rate.
+    under way; `sums` are what those steps added up, `lr` is the last one's rate.
     `class_names` travel with the weights, for predictions; None where unknown.
     """
 
@@ -31,7 +67,7 @@ class TrainState:
     ema: ModelEma | None = None
     epoch: int = 0
     step: int = 0
-    sums: list[float] = field(default_factory=list)
+    sums: Sums = field(default_factory=Sums)
     lr: float = 0.0
     best: dict = field(default_factory=dict)
     history: list[dict] = field(default_factory=list)
@@ -41,6 +77,11 @@ class TrainState:
     def models(self) -> list[nn.Module]:
         """The model, and its moving average when there is one."""
         return [self.model] if self.ema is None else [self.model, self.ema.module]
+
+    def finish_epoch(self, summary: dict) -> None:
+        """Count the epoch under way as done; `summary` is its row of the history."""
+        self.history.append(summary)
+        self.epoch, self.step, self.sums = self.epoch + 1, 0, Sums()
 
     def state_dict(self, cfg_text: str) -> dict:
         """PySlowFast's keys (`epoch` is the 0-based last finished epoch), and ours beside them."""
@@ -52,7 +93,7 @@ class TrainState:
             "cfg": cfg_text,
             "scaler_state": self.scaler.state_dict(),
             "step": self.step,
-            "sums": self.sums,
+            "sums": asdict(self.sums),
             "lr": self.lr,
             "sub_bn_state": split_state,
             "best": self.best,
@@ -89,7 +130,7 @@ class TrainState:
                 )
             self.ema.load_state_dict(state["ema_state"])
         self.epoch, self.step = state["epoch"] + 1, state["step"]
-        self.sums, self.lr = state["sums"], state["lr"]
+        self.sums, self.lr = read_sums(state["sums"]), state["lr"]
         self.best, self.history = state["best"], state["history"]
         self.class_names = self.class_names or state.get("class_names")
 

@@ -55,9 +55,3 @@ def build_autocast(cfg: ConfigNode, device: torch.device) -> torch.autocast:
     """The context of every forward pass; it does nothing without TRAIN.MIXED_PRECISION."""
     dtype = getattr(torch, cfg.TRAIN.AMP_DTYPE)
     return torch.autocast(device.type, dtype=dtype, enabled=cfg.TRAIN.MIXED_PRECISION)
-
-
-def build_scaler(cfg: ConfigNode, device: torch.device) -> torch.amp.GradScaler:
-    """Loss scaling for float16; it does nothing for other types."""
-    is_needed = cfg.TRAIN.MIXED_PRECISION and cfg.TRAIN.AMP_DTYPE == "float16"
-    return torch.amp.GradScaler(device.type, enabled=is_needed)

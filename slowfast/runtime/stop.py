@@ -42,6 +42,11 @@ class StopRequest:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
 
+    @property
+    def exit_code(self) -> int:
+        """Of a run that stops: 128 + the signal's number, 1 if another process got the signal."""
+        return 128 + self.signum if self.signum else 1
+
     def _note(self, signum: int, frame) -> None:
         if self.signum and time.monotonic() - self._time > 1:
             raise KeyboardInterrupt

@@ -5,21 +5,20 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from slowfast.config.node import ConfigNode
 from slowfast.models.operating_point import OperatingPoint, Reduce, build_reduce
 from slowfast.models.slimmable import width
-from slowfast.tasks.base import TrainPass, sums_of
+from slowfast.tasks.base import TrainPass
 from slowfast.tasks.classification import (
     Classification,
     Loss,
     build_classification_options,
 )
 
-# From the logits of a sub-network, those of the full one, and the labels.
+# (logits of a sub-network, logits of the full network, labels) -> loss.
 SubLoss = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
@@ -36,7 +35,7 @@ class SubNetworks:
     crops: Sequence[int]
 
     def draw(self, rng: np.random.Generator) -> list[OperatingPoint]:
-        """Those of one step."""
+        """The sub-networks of one step."""
         widths = [*rng.uniform(self.min_width, 1.0, self.num_random).tolist(), self.min_width]
         return [
             OperatingPoint(share, int(rng.choice(self.frames)), int(rng.choice(self.crops)))
@@ -66,7 +65,7 @@ class Adaptive(Classification):
         rng: np.random.Generator,
         shared_rng: np.random.Generator,
     ) -> list[TrainPass]:
-        """The sums are those of Classification, but before the last the sub-networks' losses.
+        """The full network, then the sub-networks, whose losses are also summed as `sub_loss`.
 
         All processes train the same sub-networks: their gradients, and statistics of synchronised
         batch norms, are of the same channels.
@@ -74,28 +73,19 @@ class Adaptive(Classification):
         batch, targets = self._mixed(batch, rng)
         full_logits: list[Tensor] = []  # of the first pass, for the others
 
-        def full() -> tuple[Tensor, Tensor]:
+        def full() -> tuple[Tensor, dict[str, Tensor]]:
             logits = network(*self.inputs(batch)).float()
             full_logits.append(logits.detach())
-            loss = self._loss(logits, targets)
-            hits = self._hits(logits, targets)
-            return loss, sums_of(loss, *hits, loss.new_zeros(()), count=len(targets))
+            return self._loss(logits, targets), self._accuracies(logits, targets)
 
-        def narrow(configuration: OperatingPoint) -> tuple[Tensor, Tensor]:
-            clips = self._reduce(batch["clips"], configuration)
-            with width(network, configuration.width, moves_statistics=False):
+        def narrow(point: OperatingPoint) -> tuple[Tensor, dict[str, Tensor]]:
+            clips = self._reduce(batch["clips"], point)
+            with width(network, point.width, moves_statistics=False):
                 logits = network(*self.inputs({**batch, "clips": clips})).float()
             loss = self._sub_loss(logits, full_logits[0], targets)
-            total, zero = loss.detach().double() * len(targets), logits.new_zeros(()).double()
-            return loss, torch.stack([total, zero, zero, total, zero])
+            return loss, {"sub_loss": loss.detach().double() * len(targets)}
 
-        drawn = self._sub_networks.draw(shared_rng)
-        return [full, *(partial(narrow, configuration) for configuration in drawn)]
-
-    def train_metrics(self, sums: Sequence[float]) -> dict[str, float]:
-        """`loss` is that of the full network plus `sub_loss` of all sub-networks together."""
-        *plain, sub_loss, count = (float(value) for value in sums)
-        return {**super().train_metrics([*plain, count]), "sub_loss": sub_loss / max(count, 1)}
+        return [full, *(partial(narrow, point) for point in self._sub_networks.draw(shared_rng))]
 
 
 def distillation(temperature: float) -> SubLoss:

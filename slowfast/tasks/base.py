@@ -12,8 +12,8 @@ from torch import nn
 from slowfast.datasets.transforms.spatial import normalize
 from slowfast.runtime.device import clip_layout
 
-# Runs the network, and gives a loss to differentiate and what the meter adds up.
-TrainPass = Callable[[], tuple[torch.Tensor, torch.Tensor]]
+# Runs the network, and gives a loss to differentiate and named sums for the log.
+TrainPass = Callable[[], tuple[torch.Tensor, dict[str, torch.Tensor]]]
 
 
 class Task(ABC):
@@ -45,10 +45,11 @@ class Task(ABC):
     @abstractmethod
     def train_step(
         self, network: nn.Module, batch: dict, rng: np.random.Generator
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Loss of a batch on the device, and what the meter adds up.
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Loss of a batch on the device, and what the log shows beside it.
 
-        The first sum is loss * count, the last one the count.
+        The loss is a mean over the `num_labelled` clips or boxes; the others are sums over them
+        (0-d), under the same names in every process and step. The log has the means.
         """
 
     def train_passes(
@@ -60,20 +61,11 @@ class Task(ABC):
     ) -> list[TrainPass]:
         """The forward passes of a training step, in order; each is followed by its backward pass.
 
-        Losses and sums are added up. `_shared_rng` draws the same in all processes. Here it is the
-        one pass that `train_step` does.
+        Losses, and sums of a name, are added up. `_shared_rng` draws the same in all processes.
+        Here it is the one pass that `train_step` does.
         """
         return [partial(self.train_step, network, batch, rng)]
 
-    def train_metrics(self, sums: Sequence[float]) -> dict[str, float]:
-        """Means of what `train_step` added up."""
-        loss, *_, count = (float(value) for value in sums)
-        return {"loss": loss / max(count, 1)}
-
-
-def sums_of(loss: torch.Tensor, *values: torch.Tensor, count: int) -> torch.Tensor:
-    """What a training step reports: float64 of loss * count, `values`, count."""
-    loss = loss.detach().double()
-    return torch.stack(
-        [loss * count, *(value.double() for value in values), loss.new_tensor(count)]
-    )
+    def num_labelled(self, batch: dict) -> int:
+        """Number of clips, or boxes, in a batch to learn from."""
+        return len(batch["labels"])

@@ -13,7 +13,7 @@ from slowfast.datasets.clip_dataset import ClipDataset
 from slowfast.datasets.transforms.augment import build_mix, smooth_labels
 from slowfast.evaluation.topk import topk_correct
 from slowfast.evaluation.video_evaluator import LabelledVideos, OneLabelEvaluator
-from slowfast.tasks.base import Task, sums_of
+from slowfast.tasks.base import Task
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 Mix = Callable[
@@ -37,15 +37,11 @@ class Classification(Task):
 
     def train_step(
         self, network: nn.Module, batch: dict, rng: np.random.Generator
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """The sums are loss * clips, top-1 hits, top-5 hits, clips.
-
-        With mixed batches the hits count the heavier of the two labels.
-        """
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """With mixed batches the accuracies count the heavier of the two labels."""
         batch, targets = self._mixed(batch, rng)
         logits = network(*self.inputs(batch)).float()
-        loss = self._loss(logits, targets)
-        return loss, sums_of(loss, *self._hits(logits, targets), count=len(targets))
+        return self._loss(logits, targets), self._accuracies(logits, targets)
 
     def _mixed(self, batch: dict, rng: np.random.Generator) -> tuple[dict, torch.Tensor]:
         """The batch to learn from, and its labels."""
@@ -54,17 +50,10 @@ class Classification(Task):
         clips, targets = self._mix(batch["clips"], batch["labels"], rng)
         return {**batch, "clips": clips}, targets
 
-    def _hits(self, logits: torch.Tensor, targets: torch.Tensor) -> list[torch.Tensor]:
+    def _accuracies(self, logits: torch.Tensor, targets: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Sums over the clips, each 0 or 100 percent."""
         labels = targets if targets.ndim == 1 else targets.argmax(dim=1)
-        return [topk_correct(logits.detach(), labels, k) for k in (1, 5)]
-
-    def train_metrics(self, sums: np.ndarray) -> dict[str, float]:
-        _, top1, top5, count = (float(value) for value in sums)
-        accuracies = {"top1_acc": top1, "top5_acc": top5}
-        return {
-            **super().train_metrics(sums),
-            **{name: 100 * hits / max(count, 1) for name, hits in accuracies.items()},
-        }
+        return {f"top{k}_acc": 100 * topk_correct(logits.detach(), labels, k) for k in (1, 5)}
 
 
 def build_classification_options(cfg: ConfigNode) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from torch import nn
 from slowfast.config.node import ConfigNode
 from slowfast.datasets.clip_dataset import ClipDataset
 from slowfast.evaluation.box_evaluator import BoxEvaluator
-from slowfast.tasks.base import Task, sums_of
+from slowfast.tasks.base import Task
 
 
 class Detection(Task):
@@ -19,9 +19,12 @@ class Detection(Task):
     def inputs(self, batch: dict) -> tuple:
         return batch["clips"], batch["boxes"]
 
+    def num_labelled(self, batch: dict) -> int:
+        return len(batch["box_labels"])
+
     def train_step(
         self, network: nn.Module, batch: dict, _rng: np.random.Generator
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """The loss is the mean over the boxes and classes of this process, 0 without boxes.
 
         Several processes average their gradients, as in the reference: then boxes of a process
@@ -31,7 +34,7 @@ class Detection(Task):
         logits = network(*self.inputs(batch)).float()
         total = F.binary_cross_entropy_with_logits(logits, targets, reduction="sum")
         loss = total / max(targets.numel(), 1)  # a sum over nothing still has a graph
-        return loss, sums_of(loss, count=len(targets))
+        return loss, {}
 
 
 def build_detection(cfg: ConfigNode) -> Detection:

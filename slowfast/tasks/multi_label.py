@@ -9,7 +9,7 @@ from slowfast.config.node import ConfigNode
 from slowfast.datasets.clip_dataset import ClipDataset
 from slowfast.datasets.labels import multi_hot
 from slowfast.evaluation.video_evaluator import LabelledVideos, MultiLabelEvaluator
-from slowfast.tasks.base import Task, sums_of
+from slowfast.tasks.base import Task
 
 
 class MultiLabel(Task):
@@ -19,11 +19,9 @@ class MultiLabel(Task):
 
     def train_step(
         self, network: nn.Module, batch: dict, _rng: np.random.Generator
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        loss = F.binary_cross_entropy_with_logits(
-            network(*self.inputs(batch)).float(), batch["labels"]
-        )
-        return loss, sums_of(loss, count=len(batch["labels"]))
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        logits = network(*self.inputs(batch)).float()
+        return F.binary_cross_entropy_with_logits(logits, batch["labels"]), {}
 
 
 def build_multi_label(cfg: ConfigNode) -> MultiLabel:

@@ -15,8 +15,9 @@ from slowfast.adaptive.calibrate import (
 )
 from slowfast.adaptive.calibration_file import build_settings, load_calibration
 from slowfast.checkpoint import files
+from slowfast.engine.run import build_state
 from slowfast.engine.state import TrainState
-from slowfast.engine.train import build_state, train
+from slowfast.engine.train import train
 from slowfast.models import build_model
 from slowfast.models.operating_point import (
     OperatingPoint,

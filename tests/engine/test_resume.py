@@ -89,7 +89,7 @@ ADAPTIVE = ["ADAPTIVE.ENABLE", True, "ADAPTIVE.FRAMES", [2, 4], "ADAPTIVE.CROPS"
 ADAPTIVE += ["VOV3D.INNER_CH", 16, "TRAIN.BATCH_SIZE", 2]
 FIRST_STEP = ("slowfast.engine.step.clip_gradients", 3)  # of the second epoch
 LAST_STEP = ("slowfast.engine.step.clip_gradients", 4)
-PRECISE_BN = ("slowfast.engine.train.update_bn_stats", 2)
+PRECISE_BN = ("slowfast.engine.epoch.update_bn_stats", 2)
 VALIDATION = ("slowfast.engine.train.validate", 2)
 MORE_STOPS = [
     (LAST_STEP, []),
@@ -136,6 +136,24 @@ def test_stopped_anywhere_the_run_goes_on_as_if_it_had_not(
             assert row[key] == pytest.approx(expected[key], rel=1e-9), key
     lines = (tmp_path / "stopped/log.jsonl").read_text().splitlines()
     assert sum('"train_epoch"' in line for line in lines) == 3
+
+
+def test_a_run_stopped_before_sums_had_names_goes_on(toy_cfg, tmp_path, monkeypatch):
+    options = ["SOLVER.MAX_EPOCH", 1, "SOLVER.CLIP_GRAD_L2NORM", 10.0]
+    whole = train(toy_cfg(*options, "OUTPUT_DIR", tmp_path / "whole"))
+    with monkeypatch.context() as patch:
+        _signal_at_call(patch, "slowfast.engine.step.clip_gradients", 1)
+        with pytest.raises(SystemExit):
+            train(toy_cfg(*options))
+    path = files.interrupted_path(tmp_path / "run")
+    content = files.load(path)
+    values, count = content["sums"]["values"], content["sums"]["count"]
+    hits = [values[name] / 100 for name in ("top1_acc", "top5_acc")]
+    files.save(path, {**content, "sums": [values["loss"], *hits, count]})
+    (row,), (expected,) = train(toy_cfg(*options)).history, whole.history
+    assert {key: row[key] for key in row if key != "train_seconds"} == {
+        key: expected[key] for key in expected if key != "train_seconds"
+    }
 
 
 def test_signal_during_the_last_save_does_not_go_on_to_the_test(toy_cfg, monkeypatch):

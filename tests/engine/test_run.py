@@ -1,7 +1,7 @@
 import pytest
 from torch import nn
 
-from slowfast.engine.freeze import freeze_batch_norm, freeze_modules
+from slowfast.engine.run import freeze_batch_norm, freeze_modules
 
 
 def _model():

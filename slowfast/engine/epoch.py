@@ -1,0 +1,177 @@
+"""The parts of an epoch: its training steps, its batch-norm statistics, its validation."""
+
+import contextlib
+import logging
+import math
+import time
+from collections.abc import Iterator
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from slowfast.engine.meters import TrainMeter
+from slowfast.engine.run import Run
+from slowfast.engine.schedule import repeated
+from slowfast.runtime.stop import agreed
+from slowfast.solver.precise_bn import update_bn_stats
+from slowfast.tasks.evaluate import EvaluationLoop
+from slowfast.utils import distributed
+from slowfast.utils.seeding import derive_seed
+
+logger = logging.getLogger(__name__)
+
+
+def train_epoch(run: Run, epoch: int) -> dict:
+    """Do the steps of an epoch that are not done yet, or some before a stop; returns its means."""
+    state, num_steps, num_earlier = run.state, run.steps[epoch], sum(run.steps[:epoch])
+    num_done, meter = state.step, TrainMeter(run.steps)
+    _set_training(state.model, run.frozen)
+    start = time.perf_counter()
+    with _progress(f"epoch {epoch + 1}", num_steps, unit="step", initial=num_done) as bar:
+        for batches in _remaining_batches(run, epoch):
+            loaded = time.perf_counter()
+            lr = run.lr_at(epoch + state.step / num_steps)
+            result = run.train_step(batches, lr=lr, stop=run.stop)
+            end = time.perf_counter()
+            meter.add(result, data_time=loaded - start, step_time=end - start)
+            start = end
+            bar.update()
+            if state.step % run.log_period == 0:
+                values = meter.period(epoch, state.step - 1, lr)
+                run.log.write(values, step=num_earlier + state.step)
+                bar.set_postfix(loss=f"{values['loss']:.3f}")
+            if result.is_stopped:
+                break
+    for model in state.models:
+        _broadcast_buffers(model)
+    summary = meter.epoch(epoch, state.lr, state.sums)
+    if num_done < state.step == num_steps:  # else it goes on later, or its line is there already
+        run.log.write(summary, step=epoch + 1)
+    return {"epoch": epoch + 1, **_prefixed("train", summary)}
+
+
+def _set_training(model: nn.Module, frozen: list[str]) -> None:
+    """Put the model into training mode, but the modules called `frozen` into evaluation mode."""
+    model.train()
+    for name in frozen:
+        model.get_submodule(name).eval()
+
+
+def _remaining_batches(run: Run, epoch: int) -> Iterator[list[dict]]:
+    """The batches of every step of an epoch that is not done yet.
+
+    All batches of a step have one shape. Those at the end that do not fill a step are left out: a
+    step of fewer clips would learn more from each of them.
+    """
+    sampler, state = run.train_loader.batch_sampler, run.state
+    sampler.set_epoch(epoch, repeated(run.schedule.phase(epoch).shapes, run.accumulation))
+    sampler.set_start(state.step * run.accumulation)
+    return _groups(run.train_loader, run.accumulation, run.steps[epoch] - state.step)
+
+
+def _groups(loader: DataLoader, size: int, count: int) -> Iterator[list[dict]]:
+    """`count` lists of `size` batches."""
+    if count == 0:
+        return
+    batches = []
+    for batch in loader:
+        batches.append(batch)
+        if len(batches) == size:
+            yield batches
+            batches = []
+            count -= 1
+        if count == 0:
+            return
+
+
+def _progress(title: str, total: int, *, unit: str, initial: int = 0) -> tqdm:
+    """A progress bar on the console of the main process."""
+    is_hidden = None if distributed.is_main_process() else True  # None: only without a console
+    return tqdm(desc=title, total=total, unit=unit, initial=initial, disable=is_hidden, leave=False)
+
+
+def _broadcast_buffers(model: nn.Module) -> None:
+    """Give all processes the running statistics of the first."""
+    if distributed.is_distributed():
+        for buffer in model.buffers():
+            torch.distributed.broadcast(buffer, src=0)
+
+
+class _Stopped(Exception):
+    """Leaves a pass over batches that has no result unless it is whole."""
+
+
+def recalibrate(run: Run, epoch: int) -> None:
+    """Precise batch norm for an epoch that is validated or saved, with the shape of validation.
+
+    A stop request leaves the statistics as they are: the caller must look at it.
+    """
+    is_used = epoch in run.schedule.validated or epoch in run.schedule.saved
+    if not run.num_precise_batches or not is_used or agreed(run.stop, run.device):
+        return
+    # With the batch norm of that shape; then back to that of the epoch, which resuming expects in a
+    # state that a stop saves.
+    run.norms.to_default()
+    for model in run.state.models:
+        _set_training(model, run.frozen)
+        # With the rank: the processes have different clips, and so different dropout.
+        torch.manual_seed(derive_seed("precise", run.seed, epoch, distributed.rank()))
+        # Eager: a compiled model would not call the hooks that measure the statistics.
+        with (
+            contextlib.suppress(_Stopped),
+            run.autocast,
+            torch.compiler.set_stance("force_eager"),
+        ):
+            update_bn_stats(
+                model, _first_inputs(run, epoch), lambda inputs, model=model: model(*inputs)
+            )
+    run.norms.to_epoch(epoch)
+
+
+def _first_inputs(run: Run, epoch: int) -> Iterator[tuple]:
+    """The network's inputs for the first batches of an epoch; _Stopped after a stop request."""
+    run.train_loader.batch_sampler.set_epoch(epoch, run.schedule.default.shapes)
+    total = min(run.num_precise_batches, len(run.train_loader))
+    with _progress("precise BN", total, unit="batch") as bar:
+        for (batch,) in _groups(run.train_loader, 1, run.num_precise_batches):
+            if agreed(run.stop, run.device):
+                raise _Stopped
+            yield run.task.inputs(run.task.to_device(batch, run.device))
+            bar.update()
+
+
+def validate(run: Run, epoch: int) -> dict:
+    """Metrics on the validation videos of an epoch where they are due; notes the best so far.
+
+    Only the main process has them; {} elsewhere, and after a stop request, which leaves the epoch
+    unfinished: it is validated on resuming.
+    """
+    if epoch not in run.schedule.validated or agreed(run.stop, run.device):
+        return {}
+    start, state = time.perf_counter(), run.state
+    model = state.model if state.ema is None else state.ema.module
+    loop = EvaluationLoop(run.task, run.device, run.autocast)
+    judged = [(model.eval(), run.evaluator)]
+    unreadable = loop.run(run.val_loader, judged, title="validate", stop=run.stop)
+    if agreed(run.stop, run.device) or not distributed.is_main_process():
+        return {}
+    evaluation = run.evaluator.evaluate()
+    if evaluation is None:
+        logger.warning("nothing could be scored: this epoch has no validation metrics")
+        return {}
+    metrics = {**evaluation.metrics, "num_unreadable": len(unreadable.reasons)}
+    line = {"_type": "val_epoch", "epoch": epoch + 1, **metrics}
+    run.log.write({**line, "seconds": time.perf_counter() - start}, step=epoch + 1)
+    name = run.evaluator.metric
+    # NaN, where there is no ground truth, is beaten by anything and beats nothing.
+    if not state.best or math.isnan(state.best[name]) or metrics[name] > state.best[name]:
+        state.best = {"epoch": epoch + 1, **metrics}
+    return _prefixed("val", metrics)
+
+
+def _prefixed(prefix: str, values: dict) -> dict:
+    return {
+        f"{prefix}_{key}": value for key, value in values.items() if isinstance(value, int | float)
+    }

@@ -1,0 +1,213 @@
+"""A training run: its parts, built from the config, at the point where it goes on."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import DataLoader
+
+from slowfast.checkpoint import files
+from slowfast.checkpoint.initialize import initialize_from
+from slowfast.config.node import ConfigNode
+from slowfast.datasets.build import build_loader
+from slowfast.engine.schedule import NormSchedule, log_schedule, steps_of_epochs
+from slowfast.engine.state import TrainState, resume
+from slowfast.engine.step import SeededPasses, TrainStep
+from slowfast.evaluation.evaluator import Evaluator
+from slowfast.models import build_model
+from slowfast.models.slimmable import make_slimmable
+from slowfast.runtime.device import build_autocast, build_device, place_model
+from slowfast.runtime.run_log import RunLog, build_run_log
+from slowfast.runtime.stop import StopRequest
+from slowfast.runtime.unreadable import UnreadableVideos
+from slowfast.solver.ema import ModelEma
+from slowfast.solver.lr_schedule import build_lr_schedule
+from slowfast.solver.multigrid import Schedule, build_schedule
+from slowfast.solver.optimizer import build_optimizer
+from slowfast.tasks import Task, build_evaluator, build_task
+from slowfast.utils import distributed
+from slowfast.utils.seeding import derive_seed
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Run:
+    """Everything that the epochs of a training run share.
+
+    frozen: names of the modules that stay in evaluation mode. steps: optimizer steps of every
+    epoch. lr_at: from a fractional epoch to its learning rate. accumulation: batches of a step.
+    num_precise_batches: for precise batch norm, 0 without it. num_kept: how many of the latest
+    checkpoints stay, 0 for all.
+    """
+
+    output_dir: Path
+    cfg_text: str
+    device: torch.device
+    autocast: torch.autocast
+    log: RunLog
+    task: Task
+    train_loader: DataLoader
+    val_loader: DataLoader
+    evaluator: Evaluator
+    state: TrainState
+    frozen: list[str]
+    schedule: Schedule
+    norms: NormSchedule
+    steps: list[int]
+    lr_at: Callable[[float], float]
+    train_step: TrainStep
+    unreadable: UnreadableVideos
+    accumulation: int
+    num_precise_batches: int
+    seed: int
+    log_period: int
+    num_kept: int
+    stop: StopRequest = field(default_factory=StopRequest)
+
+
+def wrap_distributed(model: nn.Module, device: torch.device) -> nn.Module:
+    """The model, inside DistributedDataParallel when there are several processes."""
+    if not distributed.is_distributed():
+        return model
+    return DistributedDataParallel(model, device_ids=[device] if device.type == "cuda" else None)
+
+
+def freeze_modules(model: nn.Module, prefixes: list[str]) -> list[str]:
+    """Turn off the gradients of all modules whose name starts with a prefix; returns their names.
+
+    "s1" means s1 and s1.*, not s10. ValueError when a prefix names nothing.
+    """
+    frozen = []
+    for prefix in prefixes:
+        found = {
+            name: module
+            for name, module in model.named_modules()
+            if name == prefix or name.startswith(f"{prefix}.")
+        }
+        if not found:
+            names = [name for name, _ in model.named_children()]
+            raise ValueError(
+                f"TRAIN.FREEZE: {prefix!r} names no module; the first level is {names}"
+            )
+        for module in found.values():
+            module.requires_grad_(False)
+        frozen += found
+    return frozen
+
+
+def freeze_batch_norm(model: nn.Module) -> list[str]:
+    """Turn off the gradients of every batch norm; returns the names of these modules."""
+    found = {name: m for name, m in model.named_modules() if isinstance(m, _NormBase)}
+    for module in found.values():
+        module.requires_grad_(False)
+    return list(found)
+
+
+def freeze(model: nn.Module, prefixes: list[str], *, has_frozen_norms: bool) -> list[str]:
+    """Freeze the modules of the prefixes and, if asked to, all batch norms; returns their names.
+
+    ValueError when nothing is left to train.
+    """
+    frozen = freeze_modules(model, prefixes)
+    if has_frozen_norms:
+        frozen += freeze_batch_norm(model)
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise ValueError(f"TRAIN.FREEZE: {prefixes} leaves nothing to train")
+    return frozen
+
+
+def build_state(cfg: ConfigNode, device: torch.device) -> tuple[TrainState, list[str]]:
+    """Model, optimizer and the rest at epoch 0, and the names of modules in evaluation mode."""
+    # Without the rank: all processes begin with the same weights.
+    torch.manual_seed(derive_seed("init", cfg.RNG_SEED))
+    model = place_model(build_model(cfg), device)
+    if cfg.ADAPTIVE.ENABLE:
+        make_slimmable(model)
+    frozen = freeze(model, cfg.TRAIN.FREEZE, has_frozen_norms=cfg.MODEL.FROZEN_BN)
+    if cfg.TRAIN.COMPILE:
+        model.compile()
+    needs_scaling = cfg.TRAIN.MIXED_PRECISION and cfg.TRAIN.AMP_DTYPE == "float16"
+    state = TrainState(
+        model,
+        build_optimizer(cfg, model),
+        torch.amp.GradScaler(device.type, enabled=needs_scaling),
+        ema=ModelEma(model, cfg.TRAIN.EMA_DECAY) if cfg.TRAIN.EMA_DECAY else None,
+    )
+    return state, frozen
+
+
+def begin(cfg: ConfigNode, state: TrainState, norms: NormSchedule) -> None:
+    """Resume the run in OUTPUT_DIR; if there is none, initialise the weights from the file named.
+
+    With TRAIN.AUTO_RESUME False an earlier run's checkpoints are set aside.
+    """
+    output_dir = Path(cfg.OUTPUT_DIR)
+    norms.to_epoch(0)
+    if cfg.TRAIN.AUTO_RESUME:
+        if resume(state, output_dir, norms.to_epoch, is_adaptive=cfg.ADAPTIVE.ENABLE):
+            return
+    elif distributed.is_main_process() and (aside := files.set_aside(output_dir)):
+        logger.warning("TRAIN.AUTO_RESUME is False: the checkpoints found are now in %s", aside)
+    if cfg.TRAIN.CHECKPOINT_FILE_PATH:
+        initialize_from(
+            state.model,
+            cfg.TRAIN.CHECKPOINT_FILE_PATH,
+            clear_name_patterns=cfg.TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN,
+            min_coverage=cfg.TRAIN.CHECKPOINT_MIN_COVERAGE,
+        )
+        if state.ema is not None:
+            state.ema = ModelEma(state.model, cfg.TRAIN.EMA_DECAY)
+
+
+def build_run(cfg: ConfigNode) -> Run:
+    """The run in OUTPUT_DIR, resumed or new (see `begin`)."""
+    device, schedule = build_device(cfg), build_schedule(cfg)
+    train_loader, val_loader = build_loader(cfg, "train"), build_loader(cfg, "val")
+    autocast, task, log = build_autocast(cfg, device), build_task(cfg), build_run_log(cfg)
+    state, frozen = build_state(cfg, device)
+    state.class_names = train_loader.dataset.class_names
+    norms = NormSchedule(state, schedule)
+    begin(cfg, state, norms)
+    steps = steps_of_epochs(schedule, train_loader.batch_sampler, cfg.TRAIN.ACCUMULATION_STEPS)
+    log_schedule(schedule, steps)
+    unreadable = UnreadableVideos(
+        train_loader.dataset.records, max_share=cfg.DATA.MAX_UNREADABLE_SHARE
+    )
+    train_step = TrainStep(
+        state,
+        wrap_distributed(state.model, device),
+        SeededPasses(task, device=device, autocast=autocast, seed=cfg.RNG_SEED),
+        unreadable,
+        clip_value=cfg.SOLVER.CLIP_GRAD_VAL,
+        clip_norm=cfg.SOLVER.CLIP_GRAD_L2NORM,
+    )
+    return Run(
+        output_dir=Path(cfg.OUTPUT_DIR),
+        cfg_text=cfg.dump(),
+        device=device,
+        autocast=autocast,
+        log=log,
+        task=task,
+        train_loader=train_loader,
+        val_loader=val_loader,
+        evaluator=build_evaluator(cfg, val_loader.dataset),
+        state=state,
+        frozen=frozen,
+        schedule=schedule,
+        norms=norms,
+        steps=steps,
+        lr_at=build_lr_schedule(cfg),
+        train_step=train_step,
+        unreadable=unreadable,
+        accumulation=cfg.TRAIN.ACCUMULATION_STEPS,
+        num_precise_batches=cfg.BN.NUM_BATCHES_PRECISE if cfg.BN.USE_PRECISE_STATS else 0,
+        seed=cfg.RNG_SEED,
+        log_period=cfg.LOG_PERIOD,
+        num_kept=cfg.TRAIN.KEEP_CHECKPOINTS,
+    )
