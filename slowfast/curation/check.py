@@ -22,7 +22,7 @@ KINDS = (*USELESS, *TOLERABLE, "class without a video", "wrong list")
 
 
 class Fault(NamedTuple):
-    """kind: one of KINDS. line: 0 where the fault is not that of a line."""
+    """A fault. kind: one of KINDS. line: 0 where it is not the fault of one line."""
 
     kind: str
     split: str

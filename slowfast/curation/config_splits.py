@@ -1,4 +1,4 @@
-"""Splits of a config's datasets, mistakes and all."""
+"""Splits of a config's datasets, with the mistakes that are in them."""
 
 from collections.abc import Sequence
 from dataclasses import replace

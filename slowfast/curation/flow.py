@@ -131,7 +131,7 @@ def _install(made: Path, target: Path) -> Failure | None:
 
 @contextmanager
 def _partial_folder(output: Path) -> Iterator[Path]:
-    """A new folder, gone in the end; removes those of runs of this machine that were killed."""
+    """A new folder, gone in the end; removes folders of killed runs of this machine."""
     host = socket.gethostname()
     output.mkdir(parents=True, exist_ok=True)
     name = re.compile(rf"{re.escape(_PARTIAL + host)}-(\d+)-\w+")

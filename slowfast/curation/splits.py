@@ -1,4 +1,4 @@
-"""The lists of a dataset as they are, mistakes and all."""
+"""Lists of a dataset, with the mistakes that are in them."""
 
 import os
 from collections.abc import Sequence
@@ -69,7 +69,7 @@ def read_csv_split(
 def read_csv_splits(
     paths: Sequence[str | Path], *, separator: str, prefix: str, num_classes: int | None = None
 ) -> list[Split]:
-    """Lists with names of their own, the first that of training."""
+    """Lists with names of their own; the first one is for training."""
     if not separator:
         raise ValueError("--separator: '' is empty; use for example ' ' or ','")
     if len({Path(path).stem for path in paths}) < len(paths):

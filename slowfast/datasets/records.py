@@ -22,7 +22,7 @@ class FrameFiles:
     pattern: path with a format field for the number, e.g. "/data/17/17_{:06d}.jpg"; its literal
     braces are doubled. first: number of the first file. names: all paths, where no pattern fits;
     pattern is then "". fps: frames per second; None means the rate that DATA.SAMPLING_RATE refers
-    to, whatever it is.
+    to.
     """
 
     pattern: str
@@ -99,10 +99,10 @@ class KeyFrame:
 class Record:
     """One video: where it lies and what is in it.
 
-    path: a video file, the folder of `frames`, or with `is_flow` that of its optical flow or the
-    video file it is named after. label: its class, -1 where that is unknown or
-    there is more than one. spans: of a multi-label video. key: of a video with boxes; each key
-    frame is a record of its own.
+    path: a video file, the folder of `frames`, or with `is_flow` the folder of its optical flow or
+    the video file that the folder is named after. label: its class, -1 where it is unknown or there
+    is more than one. spans: of a multi-label video. key: of a video with boxes; each key frame is a
+    record of its own.
     """
 
     path: str

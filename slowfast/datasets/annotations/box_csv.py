@@ -1,4 +1,4 @@
-"""Boxes as rows, whatever file they come from: reading AVA's csv, filtering, grouping by image."""
+"""Boxes as rows: reading AVA's csv, filtering and grouping rows of any file."""
 
 import csv
 import logging

@@ -94,7 +94,7 @@ def _official_records(path: Path, root: str, num_classes: int, source: str) -> l
 
 
 def _in_frames(labels: TimedLabels) -> TimedLabels:
-    """Seconds to frame numbers: image files count as frames, whatever DATA.TARGET_FPS is."""
+    """Seconds to frame numbers: image files count as frames at any DATA.TARGET_FPS."""
     rate = _FRAMES_PER_SECOND
     return TimedLabels(tuple((label, a * rate, b * rate) for label, a, b in labels.spans))
 

@@ -44,6 +44,7 @@ class TrainBoxViews:
         return self
 
     def __call__(self, video: OpenVideo, record: Record, rng: np.random.Generator) -> SampledClips:
+        # The order of the draws, scale, crop, flip, colours, decides on the clip of a seed.
         frame_numbers = self.sampler.at(record.key).random(rng, video.index)
         clip = self.read(video, frame_numbers, jitter_size(rng, *self.jitter))
         boxes = box_ops.to_pixels(record.key.boxes, *clip.shape[-2:])

@@ -78,7 +78,8 @@ class TrainViews:
         return views
 
     def __call__(self, video: OpenVideo, _record: Record, rng: np.random.Generator) -> SampledClips:
-        # The order of the draws is fixed: frames, scale, then crop, flip and augmentations.
+        # Frames, scale, then crop, flip, augmentations: in another order of these draws the same
+        # seed would give other clips.
         numbers = self.sampler.random(rng, video.index)
         short_side = None if self.jitter is None else jitter_size(rng, *self.jitter)
         clip = self.read(video, numbers, short_side)
@@ -149,7 +150,7 @@ class EvalViews:
     def decode(
         self, video: OpenVideo, clips: Sequence[np.ndarray]
     ) -> tuple[torch.Tensor, list[np.ndarray]]:
-        """The frames that some clip needs, C,T,H,W, scaled; where those of each clip are in it."""
+        """All frames that the clips need, C,T,H,W, scaled, and the places of each clip's frames."""
         needed = np.unique(np.concatenate(clips))
         places = [np.searchsorted(needed, numbers) for numbers in clips]
         return self.read(video, needed, self.short_side), places
@@ -158,7 +159,7 @@ class EvalViews:
 class JointViews:
     """The views of several EvalViews, one after another, all from one pass over the file.
 
-    `parts` differ in their samplers and orders alone; crops are those of the first.
+    `parts` differ in their samplers and orders alone; the first one cuts for all.
     """
 
     def __init__(self, parts: Sequence[EvalViews]):

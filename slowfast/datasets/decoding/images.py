@@ -1,4 +1,4 @@
-"""Image files and frame numbers -> uint8 frames, like those of a video file."""
+"""Image files and frame numbers -> uint8 frames, as if they were a video file."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -47,9 +47,9 @@ class ImageReader:
         return np.stack([frames[int(number)] for number in numbers])
 
     def frames(self, size: tuple[int, int] | None = None) -> Iterator[np.ndarray]:
-        """All frames H,W,C like those of `read`, one after another, one of them kept.
+        """All frames H,W,C, one after another, one of them kept; lost ones are replaced, too.
 
-        Scaled to a size (height, width); None: that of the first.
+        Scaled to a size (height, width); None: the size of the first.
         """
         images: dict[int, np.ndarray] = {}
         scale = _Scaler(size)
@@ -93,7 +93,7 @@ class _BadImage(Exception):
 
 
 class _Scaler:
-    """Scales images to a size (height, width); None: that of the first, scaled to `short_side`.
+    """Scales images to a size (height, width); None: the first one's, scaled to `short_side`.
 
     Within 37..44 dB of what swscale makes of a video frame, and 1.2 to 4.5 times as fast as it is
     from RGB; shrinking averages, so that nothing is aliased.

@@ -93,7 +93,7 @@ class VideoReader:
         return np.stack([frames[int(number)] for number in numbers])
 
     def frames(self, size: tuple[int, int] | None = None) -> Iterator[np.ndarray]:
-        """All frames H,W,C like those of `read`, one after another, none of them kept.
+        """All frames H,W,C, one after another, none of them kept; lost ones are replaced, too.
 
         Scaled to a size (height, width); None: the video's own.
         """
@@ -118,7 +118,7 @@ class VideoReader:
     ) -> dict[int, np.ndarray]:
         """Frames by number, with a long run-up in which nothing is skipped.
 
-        A frame's run-up is its own, so that damage looks the same whatever is read with it.
+        A frame's run-up is its own, so that damage does not depend on what is read with it.
         """
         frames = {}
         for start, group in groupby(wanted, self._lead_start):
@@ -226,7 +226,7 @@ class VideoReader:
 class _Converter:
     """Frame -> H,W,C RGB array through one scaler, as it is shown, after rotation.
 
-    size: (height, width) of the arrays; None: that of the first frame, scaled to `short_side`.
+    size: (height, width) of the arrays; None: the first frame's, scaled to `short_side`.
     """
 
     def __init__(self, size: tuple[int, int] | None = None, *, short_side: int | None = None):
