@@ -23,7 +23,7 @@ class Task(ABC):
     """
 
     # Keys of a batch that the device needs beside the clips.
-    _moved: ClassVar[tuple[str, ...]]
+    moved: ClassVar[tuple[str, ...]]
 
     def __init__(self, *, mean: Sequence[float], std: Sequence[float]):
         self._mean, self._std = mean, std
@@ -31,7 +31,7 @@ class Task(ABC):
     def to_device(self, batch: dict, device: torch.device) -> dict:
         """The batch with normalised float32 clips on the device in its layout."""
         clips = [clip.to(device, non_blocking=True) for clip in batch["clips"]]
-        moved = {key: batch[key].to(device, non_blocking=True) for key in self._moved}
+        moved = {key: batch[key].to(device, non_blocking=True) for key in self.moved}
         normalized = [
             normalize(clip, self._mean, self._std).contiguous(memory_format=clip_layout(device))
             for clip in clips

@@ -28,7 +28,7 @@ class Classification(Task):
     are. The rest is for Task.
     """
 
-    _moved = ("labels",)
+    moved = ("labels",)
 
     def __init__(self, loss: Loss, *, mix: Mix | None, **normalization):
         super().__init__(**normalization)

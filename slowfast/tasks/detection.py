@@ -14,7 +14,7 @@ from slowfast.tasks.base import Task
 class Detection(Task):
     """Labels of boxes, trained with binary cross-entropy."""
 
-    _moved = ("boxes", "box_labels")
+    moved = ("boxes", "box_labels")
 
     def inputs(self, batch: dict) -> tuple:
         return batch["clips"], batch["boxes"]

@@ -15,7 +15,7 @@ from slowfast.tasks.base import Task
 class MultiLabel(Task):
     """Any number of labels per video, trained with binary cross-entropy."""
 
-    _moved = ("labels",)
+    moved = ("labels",)
 
     def train_step(
         self, network: nn.Module, batch: dict, _rng: np.random.Generator
