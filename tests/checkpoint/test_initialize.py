@@ -157,3 +157,26 @@ def test_testing_refuses_surplus_tensors(tmp_path):
 def test_a_file_without_weights_names_the_path(tmp_path):
     with pytest.raises(CheckpointError, match="weights.pyth: no model weights found"):
         initialize_from(Net(), _save(tmp_path, {"epoch": 3}))
+
+
+class Halved(nn.BatchNorm3d):
+    """Knows files whose weight is called `scale`, at twice the size."""
+
+    def adapt_weights(self, state, prefix):
+        scale = state.get(f"{prefix}scale")
+        if scale is None:
+            return {}, ""
+        return {f"{prefix}scale": None, f"{prefix}weight": scale / 2}, "of its scales are halved"
+
+
+def test_modules_adapt_the_weights_of_relatives(tmp_path, caplog):
+    source, model = Net(), Net(norm=Halved)
+    state = source.state_dict()
+    state["s1.1.scale"] = 2 * state.pop("s1.1.weight")
+    path = _save(tmp_path, state)
+    report = initialize_from(model, path)
+    _assert_same(model, source)
+    assert report.identities == ("s1.1.weight",) and not report.unexpected
+    assert f"{path}: 1 of its scales are halved" in caplog.text
+    with pytest.raises(CheckpointError, match="s1.1.scale"):  # a test takes no changed weights
+        load_for_test(Net(norm=Halved), path)

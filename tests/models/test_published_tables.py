@@ -5,7 +5,8 @@ import torch
 
 from slowfast.config.defaults import get_cfg
 from slowfast.models import build_model
-from slowfast.models.complexity import build_meta_inputs, count_macs
+from slowfast.models.build import build_meta_inputs
+from slowfast.models.complexity import count_macs
 from tests.helpers.slow import slow
 
 VOV3D_M = {"VOV3D.DEPTH": 31, "VOV3D.INNER_CH": 40}
