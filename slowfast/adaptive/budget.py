@@ -3,7 +3,7 @@
 import json
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -107,6 +107,19 @@ def _parse_row(row: dict[str, Any]) -> TableRow:
     point = OperatingPoint.parse(row["configuration"])
     numbers = {n: math.nan if row[n] is None else float(row[n]) for n in _NUMBERS}
     return TableRow(point, **numbers)
+
+
+def pareto_front(costs: Sequence[float], values: Sequence[float]) -> list[bool]:
+    """Mark the points that no other beats: cheaper and as good, or better and as cheap.
+
+    NaN is never on it.
+    """
+    points = list(zip(costs, values, strict=True))
+    return [
+        not math.isnan(cost + value)
+        and not any(c <= cost and v >= value and (c, v) != (cost, value) for c, v in points)
+        for cost, value in points
+    ]
 
 
 def choose(rows: tuple[TableRow, ...], budget: Budget) -> TableRow:

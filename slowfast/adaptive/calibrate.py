@@ -62,7 +62,7 @@ def calibrate(
             measure(calibration, missing, stop=stop)
         if stop.signum:
             logger.warning("calibration interrupted: the same command goes on with it")
-            raise Interrupted(128 + stop.signum)
+            raise Interrupted(stop.exit_code)
     return {c: calibration.statistics[str(c)] for c in points}
 
 

@@ -8,9 +8,8 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from slowfast.adaptive.budget import COSTS, BudgetTable, TableRow, choose
+from slowfast.adaptive.budget import COSTS, BudgetTable, TableRow, choose, pareto_front
 from slowfast.config.derived import parse_budget
-from slowfast.evaluation.pareto_front import pareto_front
 from slowfast.utils.io import write_csv, write_json
 from slowfast.utils.plots import new_figure, save_figure, shorten, tidy
 

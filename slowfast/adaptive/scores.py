@@ -14,7 +14,7 @@ from slowfast.adaptive.calibrate import calibrate
 from slowfast.checkpoint.initialize import load_for_test
 from slowfast.config.node import ConfigNode
 from slowfast.evaluation.evaluator import Evaluation, Evaluator
-from slowfast.evaluation.topk import topk_correct
+from slowfast.evaluation.metrics import topk_correct
 from slowfast.evaluation.video_scores import VideoScores
 from slowfast.models import build_model
 from slowfast.models.operating_point import (

@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 from tabulate import tabulate
 
+from slowfast.adaptive.budget import pareto_front
 from slowfast.adaptive.costs import build_costs
 from slowfast.adaptive.network import cut_network
 from slowfast.analysis.runs import RunFiles, parse_runs
 from slowfast.config.cli import load_cfg
 from slowfast.config.node import ConfigNode
-from slowfast.evaluation.pareto_front import pareto_front
 from slowfast.evaluation.summary import read_metrics
 from slowfast.models import build_model
 from slowfast.models.build import build_meta_inputs

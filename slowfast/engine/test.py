@@ -36,7 +36,7 @@ def test(cfg: ConfigNode) -> dict:
     with StopRequest() as stop:
         unreadable = loop.run(loader, [(network.model, evaluator)], title="test", stop=stop)
     if agreed(stop, loop.device):
-        raise Interrupted(128 + stop.signum if stop.signum else 1)
+        raise Interrupted(stop.exit_code)
     if not distributed.is_main_process():
         return {}
     evaluation, row = evaluator.evaluate(), network.row

@@ -13,7 +13,7 @@ from slowfast.evaluation.ava import (
     write_detections_csv,
 )
 from slowfast.evaluation.evaluator import Evaluation, Evaluator, write_class_table
-from slowfast.evaluation.mean_ap import mean_over_classes
+from slowfast.evaluation.metrics import mean_over_classes
 from slowfast.evaluation.video_scores import to_numpy
 from slowfast.utils.box_table import BoxTable, BoxTruth
 from slowfast.utils.io import atomic_write

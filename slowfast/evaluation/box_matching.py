@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from slowfast.evaluation.mean_ap import check_scores
+from slowfast.evaluation.metrics import check_scores
 from slowfast.utils.box_table import BoxTable, BoxTruth
 
 MIN_IOU = 0.5

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from tabulate import tabulate
 
-from slowfast.evaluation.topk import topk_accuracies
+from slowfast.evaluation.metrics import topk_accuracies
 from slowfast.evaluation.video_scores import VideoScores
 from slowfast.utils.io import write_csv, write_json
 from slowfast.utils.video_names import without_suffix

@@ -10,8 +10,13 @@ import torch
 import torch.nn.functional as F
 
 from slowfast.evaluation.evaluator import Evaluation, Evaluator, write_class_table
-from slowfast.evaluation.mean_ap import average_precisions, charades_map, mean_ap
-from slowfast.evaluation.topk import class_accuracies, topk_accuracies
+from slowfast.evaluation.metrics import (
+    average_precisions,
+    charades_map,
+    class_accuracies,
+    mean_ap,
+    topk_accuracies,
+)
 from slowfast.evaluation.video_scores import VideoScores
 from slowfast.utils.io import write_csv
 

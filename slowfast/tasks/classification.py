@@ -11,7 +11,7 @@ from torch import nn
 from slowfast.config.node import ConfigNode
 from slowfast.datasets.clip_dataset import ClipDataset
 from slowfast.datasets.transforms.augment import build_mix, smooth_labels
-from slowfast.evaluation.topk import topk_correct
+from slowfast.evaluation.metrics import topk_correct
 from slowfast.evaluation.video_evaluator import LabelledVideos, OneLabelEvaluator
 from slowfast.tasks.base import Task
 

@@ -7,7 +7,7 @@ from contextlib import nullcontext
 import pytest
 import torch
 
-from slowfast.adaptive.budget import TableRow, choose, load_table, table_path
+from slowfast.adaptive.budget import TableRow, choose, load_table, pareto_front, table_path
 from slowfast.adaptive.calibration_file import calibration_path, load_calibration
 from slowfast.adaptive.network import load_for_evaluation
 from slowfast.checkpoint.files import CheckpointError
@@ -49,6 +49,20 @@ def test_without_latencies_a_time_is_an_error_that_says_how_to_measure():
     with pytest.raises(ValueError, match="no latency_ms.*--repeats"):
         choose(rows, parse_budget("50ms"))
     assert choose(rows, parse_budget("2G")).gmacs == 1.0
+
+
+def test_the_front_holds_what_nothing_beats():
+    costs = [1, 2, 2, 3, 4, 4]
+    values = [5, 6, 7, 7, 9, 8]
+    assert pareto_front(costs, values) == [True, False, True, False, True, False]
+
+
+def test_equal_points_are_both_on_the_front():
+    assert pareto_front([1, 1], [5, 5]) == [True, True]
+
+
+def test_a_point_without_a_cost_or_value_is_never_on_the_front():
+    assert pareto_front([math.nan, 1, 2], [9, math.nan, 3]) == [False, False, True]
 
 
 def test_a_missing_table_says_how_to_write_one(budget_run, tmp_path):

@@ -11,7 +11,7 @@ from slowfast.evaluation.box_matching import (
     match_best,
     select,
 )
-from slowfast.evaluation.mean_ap import mean_over_classes
+from slowfast.evaluation.metrics import mean_over_classes
 from slowfast.utils.box_table import BoxTable, BoxTruth
 from tests.helpers.paths import GOLDENS
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from slowfast.evaluation.ava import frame_average_precisions
-from slowfast.evaluation.mean_ap import mean_over_classes
+from slowfast.evaluation.metrics import mean_over_classes
 from slowfast.utils.box_table import BoxTable, BoxTruth
 from tests.helpers.paths import GOLDENS
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from slowfast.evaluation.mean_ap import mean_ap
+from slowfast.evaluation.metrics import mean_ap
 from slowfast.evaluation.video_evaluator import (
     LabelledVideos,
     MultiLabelEvaluator,

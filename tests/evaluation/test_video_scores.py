@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from slowfast.evaluation.topk import topk_accuracies
+from slowfast.evaluation.metrics import topk_accuracies
 from slowfast.evaluation.video_scores import VideoScores
 
 VIDEOS, VIEWS, CLASSES = 4, 6, 3

@@ -19,7 +19,7 @@ from slowfast.engine.predict import Predictor
 from slowfast.engine.test import test as run_test
 from slowfast.engine.train import train
 from slowfast.evaluation.ava import ava_average_precisions
-from slowfast.evaluation.mean_ap import mean_over_classes
+from slowfast.evaluation.metrics import mean_over_classes
 from slowfast.tasks import build_evaluator, build_task
 from slowfast.utils.box_table import BoxTable, BoxTruth
 

@@ -12,7 +12,7 @@ from slowfast.checkpoint import files
 from slowfast.engine.predict import Predictor
 from slowfast.engine.test import test as run_test
 from slowfast.engine.train import train
-from slowfast.evaluation.mean_ap import average_precisions, charades_map, mean_ap
+from slowfast.evaluation.metrics import average_precisions, charades_map, mean_ap
 from slowfast.tasks import build_task
 
 
