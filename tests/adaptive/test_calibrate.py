@@ -26,6 +26,7 @@ from slowfast.models.operating_point import (
     build_reduce,
 )
 from slowfast.models.slimmable import make_slimmable
+from tests.helpers.slow import slow
 
 FULL, SMALL = OperatingPoint(1.0, 4, 40), OperatingPoint(0.5, 2, 32)
 OPTIONS = ["TRAIN.BATCH_SIZE", 2, "MODEL.DROPOUT_RATE", 0.0]
@@ -97,7 +98,7 @@ def whole(cfg, checkpoint, tmp_path):
     return calibrate(cfg, other, [SMALL, FULL])
 
 
-@pytest.mark.parametrize("number", [1, 2, 5, 8])
+@pytest.mark.parametrize("number", [1, *slow([2, 5]), 8])
 def test_interrupted_it_stops_at_once_and_goes_on_where_it_was(
     cfg, checkpoint, whole, reads, monkeypatch, number
 ):

@@ -60,6 +60,7 @@ def test_a_small_network_has_a_small_file_that_names_where_it_comes_from(budget_
     assert origin["parent"] == json.loads(table_path(weights).read_text())["parent"]
 
 
+@pytest.mark.slow
 def test_run_net_tests_the_network_that_was_cut_out(budget_run, tmp_path):
     """Its clips are decoded at their crop in place of being resized to it, so scores differ."""
     path, weights = budget_run

@@ -21,6 +21,7 @@ from slowfast.datasets.clip_dataset import ClipDataset
 from slowfast.engine.test import test as run_test
 from slowfast.models.operating_point import OperatingPoint
 from slowfast.runtime.stop import StopRequest
+from tests.helpers.slow import slow
 
 KINETICS = "configs/Kinetics"
 
@@ -50,7 +51,7 @@ def assert_monotone(costs):
         assert (cost_a.params < cost_b.params) == (a.width < b.width)
 
 
-@pytest.mark.parametrize("name", ["slow/SLOW_8x8_R50", "x3d/X3D_M"])
+@pytest.mark.parametrize("name", ["slow/SLOW_8x8_R50", *slow(["x3d/X3D_M"])])
 def test_costs_grow_along_each_axis(name):
     grid = product([0.5, 0.73, 1.0], [2, 8], [128, 224])
     points = [OperatingPoint(*at) for at in grid]
@@ -97,6 +98,7 @@ def test_ctrl_c_keeps_the_videos_so_far(budget_copy, ctrl_c_after_a_video):
     assert (table.about["num_videos"], table.about["num_test_videos"]) == (1, 5)
 
 
+@pytest.mark.slow
 def test_unreadable_videos_are_named_and_do_not_count(budget_copy, toy_set, tmp_path):
     path, weights = budget_copy
     lines = [f"{toy_set}/test_{index}.mp4 {index % 3}\n" for index in range(2)]

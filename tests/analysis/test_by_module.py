@@ -9,6 +9,7 @@ from slowfast.models.complexity import count_macs, count_parameters
 from tests.helpers.paths import ROOT
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["demo/s3d_g_motion", "tiny/ava"])
 def test_fvcore_counts_as_we_do(name):
     cfg = load_cfg(ROOT / f"configs/{name}.yaml")

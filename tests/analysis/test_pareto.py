@@ -14,6 +14,7 @@ from slowfast.config.cli import load_cfg
 from slowfast.models.complexity import build_complexity
 from slowfast.models.operating_point import ReducedNetwork
 from slowfast.utils.io import write_json
+from tests.helpers.slow import slow
 
 
 def test_points_of_a_file(tmp_path):
@@ -51,7 +52,8 @@ def test_costs_and_accuracy_of_a_tested_run(make_run):
 
 
 @pytest.mark.parametrize(
-    "options", [["DATA.TEST_CROP_SIZE", 64], ["DATA.NUM_FRAMES", 8], ["VOV3D.INNER_CH", 16]]
+    "options",
+    [["DATA.TEST_CROP_SIZE", 64], *slow([["DATA.NUM_FRAMES", 8], ["VOV3D.INNER_CH", 16]])],
 )
 def test_options_that_change_the_cost_but_not_the_accuracy_are_refused(make_run, options):
     folder = make_run("a")

@@ -19,6 +19,7 @@ def test_both_ways_load_the_same_test_views(video_dir):
     assert len(plain.decode_seconds) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "run, options, works",
     [

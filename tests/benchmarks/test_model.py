@@ -72,6 +72,7 @@ def test_networks_that_differ_are_not_compared():
         benchmark_model.measure(ours, plain, name="x3d", repeats=1)
 
 
+@pytest.mark.slow
 def test_tables(tmp_path):
     path = tmp_path / "small.yaml"
     path.write_text(make_cfg("X3D").dump())

@@ -10,6 +10,7 @@ from slowfast.checkpoint.initialize import convert_file, initialize_from
 from slowfast.config.cli import load_cfg
 from slowfast.models import build_model
 from tests.helpers.published import CONFIGS
+from tests.helpers.slow import slow
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +92,7 @@ def _resnet18(*options):
     ("name", "options", "mismatched"),
     [
         ("mc3_18", ["MODEL.ARCH", "c2d_nopool"], "s2.pathway0_res0.branch2.b.weight"),
-        ("r3d_18", [], "s5.pathway0_res1.branch2.b.weight"),
+        *slow([("r3d_18", [], "s5.pathway0_res1.branch2.b.weight")]),
     ],
 )
 def test_video_resnets_are_loaded_where_shapes_allow(name, options, mismatched, tmp_path):

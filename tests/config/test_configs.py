@@ -1,5 +1,6 @@
 """The YAML files of configs/."""
 
+import functools
 import json
 import re
 from pathlib import Path
@@ -104,6 +105,11 @@ def differences(ours: ConfigNode, theirs: ConfigNode, prefix: str = "") -> dict:
     return found
 
 
+@functools.cache
+def load(path: Path) -> ConfigNode:
+    return load_cfg(path)
+
+
 def names(paths):
     return [str(path.relative_to(ROOT / "configs")) for path in paths]
 
@@ -138,7 +144,7 @@ SIZE = re.compile(
 
 @pytest.mark.parametrize("path", PUBLISHED, ids=names(PUBLISHED))
 def test_config_states_its_size_as_it_was_counted(path):
-    data, counted = load_cfg(path).DATA, COMPLEXITY[path.relative_to(ROOT).as_posix()]
+    data, counted = load(path).DATA, COMPLEXITY[path.relative_to(ROOT).as_posix()]
     stated = SIZE.search(path.read_text())
     assert float(stated["params"]) * 1e6 == pytest.approx(counted["params"], abs=5001)
     assert float(stated["train"]) * 1e9 == pytest.approx(counted["macs_train"], rel=2e-3)
@@ -171,7 +177,7 @@ def test_resnet_config_has_the_published_size(name, params, gmacs_224, gmacs_256
 
 
 def test_runs_do_not_share_a_folder():
-    folders = [load_cfg(path).OUTPUT_DIR for path in FILES]
+    folders = [load(path).OUTPUT_DIR for path in FILES]
     assert len(set(folders)) == len(FILES)
 
 
@@ -194,7 +200,7 @@ def test_recipe_without_an_own_file_is_a_copy(copy):
 
 @pytest.mark.parametrize("path", DERIVED, ids=names(DERIVED))
 def test_config_is_the_published_recipe_but_for_what_was_mended(path):
-    ours, theirs = load_cfg(path), theirs_of(path)
+    ours, theirs = load(path), theirs_of(path)
     found = {key: value for key, value in differences(ours, theirs).items() if key not in LOCAL}
     if "SOLVER.LRS" in found:  # rates beyond the last step are never reached
         assert found.pop("SOLVER.LRS") == theirs.SOLVER.LRS[: len(ours.SOLVER.STEPS)]
@@ -213,4 +219,4 @@ def has_nonlocal(cfg: ConfigNode) -> bool:
 
 @pytest.mark.parametrize("path", DERIVED, ids=names(DERIVED))
 def test_config_has_nonlocal_blocks_where_the_recipe_has_them(path):
-    assert has_nonlocal(load_cfg(path)) == has_nonlocal(theirs_of(path))
+    assert has_nonlocal(load(path)) == has_nonlocal(theirs_of(path))

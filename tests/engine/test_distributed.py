@@ -9,8 +9,9 @@ import sys
 import pytest
 
 from tests.helpers.paths import RUN_NET
-from tests.helpers.slow import slow
 from tools import run_net
+
+pytestmark = pytest.mark.slow
 
 # The log has six digits: values that agree may differ by one in the last.
 _ABS = 1.1e-5
@@ -42,10 +43,7 @@ def run_both(run_net_in_two, tmp_path):
 
 @pytest.mark.parametrize(
     "yaml, names",
-    [
-        ("many_yaml", ["map", "charades_map"]),
-        *slow([("box_yaml", ["map", "num_boxes", "num_key_frames"])]),
-    ],
+    [("many_yaml", ["map", "charades_map"]), ("box_yaml", ["map", "num_boxes", "num_key_frames"])],
 )
 def test_two_processes_do_other_tasks_like_one(request, run_both, yaml, names):
     """Every clip has two boxes: then each process has half of them."""
@@ -55,7 +53,6 @@ def test_two_processes_do_other_tasks_like_one(request, run_both, yaml, names):
         assert _results(two)[name] == pytest.approx(_results(one)[name])
 
 
-@pytest.mark.slow
 def test_two_processes_train_and_test_like_one(run_both, toy_yaml):
     options = ["SOLVER.MAX_EPOCH", 10, "TRAIN.EVAL_PERIOD", 5, "TRAIN.CHECKPOINT_PERIOD", 10]
     one, two = run_both(toy_yaml, *options)
@@ -69,7 +66,6 @@ def test_two_processes_train_and_test_like_one(run_both, toy_yaml):
             assert len(list(csv.DictReader(file))) == 5
 
 
-@pytest.mark.slow
 def test_torchrun_starts_the_processes(toy_yaml, tmp_path):
     options = [*_PLAIN, "SOLVER.MAX_EPOCH", 1, "OUTPUT_DIR"]
     words = ["--cfg", str(toy_yaml), *map(str, options)]

@@ -11,7 +11,6 @@ from slowfast.checkpoint import files
 from slowfast.engine.train import train
 from slowfast.runtime.stop import Interrupted
 from slowfast.tasks.classification import Classification
-from tests.helpers.slow import slow_but
 
 NUM_VIDEOS = 24
 # The default is 1 clip of 4 frames and crop 64; batch norm takes 1 clip at a time.
@@ -86,7 +85,8 @@ def assert_same_weights(found, expected):
         assert torch.equal(found[name], value), name
 
 
-@pytest.mark.parametrize("name", slow_but(["short"], RUNS))
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RUNS)
 def test_run_follows_the_schedule_and_resumes_in_mid_cycle(multigrid_cfg, seen, name):
     whole = train(multigrid_cfg(name, "whole"))
     epochs = RUNS[name][1]
@@ -141,6 +141,7 @@ def test_two_processes_do_what_one_does(run_net_in_two, toy_yaml, options, multi
         assert losses[1] == pytest.approx(losses[0], abs=1e-4)
 
 
+@pytest.mark.slow
 def test_log_counts_steps_and_rates_of_each_phase(multigrid_cfg, tmp_path):
     train(multigrid_cfg("both", "run"))
     lines = log_lines(tmp_path / "run")

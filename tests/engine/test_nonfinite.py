@@ -85,6 +85,7 @@ def _train_with_nan_in_one(rank, folder, cfg):
     (folder / f"{rank}.txt").write_text(str(error.value))
 
 
+@pytest.mark.slow
 def test_processes_do_not_wait_for_the_one_with_nan(run_in_two, toy_cfg, tmp_path):
     options = ["BN.NORM_TYPE", "sync_batchnorm", "BN.GLOBAL_SYNC", True]
     options += ["TRAIN.BATCH_SIZE", 4, "TRAIN.ACCUMULATION_STEPS", 2]

@@ -59,6 +59,7 @@ def test_stopped_and_resumed_run_ends_with_the_same_weights(
     assert not (tmp_path / "stopped/checkpoints/checkpoint_interrupted.pyth").exists()
 
 
+@pytest.mark.slow
 def test_run_resumed_after_any_epoch_ends_with_the_same_weights(toy_cfg, tmp_path):
     """Also from a checkpoint of PySlowFast's kind of period: the epochs since it are done again."""
     whole = train(toy_cfg("SOLVER.MAX_EPOCH", 4, "OUTPUT_DIR", tmp_path / "whole"))
@@ -92,6 +93,7 @@ LAST_STEP = ("slowfast.engine.step.clip_gradients", 4)
 PRECISE_BN = ("slowfast.engine.epoch.update_bn_stats", 2)
 VALIDATION = ("slowfast.engine.train.validate", 2)
 MORE_STOPS = [
+    (VALIDATION, []),
     (LAST_STEP, []),
     (PRECISE_BN, []),
     (FIRST_STEP, ["TRAIN.MIXED_PRECISION", True]),
@@ -112,7 +114,6 @@ MORE_STOPS = [
     "place, options",
     [
         (FIRST_STEP, []),
-        (VALIDATION, []),
         *slow(MORE_STOPS),
     ],
 )

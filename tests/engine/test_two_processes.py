@@ -6,6 +6,7 @@ import shutil
 import signal
 
 import numpy as np
+import pytest
 import torch
 from torch.nn.parallel import DistributedDataParallel
 
@@ -15,6 +16,8 @@ from slowfast.models import build_model
 from slowfast.tasks import build_task
 from slowfast.tasks.evaluate import EvaluationLoop
 from slowfast.utils.logging import setup_logging
+
+pytestmark = pytest.mark.slow
 
 
 def _train_and_test(rank, folder, cfg):

@@ -179,6 +179,7 @@ def test_meta_device():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kernel", [(1, 3, 3), (3, 1, 1), (3, 3, 3)])
 def test_compiled(kernel):
     conv, x = depthwise(kernel), clips(2, 4, 3, 4, 5)
@@ -253,6 +254,7 @@ def test_pointwise_convolution_on_one_thread_keeps_channels_last(one_thread, str
     assert_like_plain(conv.double(), x.detach().double().requires_grad_())
 
 
+@pytest.mark.slow
 def test_compiled_pointwise_convolution_on_one_thread(one_thread):
     conv, x = conv3d(4, 8, 1), clips(2, 4, 3, 4, 5, dtype=torch.float32)
     compiled = torch.compile(conv, backend="aot_eager", fullgraph=True)

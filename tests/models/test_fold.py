@@ -10,6 +10,7 @@ from slowfast.models import build_model
 from slowfast.models.build import build_meta_inputs
 from slowfast.models.fold import batch_norms_after_convs, fold_batch_norm
 from tests.helpers.paths import ROOT
+from tests.helpers.slow import slow_but
 
 _RESNET = {
     "MODEL.MODEL_NAME": "ResNet",
@@ -142,7 +143,7 @@ RECIPES = [
 ]
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", slow_but(["AVA/x3d/X3D_M"], RECIPES))
 def test_every_batch_norm_of_a_recipe_is_folded(name):
     cfg = load_cfg(CONFIGS / f"{name}.yaml", ["NUM_GPUS", 0])
     with torch.device("meta"):

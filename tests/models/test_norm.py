@@ -114,6 +114,7 @@ def sync_process(rank, results):
         build_norm(cfg)
 
 
+@pytest.mark.slow
 def test_sync_batch_norm_in_two_processes_equals_batch_norm_in_one(run_in_two, tmp_path):
     run_in_two(sync_process, tmp_path)
     parts = [torch.load(tmp_path / f"{rank}.pt") for rank in range(2)]

@@ -68,11 +68,15 @@ def test_vov3d_has_its_published_size(size, frames, classes, params, gmacs_224, 
 @pytest.mark.parametrize(
     ("name", "params", "gmacs"),
     [
-        ("t_osa_3d_transform", 43.09, 119.2),
-        ("t_osa_r2plus1_transform", 20.89, 56.3),
-        ("t_osa_dw3d_transform", 3.303, 7.01),
-        ("t_osa_1plus2_transform", 3.204, 6.47),
         ("t_osa_2plus1_transform", 3.204, 6.42),
+        *slow(
+            [
+                ("t_osa_3d_transform", 43.09, 119.2),
+                ("t_osa_r2plus1_transform", 20.89, 56.3),
+                ("t_osa_dw3d_transform", 3.303, 7.01),
+                ("t_osa_1plus2_transform", 3.204, 6.47),
+            ]
+        ),
     ],
 )
 def test_vov3d_bottlenecks_have_the_sizes_of_table_4(name, params, gmacs):

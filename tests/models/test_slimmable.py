@@ -164,7 +164,7 @@ def test_full_width_is_the_plain_model_bit_for_bit(name):
     assert all(map(torch.equal, model.buffers(), other.buffers()))
 
 
-@pytest.mark.parametrize("share", [0.5, 0.73])
+@pytest.mark.parametrize("share", slow_but([0.73], [0.5, 0.73]))
 @pytest.mark.parametrize("name", slow_but(FAST, [n for n in MODELS if n != "i3d_softmax_nln"]))
 def test_a_width_computes_what_its_leading_channels_do(name, share):
     """The softmax of a Non-local block is left out: its scale knows the inner width."""
@@ -462,6 +462,7 @@ def ddp_process(rank, out_dir):
     torch.save(grads, out_dir / f"{rank}.pt")
 
 
+@pytest.mark.slow
 def test_a_sandwich_step_of_two_processes_equals_that_of_one(run_in_two, tmp_path):
     run_in_two(ddp_process, tmp_path)
     model = slim("x3d")

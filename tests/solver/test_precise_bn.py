@@ -93,6 +93,7 @@ def _update_in_process(rank, folder):
     torch.save(model.state_dict(), folder / f"state_{rank}.pt")
 
 
+@pytest.mark.slow
 def test_processes_end_with_the_statistics_of_all(run_in_two, tmp_path):
     """Three batches for the first process, two for the second."""
     run_in_two(_update_in_process, tmp_path)

@@ -16,6 +16,7 @@ from slowfast.models.operating_point import build_reduce
 from slowfast.models.slimmable import make_slimmable, width
 from slowfast.tasks import build_task
 from slowfast.tasks.adaptive import SubNetworks
+from tests.helpers.slow import slow
 
 PLAIN_HEAD = ["MODEL.DROPOUT_RATE", 0.0]
 
@@ -134,9 +135,16 @@ def test_draws_follow_the_lists():
 @pytest.mark.parametrize(
     "options",
     [
-        [],
         ["TRAIN.MIXED_PRECISION", True, "TRAIN.AMP_DTYPE", "bfloat16", "TRAIN.EMA_DECAY", 0.9],
-        ["ADAPTIVE.DISTILL", False, "BN.USE_PRECISE_STATS", True, "ADAPTIVE.RESIZE", "bilinear"],
+        *slow(
+            [
+                [],
+                [
+                    *("ADAPTIVE.DISTILL", False, "BN.USE_PRECISE_STATS", True),
+                    *("ADAPTIVE.RESIZE", "bilinear"),
+                ],
+            ]
+        ),
     ],
 )
 def test_run_trains_and_validates_the_full_network(adaptive_cfg, tmp_path, options):
@@ -148,6 +156,7 @@ def test_run_trains_and_validates_the_full_network(adaptive_cfg, tmp_path, optio
     assert any("sub_loss" in json.loads(line) for line in lines)
 
 
+@pytest.mark.slow
 def test_accumulated_batches_have_sub_networks_of_their_own(adaptive_cfg, monkeypatch):
     drawn, draw = [], SubNetworks.draw
     monkeypatch.setattr(

@@ -96,6 +96,7 @@ def test_mistakes_of_tables_are_one_line(run, words, message):
     assert code == 1 and message in output and "Traceback" not in output
 
 
+@pytest.mark.slow
 def test_an_interrupted_table_leaves_a_whole_one(
     run, budget_copy, ctrl_c_after_a_video, monkeypatch
 ):

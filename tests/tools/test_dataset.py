@@ -160,6 +160,7 @@ def test_a_killed_check_goes_on_where_it_was(many, tmp_path, run):
     assert report["counts"]["duplicate"] == 112
 
 
+@pytest.mark.slow
 def test_a_killed_prepare_goes_on_and_leaves_whole_files_alone(many, tmp_path, run):
     output = tmp_path / "small"
     words = ("prepare", "--videos", many, "--csv", many / "train.csv", "--output", output)
