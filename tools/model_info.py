@@ -61,10 +61,10 @@ def module_table(path: str, *, depth: int) -> str:
     """Costs of the modules of a config's network, the whole network first."""
     from tabulate import tabulate
 
-    from slowfast.analysis.by_module import count_by_module
     from slowfast.config.cli import load_cfg
     from slowfast.models import build_model
     from slowfast.models.build import build_meta_inputs
+    from slowfast.models.complexity import count_by_module
 
     cfg = load_cfg(path)
     costs = count_by_module(build_model(cfg), *build_meta_inputs(cfg, cfg.DATA.TEST_CROP_SIZE))

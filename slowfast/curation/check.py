@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from slowfast.curation.probe import Facts, examine_all
-from slowfast.curation.progress import StateFile
 from slowfast.curation.splits import Entry, Split
+from slowfast.curation.workers import StateFile
 from slowfast.utils.io import atomic_write, write_csv, write_json
 
 # Kinds of faults that make an entry useless, and those that a user may want to live with.

@@ -21,9 +21,8 @@ from slowfast.curation.convert import (
     num_bytes,
 )
 from slowfast.curation.probe import fingerprint
-from slowfast.curation.progress import StateFile
 from slowfast.curation.splits import Split, label_problems, read_csv_splits
-from slowfast.curation.workers import Failure, run_parallel
+from slowfast.curation.workers import Failure, StateFile, run_parallel
 from slowfast.datasets.annotations.locate import walk_videos
 from slowfast.datasets.records import Record
 from slowfast.utils.io import atomic_write, write_csv

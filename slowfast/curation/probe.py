@@ -10,8 +10,7 @@ from dataclasses import asdict, dataclass
 import av
 from tqdm import tqdm
 
-from slowfast.curation.progress import StateFile
-from slowfast.curation.workers import Failure, run_parallel
+from slowfast.curation.workers import Failure, StateFile, run_parallel
 from slowfast.datasets.decoding.flow import flow_paths
 from slowfast.datasets.decoding.open import open_frames
 from slowfast.datasets.decoding.video import UnreadableVideo, open_container

@@ -1,12 +1,16 @@
-"""A function over many items in several processes, any of which may die without ending the run."""
+"""A function over many items in several processes, and results that outlive a killed run."""
 
+import json
 import multiprocessing
 import signal
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 from typing import Any, TypeVar
+
+from slowfast.utils.io import json_text
 
 Item = TypeVar("Item")
 
@@ -105,3 +109,34 @@ def _serve(connection: Connection, function: Callable) -> None:
 
 def _end(code: int) -> str:
     return signal.Signals(-code).name if code < 0 else f"exit code {code}"
+
+
+class StateFile:
+    """Values by key, a JSON line each; the last line of a key counts, one cut short does not."""
+
+    def __init__(self, path: str | Path):
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.values: dict[str, Any] = {}
+        text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+        for line in text.splitlines():
+            try:
+                key, value = json.loads(line)
+            except (ValueError, TypeError):
+                continue
+            self.values[key] = value
+        self._file = open(path, "a", encoding="utf-8")
+        if text and not text.endswith("\n"):
+            self._file.write("\n")
+
+    def add(self, key: str, value: Any) -> None:
+        """Remember a value, on disk before this returns."""
+        self.values[key] = value
+        self._file.write(f"{json_text([key, value])}\n")
+        self._file.flush()
+
+    def __enter__(self) -> "StateFile":
+        return self
+
+    def __exit__(self, *_error) -> None:
+        self._file.close()

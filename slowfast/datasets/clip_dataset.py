@@ -13,7 +13,7 @@ from slowfast.datasets.decoding.open import OpenVideo, open_frames
 from slowfast.datasets.decoding.video import UnreadableVideo
 from slowfast.datasets.labels import BoxLabels, LabelRule
 from slowfast.datasets.records import Annotations, Record, SampledClips
-from slowfast.utils.batch_shape import BatchShape
+from slowfast.utils.clip_shapes import BatchShape
 from slowfast.utils.seeding import derive_seed
 
 _MAX_TRIES = 20

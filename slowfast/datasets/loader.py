@@ -10,7 +10,7 @@ import torch
 from torch.utils.data import DataLoader, Sampler
 
 from slowfast.datasets.clip_dataset import ClipDataset, Sample, SampleKey
-from slowfast.utils.batch_shape import BatchShape
+from slowfast.utils.clip_shapes import BatchShape
 from slowfast.utils.seeding import derive_seed
 
 

@@ -9,7 +9,7 @@ from slowfast.datasets.loader import ShardedBatchSampler
 from slowfast.engine.state import TrainState
 from slowfast.models.norm import make_norm, replace_norms
 from slowfast.solver.multigrid import NormKind, Phase, Schedule
-from slowfast.utils.batch_shape import BatchShape
+from slowfast.utils.clip_shapes import BatchShape
 
 logger = logging.getLogger(__name__)
 

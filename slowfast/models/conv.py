@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from slowfast.models.widths import Dims, parts_of
-from slowfast.utils.spread import evenly_spaced
+from slowfast.utils.clip_shapes import evenly_spaced
 
 Triple = tuple[int, int, int]
 

@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
-from slowfast.config.imports import import_modules
+from slowfast.config.cli import import_modules
 from slowfast.config.node import ConfigNode
 from slowfast.utils import distributed
 from slowfast.utils.logging import setup_logging

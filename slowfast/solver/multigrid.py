@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from slowfast.config.node import ConfigNode
 from slowfast.utils import distributed
-from slowfast.utils.batch_shape import BatchShape
+from slowfast.utils.clip_shapes import BatchShape
 
 # A value of BN.NORM_TYPE, and the number of parts of the batch (sub_batchnorm) or of processes that
 # share statistics (sync_batchnorm).

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from slowfast.checkpoint.caffe2 import caffe2_name
-from slowfast.checkpoint.layouts import detect_and_rename
+from slowfast.checkpoint.initialize import detect_and_rename
 from tests.helpers.paths import GOLDENS
 
 CAFFE2 = json.loads((GOLDENS / "caffe2_names.json").read_text())

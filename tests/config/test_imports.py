@@ -6,9 +6,8 @@ import sys
 import pytest
 
 from slowfast.config.checks import check_cfg, register_exclusion, register_rule, rules
-from slowfast.config.cli import load_cfg, load_cfg_from_args, parse_args
+from slowfast.config.cli import import_modules, load_cfg, load_cfg_from_args, parse_args
 from slowfast.config.defaults import get_cfg
-from slowfast.config.imports import import_modules
 
 RULE = """
 from slowfast.config.checks import register_rule

@@ -5,9 +5,9 @@ import pickle
 import pytest
 
 from slowfast.config.checks import check_cfg
-from slowfast.config.checks.s3d import VARIANTS
 from slowfast.config.defaults import get_cfg
 from slowfast.config.limits import Above, AtLeast, OneOf, Share
+from slowfast.models.families.s3d import VARIANTS
 
 LIMITS = {key: limit for key, _, limit in get_cfg().limits()}
 

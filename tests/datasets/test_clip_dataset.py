@@ -23,7 +23,7 @@ from slowfast.datasets.records import (
 )
 from slowfast.datasets.synthetic import write_video
 from slowfast.datasets.transforms.spatial import uniform_crop_offsets
-from slowfast.utils.batch_shape import BatchShape
+from slowfast.utils.clip_shapes import BatchShape
 from tests.helpers.videos import read_frames
 
 

@@ -9,7 +9,7 @@ from slowfast.datasets.build import build_loader
 from slowfast.datasets.clip_dataset import NoReadableVideo, Sample
 from slowfast.datasets.loader import ShardedBatchSampler, collate, collate_by_size
 from slowfast.datasets.records import Record
-from slowfast.utils.batch_shape import BatchShape
+from slowfast.utils.clip_shapes import BatchShape
 
 # A short cycle: crops 8, 11 and 16 of 4, 2 and 1 clips.
 CYCLE = [BatchShape(4, 2, 8), BatchShape(2, 2, 11), BatchShape(1, 2, 16)]

@@ -6,7 +6,7 @@ from torch import nn
 
 from slowfast.models.conv import conv3d
 from slowfast.models.widths import FixedWidth, parts_of, slim_width
-from slowfast.utils.spread import evenly_spaced
+from slowfast.utils.clip_shapes import evenly_spaced
 
 
 @pytest.mark.parametrize("channels", [1, 3, 18, 33, 54, 432])

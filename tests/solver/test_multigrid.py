@@ -11,7 +11,7 @@ from slowfast.solver import multigrid
 from slowfast.solver.lr_schedule import build_lr_schedule
 from slowfast.solver.multigrid import CyclePhase, build_schedule, norm_kind, short_cycle
 from slowfast.utils import distributed
-from slowfast.utils.batch_shape import BatchShape
+from slowfast.utils.clip_shapes import BatchShape
 from tests.helpers.paths import GOLDENS, ROOT
 
 # The schedules of the published recipes on 8 GPUs.

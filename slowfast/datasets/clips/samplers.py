@@ -14,7 +14,7 @@ from slowfast.datasets.clips import frame_math
 from slowfast.datasets.decoding.packets import VideoIndex
 from slowfast.datasets.decoding.video import UnreadableVideo
 from slowfast.datasets.records import KeyFrame
-from slowfast.utils.spread import evenly_spaced
+from slowfast.utils.clip_shapes import evenly_spaced
 
 # The frames of Charades that everybody uses were cut at this rate, and its recipes count in them.
 _CHARADES_FPS = 24.0

@@ -18,7 +18,7 @@ from slowfast.datasets.decoding.packets import VideoIndex
 from slowfast.datasets.decoding.video import UnreadableVideo
 from slowfast.datasets.records import KeyFrame
 from slowfast.models.operating_point import OperatingPoint, reduce_clips
-from slowfast.utils.spread import evenly_spaced
+from slowfast.utils.clip_shapes import evenly_spaced
 from tests.helpers.paths import GOLDENS
 
 GOLDEN = json.loads((GOLDENS / "sampling.json").read_text())

@@ -8,7 +8,7 @@ import torch
 import torchvision
 from torch import nn
 
-from slowfast.checkpoint.inception import from_torchvision_s3d
+from slowfast.checkpoint.torchvision import from_torchvision_s3d
 from slowfast.config.defaults import get_cfg
 from slowfast.models import build_model
 from slowfast.models.build import build_meta_inputs

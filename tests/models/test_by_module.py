@@ -1,11 +1,10 @@
 import pytest
 import torch
 
-from slowfast.analysis.by_module import count_by_module
 from slowfast.config.cli import load_cfg
 from slowfast.models import build_model
 from slowfast.models.build import build_meta_inputs
-from slowfast.models.complexity import count_macs, count_parameters
+from slowfast.models.complexity import count_by_module, count_macs, count_parameters
 from tests.helpers.paths import ROOT
 
 

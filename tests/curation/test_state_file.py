@@ -1,6 +1,6 @@
 """What a killed run leaves behind."""
 
-from slowfast.curation.progress import StateFile
+from slowfast.curation.workers import StateFile
 
 
 def test_values_come_back_and_the_last_one_counts(tmp_path):

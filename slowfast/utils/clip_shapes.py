@@ -1,0 +1,16 @@
+"""Shapes of batches of clips, and the frames that a shorter clip keeps."""
+
+from typing import NamedTuple
+
+
+class BatchShape(NamedTuple):
+    """Clips of one process, frames of a clip, side of its square crop in pixels."""
+
+    num_clips: int
+    num_frames: int
+    crop_size: int
+
+
+def evenly_spaced(num_places: int, count: int) -> list[int]:
+    """`count` of the places 0 ... `num_places` - 1: the first one and, if several, the last one."""
+    return [index * (num_places - 1) // max(count - 1, 1) for index in range(count)]
