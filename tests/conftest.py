@@ -26,6 +26,7 @@ pytest_plugins = [
     "tests.helpers.annotation_files",
     "tests.helpers.processes",
     "tests.helpers.task_runs",
+    "tests.helpers.tools",
 ]
 
 TOY_CLASSES = 3

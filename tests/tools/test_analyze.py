@@ -20,15 +20,9 @@ def runs(make_run):
 
 
 @pytest.fixture
-def run(tmp_path, capfd):
-    """Function (words) -> (exit code, what was printed); files are in tmp_path / "out"."""
-
-    def call(*words):
-        code = analyze.main([*map(str, words), "--output", str(tmp_path / "out")])
-        captured = capfd.readouterr()
-        return code, captured.out + captured.err
-
-    return call
+def run(run_tool, tmp_path):
+    """Function (words) -> (exit code, all that was printed); files are in tmp_path / "out"."""
+    return lambda *words: run_tool(analyze, *words, "--output", tmp_path / "out")
 
 
 def read(path):
@@ -154,10 +148,9 @@ def test_mistakes_are_one_line(run, runs, words, message):
         (["--repeats", "x"], "argument --repeats: invalid number value: 'x'"),
     ],
 )
-def test_numbers_out_of_range_are_named(runs, words, message, capfd):
-    with pytest.raises(SystemExit):
-        analyze.main(["pareto", runs[0], "--output", "out", *map(str, words)])
-    assert message in capfd.readouterr().err
+def test_numbers_out_of_range_are_named(run, runs, words, message):
+    code, output = run("pareto", runs[0], *words)
+    assert code == 2 and message in output
 
 
 def test_the_seed_is_that_of_the_config_unless_it_is_given():

@@ -17,15 +17,15 @@ RESNET_18 += ["RESNET.TRANS_FUNC", "basic_transform"]
 
 
 @pytest.fixture
-def convert(toy_yaml, tmp_path, capfd):
-    """Function (source, overrides, code=0) -> (path of the result, what was printed)."""
+def convert(run_tool, toy_yaml, tmp_path):
+    """Function (source, overrides, code=0) -> (path of the result, all that was printed)."""
 
     def call(source, *overrides, code=0):
         target = tmp_path / "converted" / "ours.pyth"
         words = [source, "--cfg", toy_yaml, "--output", target, *overrides]
-        assert convert_checkpoint.main([str(word) for word in words]) == code
-        captured = capfd.readouterr()
-        return target, captured.out + captured.err
+        found, output = run_tool(convert_checkpoint, *words)
+        assert found == code
+        return target, output
 
     return call
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import av
@@ -21,17 +22,11 @@ from tools import dataset
 
 
 @pytest.fixture
-def run(tmp_path, capfd, monkeypatch):
-    """A function from words to (exit code, what was printed), in an empty folder."""
+def run(run_tool, tmp_path, monkeypatch):
+    """Function (words) -> (exit code, all that was printed), in an empty folder."""
     (tmp_path / "cwd").mkdir()
     monkeypatch.chdir(tmp_path / "cwd")
-
-    def start(*words):
-        code = dataset.main([str(word) for word in words])
-        captured = capfd.readouterr()
-        return code, captured.out + captured.err
-
-    return start
+    return partial(run_tool, dataset)
 
 
 @pytest.fixture(scope="module")

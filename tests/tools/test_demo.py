@@ -1,4 +1,5 @@
 import json
+from functools import partial
 
 import pytest
 
@@ -9,17 +10,12 @@ TOOLS = ROOT / "tools"
 
 
 @pytest.fixture
-def run(monkeypatch, capfd):
-    """Function (words) -> (exit code, what was printed)."""
+def run(run_tool, monkeypatch):
+    """Function (words) -> (exit code, all that was printed)."""
     monkeypatch.syspath_prepend(str(TOOLS))
     import demo
 
-    def call(*words):
-        code = demo.main([str(word) for word in words])
-        captured = capfd.readouterr()
-        return code, captured.out + captured.err
-
-    return call
+    return partial(run_tool, demo)
 
 
 @pytest.mark.parametrize(

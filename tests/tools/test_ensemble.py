@@ -29,20 +29,19 @@ def runs(tmp_path):
     return folders
 
 
-def test_fused_accuracies_are_printed_and_written(runs, tmp_path, capsys):
+def test_fused_accuracies_are_printed_and_written(run_tool, runs, tmp_path):
     path = tmp_path / "fused.json"
-    assert ensemble.main([*runs, "--weights", "1", "1.5", "--output", str(path)]) == 0
+    code, printed = run_tool(ensemble, *runs, "--weights", 1, 1.5, "--output", path)
+    assert code == 0 and "fused" in printed and "100.00" in printed and "2 videos" in printed
     content = json.loads(path.read_text())
     assert (content["top1_acc"], content["num_videos"]) == (100.0, 2)
     assert [run["top1_acc"] for run in content["runs"]] == [50.0, 50.0]
     assert [run["weight"] for run in content["runs"]] == [1, 1.5]
-    printed = capsys.readouterr().out
-    assert "fused" in printed and "100.00" in printed and "2 videos" in printed
 
 
-def test_csv_has_a_line_per_run_and_one_for_the_fusion(runs, tmp_path):
+def test_csv_has_a_line_per_run_and_one_for_the_fusion(run_tool, runs, tmp_path):
     path = tmp_path / "fused.csv"
-    assert ensemble.main([*runs, "--output", str(path)]) == 0
+    assert run_tool(ensemble, *runs, "--output", path)[0] == 0
     with open(path, newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["run"] for row in rows] == [*runs, "fused"]
@@ -57,6 +56,6 @@ def test_csv_has_a_line_per_run_and_one_for_the_fusion(runs, tmp_path):
         (["nowhere"], "nowhere.*no scores"),
     ],
 )
-def test_mistakes_are_named(runs, words, message, capsys):
-    assert ensemble.main([*runs, *words]) == 1
-    assert re.search(message, capsys.readouterr().err)
+def test_mistakes_are_named(run_tool, runs, words, message):
+    code, output = run_tool(ensemble, *runs, *words)
+    assert code == 1 and re.search(message, output)

@@ -40,7 +40,7 @@ def _wait_for_folders(output, count, process):
 
 
 @pytest.mark.slow
-def test_a_killed_run_goes_on_and_leaves_whole_folders_alone(many, tmp_path):
+def test_a_killed_run_goes_on_and_leaves_whole_folders_alone(run_tool, many, tmp_path):
     output = tmp_path / "flow"
     words = ("--csv", many / "train.csv", "--output", output, "--short-side", 16)
     process = _start(*words, "--workers", 1)
@@ -49,7 +49,7 @@ def test_a_killed_run_goes_on_and_leaves_whole_folders_alone(many, tmp_path):
     process.communicate()
     done = {path: path.stat().st_mtime_ns for path in output.glob("*/flow.json")}
     assert 3 <= len(done) < 16 and not (output / "train.csv").exists()
-    assert flow.main([*map(str, words), "--workers", "2"]) == 0
+    assert run_tool(flow, *words, "--workers", 2)[0] == 0
     assert all(path.stat().st_mtime_ns == time_ns for path, time_ns in done.items())
     names = [*(str(number) for number in range(16)), "train.csv"]
     assert sorted(path.name for path in output.iterdir()) == sorted(names)
@@ -70,10 +70,10 @@ def test_ctrl_c_ends_at_once_and_says_how_to_go_on(many, tmp_path):
     assert not list((tmp_path / "flow").glob(".*"))
 
 
-def test_the_videos_of_a_config_become_lists_of_flow(toy_yaml, toy_set, tmp_path):
+def test_the_videos_of_a_config_become_lists_of_flow(run_tool, toy_yaml, toy_set, tmp_path):
     output = tmp_path / "flow"
     words = ("--cfg", toy_yaml, "--output", output, "--short-side", "16", "TRAIN.ENABLE", "False")
-    assert flow.main([str(word) for word in (*words, "--workers", 1)]) == 0
+    assert run_tool(flow, *words, "--workers", 1)[0] == 0
     lines = [f"test_{number} 11 {number % 3}" for number in range(5)]
     assert (output / "test.csv").read_text().splitlines() == lines
     assert not (output / "train.csv").exists()
@@ -89,16 +89,14 @@ def test_the_videos_of_a_config_become_lists_of_flow(toy_yaml, toy_set, tmp_path
         (["--output", "out", "--videos", ".", "--short-side", "3"], "--short-side: 3"),
     ],
 )
-def test_mistakes_are_one_line(words, message, tmp_path, monkeypatch, capfd):
+def test_mistakes_are_one_line(run_tool, words, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert flow.main(words) == 1
-    captured = capfd.readouterr()
-    output = captured.out + captured.err
-    assert message in output and len(output.splitlines()) == 1, output
+    code, output = run_tool(flow, *words)
+    assert code == 1 and message in output and len(output.splitlines()) == 1, output
 
 
 @pytest.mark.parametrize("dataset", ["charades", "ava"])
-def test_sets_that_cannot_use_flow_are_refused(dataset, tmp_path, capfd):
+def test_sets_that_cannot_use_flow_are_refused(run_tool, dataset, tmp_path):
     config = ROOT / f"configs/tiny/{dataset}.yaml"
-    assert flow.main(["--cfg", str(config), "--output", str(tmp_path / "flow")]) == 1
-    assert f"{dataset!r}: flow is for the datasets ['kinetics'" in capfd.readouterr().err
+    code, output = run_tool(flow, "--cfg", config, "--output", tmp_path / "flow")
+    assert code == 1 and f"{dataset!r}: flow is for the datasets ['kinetics'" in output

@@ -13,18 +13,18 @@ from tools import model_info
     ],
     ids=["YAML", "key", "value", "base"],
 )
-def test_mistake_names_the_config_once(tmp_path, capfd, content, problem):
+def test_mistake_names_the_config_once(run_tool, tmp_path, content, problem):
     path = tmp_path / "config.yaml"
     path.write_text(content)
-    assert model_info.main([str(path)]) == 1
-    message = capfd.readouterr().err
-    assert problem in message and f"ValueError: {path}" in message
+    code, message = run_tool(model_info, path)
+    assert code == 1 and problem in message and f"ValueError: {path}" in message
     assert message.count("config.yaml") == 1
 
 
-def test_table_by_module_sums_up(toy_yaml, capfd):
-    assert model_info.main([str(toy_yaml), "--by-module", "--depth", "1"]) == 0
-    table = capfd.readouterr().out.partition(f"\n{toy_yaml}\n")[2]
+def test_table_by_module_sums_up(run_tool, toy_yaml):
+    code, output = run_tool(model_info, toy_yaml, "--by-module", "--depth", 1)
+    assert code == 0
+    table = output.partition(f"\n{toy_yaml}\n")[2]
     lines = [line.split() for line in table.splitlines()[2:]]
     rows = {name: [float(cell) for cell in cells] for name, *cells in lines}
     whole = rows.pop("all")

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -27,20 +28,13 @@ def folder(toy_set, tmp_path):
 
 
 @pytest.fixture
-def run(toy_yaml, tmp_path, capfd):
-    """A function from words to (exit code, what was printed)."""
+def run(run_tool, toy_yaml, tmp_path):
+    """Function (words) -> (exit code, all that was printed)."""
     torch.manual_seed(0)
     weights = tmp_path / "weights.pyth"
     model = build_model(load_cfg(toy_yaml))
     files.save(weights, {"model_state": model.state_dict(), "class_names": ["run", "eat", "sit"]})
-
-    def start(*words):
-        where = ["--cfg", str(toy_yaml), "--checkpoint", str(weights)]
-        code = predict.main([str(word) for word in (*words[:1], *where, *words[1:])])
-        captured = capfd.readouterr()
-        return code, captured.out + captured.err
-
-    return start
+    return partial(run_tool, predict, "--cfg", toy_yaml, "--checkpoint", weights)
 
 
 def test_a_folder_gives_a_table_and_a_file_with_names_and_reasons(run, folder, tmp_path):

@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+from functools import partial
 
 import pytest
 
@@ -12,15 +13,9 @@ from tools import run_net
 
 
 @pytest.fixture
-def run(toy_yaml, capfd):
-    """Function (overrides) -> (exit code, what was printed)."""
-
-    def call(*options):
-        code = run_net.main(["--cfg", str(toy_yaml), *map(str, options)])
-        captured = capfd.readouterr()
-        return code, captured.out + captured.err
-
-    return call
+def run(run_tool, toy_yaml):
+    """Function (overrides) -> (exit code, all that was printed)."""
+    return partial(run_tool, run_net, "--cfg", toy_yaml)
 
 
 @pytest.fixture
@@ -41,7 +36,7 @@ def test_complete_run_ends_with_0_and_saves_how_it_was_made(run, tmp_path, toy_y
     assert code == 0, output
     assert "0.023 M parameters" in output
     assert f"--cfg {toy_yaml} SOLVER.MAX_EPOCH 1" in (tmp_path / "run/command.txt").read_text()
-    assert run_net.main(["--cfg", str(tmp_path / "run/config.yaml"), "TRAIN.ENABLE", "False"]) == 0
+    assert run("--cfg", tmp_path / "run/config.yaml", "TRAIN.ENABLE", False)[0] == 0
 
 
 def test_typo_in_a_key_names_the_nearest(run):
@@ -49,9 +44,9 @@ def test_typo_in_a_key_names_the_nearest(run):
     assert code == 1 and "SOLVER.BASE_RL" in output and "SOLVER.BASE_LR" in output
 
 
-def test_missing_yaml_is_named(capfd, tmp_path):
-    assert run_net.main(["--cfg", str(tmp_path / "no.yaml")]) == 1
-    assert "no.yaml" in capfd.readouterr().err
+def test_missing_yaml_is_named(run, tmp_path):
+    code, output = run("--cfg", tmp_path / "no.yaml")
+    assert code == 1 and "no.yaml" in output
 
 
 def test_missing_csv_is_named(run, tmp_path):
