@@ -3,7 +3,6 @@
 import contextlib
 import logging
 import math
-import resource
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from slowfast.engine.run import Run
 from slowfast.engine.schedule import repeated
 from slowfast.engine.state import Sums
 from slowfast.engine.step import StepResult
+from slowfast.runtime.memory import PeakMemory
 from slowfast.runtime.stop import agreed
 from slowfast.solver.precise_bn import update_bn_stats
 from slowfast.tasks.evaluate import EvaluationLoop
@@ -42,8 +42,8 @@ class TrainMeter:
     over the log period.
     """
 
-    def __init__(self, steps: Sequence[int]):
-        self._steps = steps
+    def __init__(self, steps: Sequence[int], memory: PeakMemory):
+        self._steps, self._memory = steps, memory
         self._period = _Period()
         self._start = time.perf_counter()
 
@@ -70,7 +70,7 @@ class TrainMeter:
             "dt_data": float(np.median(done.data_times)),
             "eta": _duration(step_time * left),
             **({"grad_norm": float(np.median(done.norms))} if done.norms else {}),
-            **memory_usage(),
+            **self._memory.usage(),
         }
 
     def epoch(self, epoch: int, lr: float, sums: Sums) -> dict:
@@ -81,16 +81,8 @@ class TrainMeter:
             **sums.means(),
             "lr": lr,
             "seconds": time.perf_counter() - self._start,
-            **memory_usage(),
+            **self._memory.usage(),
         }
-
-
-def memory_usage() -> dict[str, str]:
-    """Peak memory of this process, and of the GPU when there is one, in GB."""
-    usage = {"RAM": f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2:.2f}G"}
-    if torch.cuda.is_available() and torch.cuda.is_initialized():
-        usage["gpu_mem"] = f"{torch.cuda.max_memory_allocated() / 1024**3:.2f}G"
-    return usage
 
 
 def _duration(seconds: float) -> str:
@@ -104,7 +96,7 @@ logger = logging.getLogger(__name__)
 def train_epoch(run: Run, epoch: int) -> dict:
     """Do the steps of an epoch that are not done yet, or some before a stop; returns its means."""
     state, num_steps, num_earlier = run.state, run.steps[epoch], sum(run.steps[:epoch])
-    num_done, meter = state.step, TrainMeter(run.steps)
+    num_done, meter = state.step, TrainMeter(run.steps, run.memory)
     _set_training(state.model, run.frozen)
     start = time.perf_counter()
     with _progress(f"epoch {epoch + 1}", num_steps, unit="step", initial=num_done) as bar:

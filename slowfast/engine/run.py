@@ -22,6 +22,7 @@ from slowfast.evaluation.evaluator import Evaluator
 from slowfast.models import build_model
 from slowfast.models.slimmable import make_slimmable
 from slowfast.runtime.device import build_autocast, build_device, place_model
+from slowfast.runtime.memory import PeakMemory
 from slowfast.runtime.run_log import RunLog, build_run_log
 from slowfast.runtime.stop import StopRequest
 from slowfast.runtime.unreadable import UnreadableVideos
@@ -69,6 +70,7 @@ class Run:
     log_period: int
     num_kept: int
     stop: StopRequest = field(default_factory=StopRequest)
+    memory: PeakMemory = field(default_factory=PeakMemory)
 
 
 def wrap_distributed(model: nn.Module, device: torch.device) -> nn.Module:
