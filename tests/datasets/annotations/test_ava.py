@@ -1,10 +1,12 @@
+from functools import partial
+
 import numpy as np
 import pytest
 
-from slowfast.config.defaults import get_cfg
 from slowfast.datasets.annotations.ava import build_ava, read_exclusions
 from slowfast.datasets.decoding.open import open_frames
 from slowfast.datasets.decoding.video import UnreadableVideo
+from tests.helpers.annotation_files import build_annotations
 
 TRAIN, VAL, PREDICTED = "ava_train_v2.2.csv", "ava_val_v2.2.csv", "ava_val_predicted_boxes.csv"
 LABEL_MAP = "ava_action_list_v2.2_for_activitynet_2019.pbtxt"
@@ -45,12 +47,7 @@ def write(folder, name, text):
     (folder / "annotations" / name).write_bytes(text.encode())
 
 
-def build(folder, split, **ava):
-    cfg = get_cfg()
-    cfg.DATA.PATH_TO_DATA_DIR, cfg.MODEL.NUM_CLASSES = str(folder), 4
-    for key, value in ava.items():
-        cfg.AVA[key] = value
-    return build_ava(cfg, split)
+build = partial(build_annotations, build_ava, num_classes=4, section="AVA")
 
 
 def keys(annotations):

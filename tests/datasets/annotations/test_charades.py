@@ -1,5 +1,6 @@
 import csv
 import io
+from functools import partial
 
 import pytest
 
@@ -28,12 +29,8 @@ def official(*rows, columns=COLUMNS):
 
 
 @pytest.fixture
-def build(write_files, data_cfg):
-    def build(files, split="train", **keys):
-        write_files(files)
-        return build_charades(data_cfg(157, **keys), split)
-
-    return build
+def build(build_from_files):
+    return partial(build_from_files, build_charades, {}, num_classes=157)
 
 
 def test_frame_list_has_labels_per_frame(build, tmp_path):

@@ -8,12 +8,11 @@ from slowfast.datasets.annotations.folder import build_folder, hold_out
 
 
 @pytest.fixture
-def build(write_files, data_cfg, tmp_path):
+def build(build_from_files, tmp_path):
     """Function (names of videos) -> (class names, [(path below tmp_path, label)])."""
 
-    def build(names, split="train", num_classes=2, **keys):
-        write_files(dict.fromkeys(names))
-        annotations = build_folder(data_cfg(num_classes, **keys), split)
+    def build(names, split="train", **keys):
+        annotations = build_from_files(build_folder, dict.fromkeys(names), (), split, **keys)
         rows = [(os.path.relpath(r.path, tmp_path), r.label) for r in annotations.records]
         return annotations.class_names, rows
 

@@ -1,3 +1,5 @@
+from functools import partial
+
 import pytest
 
 from slowfast.datasets.annotations.hmdb51 import build_hmdb51
@@ -15,12 +17,8 @@ FILES = {
 
 
 @pytest.fixture
-def build(write_files, data_cfg):
-    def build(files=(), split="train", num_classes=2, **keys):
-        write_files({**FILES, **dict(files)})
-        return build_hmdb51(data_cfg(num_classes, **keys), split)
-
-    return build
+def build(build_from_files):
+    return partial(build_from_files, build_hmdb51, FILES)
 
 
 def test_classes_are_sorted_by_name(build, tmp_path):

@@ -1,8 +1,10 @@
+from functools import partial
+
 import pytest
 
-from slowfast.config.defaults import get_cfg
 from slowfast.datasets.annotations.kinetics import build_kinetics, parse_line, read_list
 from slowfast.datasets.records import Record
+from tests.helpers.annotation_files import build_annotations
 
 LINES = {
     "path and label": ("a/b.mp4 3", " ", ("a/b.mp4", 3)),
@@ -86,13 +88,7 @@ def test_list_without_videos(content, write_list):
         write_list(content)
 
 
-def build(folder, split="train", **keys):
-    cfg = get_cfg()
-    cfg.DATA.PATH_TO_DATA_DIR = str(folder)
-    cfg.MODEL.NUM_CLASSES = 4
-    for key, value in keys.items():
-        setattr(cfg.DATA, key, value)
-    return build_kinetics(cfg, split)
+build = partial(build_annotations, build_kinetics, num_classes=4)
 
 
 def test_each_split_has_its_list(video_dir):

@@ -1,3 +1,5 @@
+from functools import partial
+
 import pytest
 
 from slowfast.datasets.annotations.something_something import build_ssv1
@@ -15,12 +17,8 @@ FILES = {
 
 
 @pytest.fixture
-def build(write_files, data_cfg):
-    def build(files=(), split="train", num_classes=2):
-        write_files({**FILES, **dict(files)})
-        return build_ssv1(data_cfg(num_classes), split)
-
-    return build
+def build(build_from_files):
+    return partial(build_from_files, build_ssv1, FILES)
 
 
 def test_labels_are_the_lines_of_the_labels_file(build, tmp_path):

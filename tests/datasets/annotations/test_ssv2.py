@@ -1,4 +1,5 @@
 import json
+from functools import partial
 
 import pytest
 
@@ -18,12 +19,8 @@ LIST = 'original_vido_id video_id frame_id path labels\n78687 0 0 78687/78687_00
 
 
 @pytest.fixture
-def build(write_files, data_cfg):
-    def build(files, split="train", **keys):
-        write_files({**FILES, **files})
-        return build_ssv2(data_cfg(2, **keys), split)
-
-    return build
+def build(build_from_files):
+    return partial(build_from_files, build_ssv2, FILES)
 
 
 def test_label_is_that_of_the_template_without_brackets(build):

@@ -1,9 +1,9 @@
 import pickle
+from functools import partial
 
 import numpy as np
 import pytest
 
-from slowfast.config.defaults import get_cfg
 from slowfast.datasets.annotations.tubes import (
     JHMDB,
     UCF101_24,
@@ -11,6 +11,7 @@ from slowfast.datasets.annotations.tubes import (
     build_ucf101_24,
     find_places,
 )
+from tests.helpers.annotation_files import build_annotations
 
 
 def make_frames(folder, video, count=3, suffix=".jpg"):
@@ -41,12 +42,9 @@ def jhmdb(tmp_path):
     return tmp_path
 
 
-def build(folder, split, **ava):
-    cfg = get_cfg()
-    cfg.DATA.PATH_TO_DATA_DIR, cfg.MODEL.NUM_CLASSES = str(folder), 21
-    for key, value in ({"TEST_BOXES": "ground_truth"} | ava).items():
-        cfg.AVA[key] = value
-    return build_jhmdb(cfg, split)
+build = partial(
+    build_annotations, build_jhmdb, num_classes=21, section="AVA", TEST_BOXES="ground_truth"
+)
 
 
 def keys(annotations):
@@ -93,10 +91,8 @@ def test_detected_boxes_without_a_list_are_an_error(jhmdb):
 
 
 def test_another_number_of_classes_is_an_error(jhmdb):
-    cfg = get_cfg()
-    cfg.DATA.PATH_TO_DATA_DIR, cfg.MODEL.NUM_CLASSES = str(jhmdb), 21
     with pytest.raises(ValueError, match="MODEL.NUM_CLASSES: 21 is not 24.*ucf101_24"):
-        build_ucf101_24(cfg, "train")
+        build_annotations(build_ucf101_24, jhmdb, num_classes=21)
 
 
 def test_a_class_that_the_set_does_not_have_is_an_error(jhmdb):

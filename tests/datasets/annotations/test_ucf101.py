@@ -1,3 +1,5 @@
+from functools import partial
+
 import pytest
 
 from slowfast.datasets.annotations.ucf101 import build_ucf101
@@ -16,12 +18,8 @@ FILES = {
 
 
 @pytest.fixture
-def build(write_files, data_cfg):
-    def build(files=(), split="train", num_classes=2, **keys):
-        write_files({**FILES, **dict(files)})
-        return build_ucf101(data_cfg(num_classes, **keys), split)
-
-    return build
+def build(build_from_files):
+    return partial(build_from_files, build_ucf101, FILES)
 
 
 def test_labels_count_from_zero(build, tmp_path):
