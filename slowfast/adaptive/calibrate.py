@@ -197,7 +197,7 @@ def build_measurement(cfg: ConfigNode, checkpoint: str | Path) -> Measurement:
         for batch in islice(loader, num_batches - start):
             unreadable.add(batch["failures"], batch["damaged"])
             unreadable.sync()
-            yield task.to_device(batch, device)["clips"]
+            yield task.prepare(batch, device)["clips"]
 
     return Measurement(
         model,

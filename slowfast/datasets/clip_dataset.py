@@ -43,8 +43,9 @@ class SampleKey(NamedTuple):
 class Sample:
     """All views of one video: per pathway a tensor V,C,T,H,W; none when it is unreadable.
 
-    label: by the label rule. index: position in the records of the video that was read.
-    failures: (index, reason) of those that were not. boxes, box_numbers: see SampledClips;
+    clips: uint8, or float32 after resizing by torch; values 0..255, normalised on the device by
+    `Task.prepare`. label: by the label rule. index: position in the records of the video that was
+    read. failures: (index, reason) of those that were not. boxes, box_numbers: see SampledClips;
     box_labels: n,classes float32. num_broken: packets or image files of the video that were lost.
     """
 
@@ -59,7 +60,11 @@ class Sample:
 
 
 class Views(Protocol):
-    """Cuts clips from a video; in training it also has `resized(num_frames, crop_size)`."""
+    """Cuts clips from a video.
+
+    In training it also has `resized(num_frames, crop_size)`, which a ClipDataset calls for the
+    batches of multigrid training.
+    """
 
     num_views: int
 
@@ -147,14 +152,14 @@ class ClipDataset(Dataset):
         """From a record to clips and labels; the file is open no longer than frames are read."""
         record = self.records[index]
         with open_frames(record, self.index_file) as video:
-            cut, fps, num_broken = views(video, record, rng), video.index.fps, video.num_broken
+            sampled, fps, num_broken = views(video, record, rng), video.index.fps, video.num_broken
         return Sample(
-            self._pack(cut.clips),
-            self.label(record, cut, fps),
+            self._pack(sampled.clips),
+            self.label(record, sampled, fps),
             index,
-            boxes=cut.boxes,
-            box_numbers=cut.box_numbers,
-            box_labels=None if cut.boxes is None else self.box_labels(record, cut),
+            boxes=sampled.boxes,
+            box_numbers=sampled.box_numbers,
+            box_labels=None if sampled.boxes is None else self.box_labels(record, sampled),
             num_broken=num_broken,
         )
 

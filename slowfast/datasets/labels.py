@@ -6,7 +6,7 @@ import torch
 
 from slowfast.datasets.records import Record, SampledClips
 
-# (record, cut, frames per second) -> a class number or the labels' (classes,) float32
+# (record, sampled, frames per second) -> a class number or the labels' (classes,) float32
 LabelRule = Callable[[Record, SampledClips, float | None], int | torch.Tensor]
 
 
@@ -23,8 +23,8 @@ class ClassLabel:
     def __init__(self, flip_labels: Sequence[int] | None = None):
         self.flip_labels = flip_labels
 
-    def __call__(self, record: Record, cut: SampledClips, _fps: float | None) -> int:
-        is_other = cut.is_flipped and self.flip_labels is not None
+    def __call__(self, record: Record, sampled: SampledClips, _fps: float | None) -> int:
+        is_other = sampled.is_flipped and self.flip_labels is not None
         return self.flip_labels[record.label] if is_other else record.label
 
 
@@ -34,8 +34,8 @@ class ClipLabels:
     def __init__(self, num_classes: int):
         self.num_classes = num_classes
 
-    def __call__(self, record: Record, cut: SampledClips, fps: float | None) -> torch.Tensor:
-        first, last = int(cut.frames.min()), int(cut.frames.max())
+    def __call__(self, record: Record, sampled: SampledClips, fps: float | None) -> torch.Tensor:
+        first, last = int(sampled.frames.min()), int(sampled.frames.max())
         return multi_hot(record.spans.within(first, last, fps), self.num_classes)
 
 
@@ -55,8 +55,8 @@ class BoxLabels:
     def __init__(self, num_classes: int):
         self.num_classes = num_classes
 
-    def __call__(self, record: Record, cut: SampledClips) -> torch.Tensor:
-        labels = [record.key.labels[number] for number in cut.box_numbers.tolist()]
+    def __call__(self, record: Record, sampled: SampledClips) -> torch.Tensor:
+        labels = [record.key.labels[number] for number in sampled.box_numbers.tolist()]
         rows = [multi_hot(each, self.num_classes) for each in labels]
         return torch.stack(rows) if rows else torch.zeros(0, self.num_classes)
 

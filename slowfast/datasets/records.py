@@ -126,10 +126,12 @@ class Annotations:
 
 
 class SampledClips(NamedTuple):
-    """Clips C,T,H,W of one video, values 0..255.
+    """Clips C,T,H,W of one video.
 
-    frames: frame numbers of the first clip. boxes: n,4 float32 x1,y1,x2,y2 in pixels of the clip.
-    box_numbers: n int64, which of the record's key.boxes they are. Both None without detection.
+    clips: uint8, or float32 after resizing by torch; values 0..255, normalised on the device by
+    `Task.prepare`. frames: frame numbers of the first clip. boxes: n,4 float32 x1,y1,x2,y2 in
+    pixels of the clip. box_numbers: n int64, which of the record's key.boxes they are. Both None
+    without detection.
     """
 
     clips: list[torch.Tensor]

@@ -208,7 +208,7 @@ def _first_inputs(run: Run, epoch: int) -> Iterator[tuple]:
         for (batch,) in _groups(run.train_loader, 1, run.num_precise_batches):
             if agreed(run.stop, run.device):
                 raise _Stopped
-            yield run.task.inputs(run.task.to_device(batch, run.device))
+            yield run.task.inputs(run.task.prepare(batch, run.device))
             bar.update()
 
 

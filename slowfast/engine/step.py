@@ -47,7 +47,7 @@ class SeededPasses:
         rng = np.random.default_rng(derive_seed("mix", self._seed, *place, distributed.rank()))
         # Without, for what all must do alike: the widths of an adaptive network.
         shared_rng = np.random.default_rng(derive_seed("shared", self._seed, *place))
-        batch = self._task.to_device(batch, self._device)
+        batch = self._task.prepare(batch, self._device)
         count = self._task.num_labelled(batch)
         passes = self._task.train_passes(network, batch, rng, shared_rng)
         return [partial(self._run, forward, count) for forward in passes], count

@@ -1,4 +1,4 @@
-"""Base class for tasks: one training step of a kind of labels."""
+"""Base class for tasks: what a network learns from a batch with a kind of labels."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -28,8 +28,11 @@ class Task(ABC):
     def __init__(self, *, mean: Sequence[float], std: Sequence[float]):
         self._mean, self._std = mean, std
 
-    def to_device(self, batch: dict, device: torch.device) -> dict:
-        """The batch with normalised float32 clips on the device in its layout."""
+    def prepare(self, batch: dict, device: torch.device) -> dict:
+        """Move the batch to the device, and normalise its clips there, and only there.
+
+        Clips of values 0..255, uint8 or float32, become float32 in the layout of the device.
+        """
         clips = [clip.to(device, non_blocking=True) for clip in batch["clips"]]
         moved = {key: batch[key].to(device, non_blocking=True) for key in self.moved}
         normalized = [
@@ -43,10 +46,10 @@ class Task(ABC):
         return (batch["clips"],)
 
     @abstractmethod
-    def train_step(
+    def loss(
         self, network: nn.Module, batch: dict, rng: np.random.Generator
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """Loss of a batch on the device, and what the log shows beside it.
+        """Loss of one forward pass over a prepared batch, and what the log shows beside it.
 
         The loss is a mean over the `num_labelled` clips or boxes; the others are sums over them
         (0-d), under the same names in every process and step. The log has the means.
@@ -62,9 +65,9 @@ class Task(ABC):
         """The forward passes of a training step, in order; each is followed by its backward pass.
 
         Losses, and sums of a name, are added up. `_shared_rng` draws the same in all processes.
-        Here it is the one pass that `train_step` does.
+        Here it is the one pass that `loss` does.
         """
-        return [partial(self.train_step, network, batch, rng)]
+        return [partial(self.loss, network, batch, rng)]
 
     def num_labelled(self, batch: dict) -> int:
         """Number of clips, or boxes, in a batch to learn from."""

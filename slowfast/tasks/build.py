@@ -1,4 +1,4 @@
-"""From the config to a task and to the judge of its scores."""
+"""From the config to a task and to the evaluator of its scores."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from slowfast.utils.registry import Registry
 
 @dataclass(frozen=True)
 class TaskParts:
-    """Two builders that make a task different from others.
+    """Builders of a task and of its evaluator.
 
     build_evaluator: (cfg, dataset of the split that is judged) -> Evaluator.
     """
@@ -69,5 +69,5 @@ def build_task(cfg: ConfigNode) -> Task:
 
 
 def build_evaluator(cfg: ConfigNode, dataset: ClipDataset) -> Evaluator:
-    """The judge of the scores of a split."""
+    """The evaluator of a split."""
     return build_parts(cfg).build_evaluator(cfg, dataset)

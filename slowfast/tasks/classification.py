@@ -35,7 +35,7 @@ class Classification(Task):
         self._loss = loss
         self._mix = mix
 
-    def train_step(
+    def loss(
         self, network: nn.Module, batch: dict, rng: np.random.Generator
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """With mixed batches the accuracies count the heavier of the two labels."""
@@ -85,7 +85,7 @@ def build_classification(cfg: ConfigNode) -> Classification:
 
 
 def build_one_label_evaluator(cfg: ConfigNode, dataset: ClipDataset) -> OneLabelEvaluator:
-    """The judge of a split whose videos have one class each."""
+    """The evaluator of a split whose videos have one class each."""
     labels = torch.tensor([record.label for record in dataset.records])
     paths = [record.path for record in dataset.records]
     return OneLabelEvaluator(

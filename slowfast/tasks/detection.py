@@ -22,7 +22,7 @@ class Detection(Task):
     def num_labelled(self, batch: dict) -> int:
         return len(batch["box_labels"])
 
-    def train_step(
+    def loss(
         self, network: nn.Module, batch: dict, _rng: np.random.Generator
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """The loss is the mean over the boxes and classes of this process, 0 without boxes.
@@ -43,7 +43,7 @@ def build_detection(cfg: ConfigNode) -> Detection:
 
 
 def build_box_evaluator(cfg: ConfigNode, dataset: ClipDataset) -> BoxEvaluator:
-    """The judge of a split of key frames."""
+    """The evaluator of a split of key frames."""
     keys = [record.key for record in dataset.records]
     return BoxEvaluator(
         [key.key for key in keys],

@@ -68,7 +68,7 @@ class EvaluationLoop:
         """Clips go to the device once for all networks; only scores are kept of each part."""
         outputs: list[list[torch.Tensor]] = [[] for _ in judged]
         for part in _parts(batch, self.max_clips):
-            inputs = self.task.inputs(self.task.to_device(part, self.device))
+            inputs = self.task.inputs(self.task.prepare(part, self.device))
             pairs = zip(judged, outputs, strict=True)
             for (network, _), found in _bar(pairs, "networks", "network", total=len(judged)):
                 with self.autocast:

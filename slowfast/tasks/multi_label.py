@@ -17,7 +17,7 @@ class MultiLabel(Task):
 
     moved = ("labels",)
 
-    def train_step(
+    def loss(
         self, network: nn.Module, batch: dict, _rng: np.random.Generator
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         logits = network(*self.inputs(batch)).float()
@@ -30,7 +30,7 @@ def build_multi_label(cfg: ConfigNode) -> MultiLabel:
 
 
 def build_multi_label_evaluator(cfg: ConfigNode, dataset: ClipDataset) -> MultiLabelEvaluator:
-    """The judge of a split; a class is right if it happens anywhere in the video."""
+    """The evaluator of a split; a class is right if it happens anywhere in the video."""
     records, num_classes = dataset.records, cfg.MODEL.NUM_CLASSES
     labels = torch.stack([multi_hot(record.spans.all(), num_classes) for record in records])
     return MultiLabelEvaluator(

@@ -17,7 +17,7 @@ def run(make_run):
 
 def test_the_features_of_a_stage_are_the_means_of_its_maps(run):
     (batch,) = run.loader(run.views)
-    clips = run.loop.task.to_device(batch, torch.device("cpu"))["clips"]
+    clips = run.loop.task.prepare(batch, torch.device("cpu"))["clips"]
     with torch.no_grad():
         (maps,) = run.model.forward_features(clips)  # of the last stage
         expected = maps.mean((2, 3, 4)).unflatten(0, (6, 2)).mean(1)  # two views per video
@@ -58,7 +58,7 @@ def test_with_a_budget_the_features_are_those_of_the_narrow_network(small_run):
     options = ["TEST.NUM_SPATIAL_CROPS", 1, "TEST.BATCH_SIZE", 12]
     run = load_run(parse_run(str(small_run[0])), options)
     (batch,), reduced = run.loader(run.views), run.model
-    clips = run.loop.task.to_device(batch, torch.device("cpu"))["clips"]
+    clips = run.loop.task.prepare(batch, torch.device("cpu"))["clips"]
     with torch.no_grad():
         small = reduced.reduce(clips, reduced.point)
         (maps,) = reduced.network.forward_features(small)

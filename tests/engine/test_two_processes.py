@@ -64,7 +64,7 @@ def _step_with_boxes_in_one(rank, folder, cfg):
         "boxes": boxes,
         "box_labels": torch.ones(len(boxes), cfg.MODEL.NUM_CLASSES),
     }
-    loss, _ = build_task(cfg).train_step(network, batch, np.random.default_rng(0))
+    loss, _ = build_task(cfg).loss(network, batch, np.random.default_rng(0))
     loss.backward()
     gradients = [parameter.grad for parameter in network.parameters()]
     torch.save((loss.detach(), gradients), folder / f"step_{rank}.pt")

@@ -182,8 +182,8 @@ class DoubleTask:
     def __getattr__(self, name):
         return getattr(self._task, name)
 
-    def to_device(self, batch, device):
-        batch = self._task.to_device(batch, device)
+    def prepare(self, batch, device):
+        batch = self._task.prepare(batch, device)
         return {**batch, "clips": [clip.double() for clip in batch["clips"]]}
 
     def train_passes(self, network, batch, rng, shared_rng):

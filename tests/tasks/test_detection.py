@@ -60,9 +60,7 @@ def batch_of(labels):
 def test_loss_is_the_mean_over_the_boxes(box_cfg):
     labels, logits = torch.tensor([[1.0, 0, 1], [0, 0, 0]]), torch.randn(2, 3)
     task = build_task(box_cfg())
-    loss, sums = task.train_step(
-        lambda clips, boxes: logits, batch_of(labels), np.random.default_rng(0)
-    )
+    loss, sums = task.loss(lambda clips, boxes: logits, batch_of(labels), np.random.default_rng(0))
     torch.testing.assert_close(loss, F.binary_cross_entropy(logits.sigmoid(), labels))
     assert sums == {} and task.num_labelled(batch_of(labels)) == 2
 
@@ -70,9 +68,7 @@ def test_loss_is_the_mean_over_the_boxes(box_cfg):
 def test_batch_without_boxes_has_loss_0_and_zero_gradients(box_cfg):
     layer, task = torch.nn.Linear(4, 3), build_task(box_cfg())
     batch = batch_of(torch.zeros(0, 3))
-    loss, _ = task.train_step(
-        lambda clips, boxes: layer(boxes[:, 1:]), batch, np.random.default_rng(0)
-    )
+    loss, _ = task.loss(lambda clips, boxes: layer(boxes[:, 1:]), batch, np.random.default_rng(0))
     loss.backward()
     assert loss == 0 and task.num_labelled(batch) == 0
     assert all((parameter.grad == 0).all() for parameter in layer.parameters())

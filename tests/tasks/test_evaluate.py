@@ -37,7 +37,7 @@ class PlainTask:
     def __init__(self):
         self.moved = []
 
-    def to_device(self, batch, _device):
+    def prepare(self, batch, _device):
         self.moved.append(len(batch["clips"][0]))
         return batch
 

@@ -21,7 +21,7 @@ LOGITS = torch.tensor([[0.0, 2.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0]])  # top-1: ri
 def step(*options, network=lambda clips: LOGITS):
     cfg = get_cfg()
     cfg.merge_from_list(["MODEL.NUM_CLASSES", 4, *options])
-    return build_task(cfg).train_step(network, BATCH, np.random.default_rng(0))
+    return build_task(cfg).loss(network, BATCH, np.random.default_rng(0))
 
 
 def smoothed(smoothing):
@@ -51,7 +51,7 @@ def test_network_sees_mixed_clips():
     clips = [torch.stack([torch.zeros(3, 1, 8, 8), torch.ones(3, 1, 8, 8)])]
     cfg = get_cfg()
     cfg.merge_from_list(["MODEL.NUM_CLASSES", 4, "MIXUP.ENABLE", True, "MIXUP.CUTMIX_ALPHA", 0])
-    build_task(cfg).train_step(
+    build_task(cfg).loss(
         lambda clips: seen.extend(clips) or LOGITS,
         {"clips": clips, "labels": LABELS},
         np.random.default_rng(0),
