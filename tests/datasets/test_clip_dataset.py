@@ -10,7 +10,7 @@ from slowfast.datasets.clip_dataset import ClipDataset, NoReadableVideo
 from slowfast.datasets.clips import frame_math
 from slowfast.datasets.clips import samplers as frame_orders
 from slowfast.datasets.clips.views import JointViews
-from slowfast.datasets.decoding import video as readers
+from slowfast.datasets.decoding.video import VideoReader
 from slowfast.datasets.labels import BoxLabels, ClassLabel, ClipLabels
 from slowfast.datasets.loader import collate
 from slowfast.datasets.records import (
@@ -163,9 +163,9 @@ def test_one_crop_is_the_centre(cfg):
 
 def test_all_views_come_from_one_pass(cfg, monkeypatch):
     calls = []
-    read = readers.VideoReader.read
+    read = VideoReader.read
     monkeypatch.setattr(
-        readers.VideoReader,
+        VideoReader,
         "read",
         lambda *args, **how: calls.append(args) or read(*args, **how),
     )
@@ -205,9 +205,9 @@ def test_joint_views_are_those_of_each_from_one_pass(cfg, monkeypatch):
         dataset.views = views
         expected.append(dataset[0].clips[0])
     calls = []
-    read = readers.VideoReader.read
+    read = VideoReader.read
     monkeypatch.setattr(
-        readers.VideoReader,
+        VideoReader,
         "read",
         lambda *args, **how: calls.append(args) or read(*args, **how),
     )

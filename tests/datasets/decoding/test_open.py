@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from slowfast.datasets.decoding import open as sources
+from slowfast.datasets.decoding import open as open_module
 from slowfast.datasets.decoding.images import ImageReader
 from slowfast.datasets.decoding.index_file import load_index, write_index
 from slowfast.datasets.decoding.open import open_frames
@@ -24,9 +24,9 @@ def test_a_short_file_is_held_in_memory(video_dir):
 
 def test_a_long_file_is_scanned_once_and_sought_in(video_dir, monkeypatch):
     path = str(video_dir / "video1.mp4")
-    monkeypatch.setattr(sources, "_LONG_FILE", 0)
-    scanned, scan = [], sources.scan_video
-    monkeypatch.setattr(sources, "scan_video", lambda path: scanned.append(path) or scan(path))
+    monkeypatch.setattr(open_module, "_LONG_FILE", 0)
+    scanned, scan = [], open_module.scan_video
+    monkeypatch.setattr(open_module, "scan_video", lambda path: scanned.append(path) or scan(path))
     for _ in range(2):
         with open_frames(Record(path)) as video:
             assert is_sought(video)
@@ -45,7 +45,7 @@ def test_a_video_of_the_index_file_is_sought_in(video_dir, tmp_path, monkeypatch
 def test_a_long_file_that_cannot_be_sought_in_is_held_in_memory(
     tmp_path, monkeypatch, numbered_frames, frame_number
 ):
-    monkeypatch.setattr(sources, "_LONG_FILE", 0)
+    monkeypatch.setattr(open_module, "_LONG_FILE", 0)
     write_video(tmp_path / "v.avi", numbered_frames(12), codec="mpeg4")
     with open_frames(Record(str(tmp_path / "v.avi"))) as video:
         assert not is_sought(video)
@@ -62,7 +62,7 @@ def test_records_with_frames_are_image_files(tmp_path):
 
 @pytest.mark.parametrize("limit", [0, 1 << 20])
 def test_unreadable_videos_give_the_reason(limit, tmp_path, monkeypatch):
-    monkeypatch.setattr(sources, "_LONG_FILE", limit)
+    monkeypatch.setattr(open_module, "_LONG_FILE", limit)
     (tmp_path / "text.mp4").write_text("no video")
     for name, reason in (("text.mp4", "InvalidDataError: "), ("none.mp4", "FileNotFoundError: ")):
         with (

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from av.stream import Disposition
 
-from slowfast.datasets.decoding import video as readers
+from slowfast.datasets.decoding import video as video_module
 from slowfast.datasets.decoding.video import (
     UnreadableVideo,
     open_video,
@@ -300,7 +300,7 @@ def test_a_lost_frame_is_replaced_by_the_one_before(tmp_path, numbered_frames, f
 
 
 def test_damage_in_a_file_that_is_sought_in(tmp_path, whole_file, monkeypatch):
-    monkeypatch.setattr(readers, "_LEAD", 1)
+    monkeypatch.setattr(video_module, "_LEAD", 1)
     path = _damage_packet(tmp_path, whole_file)
     expected = read_frames(path, range(NUM_FRAMES))
     for indices in (range(NUM_FRAMES), *([number] for number in range(10, 20))):
@@ -311,7 +311,7 @@ def test_damage_in_a_file_that_is_sought_in(tmp_path, whole_file, monkeypatch):
 def test_a_long_damaged_stretch_is_replaced_by_the_frame_before_it(
     tmp_path, numbered_frames, frame_number, monkeypatch
 ):
-    monkeypatch.setattr(readers, "_LEAD", 2)
+    monkeypatch.setattr(video_module, "_LEAD", 2)
     write_video(tmp_path / "v.mp4", numbered_frames(12), gop=1, codec="mpeg4")
     with open_video(tmp_path / "v.mp4", scan_video(tmp_path / "v.mp4")) as video:
         decode = video._decode_packet
