@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves
 
 from slowfast.models.batch_norm import BatchNorm3d
 from slowfast.models.conv import Conv3d
@@ -22,9 +24,8 @@ def fold_batch_norm(
     """A copy of `model` for evaluation, whose batch norms are part of the convolutions before them.
 
     The order of layers is seen in one pass over `clips` and `boxes` (as `forward` takes them, e.g.
-    those of build_meta_inputs) on the meta device, which computes nothing. A batch norm without a
-    convolution of its own right before it stays. The output of a folded convolution may have no
-    other reader than its batch norm.
+    those of build_meta_inputs) on the meta device, which computes nothing. A batch norm stays where
+    no convolution of its own comes right before it, or where something else reads its output, too.
     """
     folded = copy.deepcopy(model).eval().requires_grad_(False)
     for conv_name, norm_name in batch_norms_after_convs(model, clips, boxes):
@@ -46,18 +47,26 @@ def batch_norms_after_convs(
             module.register_forward_hook(order.after_conv(name))
         elif type(module) in _NORMS and module.track_running_stats:
             module.register_forward_pre_hook(order.before_norm(name))
-    model([clip.to("meta") for clip in clips], None if boxes is None else boxes.to("meta"))
+            module.register_forward_hook(order.after_norm)
+    with order:
+        model([clip.to("meta") for clip in clips], None if boxes is None else boxes.to("meta"))
     # A layer that runs twice may follow another one the second time.
-    calls = order.calls
-    return [pair for pair in order.pairs if calls[pair[0]] == calls[pair[1]] == 1]
+    calls, pairs = order.calls, order.pairs
+    return [pair for pair in pairs if calls[pair[0]] == calls[pair[1]] == 1 > order.reads[pair[0]]]
 
 
-class _LayerOrder:
-    """Finds, by hooks, the batch norms that take the output of a convolution as it was made."""
+class _LayerOrder(TorchFunctionMode):
+    """Finds, by hooks, the batch norms that take the output of a convolution as it was made.
+
+    reads: for each convolution how often something that is no batch norm took its output.
+    """
 
     def __init__(self):
+        super().__init__()
         self.pairs: list[tuple[str, str]] = []
         self.calls: Counter[str] = Counter()
+        self.reads: Counter[str] = Counter()
+        self._is_in_norm = False
         # id of an output: its convolution, the output itself (to keep the id its own), its version.
         self._made: dict[int, tuple[str, torch.Tensor, int]] = {}
 
@@ -71,6 +80,7 @@ class _LayerOrder:
     def before_norm(self, name: str) -> Callable:
         def hook(_module: nn.Module, inputs: tuple) -> None:
             self.calls[name] += 1
+            self._is_in_norm = True
             conv, _, version = self._made.get(id(inputs[0]), ("", None, 0))
             # PyTorch counts changes in place: one more than at the convolution, and something came
             # in between, e.g. an activation.
@@ -78,6 +88,18 @@ class _LayerOrder:
                 self.pairs.append((conv, name))
 
         return hook
+
+    def after_norm(self, _module: nn.Module, _inputs: tuple, _output: torch.Tensor) -> None:
+        self._is_in_norm = False
+
+    def __torch_function__(self, function: Callable, _types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        # A shape or a dtype is no reading: the fold keeps both.
+        if isinstance(result, torch.Tensor | list | tuple) and not isinstance(result, torch.Size):
+            for value in tree_leaves((args, kwargs)):
+                if id(value) in self._made and not self._is_in_norm:
+                    self.reads[self._made[id(value)][0]] += 1
+        return result
 
 
 @torch.no_grad()

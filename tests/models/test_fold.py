@@ -180,6 +180,31 @@ def test_only_a_norm_right_after_its_own_convolution_is_folded():
     torch.testing.assert_close(fold_batch_norm(model, clips)(clips), model(clips))
 
 
+class _Shared(nn.Module):
+    """The output of the convolution goes around its batch norm, too, before or after it."""
+
+    def __init__(self, *, is_read_first):
+        super().__init__()
+        self.conv, self.bn = nn.Conv3d(3, 3, 1), nn.BatchNorm3d(3)
+        self.is_read_first = is_read_first
+
+    def forward(self, clips, boxes=None):
+        x = self.conv(clips[0])
+        if self.is_read_first:
+            y = 2 * x
+            return y + self.bn(x)
+        return self.bn(x) + x.mean((2, 3, 4), keepdim=True)
+
+
+@pytest.mark.parametrize("is_read_first", [True, False])
+def test_a_convolution_whose_output_is_read_elsewhere_stays(is_read_first):
+    model = _Shared(is_read_first=is_read_first).eval()
+    model.bn.running_mean.fill_(3.0)
+    clips = [torch.randn(1, 3, 2, 4, 4)]
+    folded = fold_batch_norm(model, clips)
+    torch.testing.assert_close(folded(clips), model(clips), rtol=0, atol=0)
+
+
 @torch.no_grad()
 def test_a_folded_weight_keeps_its_memory_order():
     cfg = small_cfg(NETWORKS["x3d"])
