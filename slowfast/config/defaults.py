@@ -12,9 +12,9 @@ _C = ConfigNode()
 
 # ---------------------------------------------------------------------------- batch normalisation
 _C.BN = ConfigNode()
-# Recompute the running statistics from training clips after each epoch that is evaluated.
+# Recompute the running statistics from training clips after each epoch that is validated or saved.
 _C.BN.USE_PRECISE_STATS = False
-# Number of batches for that, and for the statistics of ADAPTIVE's sub-networks.
+# Number of batches for BN.USE_PRECISE_STATS, and for the statistics of ADAPTIVE's sub-networks.
 _C.BN.NUM_BATCHES_PRECISE = Default(200, AtLeast(1))
 # Weight decay of the batch-norm parameters.
 _C.BN.WEIGHT_DECAY = Default(0.0, AtLeast(0))
@@ -47,7 +47,7 @@ _C.TRAIN.CHECKPOINT_PERIOD = Default(10, AtLeast(1))
 _C.TRAIN.AUTO_RESUME = True
 # Initialise the weights from this file: epoch 0, fresh optimizer, new head when the classes differ.
 _C.TRAIN.CHECKPOINT_FILE_PATH = ""
-# Regular expressions removed from the tensor names of that file.
+# Regular expressions removed from the tensor names of TRAIN.CHECKPOINT_FILE_PATH and TEST's.
 _C.TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN = Default((), Patterns())
 # Ours. Refuse to initialise when a smaller share of the model's tensors (head left out) was found
 # in the file.
@@ -56,7 +56,7 @@ _C.TRAIN.CHECKPOINT_MIN_COVERAGE = Default(0.9, Share())
 _C.TRAIN.KEEP_CHECKPOINTS = Default(0, AtLeast(0))
 # Automatic mixed precision.
 _C.TRAIN.MIXED_PRECISION = False
-# Ours. Its type: float16 (with loss scaling) or bfloat16.
+# Ours. Number type of mixed precision: float16 (with loss scaling) or bfloat16.
 _C.TRAIN.AMP_DTYPE = Default("float16", OneOf("float16", "bfloat16"))
 # Ours. Batches whose gradients are added up before one optimizer step.
 _C.TRAIN.ACCUMULATION_STEPS = Default(1, AtLeast(1))
@@ -76,7 +76,7 @@ _C.ADAPTIVE = ConfigNode()
 _C.ADAPTIVE.ENABLE = False
 # Smallest width of a sub-network; each step trains one of this width.
 _C.ADAPTIVE.MIN_WIDTH = 0.63
-# Sub-networks of a random width per step, beside that one.
+# Sub-networks of a random width per step, beside the narrowest one.
 _C.ADAPTIVE.NUM_RANDOM = Default(1, AtLeast(0))
 # Crops of which each sub-network draws one.
 _C.ADAPTIVE.CROPS = [142, 178, 224]
@@ -88,7 +88,7 @@ _C.ADAPTIVE.WIDTHS = [0.63, 0.73, 0.83, 0.93, 1.0]
 _C.ADAPTIVE.RESIZE = Default("area", OneOf("area", "bilinear"))
 # Sub-networks learn from the scores of the full network; False: from the labels, too.
 _C.ADAPTIVE.DISTILL = True
-# Divides the logits of both in that loss.
+# Temperature of ADAPTIVE.DISTILL: divides the logits of the full and of the narrow network.
 _C.ADAPTIVE.TEMPERATURE = Default(1.0, Above(0))
 
 _C.MULTIGRID = ConfigNode()
@@ -165,7 +165,7 @@ _C.TEST.REVERSE_TIME = False
 # Ours. Run an adaptive network at the most accurate configuration that costs at most this per clip:
 # 10G or 500M (multiply-adds), or 50ms; empty: the whole network.
 _C.TEST.BUDGET = ""
-# Ours. Table of tools/budget.py for it; empty: <weights>.budget_table.json beside them.
+# Ours. Table of tools/budget.py for TEST.BUDGET; empty: <weights>.budget_table.json beside them.
 _C.TEST.BUDGET_TABLE = ""
 
 # ---------------------------------------------------------------------------- models
@@ -295,7 +295,7 @@ _C.S3D.GATING = False
 _C.S3D.ALL_BRANCHES = False
 # Stem; empty: like the rest of its end.
 _C.S3D.STEM = Default("", OneOf("", "2d", "3d", "separable"))
-# Frames of its kernel where it is not 2d.
+# Frames of the stem's kernel where it is not 2d.
 _C.S3D.STEM_KERNEL_T = Default(7, OneOf(3, 5, 7))
 # Width factor.
 _C.S3D.WIDTH_FACTOR = 1.0
@@ -307,7 +307,7 @@ _C.SLOWFAST.ALPHA = Default(8, AtLeast(1))
 _C.SLOWFAST.BETA_INV = Default(8, AtLeast(1))
 # Channels of the lateral connections over those of the fast pathway.
 _C.SLOWFAST.FUSION_CONV_CHANNEL_RATIO = Default(2, AtLeast(1))
-# Their temporal kernel; odd.
+# Temporal kernel of the lateral connections; odd.
 _C.SLOWFAST.FUSION_KERNEL_SZ = Default(5, AtLeast(1))
 
 # ---------------------------------------------------------------------------- data
@@ -337,7 +337,7 @@ _C.DATA.VAL_SHARE = Default(0.2, Share())
 _C.DATA.MULTI_LABEL = False
 # Frames per clip.
 _C.DATA.NUM_FRAMES = Default(8, AtLeast(1))
-# Step between them in frames at TARGET_FPS.
+# Step between the frames of a clip, in frames at TARGET_FPS.
 _C.DATA.SAMPLING_RATE = Default(8, AtLeast(1))
 # Ours. Sample clips of so many frames, and read evenly spread NUM_FRAMES of these, as networks cut
 # out of an adaptive one need; 0: NUM_FRAMES.
@@ -353,7 +353,7 @@ _C.DATA.TRAIN_JITTER_SCALES = [256, 320]
 # Smallest and largest area of a random resized crop over the frame's area; used in place of
 # TRAIN_JITTER_SCALES.
 _C.DATA.TRAIN_JITTER_SCALES_RELATIVE = []
-# Smallest and largest aspect ratio of that crop.
+# Smallest and largest aspect ratio of a random resized crop.
 _C.DATA.TRAIN_JITTER_ASPECT_RELATIVE = []
 # Crop in training and validation, in pixels.
 _C.DATA.TRAIN_CROP_SIZE = 224
@@ -379,7 +379,7 @@ _C.DATA.ENSEMBLE_METHOD = Default("sum", OneOf("sum", "max"))
 _C.DATA.REVERSE_INPUT_CHANNEL = False
 # Principal components of ImageNet's colours, for AVA.TRAIN_USE_COLOR_AUGMENTATION: eigenvalues.
 _C.DATA.TRAIN_PCA_EIGVAL = [0.225, 0.224, 0.229]
-# Their eigenvectors, in the columns of three rows R, G, B.
+# Principal components of ImageNet's colours: eigenvectors, in the columns of rows R, G, B.
 _C.DATA.TRAIN_PCA_EIGVEC = [
     [-0.5675, 0.7192, 0.4009],
     [-0.5808, -0.0045, -0.8140],
@@ -460,7 +460,7 @@ _C.SOLVER.LR_POLICY = Default("cosine", OneOf("cosine", "steps_with_relative_lrs
 _C.SOLVER.COSINE_END_LR = Default(0.0, AtLeast(0))
 # Epochs at which steps_with_relative_lrs changes, the first 0.
 _C.SOLVER.STEPS = []
-# Learning rates over BASE_LR from each of these epochs on.
+# Learning rates over BASE_LR from each of SOLVER.STEPS on.
 _C.SOLVER.LRS = []
 # Number of epochs.
 _C.SOLVER.MAX_EPOCH = Default(300, AtLeast(1))
@@ -474,7 +474,7 @@ _C.SOLVER.NESTEROV = True
 _C.SOLVER.WEIGHT_DECAY = Default(1e-4, AtLeast(0))
 # Epochs of linear warm-up.
 _C.SOLVER.WARMUP_EPOCHS = Default(0.0, AtLeast(0))
-# Learning rate at its start.
+# Learning rate at the start of the warm-up.
 _C.SOLVER.WARMUP_START_LR = Default(0.01, AtLeast(0))
 # Optimizer.
 _C.SOLVER.OPTIMIZING_METHOD = Default("sgd", OneOf("sgd", "adam", "adamw"))
@@ -494,8 +494,8 @@ _C.SOLVER.HEAD_LR_FACTOR = Default(1.0, AtLeast(0))
 _C.SOLVER.BETAS = (0.9, 0.999)
 
 # ---------------------------------------------------------------------------- the run
-# Name of the task: the loss of a training step, and what is evaluated. Empty: what
-# DETECTION.ENABLE, ADAPTIVE.ENABLE and DATA.MULTI_LABEL say.
+# Name of the task: classification, multi_label, detection, adaptive, or one of your own
+# (docs/extend.md). Empty: what DETECTION.ENABLE, ADAPTIVE.ENABLE and DATA.MULTI_LABEL say.
 _C.TASK = ""
 # Ours. Modules with models, datasets, tasks or rules of your own, imported before they are looked
 # up: names of modules in the current folder or installed, or paths of .py files or folders.
@@ -527,7 +527,7 @@ _C.DATA_LOADER.PIN_MEMORY = True
 _C.TENSORBOARD = ConfigNode()
 # Write TensorBoard scalars.
 _C.TENSORBOARD.ENABLE = False
-# Their folder below OUTPUT_DIR; empty is "tensorboard".
+# Folder of TensorBoard's files below OUTPUT_DIR; empty is "tensorboard".
 _C.TENSORBOARD.LOG_DIR = ""
 
 # Ours. Keys of your own, any names and values, sections too: USER.MY.KEY 3.
