@@ -54,7 +54,7 @@ def calibrate(
     a crash leaves unfinished goes on with the next call.
     """
     calibration = load_calibration(checkpoint, build_settings(cfg, CALIBRATION_KEYS))
-    missing = [c for c in points if str(c) not in calibration.statistics]
+    missing = [point for point in points if str(point) not in calibration.statistics]
     if missing:
         _tell_of_others(checkpoint, calibration.settings)
         measure = build_measurement(cfg, checkpoint)
@@ -63,7 +63,7 @@ def calibrate(
         if stop.signum:
             logger.warning("calibration interrupted: the same command goes on with it")
             raise Interrupted(stop.exit_code)
-    return {c: calibration.statistics[str(c)] for c in points}
+    return {point: calibration.statistics[str(point)] for point in points}
 
 
 def _tell_of_others(checkpoint: str | Path, settings: dict) -> None:

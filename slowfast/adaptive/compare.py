@@ -6,8 +6,8 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from slowfast.adaptive.costs import build_costs
 from slowfast.adaptive.scores import SubNetwork, build_sub_networks, score_sub_networks
+from slowfast.adaptive.table import build_costs
 from slowfast.checkpoint import files
 from slowfast.checkpoint.files import was_adaptive
 from slowfast.config.cli import load_cfg

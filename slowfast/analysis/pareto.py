@@ -14,8 +14,8 @@ import numpy as np
 from tabulate import tabulate
 
 from slowfast.adaptive.budget import pareto_front
-from slowfast.adaptive.costs import build_costs
 from slowfast.adaptive.network import cut_network
+from slowfast.adaptive.table import build_costs
 from slowfast.analysis.runs import RunFiles, parse_runs
 from slowfast.config.cli import load_cfg
 from slowfast.config.node import ConfigNode
@@ -78,30 +78,30 @@ def read_points(path: Path) -> list[Point]:
     return points
 
 
-def tested_configuration(folder: Path) -> OperatingPoint | None:
+def tested_point(folder: Path) -> OperatingPoint | None:
     """The choice of TEST.BUDGET when the run of this folder was tested; None: whole network."""
     results = json.loads((folder / "test_results.json").read_text(encoding="utf-8"))
     text = results.get("configuration")
     return None if text is None else OperatingPoint.parse(text)
 
 
-def build_cost(cfg: ConfigNode, configuration: OperatingPoint | None) -> tuple[float, float]:
+def build_cost(cfg: ConfigNode, at: OperatingPoint | None) -> tuple[float, float]:
     """(GMACs of one clip at the test crop, millions of parameters); None: of the whole network."""
-    if configuration is not None:
-        (cost,) = build_costs(cfg, [configuration])
+    if at is not None:
+        (cost,) = build_costs(cfg, [at])
         return cost.gmacs, cost.params
     complexity = build_complexity(cfg)
     return complexity.macs_test / 1e9, complexity.params / 1e6
 
 
-def build_inference(cfg: ConfigNode, configuration: OperatingPoint | None) -> Callable[[], None]:
+def build_inference(cfg: ConfigNode, at: OperatingPoint | None) -> Callable[[], None]:
     """Scores one whole clip as a test does, with random weights; returns when the device is done.
 
-    The configuration is that of TEST.BUDGET; None is the whole network.
+    `at` is the choice of TEST.BUDGET; None is the whole network.
     """
     model = place_model(build_model(cfg), build_device(cfg))
-    if configuration is not None:
-        model = cut_network(model, configuration, None, build_reduce(cfg))
+    if at is not None:
+        model = cut_network(model, at, None, build_reduce(cfg))
     folded = fold_batch_norm(model, *build_meta_inputs(cfg, cfg.DATA.TEST_CROP_SIZE))
     (infer,) = build_inferences(cfg, [folded])
     return infer
@@ -127,10 +127,10 @@ def measure_points(
         cfg = single_process(load_cfg(files.config, options))
         if cfg.DETECTION.ENABLE:
             raise ValueError(f"{files.name}: DETECTION.ENABLE: True has no cost per clip")
-        tested, configuration = load_cfg(files.config), tested_configuration(files.folder)
-        cost = build_cost(tested, configuration)
+        tested, at = load_cfg(files.config), tested_point(files.folder)
+        cost = build_cost(tested, at)
         is_other = cfg.TEST.BUDGET != tested.TEST.BUDGET
-        if is_other or (options and build_cost(cfg, configuration) != cost):
+        if is_other or (options and build_cost(cfg, at) != cost):
             raise ValueError(
                 f"{files.name}: --opts {shlex.join(map(str, options))} changes what a clip costs, "
                 "but the accuracy is that of the run as it was tested; test it so and name that run"
@@ -138,7 +138,7 @@ def measure_points(
         num_views = tested.TEST.NUM_ENSEMBLE_VIEWS * tested.TEST.NUM_SPATIAL_CROPS
         points.append(Point(files.name, *cost, accuracy, num_views=num_views))
         if repeats > 0:
-            works.append(build_inference(cfg, configuration))
+            works.append(build_inference(cfg, at))
             device = device_name(build_device(cfg))
     if works:
         time_in_turns(*works, repeats=2)  # warm up

@@ -72,7 +72,8 @@ class CoverageReport:
 
     layout: whose names the file has. inflated: those of `loaded` that were given a time axis;
     averaged: those whose kernels for RGB became kernels for flow; identities: those that the file
-    lacks and the model made, temporal kernels that copy frames (with their batch norms).
+    lacks and the model made, temporal kernels that copy frames (with their batch norms; only S3D
+    does, by `adapt_weights`).
     replaced: the head's, kept fresh as the file's has other shapes. mismatched: other shapes
     elsewhere. Entries of both read "name (file's shape -> model's shape)".
     coverage: share of the model's tensors outside the head that were loaded. class_names: those
@@ -151,9 +152,13 @@ def initialize_from(
 def load_for_test(
     model: nn.Module, path: str | Path, *, clear_name_patterns: Sequence[str] = ()
 ) -> CoverageReport:
-    """Copy a file's weights into `model`; CheckpointError unless all fit, the classifier's too."""
+    """Copy a file's weights into `model`; CheckpointError unless all fit, the classifier's too.
+
+    `clear_name_patterns` belong to the file, so a test takes them from the key of TRAIN as well.
+    """
     weights = _read(Path(path), clear_name_patterns)
     shapes = _own_shapes(model, weights.state)
+    # A test must not make temporal kernels up: only kernels of one frame are reshaped.
     state, inflated = inflate(weights.state, shapes, repeats_frames=False)
     report = _compare(replace(weights, state=state, inflated=inflated), shapes, classifier=None)
     if report.mismatched or report.missing or report.unexpected:

@@ -70,7 +70,7 @@ def build_views(cfg: ConfigNode, split: str) -> Views:
     traits = DATASETS.get(cfg[SECTIONS[split]].DATASET)
     sampler = traits.build_sampler(cfg)
     if cfg.DATA.SAMPLED_FRAMES:
-        whole = sampler.resized(cfg.DATA.SAMPLED_FRAMES)
+        whole = sampler.resized(cfg.DATA.SAMPLED_FRAMES)  # with more frames the rate stays
         sampler = ThinnedSampler(whole, cfg.DATA.NUM_FRAMES)
     if traits.task == "detection":
         return build_box_views(cfg, sampler, split)

@@ -1,4 +1,4 @@
-"""The table of models: one row a family, also for families from outside (`MODELS.register`)."""
+"""Table of models, one row a family; other packages add rows with `MODELS.register`."""
 
 from functools import partial
 

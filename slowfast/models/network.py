@@ -171,7 +171,7 @@ def init_weights(
 
 
 def _zero_weights(model: nn.Module, attribute: str) -> None:
-    """Of the layer that a module calls `attribute`, for all modules that have one."""
+    """Zero the weight of every layer that a module calls `attribute`."""
     for module in model.modules():
         layer = getattr(module, attribute, None)
         if layer is not None:

@@ -43,7 +43,10 @@ def clip_layout(device: torch.device) -> torch.memory_format:
 
 
 def place_model(model: nn.Module, device: torch.device) -> nn.Module:
-    """The model on the device, its convolutions in that layout (1x1x1 ones are the same in any)."""
+    """The model on the device, its convolutions in the layout of `clip_layout`.
+
+    Those of 1x1x1 are the same in any layout.
+    """
     model.to(device)
     for parameter in model.parameters():
         if parameter.ndim == 5 and parameter.shape[2:].numel() > 1:

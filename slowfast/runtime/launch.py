@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Place:
+class ProcessPlace:
     """One process of a job: its GPU (None: the CPU), its number, and how many there are."""
 
     gpu: int | None
@@ -54,18 +54,18 @@ def launch(runs: Sequence[Callable], cfg: ConfigNode, init_method: str) -> None:
         run_in_processes(_run_spawned, (work, places), len(places))
 
 
-def _place_from_torchrun(*, has_gpu: bool) -> Place:
+def _place_from_torchrun(*, has_gpu: bool) -> ProcessPlace:
     rank, world_size, local_rank = (
         int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK")
     )
-    return Place(local_rank if has_gpu else None, rank, world_size)
+    return ProcessPlace(local_rank if has_gpu else None, rank, world_size)
 
 
-def _places_on_machine(num_gpus: int, num_shards: int, shard_id: int) -> list[Place]:
+def _places_on_machine(num_gpus: int, num_shards: int, shard_id: int) -> list[ProcessPlace]:
     if num_gpus == 0:
-        return [Place(None, 0, 1)]
+        return [ProcessPlace(None, 0, 1)]
     first = shard_id * num_gpus
-    return [Place(gpu, first + gpu, num_gpus * num_shards) for gpu in range(num_gpus)]
+    return [ProcessPlace(gpu, first + gpu, num_gpus * num_shards) for gpu in range(num_gpus)]
 
 
 def _check_gpus(num_gpus: int, num_shards: int) -> None:
@@ -137,12 +137,14 @@ def _call_in_process(number: int, function: Callable, args: tuple) -> None:
         raise SystemExit(1) from error
 
 
-def _run_spawned(number: int, work: Callable[[Place], None], places: Sequence[Place]) -> None:
+def _run_spawned(
+    number: int, work: Callable[[ProcessPlace], None], places: Sequence[ProcessPlace]
+) -> None:
     work(places[number])
 
 
 def _run_process(
-    place: Place,
+    place: ProcessPlace,
     *,
     runs: Sequence[Callable[[], object]],
     imports: Sequence[str],

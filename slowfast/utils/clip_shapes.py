@@ -11,6 +11,6 @@ class BatchShape(NamedTuple):
     crop_size: int
 
 
-def evenly_spaced(num_places: int, count: int) -> list[int]:
-    """`count` of the places 0 ... `num_places` - 1: the first one and, if several, the last one."""
-    return [index * (num_places - 1) // max(count - 1, 1) for index in range(count)]
+def evenly_spaced(num_positions: int, count: int) -> list[int]:
+    """`count` of the numbers 0 ... `num_positions` - 1: the first and, if several, the last one."""
+    return [index * (num_positions - 1) // max(count - 1, 1) for index in range(count)]

@@ -12,10 +12,9 @@ import pytest
 import torch
 
 from slowfast.adaptive.budget import TableRow, load_table, table_path
-from slowfast.adaptive.costs import build_costs
 from slowfast.adaptive.report import best_by_budget, front_text, write_table
 from slowfast.adaptive.scores import HitCounter
-from slowfast.adaptive.table import measure_table
+from slowfast.adaptive.table import build_costs, measure_table
 from slowfast.config.cli import load_cfg
 from slowfast.datasets.clip_dataset import ClipDataset
 from slowfast.engine.test import test as run_test

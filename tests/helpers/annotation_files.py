@@ -57,4 +57,4 @@ def build_from_files(write_files, tmp_path):
 @pytest.fixture
 def register_dataset(monkeypatch):
     """Function (name, traits) that puts a dataset into the table, in place of one of that name."""
-    return lambda name, traits: monkeypatch.setitem(DATASETS._builders, name, traits)
+    return lambda name, traits: monkeypatch.setitem(DATASETS._entries, name, traits)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from slowfast.models import MODELS
-from slowfast.runtime.launch import Place, _run_process, launch, run_in_processes
+from slowfast.runtime.launch import ProcessPlace, _run_process, launch, run_in_processes
 from slowfast.utils.logging import setup_logging
 
 
@@ -83,7 +83,7 @@ def run_in_new_process(number, imports, output_dir):
         assert "Mine" in MODELS
 
     _run_process(
-        Place(gpu=None, rank=0, world_size=1),
+        ProcessPlace(gpu=None, rank=0, world_size=1),
         runs=[check_that_mine_is_a_model],
         imports=imports,
         output_dir=output_dir,

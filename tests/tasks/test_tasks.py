@@ -67,7 +67,7 @@ def test_sums_become_means_over_clips():
 def test_a_task_from_outside_is_named_and_built():
     cfg = get_cfg()
     parts = TaskParts(lambda cfg: "my task", lambda cfg, dataset: f"judge of {dataset}")
-    with mock.patch.dict(TASKS._builders):
+    with mock.patch.dict(TASKS._entries):
         TASKS.register("mine")(parts)
         cfg.TASK = "mine"
         assert build_task(cfg) == "my task"

@@ -16,8 +16,8 @@ def register_rule(*keys: str) -> Callable[[Rule], Rule]:
     """Decorator for a rule: a function of the values of `keys` that yields mistakes.
 
     A key names a section ("SOLVER") or a value ("DETECTION.ENABLE"). A mistake is one sentence with
-    key, value, what is allowed. Packages further right, and those of a user that IMPORTS names,
-    register rules as this one does.
+    key, value, what is allowed. Later packages (models, datasets, tasks), and those of a user that
+    IMPORTS names, register rules as this one does.
     """
 
     def store(rule: Rule) -> Rule:

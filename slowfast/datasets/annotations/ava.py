@@ -18,7 +18,7 @@ from slowfast.datasets.annotations.box_csv import (
 from slowfast.datasets.annotations.class_names import read_label_map
 from slowfast.datasets.annotations.frame_lists import read_frame_list
 from slowfast.datasets.annotations.list_files import check_files_exist, find_file
-from slowfast.datasets.annotations.locate import Place, VideoFinder, listed_place
+from slowfast.datasets.annotations.locate import VideoFinder, VideoPlace, listed_place
 from slowfast.datasets.records import Annotations, FrameFiles, KeyFrame, Record, frame_files
 from slowfast.utils.box_table import BoxTruth
 
@@ -63,14 +63,16 @@ def keep_evaluated(
     return rows, BoxTruth(box_table(true_rows), classes, excluded) if true_rows else None
 
 
-def find_places(videos: Iterable[str], root: str, lists: Iterable[Path] | None) -> dict[str, Place]:
+def find_places(
+    videos: Iterable[str], root: str, lists: Iterable[Path] | None
+) -> dict[str, VideoPlace]:
     """A place for each video: its images in frame lists, or with `lists` None a file below root.
 
     A video without images in any list gets a place as well, so that it is named when it is read.
     """
     if lists is None:
         finder = VideoFinder(root)
-        return {video: Place(finder.find(f"{video}.mp4")) for video in videos}
+        return {video: VideoPlace(finder.find(f"{video}.mp4")) for video in videos}
     listed: dict[str, FrameFiles] = {}
     for path in lists:
         listed |= {video: found.frames for video, found in read_frame_list(path, root).items()}
@@ -79,7 +81,7 @@ def find_places(videos: Iterable[str], root: str, lists: Iterable[Path] | None) 
 
 
 def key_frame_records(
-    rows: Iterable[BoxRow], places: dict[str, Place], *, file_start: int
+    rows: Iterable[BoxRow], places: dict[str, VideoPlace], *, file_start: int
 ) -> list[Record]:
     """A record for each key frame with its boxes; video files begin at second `file_start`."""
     records = []

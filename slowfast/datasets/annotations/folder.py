@@ -97,5 +97,5 @@ def build_folder(cfg: ConfigNode, split: str) -> Annotations:
             replace(record, path=os.path.join(cfg.DATA.PATH_PREFIX, relpath(record.path, folder)))
             for record in as_flow(records)
         ]
-        check_files_exist(records, folder, hint="their flow is sought in DATA.PATH_PREFIX")
+        check_files_exist(records, folder, hint="their flow is looked for in DATA.PATH_PREFIX")
     return Annotations(records, class_names)

@@ -17,24 +17,24 @@ IMAGE_SUFFIXES = frozenset([".jpg", ".jpeg", ".png", ".webp", ".bmp"])
 _NUM_THREADS = 16
 
 
-class Place(NamedTuple):
+class VideoPlace(NamedTuple):
     """A video file, or the folder of image files."""
 
     path: str
     frames: FrameFiles | None = None
 
 
-def listed_place(frames: FrameFiles, root: str, video: str) -> Place:
+def listed_place(frames: FrameFiles, root: str, video: str) -> VideoPlace:
     """The place of a video whose frames a list names."""
     folder = os.path.dirname(frames.path(0)) if frames.count else os.path.join(root, video)
-    return Place(folder, frames)
+    return VideoPlace(folder, frames)
 
 
 def walk_videos(folder: str | Path) -> list[str]:
     """Paths of all videos below a folder, in alphabetical order."""
     return sorted(
-        os.path.join(place, name)
-        for place, _, names in os.walk(folder)
+        os.path.join(parent, name)
+        for parent, _, names in os.walk(folder)
         for name in names
         if is_video(name)
     )
@@ -44,7 +44,7 @@ class VideoFinder:
     """Finds listed videos below `root` although case or suffix differ on disk.
 
     UCF101's lists and folders differ in case, and re-encoded files have another suffix. Each folder
-    is read once. `takes_folders`: what is sought is the folder that was made of a video.
+    is read once. `takes_folders`: what is looked for is the folder that was made of a video.
     """
 
     def __init__(self, root: str, *, takes_folders: bool = False):
@@ -54,16 +54,16 @@ class VideoFinder:
 
     def find(self, path: str) -> str:
         """Path of the video with this path below the root; the same if it is not there."""
-        place = self._root
+        parent = self._root
         *folders, name = path.split("/")
         for folder in folders:
-            names, _ = self._read(place)
-            place = os.path.join(place, _look_up(names, folder) or folder)
-        names, stems = self._read(place)
+            names, _ = self._read(parent)
+            parent = os.path.join(parent, _look_up(names, folder) or folder)
+        names, stems = self._read(parent)
         found = _look_up(names, name) or _look_up(stems, os.path.splitext(name)[0])
         if self._takes_folders:
             found = found or _look_up(names, without_suffix(name))
-        return os.path.join(place, found or name)
+        return os.path.join(parent, found or name)
 
 
 def _read_folder(folder: str) -> tuple[dict[str, str], dict[str, str]]:
@@ -107,7 +107,7 @@ def _list_folder(folder: str) -> FrameFiles:
 
 def find_videos_by_id(
     videos: Sequence[str], root: str, *, source: str, suffix: str, frame_list: Path | None = None
-) -> list[Place]:
+) -> list[VideoPlace]:
     """A place for each id: its frames by `frame_list` or in root/<id>/, or file root/<id><suffix>.
 
     source: "frames" or "videos"; "auto" takes frames where there are any. What is missing from the
@@ -122,8 +122,8 @@ def find_videos_by_id(
     folders = [os.path.join(root, video) for video in videos]
     if source == "frames" or (source == "auto" and any(map(os.path.isdir, folders[:100]))):
         return [
-            Place(folder, frames)
+            VideoPlace(folder, frames)
             for folder, frames in zip(folders, list_frame_folders(folders), strict=True)
         ]
     finder = VideoFinder(root)
-    return [Place(finder.find(f"{video}{suffix}")) for video in videos]
+    return [VideoPlace(finder.find(f"{video}{suffix}")) for video in videos]

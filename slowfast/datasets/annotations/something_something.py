@@ -16,7 +16,7 @@ from slowfast.datasets.annotations.list_files import (
     numbers_by_name,
     read_lines,
 )
-from slowfast.datasets.annotations.locate import Place, find_videos_by_id
+from slowfast.datasets.annotations.locate import VideoPlace, find_videos_by_id
 from slowfast.datasets.decoding.flow import as_flow
 from slowfast.datasets.records import Annotations, Record
 
@@ -91,7 +91,7 @@ def build_something(cfg: ConfigNode, split: str, version: Version) -> Annotation
     labels = version.read_labels(path, numbers_by_name(class_names, names_path))
     root, is_flow = cfg.DATA.PATH_PREFIX or cfg.DATA.PATH_TO_DATA_DIR, cfg.DATA.MODALITY == "flow"
     if is_flow:
-        places = [Place(os.path.join(root, video)) for video in labels]
+        places = [VideoPlace(os.path.join(root, video)) for video in labels]
     else:
         places = find_videos_by_id(
             list(labels),

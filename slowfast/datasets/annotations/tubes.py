@@ -18,7 +18,7 @@ from slowfast.datasets.annotations.box_csv import (
     read_box_lists,
 )
 from slowfast.datasets.annotations.list_files import check_files_exist
-from slowfast.datasets.annotations.locate import Place, find_videos_by_id
+from slowfast.datasets.annotations.locate import VideoPlace, find_videos_by_id
 from slowfast.datasets.records import Annotations, KeyFrame, Record
 from slowfast.utils.box_table import BoxTruth
 
@@ -105,7 +105,7 @@ UCF101_24 = TubeSet(
 )
 
 
-def find_places(videos: Sequence[str], prefix: str, *, source: str) -> dict[str, Place]:
+def find_places(videos: Sequence[str], prefix: str, *, source: str) -> dict[str, VideoPlace]:
     """Frames or file of each video "class/video", in one of the usual folders or right there.
 
     Where there is none anywhere, their places in the first of these folders.
@@ -122,7 +122,7 @@ def find_places(videos: Sequence[str], prefix: str, *, source: str) -> dict[str,
     return dict(zip(videos, places, strict=True))
 
 
-def _exists(place: Place) -> bool:
+def _exists(place: VideoPlace) -> bool:
     return os.path.exists(place.path) if place.frames is None else place.frames.count > 0
 
 
@@ -142,7 +142,7 @@ def read_detected(
     return rows
 
 
-def key_frame_records(rows: Sequence[BoxRow], places: dict[str, Place]) -> list[Record]:
+def key_frame_records(rows: Sequence[BoxRow], places: dict[str, VideoPlace]) -> list[Record]:
     """A record for each frame with its boxes."""
     records = []
     for (video, number), (boxes, labels) in group_by_image(rows).items():

@@ -82,7 +82,7 @@ class ImageReader:
         return number in images
 
     def _check_folder(self) -> None:
-        """Raise UnreadableVideo where the whole folder is missing, before each file is sought."""
+        """Raise UnreadableVideo if the whole folder is missing, before each file is looked for."""
         folders = {os.path.dirname(self._files.path(n)) for n in (0, self._files.count - 1)}
         if not any(map(os.path.isdir, folders)):
             raise UnreadableVideo(f"FileNotFoundError: no such folder: {min(folders)}")

@@ -10,8 +10,8 @@ from slowfast.datasets.decoding.packets import VideoIndex
 from slowfast.datasets.decoding.video import VideoReader, open_video, scan_video
 from slowfast.datasets.records import Record
 
-# Files above it are not held in memory but scanned once, unless an index file knows them, and
-# sought in.
+# Files above it are not held in memory but scanned once, unless an index file knows them, and then
+# seeked in.
 _LONG_FILE = 64 << 20  # bytes
 
 # An open source of frames: `read` some of them, or go through all `frames`.

@@ -21,7 +21,7 @@ class VideoIndex:
     ticks of `time_base` seconds; empty where the file's times do not give the display order, as in
     AVI with B-frames. keyframes: frame numbers at which decoding can begin; key_packets: positions
     of their packets among all `num_packets`; key_times: times of these packets, empty where the
-    container cannot be sought by them.
+    container cannot seek by them.
     """
 
     num_frames: int

@@ -63,10 +63,11 @@ class VideoReader:
         else:
             errors: list[av.FFmpegError] = []
             self._packets = list(_demux(container, stream, errors))
+            # Past the last packet: damage at the end.
             self._broken.update((len(self._packets), error) for error in errors)
             facts = [packet_facts(packet, self._context.name) for packet in self._packets]
             self.index = index_packets(facts, stream, container.format.name)
-            self._lead = len(self._packets)
+            self._lead = len(self._packets)  # in memory: back to the beginning costs nothing
         if not self.index.num_frames:
             raise _unreadable(self._broken.values())
         # Number of the first frame that is whole when decoding begins at a packet position.
@@ -84,6 +85,7 @@ class VideoReader:
         )
         convert = _Converter(short_side=short_side)
         frames, is_intact = {}, False
+        # Without times a frame is known only by counting, so nothing can be skipped.
         if self.index.pts:
             frames, is_intact = self._decode(wanted, convert, sparse=True)
         if not is_intact:
@@ -204,6 +206,7 @@ class VideoReader:
 
     def _start(self, number: int) -> tuple[int, int]:
         """The last keyframe at or before a frame, and the position of its packet."""
+        # The tuple compares above any (number, position of a packet).
         return self._starts[bisect_right(self._starts, (number, len(self._packets))) - 1]
 
     def _skip_unless(self, position: int, times: set[int]) -> None:

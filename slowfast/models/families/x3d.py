@@ -112,9 +112,9 @@ class Middle:
 
 
 class MobileBottleneck(nn.Module):
-    """Base of bottlenecks whose middle layers lie beside their own, as `Middle.layers` names them.
+    """Base class for bottlenecks that hold the layers of a `Middle` as their own attributes.
 
-    Swish follows the last of them.
+    Released weights name them so. Swish follows the last of them.
     """
 
     def _add_middle(self, layers: Mapping[str, nn.Module]) -> None:

@@ -47,7 +47,7 @@ def build_tsm(cfg):
 
 @pytest.fixture
 def cfg(monkeypatch):
-    monkeypatch.setattr(MODELS, "_builders", dict(MODELS._builders))  # the row is for this test
+    monkeypatch.setattr(MODELS, "_entries", dict(MODELS._entries))  # the row is for this test
     MODELS.register("TSM")(build_tsm)
     cfg = get_cfg()
     cfg.MODEL.MODEL_NAME = "TSM"
