@@ -95,12 +95,17 @@ def load_table(path: str | Path, checkpoint: str | Path) -> BudgetTable:
         ) from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path}: is not a table of tools/budget.py ({error!r})") from error
-    if heads[0] != file_hash(checkpoint):
+    table = BudgetTable(*heads, about, rows)
+    _check_parent(table, path, checkpoint)
+    return table
+
+
+def _check_parent(table: BudgetTable, path: Path, checkpoint: str | Path) -> None:
+    if table.parent != file_hash(checkpoint):
         raise ValueError(
             f"{path}: was measured with other weights than those of {checkpoint} (the hash of the "
             "checkpoint differs); write a new table with `tools/budget.py table`"
         )
-    return BudgetTable(*heads, about, rows)
 
 
 def _parse_row(row: dict[str, Any]) -> TableRow:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from tabulate import tabulate
 
@@ -166,17 +167,7 @@ def _cell(summary: MetricSummary | None) -> str:
 def write_comparison(path: str | Path, comparison: Comparison) -> None:
     """Write `path` (.json), and means and deviations as .csv beside it."""
     path, kinds = Path(path), comparison.kinds
-    rows = [
-        {
-            "configuration": str(row.point),
-            "gmacs": row.gmacs,
-            "top1_acc": {
-                kind: {"mean": one.mean, "std": one.std, "values": one.values}
-                for kind, one in row.top1_acc.items()
-            },
-        }
-        for row in comparison.rows
-    ]
+    rows = [_row_as_dict(row) for row in comparison.rows]
     write_json(path, {**comparison.about, "configurations": rows})
     cells = []
     for row in comparison.rows:
@@ -185,3 +176,11 @@ def write_comparison(path: str | Path, comparison: Comparison) -> None:
         cells.append([str(row.point), row.gmacs, *(value for p in pairs for value in p)])
     header = [f"{kind}_{value}" for kind in kinds for value in ("mean", "std")]
     write_csv(path.with_suffix(".csv"), ["configuration", "gmacs", *header], cells)
+
+
+def _row_as_dict(row: ComparedRow) -> dict[str, Any]:
+    accuracies = {
+        kind: {"mean": one.mean, "std": one.std, "values": one.values}
+        for kind, one in row.top1_acc.items()
+    }
+    return {"configuration": str(row.point), "gmacs": row.gmacs, "top1_acc": accuracies}

@@ -96,10 +96,7 @@ def draw_table(path: str | Path, table: BudgetTable) -> None:
     grid = figure.subplots(1, len(costs), sharey=True, squeeze=False)[0]
     looks = _Looks(rows)
     for axes, cost in zip(grid, costs, strict=True):
-        best = best_by_budget(rows, cost)
-        x, y = [getattr(row, cost) for row in best], [row.top1_acc for row in best]
-        axes.step(x, y, where="post", color="black", lw=1, zorder=1)
-        axes.plot(x, y, "o", color="black", mfc="none", ms=14, zorder=3)
+        _mark_best(axes, best_by_budget(rows, cost), cost)
         for row in rows:
             axes.scatter(getattr(row, cost), row.top1_acc, zorder=2, **looks.of(row))
         _scale(axes, [getattr(row, cost) for row in rows])
@@ -109,6 +106,13 @@ def draw_table(path: str | Path, table: BudgetTable) -> None:
     grid[0].set_ylabel(f"top-1 (%), {table.about['num_videos']} videos")
     figure.legend(handles=looks.legend(), loc="outside right center", fontsize=9)
     save_figure(figure, Path(path))
+
+
+def _mark_best(axes, best: Sequence[TableRow], cost: str) -> None:
+    """Steps through the best rows, each within a ring."""
+    x, y = [getattr(row, cost) for row in best], [row.top1_acc for row in best]
+    axes.step(x, y, where="post", color="black", lw=1, zorder=1)
+    axes.plot(x, y, "o", color="black", mfc="none", ms=14, zorder=3)
 
 
 def _scale(axes, values: Sequence[float]) -> None:

@@ -44,17 +44,8 @@ class ArrowRow:
 
 def measure_arrow(run: TrainedRun) -> ArrowRow:
     """Scores the test split in all orders."""
-    if run.modality != "rgb":
-        raise ValueError(
-            f"{run.name}: DATA.MODALITY: {run.modality!r} shows motion in every single frame, in "
-            "the direction of time; only the order of 'rgb' frames can be changed"
-        )
+    _check_order_counts(run)
     views = run.views
-    if views.order is not forwards:
-        raise ValueError(
-            f"{run.name}: TEST.REVERSE_TIME: True must be False here; the table has a column of "
-            "reversed clips"
-        )
     judgements, num_videos = run.judge([views.in_order(order) for order in ORDERS.values()])
     judged = dict(zip(ORDERS, judgements, strict=True))
     return ArrowRow(
@@ -63,6 +54,19 @@ def measure_arrow(run: TrainedRun) -> ArrowRow:
         {order: judgement.value for order, judgement in judged.items()},
         {order: judgement.per_class for order, judgement in judged.items()},
     )
+
+
+def _check_order_counts(run: TrainedRun) -> None:
+    if run.modality != "rgb":
+        raise ValueError(
+            f"{run.name}: DATA.MODALITY: {run.modality!r} shows motion in every single frame, in "
+            "the direction of time; only the order of 'rgb' frames can be changed"
+        )
+    if run.views.order is not forwards:
+        raise ValueError(
+            f"{run.name}: TEST.REVERSE_TIME: True must be False here; the table has a column of "
+            "reversed clips"
+        )
 
 
 def draw_totals(path: Path, rows: Sequence[ArrowRow], metric: str, chance: float | None) -> None:
@@ -145,11 +149,7 @@ def run_arrow(
     rows, about, first = [], [], None
     for run in load_runs(runs, overrides, num_videos=videos):
         first = first or run
-        if (run.num_classes, run.metric) != (first.num_classes, first.metric):
-            raise ValueError(
-                f"{run.name}: {run.num_classes} classes by {run.metric}, but {first.name} has "
-                f"{first.num_classes} by {first.metric}; runs must be of one dataset"
-            )
+        _check_comparable(run, first)
         rows.append(measure_arrow(run))
         about.append({**run.about(), "videos": rows[-1].num_videos, **rows[-1].total})
     folder, names, metric = Path(output), first.class_names, first.metric
@@ -160,3 +160,11 @@ def run_arrow(
     draw_classes(folder / "arrow_classes.png", rows, names, metric)
     lines = [[row.name, row.num_videos, *row.total.values()] for row in rows]
     return tabulate(lines, [f"{metric} %", "videos", *ORDERS], floatfmt=".2f")
+
+
+def _check_comparable(run: TrainedRun, first: TrainedRun) -> None:
+    if (run.num_classes, run.metric) != (first.num_classes, first.metric):
+        raise ValueError(
+            f"{run.name}: {run.num_classes} classes by {run.metric}, but {first.name} has "
+            f"{first.num_classes} by {first.metric}; runs must be of one dataset"
+        )

@@ -230,8 +230,7 @@ def load_run(
 ) -> TrainedRun:
     """The network of a run, ready to be scored.
 
-    options: overrides KEY, VALUE, ... of the config. num_videos: so many of the test split, drawn
-    by the config's seed; None takes all.
+    options: overrides KEY, VALUE, ... of the config. num_videos: as for `draw_videos`.
     """
     cfg, weights = load_run_cfg(files, options)
     dataset, loop = build_dataset(cfg, "test"), build_evaluation_loop(cfg)

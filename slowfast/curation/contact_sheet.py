@@ -1,6 +1,7 @@
 """A picture of what the network sees: a row for each sample, with its labels and boxes."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +29,6 @@ class SheetRow:
 def draw_sheet(path: str | Path, rows: list[SheetRow]) -> None:
     """Write the picture: up to 8 frames of each clip, the first and the last among them."""
     from matplotlib.figure import Figure
-    from matplotlib.patches import Rectangle
 
     num_columns = min(_NUM_COLUMNS, max(len(row.frames) for row in rows))
     heights = [row.frames.shape[1] / row.frames.shape[2] * _INCHES + 0.3 for row in rows]
@@ -42,11 +42,17 @@ def draw_sheet(path: str | Path, rows: list[SheetRow]) -> None:
         for place, axis in zip(places, axes, strict=True):
             axis.set_axis_off()
             axis.imshow(row.frames[place])
-            for number, (x1, y1, x2, y2) in enumerate(row.boxes, start=1):
-                axis.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, color="lime"))
-                axis.text(x1, y1, str(number), va="top", fontsize=8, backgroundcolor="lime")
+            _draw_boxes(axis, row.boxes)
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=100)
+
+
+def _draw_boxes(axis, boxes: np.ndarray) -> None:
+    from matplotlib.patches import Rectangle
+
+    for number, (x1, y1, x2, y2) in enumerate(boxes, start=1):
+        axis.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, color="lime"))
+        axis.text(x1, y1, str(number), va="top", fontsize=8, backgroundcolor="lime")
 
 
 def sheet_rows(
@@ -63,14 +69,19 @@ def sheet_rows(
             logger.warning("unreadable video: %s (%s)", dataset.records[failed].path, reason)
         if not sample.clips:
             continue
-        views = max(sample.clips, key=lambda clips: clips.shape[2])  # V,C,T,H,W, most frames
-        frames = views[len(views) // 2].permute(1, 2, 3, 0)  # C,T,H,W -> T,H,W,C
-        frames = frames.round().clamp(0, 255).to(torch.uint8).numpy()
+        frames = _middle_view(sample.clips)
         frames = _flow_colors(frames) if frames.shape[-1] == 2 else frames
         title = _title(dataset.records[sample.index], sample, class_names)
         boxes = np.empty((0, 4)) if sample.boxes is None else sample.boxes.numpy()
         rows.append(SheetRow(title, frames[..., ::-1] if is_bgr else frames, boxes))
     return rows
+
+
+def _middle_view(clips: Sequence[torch.Tensor]) -> np.ndarray:
+    """Frames T,H,W,C (uint8) of the pathway with the most of them."""
+    views = max(clips, key=lambda clips: clips.shape[2])  # V,C,T,H,W
+    frames = views[len(views) // 2].permute(1, 2, 3, 0)  # C,T,H,W -> T,H,W,C
+    return frames.round().clamp(0, 255).to(torch.uint8).numpy()
 
 
 def _flow_colors(frames: np.ndarray) -> np.ndarray:

@@ -120,13 +120,17 @@ def _install(made: Path, target: Path) -> Failure | None:
         return None
     if not (target / DESCRIPTION).exists() and any(not path.is_dir() for path in target.iterdir()):
         return Failure(f"FileExistsError: {target} was not made by this program")
+    _replace_files(made, target)
+    return None
+
+
+def _replace_files(made: Path, target: Path) -> None:
     write_json(target / DESCRIPTION, {})  # ours, but not done until the description is moved
     for pattern in FILES:
         for path in target.glob(pattern):
             path.unlink(missing_ok=True)
     for path in sorted(made.iterdir(), key=lambda path: path.name == DESCRIPTION):
         os.replace(path, target / path.name)
-    return None
 
 
 @contextmanager

@@ -71,16 +71,21 @@ def examine(record: Record) -> Facts:
         return Facts(error=str(error))
     except OSError as error:
         return Facts(error=f"{type(error).__name__}: {error.strerror}")
-    lost = []
-    if num_missing:
-        lost.append(f"{num_missing} of {index.num_frames} image files are missing")
-    if num_broken > num_missing:
-        num_lost = num_broken - num_missing
-        lost.append(f"{num_lost} of {index.num_frames} frames are damaged or lost")
+    lost = _lost_parts(index.num_frames, num_missing=num_missing, num_broken=num_broken)
     is_file = record.frames is None and not record.is_flow
     if is_file and (missing_end := _missing_end(record.path)):
         lost.append(missing_end)
     return Facts(index.num_frames, index.fps, damage="; ".join(lost), digest=digest)
+
+
+def _lost_parts(num_frames: int, *, num_missing: int, num_broken: int) -> list[str]:
+    """Remarks on what is lost; image files that are missing count as broken, too."""
+    lost = []
+    if num_missing:
+        lost.append(f"{num_missing} of {num_frames} image files are missing")
+    if num_broken > num_missing:
+        lost.append(f"{num_broken - num_missing} of {num_frames} frames are damaged or lost")
+    return lost
 
 
 def examine_all(

@@ -56,14 +56,18 @@ def read_csv_split(
             entries.append(Entry(number, None, problem=str(error)))
             continue
         record = Record(os.path.normpath(os.path.join(prefix or path.parent, name)), label)
-        if 0 <= label and (num_classes is None or label < num_classes):
-            entries.append(Entry(number, record, (label,)))
-        else:
-            last = "" if num_classes is None else num_classes - 1
-            entries.append(Entry(number, record, problem=f"label {label} is not in 0..{last}"))
+        entries.append(_labelled_entry(number, record, num_classes))
     if not entries:
         raise ValueError(f"{path}: the list holds no videos")
     return Split(path.stem, entries, is_training, path)
+
+
+def _labelled_entry(line: int, record: Record, num_classes: int | None) -> Entry:
+    label = record.label
+    if 0 <= label and (num_classes is None or label < num_classes):
+        return Entry(line, record, (label,))
+    last = "" if num_classes is None else num_classes - 1
+    return Entry(line, record, problem=f"label {label} is not in 0..{last}")
 
 
 def read_csv_splits(

@@ -247,13 +247,7 @@ def _prepare_folder(output: Path, description: dict, force: bool) -> None:
     """Leave `output` empty or holding files of the described set; ValueError for other files."""
     if not output.exists() or not any(output.iterdir()):
         return
-    try:
-        found = dict(json.loads((output / DESCRIPTION).read_text()))
-    except (OSError, ValueError, TypeError):
-        raise ValueError(
-            f"--output: {str(output)!r} holds files that this program did not make; "
-            "give a new or empty folder"
-        ) from None
+    found = _read_description(output)
     if found == description:
         return
     if not force:
@@ -266,6 +260,16 @@ def _prepare_folder(output: Path, description: dict, force: bool) -> None:
     for split in SPLITS:
         shutil.rmtree(output / split, ignore_errors=True)
         (output / f"{split}.csv").unlink(missing_ok=True)
+
+
+def _read_description(output: Path) -> dict:
+    try:
+        return dict(json.loads((output / DESCRIPTION).read_text()))
+    except (OSError, ValueError, TypeError):
+        raise ValueError(
+            f"--output: {str(output)!r} holds files that this program did not make; "
+            "give a new or empty folder"
+        ) from None
 
 
 def make_dataset(

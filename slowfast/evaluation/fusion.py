@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from slowfast.utils.io import write_csv, write_json
 from slowfast.utils.video_names import without_suffix
 
 _NUM_SHOWN = 5
+_Key = tuple[str, int]  # last parts of a path, and how many had the same ones before it
 
 
 @dataclass(frozen=True)
@@ -63,8 +64,7 @@ def read_scores(run: str | Path) -> RunScores:
         raise ValueError(f"{path}: has several labels per video; fusion is for one")
     method = _ensemble(path.with_name("test_results.json"))
     scores, seen = (values.numpy() for values in views.join(method))
-    sums = scores[seen].sum(1)
-    is_probability = method == "sum" and bool((scores[seen] >= 0).all() and _are_one(sums))
+    is_probability = method == "sum" and _are_probabilities(scores[seen])
     return RunScores(str(run), scores, seen, paths, labels, is_probability)
 
 
@@ -75,8 +75,9 @@ def _ensemble(path: Path) -> str:
         return "sum"
 
 
-def _are_one(sums: np.ndarray) -> bool:
-    return np.allclose(sums, 1, atol=0.02)  # bfloat16 has three digits
+def _are_probabilities(scores: np.ndarray) -> bool:
+    # bfloat16 has three digits.
+    return bool((scores >= 0).all() and np.allclose(scores.sum(1), 1, atol=0.02))
 
 
 def match_videos(runs: Sequence[Sequence[str]]) -> list[list[int]]:
@@ -89,19 +90,21 @@ def match_videos(runs: Sequence[Sequence[str]]) -> list[list[int]]:
     depth = _depth(runs)
     places = [{key: i for i, key in enumerate(_keys(paths, depth))} for paths in runs]
     for number, place in enumerate(places[1:], start=2):
-        for what, first, second in (
-            (f"run {number}", places[0], place),
-            ("run 1", place, places[0]),
-        ):
-            lacking = [f"{key[0]}" for key in first if key not in second]
-            if lacking:
-                more = ", ..." if len(lacking) > _NUM_SHOWN else ""
+        for lack in (_lack(f"run {number}", places[0], place), _lack("run 1", place, places[0])):
+            if lack:
                 raise ValueError(
-                    f"{what} lacks {len(lacking)} of {len(first)} videos: "
-                    f"{', '.join(lacking[:_NUM_SHOWN])}{more}; run 1 has for example "
-                    f"{runs[0][0]!r}, run {number} {runs[number - 1][0]!r}"
+                    f"{lack}; run 1 has for example {runs[0][0]!r}, "
+                    f"run {number} {runs[number - 1][0]!r}"
                 )
     return [[place[key] for key in places[0]] for place in places]
+
+
+def _lack(run: str, others: Collection[_Key], own: Collection[_Key]) -> str:
+    """Remark on videos of `others` that a run lacks; "" if it has all."""
+    lacking = [key[0] for key in others if key not in own]
+    more = ", ..." if len(lacking) > _NUM_SHOWN else ""
+    named = f"{', '.join(lacking[:_NUM_SHOWN])}{more}"
+    return f"{run} lacks {len(lacking)} of {len(others)} videos: {named}" if lacking else ""
 
 
 def _depth(runs: Sequence[Sequence[str]]) -> int:
@@ -114,7 +117,7 @@ def _depth(runs: Sequence[Sequence[str]]) -> int:
     return longest
 
 
-def _keys(paths: Sequence[str], depth: int) -> list[tuple[str, Hashable]]:
+def _keys(paths: Sequence[str], depth: int) -> list[_Key]:
     seen: Counter[str] = Counter()
     keys = []
     for path in paths:
@@ -139,14 +142,16 @@ def fuse(runs: Sequence[RunScores], weights: Sequence[float]) -> Fusion:
     truth = torch.from_numpy(labels[seen])
     scores = [run.scores[places][seen] for run, places in zip(runs, order, strict=True)]
     fused = sum(weight * one for weight, one in zip(weights, scores, strict=True)) / sum(weights)
-    names = [run.name for run in runs]
     rows = [
-        {"run": name, "weight": weight, **topk_accuracies(torch.from_numpy(one), truth)}
-        for name, weight, one in zip(
-            [*names, "fused"], [*weights, sum(weights)], [*scores, fused], strict=True
-        )
+        _row(run.name, weight, one, truth)
+        for run, weight, one in zip(runs, weights, scores, strict=True)
     ]
+    rows.append(_row("fused", sum(weights), fused, truth))
     return Fusion(rows, int(seen.sum()), int((~seen).sum()))
+
+
+def _row(name: str, weight: float, scores: np.ndarray, truth: torch.Tensor) -> dict:
+    return {"run": name, "weight": weight, **topk_accuracies(torch.from_numpy(scores), truth)}
 
 
 def _check(runs: Sequence[RunScores], weights: Sequence[float]) -> None:

@@ -68,6 +68,9 @@ class UnreadableVideos:
             self.reasons |= new
             self.damaged |= damaged
         self._new, self._new_damaged = {}, {}
+        self._check_share()
+
+    def _check_share(self) -> None:
         share = len(self.reasons) / len(self.names)
         if share > self._max_share:
             named = "\n".join(

@@ -24,10 +24,12 @@ def setup_logging(output_dir: str | Path | None, *, is_main: bool) -> None:
     console.setFormatter(logging.Formatter(_FORMAT, datefmt="%H:%M:%S"))
     logger.addHandler(console)
     if is_main and output_dir is not None:
-        Path(output_dir).mkdir(parents=True, exist_ok=True)
-        # File names need not be UTF-8: such bytes are written as in \udce9.
-        file = logging.FileHandler(
-            Path(output_dir) / "stdout.log", encoding="utf-8", errors="backslashreplace"
-        )
-        file.setFormatter(logging.Formatter(_FORMAT))
-        logger.addHandler(file)
+        logger.addHandler(_file_handler(Path(output_dir) / "stdout.log"))
+
+
+def _file_handler(path: Path) -> logging.Handler:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # File names need not be UTF-8: such bytes are written as in \udce9.
+    handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
+    handler.setFormatter(logging.Formatter(_FORMAT))
+    return handler

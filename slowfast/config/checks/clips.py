@@ -31,9 +31,13 @@ def check_pathways(data: ConfigNode, alpha: int) -> Iterator[str]:
             f"DATA.NUM_FRAMES: {data.NUM_FRAMES} must be a multiple of SLOWFAST.ALPHA {stride} "
             f"with the two pathways of DATA.INPUT_CHANNEL_NUM {channels}"
         )
+    yield from _check_normalization(data, num_channels=num)
+
+
+def _check_normalization(data: ConfigNode, *, num_channels: int) -> Iterator[str]:
     for key, values in (("DATA.MEAN", data.MEAN), ("DATA.STD", data.STD)):
-        if not are_numbers(values) or len(values) != channels[0]:
-            yield f"{key}: {values} must hold {channels[0]} numbers, one per channel"
+        if not are_numbers(values) or len(values) != num_channels:
+            yield f"{key}: {values} must hold {num_channels} numbers, one per channel"
     if are_numbers(data.STD) and min(data.STD, default=1) <= 0:
         yield f"DATA.STD: {data.STD} must be above 0"
 
@@ -50,6 +54,10 @@ def check_sizes(data: ConfigNode) -> Iterator[str]:
             f"DATA.TRAIN_JITTER_SCALES: {scales} must be [smallest, largest] short side, from "
             f"DATA.TRAIN_CROP_SIZE {data.TRAIN_CROP_SIZE} up"
         )
+    yield from _check_relative_jitter(data)
+
+
+def _check_relative_jitter(data: ConfigNode) -> Iterator[str]:
     areas = list(data.TRAIN_JITTER_SCALES_RELATIVE)
     ratios = list(data.TRAIN_JITTER_ASPECT_RELATIVE)
     if areas and not (_is_range(areas) and 0 < areas[0] and areas[1] <= 1):

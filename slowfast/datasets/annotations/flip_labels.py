@@ -93,10 +93,14 @@ def find_flip_labels(
     flipped = derive_flip_labels(names)
     if path:
         flipped = tuple(read_flip_labels(path, flipped, names))
+    _log_exchanges(names, flipped)
+    return flipped
+
+
+def _log_exchanges(names: Sequence[str], flipped: Sequence[int]) -> None:
     pairs = [(number, other) for number, other in enumerate(flipped) if number < other]
     rows = [(number, names[number], other, names[other]) for number, other in pairs]
     logger.info(
         "classes that mirroring exchanges (DATA.LABEL_AWARE_FLIP):\n%s",
         tabulate(rows, headers=["class", "name", "class", "name"]) if rows else "none",
     )
-    return flipped

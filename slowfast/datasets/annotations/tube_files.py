@@ -23,15 +23,8 @@ _SPLIT_FOLDERS = ("", "splitfiles", "splits", "ucfTrainTestlist")
 
 def read_pickle(path: Path, *, split_number: int, is_train: bool) -> Iterator[BoxRow]:
     """JHMDB-GT.pkl or UCF101v2-GT.pkl (ACT, MOC), which hold the splits too; no code is run."""
-    try:
-        with open(path, "rb") as file:
-            content = load_arrays(file)
-        splits = content["train_videos" if is_train else "test_videos"]
-        tubes, resolution = content["gttubes"], content["resolution"]
-    except Exception as error:  # a damaged file fails in any way: EOFError, IndexError, ...
-        raise ValueError(
-            f"{path}: {type(error).__name__}: {error}; not ground truth as ACT and MOC share it"
-        ) from error
+    names = ("train_videos" if is_train else "test_videos", "gttubes", "resolution")
+    splits, tubes, resolution = _load_pickled(path, names)
     if not 1 <= split_number <= len(splits):
         raise ValueError(
             f"DATA.SPLIT_NUMBER: {split_number} is not within 1..{len(splits)}, as {path} has "
@@ -43,6 +36,18 @@ def read_pickle(path: Path, *, split_number: int, is_train: bool) -> Iterator[Bo
             for instance in instances:
                 frames, boxes = np.split(np.asarray(instance, np.float64), [1], axis=1)
                 yield from _rows(video, frames[:, 0], boxes, int(label), (width, height))
+
+
+def _load_pickled(path: Path, names: Sequence[str]) -> list:
+    """Entries of a pickled dictionary."""
+    try:
+        with open(path, "rb") as file:
+            content = load_arrays(file)
+        return [content[name] for name in names]
+    except Exception as error:  # a damaged file fails in any way: EOFError, IndexError, ...
+        raise ValueError(
+            f"{path}: {type(error).__name__}: {error}; not ground truth as ACT and MOC share it"
+        ) from error
 
 
 def read_mat(path: Path, videos: Collection[str], size: tuple[int, int]) -> Iterator[BoxRow]:
@@ -96,11 +101,16 @@ def read_texts(
         if not name.isdecimal():
             raise ValueError(f"{path}: {name!r} is not the number of a frame")
         for number, line in read_lines(path):
-            try:
-                label, x1, y1, x2, y2 = map(float, line.split())
-            except ValueError:
-                raise ValueError(f"{path}:{number}: {line!r} is not `class x1 y1 x2 y2`") from None
-            yield from _rows(video, [int(name)], [[x1, y1, x2, y2]], int(label) - 1, size)
+            label, box = _parse_box(line, where=f"{path}:{number}")
+            yield from _rows(video, [int(name)], [box], label - 1, size)
+
+
+def _parse_box(line: str, *, where: str) -> tuple[int, list[float]]:
+    try:
+        label, x1, y1, x2, y2 = map(float, line.split())
+    except ValueError:
+        raise ValueError(f"{where}: {line!r} is not `class x1 y1 x2 y2`") from None
+    return int(label), [x1, y1, x2, y2]
 
 
 def read_split(folder: Path, *, split_number: int, is_train: bool) -> set[str]:
