@@ -68,7 +68,7 @@ def run_table(args: argparse.Namespace) -> int:
         "%d of %d videos, %s views, on %s; files: %s, .csv, .png",
         *(about["num_videos"], about["num_test_videos"], about["views"], about["device"], path),
     )
-    return 128 + stop.signum if stop.signum else 0
+    return stop.exit_code if stop.signum else 0
 
 
 def add_extract_arguments(parser: argparse.ArgumentParser) -> None:
@@ -136,7 +136,7 @@ def run_compare(args: argparse.Namespace) -> int:
         "top-1 (%%) of %d of %d videos, mean and sample deviation; files: %s, .csv",
         *(about["num_videos"], about["num_test_videos"], path),
     )
-    return 128 + stop.signum if stop.signum else 0
+    return stop.exit_code if stop.signum else 0
 
 
 def _path_of(path: Path, *, is_partial: bool) -> Path:

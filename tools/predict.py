@@ -102,7 +102,7 @@ def run(args: argparse.Namespace) -> int:
         write_results(args.output, results, about)
         logger.info("results: %s", args.output)
     if stop.signum:
-        return 128 + stop.signum
+        return stop.exit_code
     return 0 if num_read else 1
 
 

@@ -55,15 +55,20 @@ class TrainMeter:
         if result.grad_norm is not None:
             self._period.norms.append(result.grad_norm)
 
-    def period(self, epoch: int, step: int, lr: float) -> dict:
-        """Values since the last call, as one log line; `epoch` and `step` count from 0."""
+    def period(self, epoch: int, num_done: int, lr: float) -> dict:
+        """Values since the last call, as one log line.
+
+        `epoch` counts from 0, `num_done` are its finished steps. "loss" is the mean over the clips
+        (boxes) of these steps in all processes; losses of an adaptive network's passes are added
+        up. The other means are over the same clips.
+        """
         done, self._period = self._period, _Period()
         step_time = float(np.median(done.step_times))
-        left = sum(self._steps[epoch:]) - step - 1
+        left = sum(self._steps[epoch:]) - num_done
         return {
             "_type": "train_iter",
             "epoch": f"{epoch + 1}/{len(self._steps)}",
-            "iter": f"{step + 1}/{self._steps[epoch]}",
+            "iter": f"{num_done}/{self._steps[epoch]}",
             **done.sums.means(),
             "lr": lr,
             "dt": step_time,
@@ -109,7 +114,7 @@ def train_epoch(run: Run, epoch: int) -> dict:
             start = end
             bar.update()
             if state.step % run.log_period == 0:
-                values = meter.period(epoch, state.step - 1, lr)
+                values = meter.period(epoch, state.step, lr)
                 run.log.write(values, step=num_earlier + state.step)
                 bar.set_postfix(loss=f"{values['loss']:.3f}")
             if result.is_stopped:
@@ -178,6 +183,7 @@ def recalibrate(run: Run, epoch: int) -> None:
 
     A stop request leaves the statistics as they are: the caller must look at it.
     """
+    # `agreed` is collective: the tests before it must be alike in all processes.
     is_used = epoch in run.schedule.validated or epoch in run.schedule.saved
     if not run.num_precise_batches or not is_used or agreed(run.stop, run.device):
         return
@@ -218,6 +224,7 @@ def validate(run: Run, epoch: int) -> dict:
     Only the main process has them; {} elsewhere, and after a stop request, which leaves the epoch
     unfinished: it is validated on resuming.
     """
+    # `agreed` is collective: the test before it must be alike in all processes.
     if epoch not in run.schedule.validated or agreed(run.stop, run.device):
         return {}
     start, state = time.perf_counter(), run.state

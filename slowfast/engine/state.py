@@ -15,7 +15,8 @@ from slowfast.solver.ema import ModelEma
 
 logger = logging.getLogger(__name__)
 
-# Earlier checkpoints hold a list, count last, whose length tells the task: names and factors.
+# Checkpoints written in mid-epoch before sums had names hold a list, count last, whose length tells
+# the task: names and factors.
 _UNNAMED = {
     2: {"loss": 1},
     4: {"loss": 1, "top1_acc": 100, "top5_acc": 100},
@@ -42,7 +43,7 @@ class Sums:
 
 
 def read_sums(saved: dict | list[float]) -> Sums:
-    """The sums in a checkpoint, also in one written before they had names."""
+    """The sums in a checkpoint; unnamed in those written in mid-epoch before sums had names."""
     if isinstance(saved, dict):
         return Sums(**saved)
     if not saved:  # at the end of an epoch

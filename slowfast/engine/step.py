@@ -23,9 +23,9 @@ from slowfast.utils.seeding import derive_seed
 
 
 class SeededPasses:
-    """Makes the forward passes of a batch, which draw the same whenever they are run in order.
+    """Makes the forward passes of a batch.
 
-    To the sums of the task they add "loss", and all sums are float64.
+    Run in order, they draw the same random numbers every time.
     """
 
     def __init__(self, task: Task, *, device: torch.device, autocast: torch.autocast, seed: int):
@@ -53,6 +53,7 @@ class SeededPasses:
         return [partial(self._run, forward, count) for forward in passes], count
 
     def _run(self, forward: TrainPass, count: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """Adds "loss" (times the number of clips or boxes) to the task's sums; all are float64."""
         with self._autocast:
             loss, sums = forward()
         sums = {"loss": loss.detach().double() * count, **sums}
@@ -102,10 +103,10 @@ class TrainStep:
         own = Sums()
         for part, batch in enumerate(batches):
             own.add(self._add_gradients(batch, part, len(batches)))
-        num_new = self._unreadable.add(
-            *([item for batch in batches for item in batch[key]] for key in ("failures", "damaged"))
-        )
-        sums, num_new, num_stops = _over_processes(own, num_new, bool(stop.signum))
+        failures = [failure for batch in batches for failure in batch["failures"]]
+        damaged = [damage for batch in batches for damage in batch["damaged"]]
+        num_new = self._unreadable.add(failures, damaged)
+        sums, num_new, num_stops = _over_processes(own, num_new, is_stopped=bool(stop.signum))
         if not all(map(math.isfinite, sums.values.values())):
             self._raise_nonfinite(batches)
         if num_new:
@@ -179,13 +180,12 @@ def _added(passes: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
     return dict(zip(names, torch.stack(rows).sum(0), strict=True))
 
 
-def _over_processes(sums: Sums, *numbers: float) -> tuple[Sums, ...]:
-    """The sums, and each of the numbers, over all processes, in one exchange.
+def _over_processes(sums: Sums, num_new: int, *, is_stopped: bool) -> tuple[Sums, float, float]:
+    """The sums, `num_new` and the number of stopped processes over all processes, in one exchange.
 
     Only values travel: the names have to be the same everywhere, in the same order.
     """
     values = torch.stack(list(sums.values.values()))
-    own = torch.cat([values, values.new_tensor([sums.count, *numbers])])
-    totals = distributed.all_reduce_sum(own).tolist()
-    count, *numbers = totals[len(values) :]
-    return Sums(dict(zip(sums.values, totals[: len(values)], strict=True)), count), *numbers
+    own = torch.cat([values, values.new_tensor([sums.count, num_new, is_stopped])])
+    *totals, count, num_new, num_stops = distributed.all_reduce_sum(own).tolist()
+    return Sums(dict(zip(sums.values, totals, strict=True)), count), num_new, num_stops

@@ -10,7 +10,8 @@ from tabulate import tabulate
 from slowfast.adaptive.network import load_for_evaluation
 from slowfast.checkpoint import files
 from slowfast.config.node import ConfigNode
-from slowfast.datasets.build import DATASETS, build_loader
+from slowfast.datasets.build import build_loader
+from slowfast.datasets.traits import DATASETS
 from slowfast.runtime.run_log import build_run_log
 from slowfast.runtime.stop import Interrupted, StopRequest, agreed
 from slowfast.tasks import build_evaluator
