@@ -63,7 +63,7 @@ class Views(Protocol):
     """Cuts clips from a video.
 
     In training it also has `resized(num_frames, crop_size)`, which a ClipDataset calls for the
-    batches of multigrid training.
+    batches of multigrid training; of whole videos that are judged, `num_crops` of each clip.
     """
 
     num_views: int

@@ -80,8 +80,8 @@ class LabelledVideos:
 class VideoEvaluator(ViewEvaluator):
     """Base class for evaluators of whole videos with labels.
 
-    num_crops: of the views of a test. class_metric: column of `Evaluation.per_class` with the worth
-    of each class in percent, NaN for a class without videos.
+    num_crops: of each clip among the views. class_metric: column of `Evaluation.per_class` with the
+    worth of each class in percent, NaN for a class without videos.
     """
 
     class_metric: ClassVar[str]

@@ -13,7 +13,7 @@ _MAX_ROWS = 10
 
 
 class VideoScores:
-    """Scores per video and view; a view number is `temporal * num_spatial_crops + spatial`.
+    """Scores per video and view; a view number is `clip * num_crops + crop`.
 
     Holds only what was added, so a process keeps its share of the videos. Views that never came
     (unreadable videos) count nowhere; a view that comes twice counts once.
@@ -77,7 +77,7 @@ class VideoScores:
     def metrics_by_views(
         self,
         judge: Callable[[torch.Tensor, torch.Tensor], dict[str, float]],
-        num_spatial_crops: int,
+        num_crops: int,
         *,
         method: str,
     ) -> list[dict]:
@@ -85,16 +85,17 @@ class VideoScores:
 
         judge: (scores of the videos seen, videos bool: seen) -> metrics. Clips are uniform subsets
         of those there are; crops are the centre one, and all. A row is {"clips", "crops", "videos",
-        and the metrics}.
+        and the metrics}. The scores are those of `ensemble`: metrics look at ranks alone, and a sum
+        ranks as its mean does.
         """
-        num_clips = self.num_views // num_spatial_crops
-        assert num_clips * num_spatial_crops == self.num_views, f"{num_spatial_crops} crops"
-        centre, every = [num_spatial_crops // 2], list(range(num_spatial_crops))
-        crop_sets = [centre, every] if num_spatial_crops > 1 else [centre]
+        num_clips = self.num_views // num_crops
+        assert num_clips * num_crops == self.num_views, f"{num_crops} crops"
+        centre, every = [num_crops // 2], list(range(num_crops))
+        crop_sets = [centre, every] if num_crops > 1 else [centre]
         rows = []
         for crops in crop_sets:
             for clips in _clip_subsets(num_clips):
-                views = [clip * num_spatial_crops + crop for clip in clips for crop in crops]
+                views = [clip * num_crops + crop for clip in clips for crop in crops]
                 scores, seen = self.ensemble(method, views)
                 counts = {"clips": len(clips), "crops": len(crops), "videos": int(seen.sum())}
                 rows.append({**counts, **judge(scores[seen], seen)})

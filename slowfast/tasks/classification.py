@@ -92,7 +92,7 @@ def build_one_label_evaluator(cfg: ConfigNode, dataset: ClipDataset) -> OneLabel
         LabelledVideos(paths, labels, dataset.class_names),
         activation=cfg.MODEL.HEAD_ACT,
         num_views=dataset.num_views,
-        num_crops=cfg.TEST.NUM_SPATIAL_CROPS,
+        num_crops=dataset.views.num_crops,
         num_classes=cfg.MODEL.NUM_CLASSES,
         ensemble=cfg.DATA.ENSEMBLE_METHOD,
     )

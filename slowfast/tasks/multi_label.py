@@ -36,7 +36,7 @@ def build_multi_label_evaluator(cfg: ConfigNode, dataset: ClipDataset) -> MultiL
     return MultiLabelEvaluator(
         LabelledVideos([record.path for record in records], labels, dataset.class_names),
         num_views=dataset.num_views,
-        num_crops=cfg.TEST.NUM_SPATIAL_CROPS,
+        num_crops=dataset.views.num_crops,
         num_classes=num_classes,
         ensemble=cfg.DATA.ENSEMBLE_METHOD,
     )

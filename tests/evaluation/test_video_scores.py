@@ -77,10 +77,10 @@ def test_bfloat16_scores_can_be_added():
     torch.testing.assert_close(table.ensemble("sum", [0])[0], _scores()[:, 0].bfloat16().double())
 
 
-def _accuracies_by_views(table, labels, num_spatial_crops, method="sum"):
+def _accuracies_by_views(table, labels, num_crops, method="sum"):
     labels = torch.tensor(labels)
     return table.metrics_by_views(
-        lambda scores, seen: topk_accuracies(scores, labels[seen]), num_spatial_crops, method=method
+        lambda scores, seen: topk_accuracies(scores, labels[seen]), num_crops, method=method
     )
 
 

@@ -108,7 +108,7 @@ class EvalViews:
         self.sampler, self.read = sampler, read
         self.num_clips = num_clips
         self.crops = {1: (1,), 3: (0, 1, 2)}[num_crops]
-        self.num_views = num_clips * num_crops
+        self.num_crops, self.num_views = num_crops, num_clips * num_crops
         self.short_side, self.crop_size = short_side, crop_size
         self.order = order
 
@@ -166,6 +166,7 @@ class JointViews:
         sizes = {(part.crops, part.short_side, part.crop_size) for part in parts}
         assert len(sizes) == 1, f"crops of several kinds: {sizes}"
         self.parts = tuple(parts)
+        self.num_crops = self.parts[0].num_crops
         self.num_views = sum(part.num_views for part in parts)
 
     def __call__(self, video: OpenVideo, _record: Record, rng: np.random.Generator) -> SampledClips:
