@@ -1,4 +1,7 @@
-"""The network of a config with the weights of a file, ready for evaluation."""
+"""The network of a config with the weights of a file, ready for evaluation.
+
+Also of networks that are not adaptive: it stands here because TEST.BUDGET may choose a part of one.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -51,7 +54,7 @@ def cut_network(
 ) -> ReducedNetwork:
     """The network that `model` is at an operating point, on its own; it is given whole clips.
 
-    statistics: of its batch norms; None are those of `model`.
+    statistics: batch-norm statistics to use; None keeps the model's own.
     """
     return ReducedNetwork(narrow(model, point.width, statistics), point, reduce)
 
@@ -61,7 +64,7 @@ def find_statistics(
 ) -> Mapping[str, Tensor]:
     """Measured batch-norm statistics of an operating point; ValueError when there are none.
 
-    settings: of their calibration.
+    settings: config values by key with which they must have been measured (see `build_settings`).
     """
     try:
         return load_calibration(checkpoint, settings).statistics[str(point)]
