@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 import numpy as np
 import torch
@@ -23,6 +24,8 @@ from slowfast.solver.precise_bn import update_bn_stats
 from slowfast.tasks.evaluate import EvaluationLoop
 from slowfast.utils import distributed
 from slowfast.utils.seeding import derive_seed
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -95,9 +98,6 @@ def _duration(seconds: float) -> str:
     return f"{hours}:{rest // 60:02d}:{rest % 60:02d}"
 
 
-logger = logging.getLogger(__name__)
-
-
 def train_epoch(run: Run, epoch: int) -> dict:
     """Do the steps of an epoch that are not done yet, or some before a stop; returns its means."""
     state, num_steps, num_earlier = run.state, run.steps[epoch], sum(run.steps[:epoch])
@@ -134,7 +134,7 @@ def _set_training(model: nn.Module, frozen: list[str]) -> None:
         model.get_submodule(name).eval()
 
 
-def _remaining_batches(run: Run, epoch: int) -> Iterator[list[dict]]:
+def _remaining_batches(run: Run, epoch: int) -> Iterator[tuple[dict, ...]]:
     """The batches of every step of an epoch that is not done yet.
 
     All batches of a step have one shape. Those at the end that do not fill a step are left out: a
@@ -146,19 +146,11 @@ def _remaining_batches(run: Run, epoch: int) -> Iterator[list[dict]]:
     return _groups(run.train_loader, run.accumulation, run.steps[epoch] - state.step)
 
 
-def _groups(loader: DataLoader, size: int, count: int) -> Iterator[list[dict]]:
-    """`count` lists of `size` batches."""
-    if count == 0:
-        return
-    batches = []
-    for batch in loader:
-        batches.append(batch)
-        if len(batches) == size:
-            yield batches
-            batches = []
-            count -= 1
-        if count == 0:
-            return
+def _groups(loader: DataLoader, size: int, count: int) -> Iterator[tuple[dict, ...]]:
+    """The first `count` groups of `size` batches, fewer where the loader has fewer."""
+    if count:  # else its processes would begin to read
+        batches = iter(loader)
+        yield from islice(zip(*[batches] * size, strict=False), count)
 
 
 def _progress(title: str, total: int, *, unit: str, initial: int = 0) -> tqdm:
