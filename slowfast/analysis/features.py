@@ -131,8 +131,7 @@ def embed(values: np.ndarray, *, perplexity: float, seed: int) -> np.ndarray:
     return tsne.fit_transform(values.astype(np.float32))
 
 
-def load_groups(path: Path, class_names: Sequence[str]) -> dict[int, str]:
-    """Class number -> group, from a JSON or YAML file {group: [names or numbers of classes]}."""
+def _read_groups(path: Path) -> dict[str, list]:
     try:
         text = path.read_text(encoding="utf-8-sig")
         content = json.loads(text) if path.suffix.lower() == ".json" else yaml.safe_load(text)
@@ -140,9 +139,14 @@ def load_groups(path: Path, class_names: Sequence[str]) -> dict[int, str]:
         raise ValueError(f"{path}: cannot be read ({error})") from error
     if not isinstance(content, dict) or not all(isinstance(v, list) for v in content.values()):
         raise ValueError(f"{path}: groups are {{group: [names or numbers of classes]}}")
+    return content
+
+
+def load_groups(path: Path, class_names: Sequence[str]) -> dict[int, str]:
+    """Class number -> group, from a JSON or YAML file {group: [names or numbers of classes]}."""
     numbers = {name: number for number, name in enumerate(class_names)}
     groups: dict[int, str] = {}
-    for group, members in content.items():
+    for group, members in _read_groups(path).items():
         for member in members:
             if type(member) not in (int, str):  # a bare yes or no is True or False in YAML
                 raise ValueError(
@@ -183,12 +187,7 @@ def draw_features(
     legend = list(dict.fromkeys(name for names in points for name in names))
     legend.sort(key=lambda name: name == _OTHERS)
     for axes, (run, embedding), names in zip(grid, panels.items(), points, strict=True):
-        for number, name in enumerate(legend):
-            chosen = np.array([each == name for each in names])
-            is_other = name == _OTHERS
-            look = {"color": "lightgrey", "marker": "."} if is_other else style(number)
-            look["zorder"] = 1 if is_other else 2
-            axes.scatter(*embedding[chosen].T, s=26, **look, alpha=0.8, lw=0, label=name)
+        _draw_points(axes, embedding, names, legend)
         axes.set_title(wrap(run, 36), fontsize=11, parse_math=False)
         axes.set_xlabel("t-SNE dimension 1 (no unit)")
         axes.set_xticks([])
@@ -200,6 +199,15 @@ def draw_features(
     for text in shown.get_texts():
         text.set_parse_math(False)
     save_figure(figure, path)
+
+
+def _draw_points(axes, embedding: np.ndarray, names: list[str], legend: list[str]) -> None:
+    for number, name in enumerate(legend):
+        chosen = np.array([each == name for each in names])
+        is_other = name == _OTHERS
+        look = {"color": "lightgrey", "marker": "."} if is_other else style(number)
+        look["zorder"] = 1 if is_other else 2
+        axes.scatter(*embedding[chosen].T, s=26, **look, alpha=0.8, lw=0, label=name)
 
 
 def save_features(path: Path, features: Features, embedding: np.ndarray, names: list[str]) -> None:

@@ -23,6 +23,7 @@ from slowfast.datasets.clips.views import EvalViews, JointViews
 from slowfast.datasets.loader import ShardedBatchSampler, make_loader
 from slowfast.engine.predict import names_or_numbers
 from slowfast.engine.test import find_weights
+from slowfast.evaluation.evaluator import Evaluation
 from slowfast.evaluation.video_evaluator import MultiLabelEvaluator, VideoEvaluator
 from slowfast.runtime.launch import single_process
 from slowfast.tasks import build_evaluator
@@ -72,10 +73,7 @@ def parse_run(word: str) -> RunFiles:
         name, rest = "", word
     place, _, weights = (rest, "", "") if Path(rest).exists() else rest.rpartition(",")
     path = Path(place or rest)
-    if path.is_dir():
-        config, folder = path / "config.yaml", path
-    else:
-        config, folder = path, None
+    config, folder = (path / "config.yaml", path) if path.is_dir() else (path, None)
     for needed in (config, *([Path(weights)] if weights else [])):
         if not needed.is_file():
             raise ValueError(
@@ -172,9 +170,7 @@ class TrainedRun:
                     first = dict(list(unreadable.reasons.items())[:3])
                     raise ValueError(f"no test video with a known class; unreadable: {first}")
                 num_videos = evaluation.metrics["num_videos"]
-                value = evaluation.metrics[evaluator.metric]
-                per_class = evaluation.per_class[evaluator.class_metric]
-                judgements.append(Judgement(value, np.array(list(per_class.values()))))
+                judgements.append(_judgement(evaluation, evaluator))
         return judgements, num_videos
 
     def about(self) -> dict[str, Any]:
@@ -185,6 +181,11 @@ class TrainedRun:
             "weights": str(self.weights),
             "views": f"{self.views.num_clips} x {len(self.views.crops)}",
         }
+
+
+def _judgement(evaluation: Evaluation, evaluator: VideoEvaluator) -> Judgement:
+    per_class = evaluation.per_class[evaluator.class_metric].values()
+    return Judgement(evaluation.metrics[evaluator.metric], np.array(list(per_class)))
 
 
 def load_runs(
@@ -238,8 +239,7 @@ def load_run(
     network = load_for_evaluation(cfg, weights, loop.device)
     names = dataset.class_names or network.report.class_names
     return TrainedRun(
-        *(files, weights, network.model, dataset, loop),
-        make_evaluator=partial(build_evaluator, cfg),
+        *(files, weights, network.model, dataset, loop, partial(build_evaluator, cfg)),
         class_names=names_or_numbers(names, cfg.MODEL.NUM_CLASSES),
         modality=cfg.DATA.MODALITY,
         sampling_rate=cfg.DATA.SAMPLING_RATE,

@@ -70,12 +70,13 @@ def draw_tempo(path: Path, runs: dict[str, list[TempoPoint]], metric: str) -> No
     figure = new_figure(12.5, max(4.6, 0.24 * len(runs) + 1), "Robustness to tempo")
     left, right = figure.subplots(1, 2)
     for number, (name, points) in enumerate(runs.items()):
-        look = style(number)
+        look, first = style(number), points[0]
         _draw_line(left, points, 0.0, look)
-        _draw_line(right, points, points[0].value, look)
-        label = f"{shorten(name, 26)}, stride {points[0].stride / points[0].factor:g}"
+        _draw_line(right, points, first.value, look)
+        label = f"{shorten(name, 26)}, stride {first.stride / first.factor:g}"
         left.plot([], [], **look, lw=1.8, ms=7, label=label)
-    if any(point.is_short for points in runs.values() for point in points):
+    every = [point for points in runs.values() for point in points]
+    if any(point.is_short for point in every):
         label = "hollow: > 5 % of videos\nshorter than a clip"
         left.plot([], [], "o", color="grey", mfc="white", label=label)
     left.set_ylabel(f"{metric} (%)")
@@ -83,7 +84,7 @@ def draw_tempo(path: Path, runs: dict[str, list[TempoPoint]], metric: str) -> No
     right.axhline(0, color="black", lw=0.8)
     for axes in (left, right):
         axes.set_xlabel("sampling stride, multiples of the run's own")
-        axes.set_xticks(sorted({point.factor for points in runs.values() for point in points}))
+        axes.set_xticks(sorted({point.factor for point in every}))
         tidy(axes)
     figure.legend(loc="outside right center", fontsize=9)
     save_figure(figure, path)

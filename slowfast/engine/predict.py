@@ -122,21 +122,13 @@ class Predictor:
         """A lone video is read in this process, more by up to one other process per core."""
         if not paths:
             raise ValueError("no videos to predict")
-        num_workers = 0
-        if len(paths) > 1:
-            num_workers = min(self._max_workers, os.cpu_count() or 1, len(paths))
-        batch_size = min(
-            self._loop.max_clips // self.views.num_views,
-            len(paths) // (_BATCHES_PER_WORKER * max(num_workers, 1)),
-        )
-        dataset = ClipDataset(
-            Annotations([Record(path) for path in paths]),
-            self.views,
-            label=ClassLabel(),
-            pack=self._pack,
-            replace_unreadable=False,
-            seed=0,
-        )
+        num_workers = min(self._max_workers, os.cpu_count() or 1, len(paths))
+        num_workers = num_workers if len(paths) > 1 else 0
+        at_once = self._loop.max_clips // self.views.num_views
+        batch_size = min(at_once, len(paths) // (_BATCHES_PER_WORKER * max(num_workers, 1)))
+        options = {"label": ClassLabel(), "pack": self._pack, "replace_unreadable": False}
+        records = [Record(path) for path in paths]
+        dataset = ClipDataset(Annotations(records), self.views, **options, seed=0)
         return make_loader(
             dataset,
             ShardedBatchSampler(len(paths), max(batch_size, 1), shuffle=False),

@@ -88,11 +88,8 @@ def _log_results(results: dict, titles: Mapping[str, str], written: list[Path]) 
     """Headline, counts, and the table of fewer views where there is one."""
     shown = {name: title for name, title in titles.items() if name in results}
     values = [f"{title} {_percent(results[name])}" for name, title in shown.items()]
-    counts = [
-        f"{value} {key.removeprefix('num_').replace('_', ' ')}"
-        for key, value in results.items()
-        if key.startswith("num_")
-    ]
+    numbers = {key: value for key, value in results.items() if key.startswith("num_")}
+    counts = [f"{n} {key.removeprefix('num_').replace('_', ' ')}" for key, n in numbers.items()]
     rows = [
         [f"{row['clips']} x {row['crops']}", *(row[name] for name in shown)]
         for row in results.get("fewer_views", [])

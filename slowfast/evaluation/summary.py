@@ -24,6 +24,10 @@ class MetricSummary:
     mean: float
     std: float
 
+    def as_dict(self) -> dict:
+        """For a JSON file."""
+        return {"mean": self.mean, "std": self.std, "values": self.values}
+
 
 def read_metrics(run: str | Path) -> dict[str, float]:
     """The fractional numbers in a run's test_results.json; `run` is its folder or the file.
@@ -86,10 +90,7 @@ def write_summary(
     if Path(path).suffix == ".csv":
         write_csv(path, _header(runs), _rows(summaries))
     elif Path(path).suffix == ".json":
-        metrics = {
-            item.name: {"mean": item.mean, "std": item.std, "values": item.values}
-            for item in summaries
-        }
+        metrics = {item.name: item.as_dict() for item in summaries}
         write_json(path, {"runs": list(map(str, runs)), "metrics": metrics})
     else:
         raise ValueError(f"{path}: the file of results must end in .json or .csv")
