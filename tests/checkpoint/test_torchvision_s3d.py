@@ -7,19 +7,16 @@ from torch import nn
 
 from slowfast.checkpoint.files import CheckpointError
 from slowfast.checkpoint.initialize import convert_file, initialize_from, load_for_test
-from slowfast.config.defaults import get_cfg
 from slowfast.models import build_model
 from slowfast.models.families.s3d import ConvUnit, TimeSpec
+from tests.helpers.configs import cfg_with
 
 
 def build(*, num_classes=5, **keys):
-    cfg = get_cfg()
-    cfg.MODEL.MODEL_NAME = "S3D"
-    cfg.MODEL.NUM_CLASSES = num_classes
-    cfg.DATA.INPUT_CHANNEL_NUM = [3]
-    cfg.merge_from_list([part for key, value in keys.items() for part in (f"S3D.{key}", value)])
+    values = {"MODEL.MODEL_NAME": "S3D", "MODEL.NUM_CLASSES": num_classes}
+    values |= {f"S3D.{key}": value for key, value in keys.items()}
     torch.manual_seed(1)
-    return build_model(cfg)
+    return build_model(cfg_with({**values, "DATA.INPUT_CHANNEL_NUM": [3]}))
 
 
 def _randomise_statistics(model):

@@ -20,11 +20,9 @@ RESULTS = [
 
 
 @pytest.fixture
-def folder(tmp_path):
-    for name in ("b.MP4", "notes.txt", "deep/er/a.webm", "deep/poster.jpg", "deep/x.mkv/y.avi"):
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
+def folder(write_files, tmp_path):
+    names = ("b.MP4", "notes.txt", "deep/er/a.webm", "deep/poster.jpg", "deep/x.mkv/y.avi")
+    write_files(dict.fromkeys(names))
     return tmp_path
 
 

@@ -2,54 +2,35 @@
 
 import os
 import signal
-import subprocess
 import sys
-import time
-from pathlib import Path
 
 import pytest
 import torch
 
 from slowfast.checkpoint import files
 from slowfast.engine.train import train
-from tests.helpers.paths import RUN_NET
+from tests.helpers.processes import start_tool, wait_until
 from tests.helpers.slow import slow
 from tools import run_net
-
-
-def _start(yaml, *options):
-    command = [sys.executable, str(RUN_NET), "--cfg", str(yaml), "TEST.ENABLE", "False"]
-    return subprocess.Popen(
-        [*command, *map(str, options)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-
-
-def _wait_for(path: Path, text: str, process):
-    """Return once `text` is in the file; fail when the process ends first."""
-    while not (path.exists() and text in path.read_text()):
-        assert process.poll() is None, process.communicate()[0]
-        time.sleep(0.01)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("signum, num_workers", [(signal.SIGINT, 0), (signal.SIGTERM, 2)])
 def test_stopped_and_resumed_run_ends_with_the_same_weights(
-    toy_yaml, toy_cfg, tmp_path, signum, num_workers
+    run_tool, toy_yaml, toy_cfg, tmp_path, signum, num_workers
 ):
     options = ["DATA_LOADER.NUM_WORKERS", num_workers, "SOLVER.MAX_EPOCH", 6, "TRAIN.BATCH_SIZE", 2]
     expected = train(toy_cfg(*options, "OUTPUT_DIR", tmp_path / "whole")).model.state_dict()
     options += ["OUTPUT_DIR", tmp_path / "stopped"]
-    stopped = _start(toy_yaml, *options)
-    _wait_for(tmp_path / "stopped" / "log.jsonl", '"epoch": "3/6", "iter": "2/4"', stopped)
+    words = ["--cfg", toy_yaml, "TEST.ENABLE", "False", *options]
+    stopped, log = start_tool("run_net.py", *words), tmp_path / "stopped/log.jsonl"
+    third = '"epoch": "3/6", "iter": "2/4"'
+    wait_until(lambda: log.exists() and third in log.read_text(), stopped)
     stopped.send_signal(signum)
     output = stopped.communicate()[0]
     assert stopped.returncode == 128 + signum, output
     assert "the same command goes on from here" in output
-    assert run_net.main(["--cfg", str(toy_yaml), "TEST.ENABLE", "False", *map(str, options)]) == 0
+    assert run_tool(run_net, *words)[0] == 0
     assert "resumed from" in (tmp_path / "stopped/stdout.log").read_text()
 
     found = files.load(files.last_checkpoint(tmp_path / "stopped"))

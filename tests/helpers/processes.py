@@ -1,12 +1,16 @@
-"""Processes that start in no time: forked from one that has imported torch and this package.
+"""Processes for tests: tools as a user starts them, and some that start in no time.
 
 The processes of this project are spawned, as CUDA and threads ask for; each then imports everything
-again, which takes longer than most tests. The process forked from here has run nothing yet.
+again, which takes longer than most tests. Those of `forked`, `run_in_two` and `run_net_in_two` come
+from one that has imported torch and this package, and has run nothing yet.
 """
 
 import multiprocessing
 import os
 import socket
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,9 +19,31 @@ import torch
 import torch.distributed as dist
 
 from slowfast.runtime import launch
+from tests.helpers.paths import ROOT
 from tools import run_net
 
 _PRELOADED = ["torchvision.ops", "slowfast.engine.train", "slowfast.engine.test"]
+
+
+def start_tool(name: str, *words) -> subprocess.Popen:
+    """A tool that leads a group of processes; communicate() gives all that it prints."""
+    return subprocess.Popen(
+        [sys.executable, str(ROOT / "tools" / name), *map(str, words)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def wait_until(is_so: Callable[[], bool], process: subprocess.Popen) -> None:
+    """Return once it is so; fail when the process ends before."""
+    deadline = time.monotonic() + 120
+    while not is_so():
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
 
 
 @pytest.fixture

@@ -2,8 +2,8 @@
 
 import torch
 
-from slowfast.config.defaults import get_cfg
 from slowfast.models import build_model
+from tests.helpers.configs import cfg_with
 
 
 def num_pathways(family):
@@ -11,7 +11,6 @@ def num_pathways(family):
 
 
 def small_cfg(family, **keys):
-    cfg = get_cfg()
     values = {
         "MODEL.MODEL_NAME": family,
         "MODEL.ARCH": "i3d",
@@ -33,8 +32,7 @@ def small_cfg(family, **keys):
         "VOV3D.NUM_CONV": 3,
         **keys,
     }
-    cfg.merge_from_list([part for pair in values.items() for part in pair])
-    return cfg
+    return cfg_with(values)
 
 
 def small_model(family, **keys):

@@ -5,10 +5,10 @@ import torch
 from torch import nn
 
 from slowfast.config.cli import load_cfg
-from slowfast.config.defaults import get_cfg
 from slowfast.models import build_model
 from slowfast.models.build import build_meta_inputs
 from slowfast.models.fold import batch_norms_after_convs, fold_batch_norm
+from tests.helpers.configs import cfg_with
 from tests.helpers.paths import ROOT
 from tests.helpers.slow import slow_but
 
@@ -52,7 +52,6 @@ def folded_for_test(cfg, model):
 
 
 def small_cfg(keys):
-    cfg = get_cfg()
     values = {
         "MODEL.NUM_CLASSES": 5,
         "MODEL.HEAD_ACT": "none",
@@ -68,8 +67,7 @@ def small_cfg(keys):
         "VOV3D.NUM_CONV": 2,
         **keys,
     }
-    cfg.merge_from_list([part for pair in values.items() for part in pair])
-    return cfg
+    return cfg_with(values)
 
 
 def randomize_norms(model):

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from slowfast.config.defaults import get_cfg
 from slowfast.config.derived import pathway_strides
 from slowfast.models import build_model
 from slowfast.models.complexity import build_complexity
+from tests.helpers.configs import cfg_with
 from tests.helpers.paths import GOLDENS
 from tests.helpers.slow import slow_but
 
@@ -69,10 +69,7 @@ def load(name):
 
 
 def config(golden, **overrides):
-    cfg = get_cfg()
-    values = {**golden["cfg"], **overrides}
-    cfg.merge_from_list([part for pair in values.items() for part in pair])
-    return cfg
+    return cfg_with({**golden["cfg"], **overrides})
 
 
 def golden_value(name, shape):

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from slowfast.config.defaults import get_cfg
 from slowfast.models import build_model
 from slowfast.models.build import build_meta_inputs
 from slowfast.models.complexity import count_macs
+from tests.helpers.configs import cfg_with
 from tests.helpers.slow import slow
 
 VOV3D_M = {"VOV3D.DEPTH": 31, "VOV3D.INNER_CH": 40}
@@ -15,10 +15,7 @@ VOV3D_L = {"VOV3D.DEPTH": 70, "VOV3D.INNER_CH": 48}
 
 def measure(crop, **keys):
     """Parameters without and with batch norm, and MACs of one clip."""
-    cfg = get_cfg()
-    cfg.DATA.INPUT_CHANNEL_NUM = [3]
-    cfg.DATA.TRAIN_CROP_SIZE = 224
-    cfg.merge_from_list([part for pair in keys.items() for part in pair])
+    cfg = cfg_with({"DATA.INPUT_CHANNEL_NUM": [3], "DATA.TRAIN_CROP_SIZE": 224, **keys})
     with torch.device("meta"):
         model = build_model(cfg)
     norms = [module for module in model.modules() if isinstance(module, torch.nn.BatchNorm3d)]

@@ -8,7 +8,6 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from slowfast.config.defaults import get_cfg
 from slowfast.models import build_model
 from slowfast.models.complexity import count_macs, count_parameters
 from slowfast.models.conv import Conv3d, conv3d, resample
@@ -24,6 +23,7 @@ from slowfast.models.slimmable import (
 )
 from slowfast.models.widths import slim_width
 from slowfast.solver.ema import ModelEma
+from tests.helpers.configs import cfg_with
 from tests.helpers.slow import slow_but
 
 WIDTHS = (0.5, 0.63, 0.73, 0.83, 0.9)
@@ -71,7 +71,6 @@ FAST = ["c2d", "i3d_nln", "s3d_g", "slowfast", "vov3d", "x3d"]
 
 
 def small_cfg(name, **keys):
-    cfg = get_cfg()
     num_pathways = 2 if name.startswith("slowfast") else 1
     values = {
         "MODEL.NUM_CLASSES": 5,
@@ -94,8 +93,7 @@ def small_cfg(name, **keys):
         **MODELS[name],
         **keys,
     }
-    cfg.merge_from_list([part for pair in values.items() for part in pair])
-    return cfg
+    return cfg_with(values)
 
 
 def randomise(model):

@@ -5,8 +5,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from functools import partial
 from pathlib import Path
@@ -17,7 +15,7 @@ import pytest
 
 from slowfast.datasets.decoding.video import scan_video
 from slowfast.datasets.synthetic import write_video
-from tests.helpers.paths import ROOT
+from tests.helpers.processes import start_tool, wait_until
 from tools import dataset
 
 
@@ -113,18 +111,7 @@ def test_good_lists_pass(run, video_dir):
 
 
 def _wait_for_lines(path, count, process):
-    """Until the file has so many lines; fails if the process ends before."""
-    while not path.exists() or len(path.read_bytes().splitlines()) < count:
-        assert process.poll() is None, "the run ended before it could be killed"
-        time.sleep(0.001)
-
-
-def _start(*words):
-    command = [sys.executable, str(ROOT / "tools/dataset.py"), *map(str, words)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.Popen(
-        command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
+    wait_until(lambda: path.exists() and path.read_bytes().count(b"\n") >= count, process)
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +127,7 @@ def many(tmp_path_factory, video_dir):
 @pytest.mark.slow
 def test_a_killed_check_goes_on_where_it_was(many, tmp_path, run):
     words = ("check", "--csv", many / "train.csv", "--output", tmp_path / "out", "--workers", 1)
-    process = _start(*words)
+    process = start_tool("dataset.py", *words)
     state = tmp_path / "out" / "state.jsonl"
     _wait_for_lines(state, 5, process)
     process.kill()
@@ -159,7 +146,7 @@ def test_a_killed_check_goes_on_where_it_was(many, tmp_path, run):
 def test_a_killed_prepare_goes_on_and_leaves_whole_files_alone(many, tmp_path, run):
     output = tmp_path / "small"
     words = ("prepare", "--videos", many, "--csv", many / "train.csv", "--output", output)
-    process = _start(*words, "--workers", 1)
+    process = start_tool("dataset.py", *words, "--workers", 1)
     _wait_for_lines(output / "prepare.jsonl", 5, process)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
@@ -177,13 +164,13 @@ def test_a_killed_prepare_goes_on_and_leaves_whole_files_alone(many, tmp_path, r
 
 def test_ctrl_c_ends_within_a_second_and_says_how_to_go_on(many, tmp_path):
     words = ("prepare", "--videos", many, "--output", tmp_path / "small")
-    process = _start(*words, "--workers", 2)
+    process = start_tool("dataset.py", *words, "--workers", 2)
     _wait_for_lines(tmp_path / "small" / "prepare.jsonl", 3, process)
     start = time.monotonic()
     os.killpg(process.pid, signal.SIGINT)
-    _, error = process.communicate(timeout=20)
+    printed, _ = process.communicate(timeout=20)
     assert time.monotonic() - start < 1
-    assert process.returncode == 130 and "goes on" in error and "Traceback" not in error
+    assert process.returncode == 130 and "goes on" in printed and "Traceback" not in printed
     assert not list((tmp_path / "small").glob(".*"))
 
 

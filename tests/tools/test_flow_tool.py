@@ -2,14 +2,12 @@
 
 import os
 import signal
-import subprocess
-import sys
-import time
 
 import pytest
 
 from slowfast.datasets.synthetic import write_video
 from tests.helpers.paths import ROOT
+from tests.helpers.processes import start_tool, wait_until
 from tools import flow
 
 
@@ -23,27 +21,15 @@ def many(tmp_path, numbered_frames):
     return folder
 
 
-def _start(*words):
-    command = [sys.executable, str(ROOT / "tools/flow.py"), *map(str, words)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.Popen(
-        command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
-
-
 def _wait_for_folders(output, count, process):
-    deadline = time.monotonic() + 120
-    while len(list(output.glob("*/flow.json"))) < count:
-        assert process.poll() is None, "the run ended before it could be killed"
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
+    wait_until(lambda: len(list(output.glob("*/flow.json"))) >= count, process)
 
 
 @pytest.mark.slow
 def test_a_killed_run_goes_on_and_leaves_whole_folders_alone(run_tool, many, tmp_path):
     output = tmp_path / "flow"
     words = ("--csv", many / "train.csv", "--output", output, "--short-side", 16)
-    process = _start(*words, "--workers", 1)
+    process = start_tool("flow.py", *words, "--workers", 1)
     _wait_for_folders(output, 3, process)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
@@ -62,11 +48,11 @@ def test_a_killed_run_goes_on_and_leaves_whole_folders_alone(run_tool, many, tmp
 @pytest.mark.slow
 def test_ctrl_c_ends_at_once_and_says_how_to_go_on(many, tmp_path):
     words = ("--csv", many / "train.csv", "--output", tmp_path / "flow", "--short-side", 16)
-    process = _start(*words, "--workers", 1)
+    process = start_tool("flow.py", *words, "--workers", 1)
     _wait_for_folders(tmp_path / "flow", 1, process)
     os.killpg(process.pid, signal.SIGINT)
-    _, error = process.communicate(timeout=20)
-    assert process.returncode == 130 and "goes on" in error and "Traceback" not in error
+    printed, _ = process.communicate(timeout=20)
+    assert process.returncode == 130 and "goes on" in printed and "Traceback" not in printed
     assert not list((tmp_path / "flow").glob(".*"))
 
 

@@ -7,12 +7,12 @@ import torch
 import torchvision
 from torch import nn
 
-from slowfast.config.defaults import get_cfg
 from slowfast.models import build_model
 from slowfast.models.blocks import ResBlock
 from slowfast.models.build import build_meta_inputs
 from slowfast.models.heads import AveragePool
 from slowfast.models.norm import SubBatchNorm3d
+from tests.helpers.configs import cfg_with
 from tests.helpers.paths import GOLDENS
 from tests.helpers.slow import slow_but
 
@@ -21,7 +21,6 @@ MODEL_SECTIONS = ("MODEL", "RESNET", "NONLOCAL", "SLOWFAST", "DATA")
 
 
 def resnet(device="meta", **keys):
-    cfg = get_cfg()
     values = {
         "MODEL.MODEL_NAME": "ResNet",
         "MODEL.ARCH": "i3d",
@@ -31,10 +30,9 @@ def resnet(device="meta", **keys):
         "DATA.TRAIN_CROP_SIZE": 64,
         **keys,
     }
-    cfg.merge_from_list([part for pair in values.items() for part in pair])
     torch.manual_seed(0)
     with torch.device(device):
-        return build_model(cfg)
+        return build_model(cfg_with(values))
 
 
 def blocks(model):
@@ -218,9 +216,7 @@ def family_recipes():
 
 @pytest.mark.parametrize("name", slow_but(family_recipes()[::7], family_recipes()))
 def test_published_recipe_builds_its_network(name):
-    cfg = get_cfg()
-    cfg.merge_from_list([part for pair in RECIPES[name].items() for part in pair])
-    cfg.merge_from_list(["BN.NORM_TYPE", "batchnorm"])
+    cfg = cfg_with({**RECIPES[name], "BN.NORM_TYPE": "batchnorm"})
     with torch.device("meta"):
         model = build_model(cfg)
     assert model.eval()(*build_meta_inputs(cfg, 64)).shape == (1, cfg.MODEL.NUM_CLASSES)

@@ -9,12 +9,12 @@ import torchvision
 from torch import nn
 
 from slowfast.checkpoint.torchvision import from_torchvision_s3d
-from slowfast.config.defaults import get_cfg
 from slowfast.models import build_model
 from slowfast.models.build import build_meta_inputs
 from slowfast.models.complexity import count_macs
 from slowfast.models.heads import AveragePool
 from slowfast.models.layers import FeatureGate
+from tests.helpers.configs import cfg_with
 from tests.helpers.paths import GOLDENS
 from tests.helpers.slow import slow_but
 
@@ -24,15 +24,10 @@ TINY = {"WIDTH_FACTOR": 0.125}
 
 def s3d_cfg(num_classes=5, frames=8, crop=32, **keys):
     """Keys of the section S3D, on a small clip."""
-    cfg = get_cfg()
-    cfg.MODEL.MODEL_NAME = "S3D"
-    cfg.MODEL.NUM_CLASSES = num_classes
-    cfg.MODEL.DROPOUT_RATE = 0.0
-    cfg.DATA.INPUT_CHANNEL_NUM = [3]
-    cfg.DATA.NUM_FRAMES = frames
-    cfg.DATA.TRAIN_CROP_SIZE = crop
-    cfg.merge_from_list([part for key, value in keys.items() for part in (f"S3D.{key}", value)])
-    return cfg
+    values = {"MODEL.MODEL_NAME": "S3D", "MODEL.NUM_CLASSES": num_classes}
+    values |= {"DATA.INPUT_CHANNEL_NUM": [3], "DATA.NUM_FRAMES": frames}
+    values |= {"DATA.TRAIN_CROP_SIZE": crop, "MODEL.DROPOUT_RATE": 0.0}
+    return cfg_with({**values, **{f"S3D.{key}": value for key, value in keys.items()}})
 
 
 def build(**keys):

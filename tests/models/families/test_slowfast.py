@@ -4,19 +4,17 @@ import pytest
 import torch
 from torch import nn
 
-from slowfast.config.defaults import get_cfg
 from slowfast.models import build_model
 from slowfast.models.blocks import ResBlock
 from slowfast.models.families.slowfast import FastToSlow
+from tests.helpers.configs import cfg_with
 
 
 def slowfast(device="meta", **keys):
-    cfg = get_cfg()
     values = {"MODEL.NUM_CLASSES": 5, "DATA.NUM_FRAMES": 16, "DATA.TRAIN_CROP_SIZE": 64, **keys}
-    cfg.merge_from_list([part for pair in values.items() for part in pair])
     torch.manual_seed(0)
     with torch.device(device):
-        return build_model(cfg)
+        return build_model(cfg_with(values))
 
 
 def test_default_model_is_slowfast_with_two_pathways():
