@@ -179,8 +179,5 @@ def write_comparison(path: str | Path, comparison: Comparison) -> None:
 
 
 def _row_as_dict(row: ComparedRow) -> dict[str, Any]:
-    accuracies = {
-        kind: {"mean": one.mean, "std": one.std, "values": one.values}
-        for kind, one in row.top1_acc.items()
-    }
+    accuracies = {kind: one.as_dict() for kind, one in row.top1_acc.items()}
     return {"configuration": str(row.point), "gmacs": row.gmacs, "top1_acc": accuracies}
