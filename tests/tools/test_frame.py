@@ -36,7 +36,6 @@ def test_help_of_every_tool_and_command_does_without_torch():
     words = []
     for path in sorted((ROOT / "tools").glob("*.py")):
         words += [str(path), *(f"{path}:{command}" for command in COMMANDS.get(path.stem, ()))]
-    assert len(words) == 30
     done = subprocess.run(
         [sys.executable, "-c", HELP, *words], cwd=ROOT, capture_output=True, text=True
     )
