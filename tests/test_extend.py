@@ -123,6 +123,7 @@ def test_one_process(write_yaml, tmp_path, name):
     assert 0 <= results[metric] <= 100 and results["num_unreadable"] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RUNS)
 def test_two_processes(write_yaml, tmp_path, run_in_two, name):
     dataset, imports, sections, metric = RUNS[name]

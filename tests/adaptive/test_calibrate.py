@@ -149,7 +149,7 @@ def test_two_processes_at_once_lose_nothing(cfg, checkpoint, whole, monkeypatch)
     assert all(same(found[str(c)], whole[c]) for c in whole)
 
 
-@pytest.mark.parametrize("is_finished", [True, False])
+@pytest.mark.parametrize("is_finished", [True, *slow([False])])
 def test_another_process_may_measure_the_same_at_once(
     cfg, checkpoint, whole, monkeypatch, is_finished
 ):
@@ -224,6 +224,7 @@ def test_other_weights_are_an_error(cfg, checkpoint):
         calibrate(cfg, checkpoint, [SMALL])
 
 
+@pytest.mark.slow
 def test_full_configuration_gets_the_statistics_of_precise_batch_norm(adaptive_cfg, tmp_path):
     precise = [*OPTIONS, "BN.USE_PRECISE_STATS", True, "SOLVER.MAX_EPOCH", 1]
     cfg = adaptive_cfg(*precise, "TEST.BATCH_SIZE", 1)

@@ -20,7 +20,6 @@ from slowfast.datasets.clip_dataset import ClipDataset
 from slowfast.engine.test import test as run_test
 from slowfast.models.operating_point import OperatingPoint
 from slowfast.runtime.stop import StopRequest
-from tests.helpers.slow import slow
 
 KINETICS = "configs/Kinetics"
 
@@ -50,7 +49,8 @@ def assert_monotone(costs):
         assert (cost_a.params < cost_b.params) == (a.width < b.width)
 
 
-@pytest.mark.parametrize("name", ["slow/SLOW_8x8_R50", *slow(["x3d/X3D_M"])])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["slow/SLOW_8x8_R50", "x3d/X3D_M"])
 def test_costs_grow_along_each_axis(name):
     grid = product([0.5, 0.73, 1.0], [2, 8], [128, 224])
     points = [OperatingPoint(*at) for at in grid]
@@ -59,6 +59,7 @@ def test_costs_grow_along_each_axis(name):
     assert_monotone(costs)
 
 
+@pytest.mark.slow
 def test_costs_of_slow_and_slowfast_are_the_published_ones():
     for name, at, gmacs, params in (
         ("slow/SLOW_8x8_R50", "0.63,5,178", 7.306, 12.963),
@@ -112,6 +113,7 @@ def test_unreadable_videos_are_named_and_do_not_count(budget_copy, toy_set, tmp_
         measure_table(path, weights, options, repeats=0, stop=StopRequest())
 
 
+@pytest.mark.slow
 def test_damaged_videos_count_and_are_named(budget_copy, monkeypatch, caplog, tmp_path):
     path, weights = budget_copy
     read = ClipDataset.__getitem__

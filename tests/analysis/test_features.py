@@ -70,6 +70,7 @@ def test_with_a_budget_the_features_are_those_of_the_narrow_network(small_run):
         FeatureExtractor(reduced, "network")
 
 
+@pytest.mark.slow
 def test_an_empty_budget_gives_the_features_of_the_whole_network(small_run):
     files = parse_run(str(small_run[0]))
     narrow, whole = (

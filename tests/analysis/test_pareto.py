@@ -82,6 +82,7 @@ def test_a_config_alone_has_no_accuracy(make_run):
         measure_points(parse_runs([str(folder / "config.yaml")]), [], metric="top1_acc", repeats=0)
 
 
+@pytest.mark.slow
 def test_a_run_of_a_budget_costs_what_its_narrow_network_does(small_run, monkeypatch):
     folder, row = small_run
     timed, fold = [], pareto.fold_batch_norm

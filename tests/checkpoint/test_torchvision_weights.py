@@ -40,7 +40,10 @@ def _features_2d(model, images):
 # padding. C2D never looks past a frame.
 @pytest.mark.parametrize(
     ("path", "num_frames", "valid", "num_inflated"),
-    [("c2d/C2D_8x8_R50.yaml", 4, slice(None), 53), ("i3d/I3D_8x8_R50.yaml", 40, slice(9, 11), 53)],
+    [
+        ("c2d/C2D_8x8_R50.yaml", 4, slice(None), 53),
+        *slow([("i3d/I3D_8x8_R50.yaml", 40, slice(9, 11), 53)]),
+    ],
     ids=["C2D", "I3D"],
 )
 def test_equal_frames_give_the_features_of_the_2d_network(
@@ -103,6 +106,7 @@ def test_video_resnets_are_loaded_where_shapes_allow(name, options, mismatched, 
     assert "s5.pathway0_res0.branch1.weight" in report.loaded
 
 
+@pytest.mark.slow
 def test_r2plus1d_is_refused(tmp_path):
     path = _video_file("r2plus1d_18", tmp_path)
     with pytest.raises(CheckpointError, match=r"r2plus1d_18.pth: this is torchvision's R\(2\+1\)D"):

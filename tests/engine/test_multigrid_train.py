@@ -12,6 +12,8 @@ from slowfast.engine.train import train
 from slowfast.runtime.stop import Interrupted
 from slowfast.tasks.classification import Classification
 
+pytestmark = pytest.mark.slow
+
 NUM_VIDEOS = 24
 # The default is 1 clip of 4 frames and crop 64; batch norm takes 1 clip at a time.
 BASE = [
@@ -85,7 +87,6 @@ def assert_same_weights(found, expected):
         assert torch.equal(found[name], value), name
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", RUNS)
 def test_run_follows_the_schedule_and_resumes_in_mid_cycle(multigrid_cfg, seen, name):
     whole = train(multigrid_cfg(name, "whole"))
@@ -104,7 +105,6 @@ def test_run_follows_the_schedule_and_resumes_in_mid_cycle(multigrid_cfg, seen, 
         assert_same_weights(ours.state_dict(), theirs.state_dict())
 
 
-@pytest.mark.slow
 def test_run_resumes_from_the_checkpoint_at_the_end_of_a_phase(multigrid_cfg, seen, tmp_path):
     """There the batch norm changes from 4 parts of the batch to the whole."""
     whole = train(multigrid_cfg("both", "whole"))
@@ -123,7 +123,6 @@ def log_lines(folder):
     return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
 
 
-@pytest.mark.slow
 def test_two_processes_do_what_one_does(run_net_in_two, toy_yaml, options, multigrid_cfg, tmp_path):
     """2 clips share statistics: 4 parts in one process are 2 in each of two, 1 is sync batch norm.
 
@@ -141,7 +140,6 @@ def test_two_processes_do_what_one_does(run_net_in_two, toy_yaml, options, multi
         assert losses[1] == pytest.approx(losses[0], abs=1e-4)
 
 
-@pytest.mark.slow
 def test_log_counts_steps_and_rates_of_each_phase(multigrid_cfg, tmp_path):
     train(multigrid_cfg("both", "run"))
     lines = log_lines(tmp_path / "run")

@@ -108,6 +108,7 @@ def test_an_unreadable_video_is_an_error_alone_and_a_result_among_others(
     assert [len(result.predictions) for result in results] == [1, 0, 0, 1]
 
 
+@pytest.mark.slow
 def test_processes_and_batches_change_nothing(toy_yaml, weights, videos):
     plain = Predictor(toy_yaml, weights)
     many = Predictor(

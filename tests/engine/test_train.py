@@ -186,7 +186,7 @@ def test_number_types_differ_a_little_in_training_and_validation(trained):
         assert losses == pytest.approx(losses[:1] * 3, rel=1e-3)
 
 
-@pytest.mark.parametrize("options", [BFLOAT16, FLOAT16], ids=["bfloat16", "float16"])
+@pytest.mark.parametrize("options", [BFLOAT16, *slow([FLOAT16])], ids=["bfloat16", "float16"])
 def test_mixed_precision_takes_about_the_same_step(trained, options):
     start, plain, mixed = (
         _parameters(trained(*ONE_STEP, *words)) for words in (["SOLVER.BASE_LR", 0.0], [], options)
@@ -294,6 +294,7 @@ def test_last_and_best_checkpoints_are_kept(toy_cfg, tmp_path):
     assert names == ["checkpoint_best.pyth", "checkpoint_epoch_00003.pyth"]
 
 
+@pytest.mark.slow
 def test_an_epoch_without_a_metric_is_never_better_than_one_with(toy_cfg, monkeypatch):
     accuracies = iter([math.nan, 50.0, math.nan, 40.0])
 

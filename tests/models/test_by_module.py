@@ -22,6 +22,7 @@ def test_fvcore_counts_as_we_do(name):
     assert whole.macs == sum(ours.values()) and whole.depth == 0
 
 
+@pytest.mark.slow
 def test_activations_are_the_values_of_convolutions(toy_cfg):
     cfg = toy_cfg()
     model = build_model(cfg)

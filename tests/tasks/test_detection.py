@@ -171,6 +171,7 @@ def test_options_of_training_work_with_boxes(trained, options):
     assert 0 <= state.history[0]["val_map"] <= 100
 
 
+@pytest.mark.slow
 def test_accumulated_gradients_equal_those_of_a_large_batch(trained):
     options = ["MODEL.FROZEN_BN", True, "DATA.RANDOM_FLIP", False, "DATA.TRAIN_JITTER_SCALES"]
     options += [[64, 64], "TRAIN.EVAL_PERIOD", 5]

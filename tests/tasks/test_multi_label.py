@@ -14,6 +14,7 @@ from slowfast.engine.test import test as run_test
 from slowfast.engine.train import train
 from slowfast.evaluation.metrics import average_precisions, charades_map, mean_ap
 from slowfast.tasks import build_task
+from tests.helpers.slow import slow
 
 
 def read_rows(path):
@@ -39,7 +40,7 @@ def test_loss_is_binary_cross_entropy_on_all_classes(many_cfg):
         assert sums == {} and task.num_labelled(batch) == 2
 
 
-@pytest.mark.parametrize("method", ["max", "sum"])
+@pytest.mark.parametrize("method", ["max", *slow(["sum"])])
 def test_results_agree_with_the_saved_scores(many_cfg, tmp_path, method):
     cfg = many_cfg("SOLVER.MAX_EPOCH", 1, "DATA.ENSEMBLE_METHOD", method)
     train(cfg)

@@ -37,6 +37,7 @@ def assert_files(folder, *names):
         assert content.startswith(b"\x89PNG") if name.endswith("png") else content
 
 
+@pytest.mark.slow
 def test_arrow(run, runs, tmp_path):
     code, output = run("arrow", *runs, "--views", 1, "--crops", 3)
     assert code == 0 and "single_frame" in output
@@ -84,6 +85,7 @@ def test_tempo_of_segments_is_refused(run, runs, fading_set, register_dataset):
     assert code == 1 and "VoV3D: a clip that takes one frame from each" in output
 
 
+@pytest.mark.slow
 def test_filters(run, runs, tmp_path):
     code, output = run("filters", *runs, "--by", "stage")
     assert code == 0
@@ -108,6 +110,7 @@ def test_features(run, runs, tmp_path):
     assert [row["color"] for row in read(out / "features.csv")] == ["light", "others"] * 3
 
 
+@pytest.mark.slow
 def test_pareto(run, runs, tmp_path):
     points = tmp_path / "points.csv"
     points.write_text("name,gmacs,params,top1\npublished,0.0001,0.001,40\n")

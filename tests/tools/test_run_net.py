@@ -95,6 +95,7 @@ def test_folder_without_videos_names_them(run, edited_set):
     assert code == 1 and "gone_0.mp4" in output and "DATA.PATH_PREFIX" in output
 
 
+@pytest.mark.slow
 def test_checkpoint_of_another_model_is_refused_with_a_table(run, tmp_path):
     assert run("SOLVER.MAX_EPOCH", 1)[0] == 0
     weights = files.last_checkpoint(tmp_path / "run")
