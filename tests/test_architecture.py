@@ -35,7 +35,6 @@ MAX_MODULES = 165
 MAX_LINES, MAX_LINES_OF_NINE_IN_TEN = 50, 20
 MAX_ARGUMENTS = 8
 MAX_FILES = 15  # of a folder, beside __init__.py
-MAX_CLAUSES = 0
 MIN_LINES_OF_ONE_IMPORTER = 40
 # One file a family of networks, a dataset, a format of checkpoints: short or not.
 ONE_FILE_EACH = ("slowfast/models/families/", "slowfast/datasets/annotations/")
@@ -234,6 +233,7 @@ def assert_at_most(limit: int, places: list[str]) -> None:
         cfg_mistakes,
         print_mistakes,
         torchvision_mistakes,
+        clause_mistakes,
         long_functions,
         functions_of_many_arguments,
     ],
@@ -249,10 +249,6 @@ def test_every_package_has_its_layer():
 
 def test_few_functions_take_a_config():
     assert_at_most(MAX_CFG_FUNCTIONS, of_all(cfg_functions))
-
-
-def test_docstrings_begin_with_a_verb_or_a_noun_phrase():
-    assert_at_most(MAX_CLAUSES, of_all(clause_mistakes))
 
 
 def test_nine_in_ten_functions_fit_a_screen():
@@ -272,7 +268,7 @@ def test_no_folder_has_many_files():
 
 def test_short_files_have_several_importers():
     importers = [*FILES, *read_files("tools", "benchmarks")]
-    assert_at_most(2, short_files_of_one_importer(FILES, importers))
+    assert_at_most(0, short_files_of_one_importer(FILES, importers))
 
 
 @pytest.mark.parametrize(
