@@ -1,4 +1,4 @@
-"""Values that follow from keys: the temporal strides of pathways, the budget of a network."""
+"""Values that follow from keys: classes of targets, pathway strides, budget of a network."""
 
 import re
 from dataclasses import dataclass
@@ -29,6 +29,11 @@ def parse_budget(text: str) -> Budget:
         )
     cost, scale = _UNITS[match[2]]
     return Budget(cost, scale * float(match[1]), text)
+
+
+def class_counts(num_classes: int | list[int]) -> tuple[int, ...]:
+    """Classes of each target of MODEL.NUM_CLASSES: (400,), or (97, 300) for verb and noun."""
+    return (num_classes,) if isinstance(num_classes, int) else tuple(num_classes)
 
 
 def slow_stride(num_pathways: int, alpha: int) -> int:

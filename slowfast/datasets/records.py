@@ -101,8 +101,9 @@ class Record:
 
     path: a video file, the folder of `frames`, or with `is_flow` the folder of its optical flow or
     the video file that the folder is named after. label: its class, -1 where it is unknown or there
-    is more than one. spans: of a multi-label video. key: of a video with boxes; each key frame is a
-    record of its own.
+    is more than one. labels: several classes of the whole record, or with several targets one class
+    for each of them. part: first and last second of a record that is a part of its file. spans: of
+    a multi-label video. key: of a video with boxes; each key frame is a record of its own.
     """
 
     path: str
@@ -111,6 +112,8 @@ class Record:
     spans: TimedLabels | None = None
     key: KeyFrame | None = None
     is_flow: bool = False
+    labels: tuple[int, ...] = ()
+    part: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
