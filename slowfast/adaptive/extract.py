@@ -13,6 +13,7 @@ from slowfast.checkpoint.initialize import load_for_test
 from slowfast.config.checks import check_cfg
 from slowfast.config.derived import pathway_strides
 from slowfast.config.node import ConfigNode
+from slowfast.datasets.build import build_frame_sizes
 from slowfast.models import build_model
 from slowfast.models.build import build_meta_inputs
 from slowfast.models.operating_point import (
@@ -68,7 +69,8 @@ def extract(
 def build_extracted_cfg(cfg: ConfigNode, point: OperatingPoint, weights: str | Path) -> ConfigNode:
     """The config of the plain network; ValueError where none does the same on plain clips.
 
-    Test clips have the point's crop, and of the frames of whole clips those that it keeps.
+    Test clips have the point's crop, of frames reduced alike, and of the frames of whole clips
+    those that it keeps.
     The crop of training, by which heads pool, is the next multiple of the networks' stride.
     """
     data, stride = cfg.DATA, pathway_strides(cfg)[0]
@@ -83,6 +85,9 @@ def build_extracted_cfg(cfg: ConfigNode, point: OperatingPoint, weights: str | P
         raise ValueError(_two_pathways(point, stride, data.NUM_FRAMES, data.TRAIN_CROP_SIZE))
     train_crop = min(data.TRAIN_CROP_SIZE, -(-point.crop // 32) * 32)
     scale = train_crop / data.TRAIN_CROP_SIZE
+    sizes = build_frame_sizes(cfg, "test")
+    is_own_height = sizes.short_side == sizes.crop and cfg.TEST.NUM_SPATIAL_CROPS > 1
+    short_side = 0 if is_own_height else round(sizes.short_side / sizes.crop * point.crop)
     plain = cfg.clone()
     plain.defrost()
     plain.merge_from_list(
@@ -96,6 +101,7 @@ def build_extracted_cfg(cfg: ConfigNode, point: OperatingPoint, weights: str | P
             *("TRAIN.ENABLE", False, "TRAIN.CHECKPOINT_FILE_PATH", ""),
             *("TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN", ()),
             *("TEST.ENABLE", True, "TEST.BUDGET", "", "TEST.BUDGET_TABLE", ""),
+            *("TEST.SHORT_SIDE", short_side),
             *("TEST.CHECKPOINT_FILE_PATH", str(weights)),
             *("OUTPUT_DIR", str(Path(weights).with_suffix(""))),
         ]

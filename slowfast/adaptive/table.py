@@ -17,7 +17,7 @@ from slowfast.adaptive.network import cut_network
 from slowfast.adaptive.scores import build_sub_networks, score_sub_networks
 from slowfast.config.cli import load_cfg
 from slowfast.config.node import ConfigNode
-from slowfast.datasets.build import build_loader
+from slowfast.datasets.build import build_frame_sizes, build_loader
 from slowfast.models import build_model
 from slowfast.models.build import build_meta_inputs
 from slowfast.models.complexity import count_macs, count_parameters
@@ -127,6 +127,7 @@ def measure_table(
         "checkpoint": str(checkpoint),
         "device": timing_device_name(loop.device, amp_dtype),
         "views": f"{cfg.TEST.NUM_ENSEMBLE_VIEWS} x {cfg.TEST.NUM_SPATIAL_CROPS}",
+        "short_side": build_frame_sizes(cfg, "test").short_side,
         **counts,
     }
     settings, calibration = (build_settings(cfg, keys) for keys in (TABLE_KEYS, CALIBRATION_KEYS))

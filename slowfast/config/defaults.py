@@ -156,6 +156,10 @@ _C.TEST.CHECKPOINT_FILE_PATH = ""
 _C.TEST.NUM_ENSEMBLE_VIEWS = Default(10, AtLeast(1))
 # Crops of each clip along the longer side: 1 (centre) or 3; none in detection.
 _C.TEST.NUM_SPATIAL_CROPS = Default(3, OneOf(1, 3))
+# Ours. Short side of the frames that DATA.TEST_CROP_SIZE is cut from, in pixels. 0: as the
+# reference, which is DATA.TRAIN_JITTER_SCALES[0] for one crop of kinetics, folder, ucf101 and
+# hmdb51 (never below the crop), else the crop.
+_C.TEST.SHORT_SIDE = Default(0, AtLeast(0))
 # File name in OUTPUT_DIR for the scores of all views (npz); empty is test_scores.npz.
 _C.TEST.SAVE_RESULTS_PATH = ""
 # Ours. Play every clip backwards, labels unchanged: what does the order of frames contribute? Not
@@ -357,7 +361,8 @@ _C.DATA.TRAIN_JITTER_SCALES_RELATIVE = []
 _C.DATA.TRAIN_JITTER_ASPECT_RELATIVE = []
 # Crop in training and validation, in pixels.
 _C.DATA.TRAIN_CROP_SIZE = 224
-# Short side and crop in testing, in pixels.
+# Crop in testing, in pixels; TEST.SHORT_SIDE says of which frames. Short side of detection's whole
+# frames.
 _C.DATA.TEST_CROP_SIZE = 256
 # Frame rate to which SAMPLING_RATE refers.
 _C.DATA.TARGET_FPS = Default(30, AtLeast(1))

@@ -25,7 +25,7 @@ from slowfast.datasets.clips.samplers import (
     build_span_sampler,
     build_stride_sampler,
 )
-from slowfast.datasets.clips.views import build_eval_views, build_train_views
+from slowfast.datasets.clips.views import FrameSizes, build_eval_views, build_train_views
 from slowfast.datasets.decoding.images import import_opencv
 from slowfast.datasets.decoding.index_file import open_index
 from slowfast.datasets.labels import BoxLabels, choose_label_rule
@@ -35,7 +35,9 @@ from slowfast.datasets.transforms.spatial import PackPathways
 from slowfast.utils import distributed
 
 # Traits that several datasets share.
-_labelled = partial(DatasetTraits, build_sampler=build_span_sampler, has_flow=True)
+_labelled = partial(
+    DatasetTraits, build_sampler=build_span_sampler, has_flow=True, is_one_crop_of_jitter=True
+)
 _something = partial(
     DatasetTraits, build_sampler=build_segment_sampler, has_flow=True, is_bgr_in_reference=True
 )
@@ -65,6 +67,22 @@ DATASETS.register("ucf101_24")(_tubes(build_ucf101_24))
 SECTIONS = {"train": "TRAIN", "val": "TRAIN", "test": "TEST"}
 
 
+def build_frame_sizes(cfg: ConfigNode, split: str) -> FrameSizes:
+    """Sizes of the frames of whole videos and of the crops of "val" or "test".
+
+    One crop of a Kinetics test is the centre of larger frames, as in the reference and in the
+    papers' "K-Center" (X3D-S: 160 of 182); three crops lie along frames of their own height.
+    """
+    data = cfg.DATA
+    if split == "val":
+        return FrameSizes(data.TRAIN_JITTER_SCALES[0], data.TRAIN_CROP_SIZE)
+    crop, short_side = data.TEST_CROP_SIZE, cfg.TEST.SHORT_SIDE
+    is_like_training = DATASETS.get(cfg.TEST.DATASET).is_one_crop_of_jitter
+    if not short_side and is_like_training and cfg.TEST.NUM_SPATIAL_CROPS == 1:
+        short_side = data.TRAIN_JITTER_SCALES[0]
+    return FrameSizes(max(short_side, crop), crop)
+
+
 def build_views(cfg: ConfigNode, split: str) -> Views:
     """Views that the "train", "val" or "test" split cuts from a video."""
     traits = DATASETS.get(cfg[SECTIONS[split]].DATASET)
@@ -76,7 +94,7 @@ def build_views(cfg: ConfigNode, split: str) -> Views:
         return build_box_views(cfg, sampler, split)
     if split == "train":
         return build_train_views(cfg, sampler)
-    return build_eval_views(cfg, sampler, split)
+    return build_eval_views(cfg, sampler, split, sizes=build_frame_sizes(cfg, split))
 
 
 def build_clip_pack(cfg: ConfigNode, split: str) -> PackPathways:

@@ -26,6 +26,7 @@ class DatasetTraits:
     DATA.PATH_PREFIX. has_sources: DATA.SOURCE chooses between frames and videos. num_splits:
     official splits, one of which DATA.SPLIT_NUMBER chooses. has_plain_lists: each <split>.csv has
     lines `path label`. is_bgr_in_reference: order of channels in the images of the reference.
+    is_one_crop_of_jitter: a test of one crop scales frames as the smallest of training.
     """
 
     build_annotations: Callable[[ConfigNode, str], Annotations]
@@ -38,6 +39,7 @@ class DatasetTraits:
     num_splits: int = 1
     has_plain_lists: bool = False
     is_bgr_in_reference: bool = False
+    is_one_crop_of_jitter: bool = False
 
     def __post_init__(self):
         assert self.task in ("classification", *_SWITCHES), f"unknown task {self.task!r}"

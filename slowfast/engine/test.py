@@ -50,6 +50,7 @@ def test(cfg: ConfigNode) -> dict:
         "num_unreadable": len(unreadable.reasons),
         "num_damaged": len(unreadable.damaged),
         **evaluator.details(),
+        **loader.dataset.views.sizes(),
         "reversed_in_time": cfg.TEST.REVERSE_TIME,
         **({"split": cfg.DATA.SPLIT_NUMBER} if has_splits else {}),
         "checkpoint": str(path),

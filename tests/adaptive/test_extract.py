@@ -192,3 +192,12 @@ def test_a_narrow_slowfast_says_the_same(tmp_path):
     reduced = adaptive.reduce(clips, point)
     assert [clip.shape[2:] for clip in reduced] == [(2, 64, 64), (8, 64, 64)]
     torch.testing.assert_close(plain(reduced), adaptive(clips))
+
+
+@pytest.mark.parametrize(("crops", "short_side"), [(1, 203), (3, 0)])
+def test_the_plain_network_sees_as_much_of_a_frame(crops, short_side):
+    """224 of 256 pixels, as in the adaptive network, are 178 of 203."""
+    options = ["TEST.NUM_SPATIAL_CROPS", crops, "DATA.TEST_CROP_SIZE", 224]
+    cfg = load_cfg(CONFIGS / "A3D_SLOW_8x8_R50_06.yaml", options)
+    plain_cfg = build_extracted_cfg(cfg, OperatingPoint(0.63, 5, 178), "x.pyth")
+    assert plain_cfg.TEST.SHORT_SIDE == short_side

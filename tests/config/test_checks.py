@@ -57,6 +57,8 @@ def test_all_mistakes_come_at_once():
         (["DATA.STD", [0.2, 0.2, 0]], "DATA.STD: [0.2, 0.2, 0] must be above 0"),
         (["DATA.TRAIN_CROP_SIZE", 16], "DATA.TRAIN_CROP_SIZE: 16 must be at least 32"),
         (["DATA.TEST_CROP_SIZE", 31], "DATA.TEST_CROP_SIZE: 31 must be at least 32"),
+        (["TEST.SHORT_SIDE", -1], "TEST.SHORT_SIDE: -1 must be at least 0"),
+        (["TEST.SHORT_SIDE", 255], "TEST.SHORT_SIDE: 255 must be 0, or at least DATA.TEST_CROP_"),
         (["DATA.TRAIN_JITTER_SCALES", [200, 320]], "from DATA.TRAIN_CROP_SIZE 224 up"),
         (["DATA.TRAIN_JITTER_SCALES", [320, 256]], "must be [smallest, largest] short side"),
         (["DATA.TRAIN_JITTER_SCALES", [256]], "must be [smallest, largest] short side"),
@@ -293,6 +295,7 @@ def test_several_labels_at_once_pass(overrides):
         ([*DETECTION, "AUG.ENABLE", True], "AUG.ENABLE: True must be False with DETECTION"),
         ([*DETECTION, "TEST.REVERSE_TIME", True], "TEST.REVERSE_TIME: True must be False with"),
         ([*DETECTION, *SHORT], "MULTIGRID.SHORT_CYCLE: True must be False with DETECTION"),
+        ([*DETECTION, "TEST.SHORT_SIDE", 300], "TEST.SHORT_SIDE: 300 must be 0 with DETECTION."),
         (
             [*DETECTION, "DATA.TRAIN_JITTER_SCALES_RELATIVE", [0.1, 1.0]]
             + ["DATA.TRAIN_JITTER_ASPECT_RELATIVE", [1.0, 1.0]],

@@ -72,6 +72,18 @@ def _check_relative_jitter(data: ConfigNode) -> Iterator[str]:
         )
 
 
+@register_rule("TEST.SHORT_SIDE", "DATA.TEST_CROP_SIZE", "DETECTION.ENABLE")
+def check_short_side(short_side: int, crop: int, is_detection: bool) -> Iterator[str]:
+    """Check that the crop of a test fits into its frames."""
+    if short_side and is_detection:
+        yield (
+            f"TEST.SHORT_SIDE: {short_side} must be 0 with DETECTION.ENABLE True, which tests on "
+            f"whole frames with the short side DATA.TEST_CROP_SIZE {crop}"
+        )
+    elif 0 < short_side < crop:
+        yield f"TEST.SHORT_SIDE: {short_side} must be 0, or at least DATA.TEST_CROP_SIZE {crop}"
+
+
 @register_rule("DATA")
 def check_sampled_frames(data: ConfigNode) -> Iterator[str]:
     """Check that the frames that are kept are among the sampled ones."""

@@ -78,6 +78,10 @@ class WholeFrameViews:
         self.sampler, self.read = sampler, read
         self.size, self.is_flipped = size, is_flipped
 
+    def sizes(self) -> dict[str, int]:
+        """Size of the frames in pixels, for the results of a test."""
+        return {"short_side": self.size}
+
     def __call__(self, video: OpenVideo, record: Record, _rng: np.random.Generator) -> SampledClips:
         frame_numbers = self.sampler.at(record.key).uniform(video.index, 0, 1)
         clip = self.read(video, frame_numbers, self.size)

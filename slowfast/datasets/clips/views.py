@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -24,6 +25,14 @@ from slowfast.datasets.transforms.spatial import (
     resize,
     uniform_crop_offsets,
 )
+
+
+class FrameSizes(NamedTuple):
+    """Short side of the scaled frames of a video, and side of the crop, in pixels."""
+
+    short_side: int
+    crop: int
+
 
 # (open video, frame numbers, short side or None for the video's own size) -> clip C,T,H,W
 ClipReader = Callable[[OpenVideo, np.ndarray, int | None], torch.Tensor]
@@ -111,6 +120,10 @@ class EvalViews:
         self.num_crops, self.num_views = num_crops, num_clips * num_crops
         self.short_side, self.crop_size = short_side, crop_size
         self.order = order
+
+    def sizes(self) -> dict[str, int]:
+        """Sizes of frames and crops in pixels, for the results of a test."""
+        return {"short_side": self.short_side, "crop_size": self.crop_size}
 
     def in_order(self, order: FrameOrder) -> "EvalViews":
         """The same clips, their frames shown in another order."""
@@ -206,20 +219,17 @@ def build_train_views(cfg: ConfigNode, sampler: ClipSampler) -> TrainViews:
     )
 
 
-def build_eval_views(cfg: ConfigNode, sampler: ClipSampler, split: str) -> EvalViews:
+def build_eval_views(
+    cfg: ConfigNode, sampler: ClipSampler, split: str, *, sizes: FrameSizes
+) -> EvalViews:
     """The centre clip and crop of "val"; NUM_ENSEMBLE_VIEWS x NUM_SPATIAL_CROPS of "test"."""
-    read = CLIP_READERS[cfg.DATA.RESIZE_BACKEND]
-    if split == "val":
-        side, size = cfg.DATA.TRAIN_JITTER_SCALES[0], cfg.DATA.TRAIN_CROP_SIZE
-        return EvalViews(
-            sampler, num_clips=1, num_crops=1, short_side=side, crop_size=size, read=read
-        )
+    is_test = split == "test"
     return EvalViews(
         sampler,
-        num_clips=cfg.TEST.NUM_ENSEMBLE_VIEWS,
-        num_crops=cfg.TEST.NUM_SPATIAL_CROPS,
-        short_side=cfg.DATA.TEST_CROP_SIZE,
-        crop_size=cfg.DATA.TEST_CROP_SIZE,
-        order=backwards if cfg.TEST.REVERSE_TIME else forwards,
-        read=read,
+        num_clips=cfg.TEST.NUM_ENSEMBLE_VIEWS if is_test else 1,
+        num_crops=cfg.TEST.NUM_SPATIAL_CROPS if is_test else 1,
+        short_side=sizes.short_side,
+        crop_size=sizes.crop,
+        order=backwards if is_test and cfg.TEST.REVERSE_TIME else forwards,
+        read=CLIP_READERS[cfg.DATA.RESIZE_BACKEND],
     )
