@@ -409,18 +409,22 @@ _C.DETECTION.SPATIAL_SCALE_FACTOR = Default(16, AtLeast(1))
 _C.DETECTION.ROI_XFORM_RESOLUTION = Default(7, AtLeast(1))
 
 _C.AVA = ConfigNode()
-# Folder of the image files <video>/<video>_000001.jpg, 30 per second; empty: "frames" below
+# Folder of the image files <video>/<video>_000001.jpg; empty: "frames" below
 # DATA.PATH_TO_DATA_DIR.
 _C.AVA.FRAME_DIR = ""
+# Ours. Image files per second. Video files say their own rate.
+_C.AVA.FPS = Default(30.0, Above(0))
 # Folder of the frame lists; empty: "frame_lists" below DATA.PATH_TO_DATA_DIR.
 _C.AVA.FRAME_LIST_DIR = ""
 # Folder of the files with boxes and labels; empty: "annotations" below DATA.PATH_TO_DATA_DIR.
 _C.AVA.ANNOTATION_DIR = ""
 # Ours. Folder of video files <video>.*, read in place of image files; empty: image files.
 _C.AVA.VIDEO_DIR = ""
-# Ours. Second of the movie with which those files begin: 900 for the cut 15 minutes, 0 for whole
-# movies.
-_C.AVA.VIDEO_START_SECOND = Default(900, AtLeast(0))
+# Ours. Second of the annotations at which the video or image files begin: 900 for AVA's cut 15
+# minutes, 0 for whole movies and own clips.
+_C.AVA.VIDEO_START_SECOND = Default(
+    None, AtLeast(0, none_means="what the lengths of the files say")
+)
 # Frame lists of training.
 _C.AVA.TRAIN_LISTS = ["train.csv"]
 # Frame lists of validation and testing.

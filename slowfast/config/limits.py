@@ -39,16 +39,23 @@ class OneOf:
             yield f"{value!r} is not one of {list(self.values)}"
 
 
+def _or_none(meaning: str) -> str:
+    return f", or None for {meaning}" if meaning else ""
+
+
 @dataclass(frozen=True)
 class AtLeast:
-    """A number from `least` up."""
+    """A number from `least` up, or None where that has a meaning."""
 
     least: float
+    none_means: str = ""
 
     def __str__(self) -> str:
-        return f"at least {self.least}"
+        return f"at least {self.least}{_or_none(self.none_means)}"
 
-    def mistakes(self, value: float) -> Iterator[str]:
+    def mistakes(self, value: float | None) -> Iterator[str]:
+        if value is None and self.none_means:
+            return
         if not value >= self.least:
             yield f"{value} must be {self}"
 
@@ -63,8 +70,7 @@ class Above:
 
     def __str__(self) -> str:
         most = f" and at most {self.at_most}" if self.at_most < math.inf else ""
-        none = f", or None for {self.none_means}" if self.none_means else ""
-        return f"above {self.bound}{most}{none}"
+        return f"above {self.bound}{most}{_or_none(self.none_means)}"
 
     def mistakes(self, value: float | None) -> Iterator[str]:
         if value is None and self.none_means:

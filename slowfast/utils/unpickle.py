@@ -77,8 +77,16 @@ class _Bytes(_StandIn):
         return text.encode("latin1")
 
 
+class _NoBytes(_StandIn):
+    """bytes(): the data of an empty array in such a pickle."""
+
+    def __new__(cls):
+        return b""
+
+
 _ALLOWED = {
     ("collections", "OrderedDict"): OrderedDict,
+    ("__builtin__", "bytes"): _NoBytes,
     ("_codecs", "encode"): _Bytes,
     ("numpy", "ndarray"): _Array,
     ("numpy", "dtype"): _Dtype,

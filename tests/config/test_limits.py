@@ -35,7 +35,7 @@ def test_value_outside_its_list_is_named_with_the_list(key):
 def test_value_below_its_bound_is_named_with_the_bound(key):
     least = LIMITS[key].least
     assert mistakes(key, least - 1).startswith(f"{key}: ")
-    assert mistakes(key, least - 1).endswith(f" must be at least {least}")
+    assert f" must be at least {least}" in mistakes(key, least - 1)
 
 
 @pytest.mark.parametrize("key", of_kind(Share))
@@ -51,7 +51,7 @@ def test_width_must_be_a_share_above_0(value):
 
 def test_kinds_and_numbers_of_limits():
     counts = [len(of_kind(kind)) for kind in (OneOf, AtLeast, Share, Above)]
-    assert counts == [24, 46, 12, 4] and len(LIMITS) == 89
+    assert counts == [24, 46, 12, 5] and len(LIMITS) == 90
 
 
 def test_none_passes_where_it_has_a_meaning():

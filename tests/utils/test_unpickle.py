@@ -31,6 +31,7 @@ def _load(data: bytes):
         np.arange(3, dtype=">i8"),
         np.array([True, False]),
         np.array(2.5, dtype=np.float16),
+        np.zeros((0, 5), np.float32),
     ],
     ids=lambda array: f"{array.dtype}{array.shape}",
 )

@@ -5,6 +5,7 @@ from typing import Any
 
 from slowfast.config.checks.clips import MODEL_STRIDE
 from slowfast.config.checks.rules import register_exclusion, register_rule
+from slowfast.config.defaults import get_cfg
 from slowfast.config.derived import parse_budget, slow_stride
 from slowfast.config.limits import are_numbers
 from slowfast.config.node import ConfigNode
@@ -118,6 +119,17 @@ for _key, _reason in {
     "TRAIN.FREEZE": "frozen batch norms keep the statistics of the full network",
 }.items():
     register_exclusion("ADAPTIVE.ENABLE", _key, _reason)
+
+
+@register_rule("AVA")
+def check_image_rate(ava: ConfigNode) -> Iterator[str]:
+    """Check that the rate of images is not given for video files."""
+    default = get_cfg().AVA.FPS
+    if ava.VIDEO_DIR and ava.FPS != default:
+        yield (
+            f"AVA.FPS: {ava.FPS:g} must be {default:g} with AVA.VIDEO_DIR {ava.VIDEO_DIR!r}, whose "
+            "files say their own rate"
+        )
 
 
 @register_rule("TEST", "DETECTION.ENABLE")

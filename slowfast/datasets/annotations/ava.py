@@ -1,18 +1,23 @@
 """AVA v2.1 and v2.2: what people do, in a key frame of each second. Formats: DATA.md."""
 
 import csv
+import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import av
+
 from slowfast.config.node import ConfigNode
-from slowfast.datasets.annotations.box_csv import (
+from slowfast.datasets.annotations.box_lists import (
     BoxRow,
     annotation_folder,
     box_table,
     group_by_image,
     image_key,
+    parse_number,
     read_box_lists,
 )
 from slowfast.datasets.annotations.class_names import read_label_map
@@ -21,13 +26,14 @@ from slowfast.datasets.annotations.list_files import check_files_exist, find_fil
 from slowfast.datasets.annotations.locate import VideoFinder, VideoPlace, listed_place
 from slowfast.datasets.records import Annotations, FrameFiles, KeyFrame, Record, frame_files
 from slowfast.utils.box_table import BoxTruth
+from slowfast.utils.video_names import is_video
 
-# The annotated seconds; the second of the first image file, and how many there are of each second.
-SECONDS = range(902, 1799)
+logger = logging.getLogger(__name__)
+
+# The second with which AVA's own files and images begin; its annotations begin at 902.
 _FIRST_SECOND = 900
-_IMAGES_PER_SECOND = 30
 _VAL_STEP = 4
-_VAL_HINT = "validation takes seconds that 4 divides unless AVA.FULL_TEST_ON_VAL"
+_NUM_PROBED = 10
 
 
 def read_exclusions(path: Path) -> frozenset[str]:
@@ -38,7 +44,7 @@ def read_exclusions(path: Path) -> frozenset[str]:
         for fields in filter(any, reader):
             try:
                 video, second = fields
-                keys.add(image_key(video.strip(), int(second)))
+                keys.add(image_key(video.strip(), parse_number(second)))
             except ValueError:
                 raise ValueError(
                     f"{path}:{reader.line_num}: {','.join(fields)!r} is not `video,second`"
@@ -63,34 +69,91 @@ def keep_evaluated(
     return rows, BoxTruth(box_table(true_rows), classes, excluded) if true_rows else None
 
 
+def choose_step(rows: Iterable[BoxRow], split: str, *, is_full: bool) -> int:
+    """Seconds from one key frame that is evaluated to the next: 4 in validation, as everybody does.
+
+    1 where the set has none of these seconds.
+    """
+    if split == "test" or is_full:
+        return 1
+    if any(row.number % _VAL_STEP == 0 for row in rows):
+        return _VAL_STEP
+    logger.warning(
+        "no key frame lies at a second that %d divides: validation takes all of them, as with "
+        "AVA.FULL_TEST_ON_VAL True",
+        _VAL_STEP,
+    )
+    return 1
+
+
+def find_first_second(rows: Sequence[BoxRow], lengths: Mapping[str, float]) -> int:
+    """Second of the annotations with which the files begin, by the `lengths` of some videos.
+
+    0 where all annotated seconds of these lie within the files; else 900 where the annotations
+    begin no earlier, as for AVA's cut quarters of an hour.
+    """
+    known = [(row.number, lengths[row.video]) for row in rows if row.video in lengths]
+    is_within = known and all(number <= length + 1 for number, length in known)
+    is_late = min(row.number for row in rows) >= _FIRST_SECOND
+    first = _FIRST_SECOND if is_late and not is_within else 0
+    logger.info("AVA.VIDEO_START_SECOND: the files begin at second %d, by their lengths", first)
+    return first
+
+
+def probe_lengths(places: Mapping[str, VideoPlace]) -> dict[str, float]:
+    """Seconds of the first few videos that can be opened, by their headers."""
+    lengths: dict[str, float] = {}
+    for video, (path, frames) in places.items():
+        if len(lengths) == _NUM_PROBED:
+            break
+        length = _file_length(path) if frames is None else len(frames) / frames.fps
+        if length:
+            lengths[video] = length
+    return lengths
+
+
+def _file_length(path: str) -> float | None:
+    if not os.path.isfile(path):  # also a pipe, for which one would wait
+        return None
+    try:
+        with av.open(path) as file:
+            return file.duration / av.time_base if file.duration else None
+    except (av.FFmpegError, UnicodeDecodeError):  # it is named when it is read
+        return None
+
+
 def find_places(
-    videos: Iterable[str], root: str, lists: Iterable[Path] | None
+    videos: Iterable[str], root: str, lists: Iterable[Path] | None, *, fps: float
 ) -> dict[str, VideoPlace]:
     """A place for each video: its images in frame lists, or with `lists` None a file below root.
 
     A video without images in any list gets a place as well, so that it is named when it is read.
+    fps: images per second.
     """
     if lists is None:
         finder = VideoFinder(root)
-        return {video: VideoPlace(finder.find(f"{video}.mp4")) for video in videos}
+        names = {video: video if is_video(video) else f"{video}.mp4" for video in videos}
+        return {video: VideoPlace(finder.find(name)) for video, name in names.items()}
     listed: dict[str, FrameFiles] = {}
     for path in lists:
         listed |= {video: found.frames for video, found in read_frame_list(path, root).items()}
     nothing = frame_files([])
-    return {video: listed_place(listed.get(video, nothing), root, video) for video in videos}
+    return {
+        video: listed_place(replace(listed.get(video, nothing), fps=fps), root, video)
+        for video in videos
+    }
 
 
 def key_frame_records(
-    rows: Iterable[BoxRow], places: dict[str, VideoPlace], *, file_start: int
+    rows: Iterable[BoxRow], places: dict[str, VideoPlace], *, first_second: float
 ) -> list[Record]:
-    """A record for each key frame with its boxes; video files begin at second `file_start`."""
+    """A record for each key frame with its boxes; files and images begin at `first_second`."""
     records = []
     for (video, second), (boxes, labels) in group_by_image(rows).items():
         path, frames = places[video]
-        if frames is None:
-            place = second - file_start
-        else:
-            place = (second - _FIRST_SECOND) * _IMAGES_PER_SECOND
+        place = second - first_second
+        if frames is not None:
+            place = round(place * frames.fps)
         key = KeyFrame(image_key(video, second), place, boxes, labels, in_seconds=frames is None)
         records.append(Record(path, frames=frames, key=key))
     return records
@@ -101,7 +164,8 @@ def build_key_frames(cfg: ConfigNode, split: str, rows: list[BoxRow]) -> list[Re
     if not rows:
         raise ValueError(
             f"AVA: the lists hold no boxes for {split}; detected ones need a score of "
-            f"AVA.DETECTION_SCORE_THRESH {cfg.AVA.DETECTION_SCORE_THRESH}, {_VAL_HINT}"
+            f"AVA.DETECTION_SCORE_THRESH {cfg.AVA.DETECTION_SCORE_THRESH} (AVA.TEST_BOXES "
+            "ground_truth needs none)"
         )
     data_folder, lists = cfg.DATA.PATH_TO_DATA_DIR, None
     if cfg.AVA.VIDEO_DIR:
@@ -111,10 +175,27 @@ def build_key_frames(cfg: ConfigNode, split: str, rows: list[BoxRow]) -> list[Re
         folder = cfg.AVA.FRAME_LIST_DIR or os.path.join(data_folder, "frame_lists")
         name = "TRAIN_LISTS" if split == "train" else "TEST_LISTS"
         lists = [find_file(f"AVA.{name}", folder, file) for file in cfg.AVA[name]]
-    places = find_places(dict.fromkeys(row.video for row in rows), root, lists)
-    records = key_frame_records(rows, places, file_start=cfg.AVA.VIDEO_START_SECOND)
+    places = find_places(dict.fromkeys(row.video for row in rows), root, lists, fps=cfg.AVA.FPS)
+    first_second = cfg.AVA.VIDEO_START_SECOND
+    if first_second is None:
+        first_second = find_first_second(rows, probe_lengths(places))
+    records = key_frame_records(rows, places, first_second=first_second)
     check_files_exist(records, Path(root), hint=f"paths start from {key}")
     return records
+
+
+def _warn_of_unseen(true_keys: Iterable[str], rows: Iterable[BoxRow], min_score: float) -> None:
+    """Count key frames without any detected box: all of their actions are missed."""
+    keys = set(true_keys)
+    if unseen := sorted(keys - {row.key for row in rows}):
+        logger.warning(
+            "%d of %d key frames of the ground truth have no detected box with a score of %g or "
+            "more, for example %s; their actions count as missed",
+            len(unseen),
+            len(keys),
+            min_score,
+            unseen[0],
+        )
 
 
 def build_ava(cfg: ConfigNode, split: str) -> Annotations:
@@ -127,23 +208,29 @@ def build_ava(cfg: ConfigNode, split: str) -> Annotations:
     path = find_file("AVA.LABEL_MAP_FILE", folder, ava.LABEL_MAP_FILE)
     classes = read_label_map(path, num_classes=num_classes)
     names = [classes.get(column, f"class {column + 1}") for column in range(num_classes)]
-    read = partial(read_box_lists, folder=folder, num_classes=num_classes, numbers=SECONDS)
-    read_detected = partial(read, min_score=ava.DETECTION_SCORE_THRESH)
-    if split == "train":
-        rows = read("AVA.TRAIN_GT_BOX_LISTS", ava.TRAIN_GT_BOX_LISTS)
+    read = partial(read_box_lists, folder=folder, num_classes=num_classes)
+    is_training = split == "train"
+    true_key = "TRAIN_GT_BOX_LISTS" if is_training else "GROUNDTRUTH_FILE"
+    true_lists = ava.TRAIN_GT_BOX_LISTS if is_training else [ava.GROUNDTRUTH_FILE]
+    true_rows = rows = read(f"AVA.{true_key}", true_lists)
+    seconds = [row.number for row in true_rows]
+    numbers = (min(seconds), max(seconds)) if seconds else None
+    read_detected = partial(read, numbers=numbers, min_score=ava.DETECTION_SCORE_THRESH)
+    if is_training:
         rows += read_detected("AVA.TRAIN_PREDICT_BOX_LISTS", ava.TRAIN_PREDICT_BOX_LISTS)
         return Annotations(build_key_frames(cfg, split, rows), names)
-    true_rows = rows = read("AVA.GROUNDTRUTH_FILE", [ava.GROUNDTRUTH_FILE])
-    if ava.TEST_BOXES == "predicted":
-        rows = read_detected("AVA.TEST_PREDICT_BOX_LISTS", ava.TEST_PREDICT_BOX_LISTS)
     excluded = frozenset()
     if ava.EXCLUSION_FILE and ava.METRIC != "activitynet":  # which excludes nothing
         excluded = read_exclusions(find_file("AVA.EXCLUSION_FILE", folder, ava.EXCLUSION_FILE))
-    step = 1 if split == "test" or ava.FULL_TEST_ON_VAL else _VAL_STEP
+    if ava.TEST_BOXES == "predicted":
+        rows = read_detected("AVA.TEST_PREDICT_BOX_LISTS", ava.TEST_PREDICT_BOX_LISTS)
+    step = choose_step(true_rows, split, is_full=ava.FULL_TEST_ON_VAL)
     rows, truth = keep_evaluated(rows, true_rows, classes, step=step, excluded=excluded)
     if truth is None:
         raise ValueError(
             f"AVA.GROUNDTRUTH_FILE: {ava.GROUNDTRUTH_FILE!r} has no boxes for {split} in the "
-            f"classes of AVA.LABEL_MAP_FILE; {_VAL_HINT}"
+            f"classes of AVA.LABEL_MAP_FILE {ava.LABEL_MAP_FILE!r}"
         )
+    if ava.TEST_BOXES == "predicted":
+        _warn_of_unseen(truth.table.keys, rows, ava.DETECTION_SCORE_THRESH)
     return Annotations(build_key_frames(cfg, split, rows), names, truth=truth)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from tqdm import tqdm
 
-from slowfast.datasets.annotations.box_csv import BoxRow
+from slowfast.datasets.annotations.box_lists import BoxRow
 from slowfast.datasets.annotations.list_files import read_lines
 from slowfast.utils.unpickle import load_arrays
 from slowfast.utils.video_names import SUFFIXES

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from slowfast.config.node import ConfigNode
 from slowfast.datasets.annotations import tube_files
-from slowfast.datasets.annotations.box_csv import (
+from slowfast.datasets.annotations.box_lists import (
     BoxRow,
     annotation_folder,
     box_table,
@@ -133,6 +133,8 @@ def read_detected(
     key, known = "AVA.TEST_PREDICT_BOX_LISTS", set(videos)
     rows = read_box_lists(key, lists, folder, num_classes=num_classes, min_score=min_score)
     rows = [row for row in rows if row.video in known]
+    if odd := [row for row in rows if not isinstance(row.number, int) or row.number < 1]:
+        raise ValueError(f"{key}: {odd[0].key!r}: frames are whole numbers from 1")
     if not rows:
         raise ValueError(
             f"{key}: {lists} hold no boxes of the test videos, for example {videos[0]!r}, with a "

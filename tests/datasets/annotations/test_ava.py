@@ -6,6 +6,7 @@ import pytest
 from slowfast.datasets.annotations.ava import build_ava, read_exclusions
 from slowfast.datasets.decoding.open import open_frames
 from slowfast.datasets.decoding.video import UnreadableVideo
+from slowfast.datasets.synthetic import write_video
 from tests.helpers.annotation_files import build_annotations
 
 TRAIN, VAL, PREDICTED = "ava_train_v2.2.csv", "ava_val_v2.2.csv", "ava_val_predicted_boxes.csv"
@@ -99,10 +100,23 @@ class TestTrain:
         write(folder, TRAIN, f"-a,0902\n-a,0903,{BOX},1,0\n")
         assert keys(build(folder, "train")) == ["-a,0903"]
 
-    def test_seconds_outside_the_annotated_ones_are_left_out(self, folder, caplog):
-        write(folder, TRAIN, f"-a,0901,{BOX},1,0\n-a,1798,{BOX},1,0\n-a,1799,{BOX},1,0\n")
-        assert keys(build(folder, "train")) == ["-a,1798"]
-        assert "2 boxes lie outside 902..1798" in caplog.text
+    def test_all_seconds_of_the_ground_truth_are_taken(self, folder, caplog):
+        write(folder, TRAIN, f"-a,0000,{BOX},1,0\n-a,1,{BOX},1,0\n-a,2.50,{BOX},1,0\n")
+        records = build(folder, "train").records
+        assert [record.key.key for record in records] == ["-a,0000", "-a,0001", "-a,0002.5"]
+        assert [record.key.place for record in records] == [0, 30, 75]
+
+    def test_predicted_boxes_outside_the_seconds_of_the_ground_truth_are_left_out(
+        self, folder, caplog
+    ):
+        write(folder, "p.csv", f"-a,0901,{BOX},,1\n-a,0902,{OTHER},,1\n-a,0904,{BOX},,1\n")
+        annotations = build(folder, "train", TRAIN_PREDICT_BOX_LISTS=["p.csv"])
+        assert keys(annotations) == ["-a,0902", "-a,0903"]
+        assert "2 boxes lie outside 902..903, the ground truth" in caplog.text
+
+    def test_images_of_another_rate(self, folder):
+        first, _ = build(folder, "train", FPS=25.0).records
+        assert first.key.place == 50 and first.frames.fps == 25.0
 
 
 class TestVideoFiles:
@@ -117,6 +131,29 @@ class TestVideoFiles:
         (folder / "-a.mp4").write_bytes(b"")
         record, _ = build(folder, "train", VIDEO_DIR=str(folder), VIDEO_START_SECOND=0).records
         assert record.key.place == 902
+
+    def test_ids_may_have_the_suffix_of_the_file(self, folder):
+        (folder / "-a.mp4").write_bytes(b"")
+        write(folder, TRAIN, f"-a.mp4,0902,{BOX},1,0\n")
+        (record,) = build(folder, "train", VIDEO_DIR=str(folder)).records
+        assert record.path == str(folder / "-a.mp4")
+
+    @pytest.mark.parametrize(
+        "seconds, place",
+        [((0, 1.5), 0), ((1, 3), 1), ((902, 903), 2), ((5, 9), 5)],
+        ids=["own clip", "own clip from 1", "cut quarter of an hour", "file that is too short"],
+    )
+    def test_the_start_is_found_by_the_length_of_the_files(self, folder, seconds, place):
+        write_video(folder / "-a.mp4", np.zeros((32, 16, 16, 3), np.uint8), fps=8)  # 4 seconds
+        write(folder, TRAIN, "".join(f"-a,{second},{BOX},1,0\n" for second in seconds))
+        record, _ = build(folder, "train", VIDEO_DIR=str(folder)).records
+        assert record.key.place == place
+
+    def test_a_given_start_is_not_looked_for(self, folder):
+        write_video(folder / "-a.mp4", np.zeros((32, 16, 16, 3), np.uint8), fps=8)
+        write(folder, TRAIN, f"-a,3,{BOX},1,0\n")
+        (record,) = build(folder, "train", VIDEO_DIR=str(folder), VIDEO_START_SECOND=2.5).records
+        assert record.key.place == 0.5
 
     def test_a_folder_without_any_of_the_videos_is_an_error(self, folder):
         with pytest.raises(ValueError, match="none of its videos exists.*AVA.VIDEO_DIR"):
@@ -167,10 +204,21 @@ class TestEvaluation:
         annotations = build(folder, "test", TEST_BOXES="ground_truth")
         assert annotations.truth.table.boxes.tolist() == [[-0.1, 0.2, 0.3, 1.2]]
 
-    def test_validation_without_a_fourth_second_is_an_error(self, folder):
+    def test_validation_without_a_fourth_second_takes_all_and_says_so(self, folder, caplog):
         write(folder, VAL, f"b,0905,{OTHER},3,0\n")
-        with pytest.raises(ValueError, match="AVA.GROUNDTRUTH_FILE.*AVA.FULL_TEST_ON_VAL"):
-            build(folder, "val")
+        assert keys(build(folder, "val")) == ["b,0905"]
+        assert "validation takes all of them, as with AVA.FULL_TEST_ON_VAL" in caplog.text
+
+    def test_ground_truth_outside_the_label_map_is_an_error(self, folder):
+        write(folder, VAL, f"b,0905,{OTHER},2,0\n")
+        with pytest.raises(ValueError, match="AVA.GROUNDTRUTH_FILE.*AVA.LABEL_MAP_FILE"):
+            build(folder, "test")
+
+    def test_key_frames_without_detected_boxes_are_counted(self, folder, caplog):
+        write(folder, PREDICTED, f"-a,0904,{OTHER},,0.95\n")
+        build(folder, "test")
+        assert "1 of 2 key frames of the ground truth have no detected box" in caplog.text
+        assert "for example b,0905" in caplog.text
 
     def test_a_threshold_that_no_box_reaches_is_an_error(self, folder):
         with pytest.raises(ValueError, match="AVA.DETECTION_SCORE_THRESH 0.99"):
