@@ -46,7 +46,8 @@ class Sample:
     clips: uint8, or float32 after resizing by torch; values 0..255, normalised on the device by
     `Task.prepare`. label: by the label rule. index: position in the records of the video that was
     read. failures: (index, reason) of those that were not. boxes, box_numbers: see SampledClips;
-    box_labels: n,classes float32. num_broken: packets or image files of the video that were lost.
+    box_labels: n,classes float32. num_broken: packets or image files of the video that were lost,
+    of num_frames.
     """
 
     clips: list[torch.Tensor]
@@ -57,6 +58,7 @@ class Sample:
     box_numbers: torch.Tensor | None = None
     box_labels: torch.Tensor | None = None
     num_broken: int = 0
+    num_frames: int = 0
 
 
 class Views(Protocol):
@@ -152,15 +154,16 @@ class ClipDataset(Dataset):
         """From a record to clips and labels; the file is open no longer than frames are read."""
         record = self.records[index]
         with open_frames(record, self.index_file) as video:
-            sampled, fps, num_broken = views(video, record, rng), video.index.fps, video.num_broken
+            sampled, facts, num_broken = views(video, record, rng), video.index, video.num_broken
         return Sample(
             self._pack(sampled.clips),
-            self.label(record, sampled, fps),
+            self.label(record, sampled, facts.fps),
             index,
             boxes=sampled.boxes,
             box_numbers=sampled.box_numbers,
             box_labels=None if sampled.boxes is None else self.box_labels(record, sampled),
             num_broken=num_broken,
+            num_frames=facts.num_frames,
         )
 
     def _pack(self, clips: list[torch.Tensor]) -> list[torch.Tensor]:

@@ -108,7 +108,8 @@ def collate(samples: Sequence[Sample]) -> dict:
 
     clips: per pathway N,C,T,H,W (no pathways when nothing was readable); labels: N int64, or
     N,classes float32; indices (positions in the records) and views (number of the view within its
-    video): N int64; failures: (index, reason); damaged: (index, packets or images that were lost).
+    video): N int64; failures: (index, reason); damaged: (index, packets or images that were lost,
+    frames of the video).
     See `_collate_boxes` for what detection adds.
     """
     readable = [sample for sample in samples if sample.clips]
@@ -121,7 +122,11 @@ def collate(samples: Sequence[Sample]) -> dict:
         "indices": _per_view([sample.index for sample in readable], counts),
         "views": torch.cat(views) if views else torch.empty(0, dtype=torch.int64),
         "failures": [failure for sample in samples for failure in sample.failures],
-        "damaged": [(sample.index, sample.num_broken) for sample in readable if sample.num_broken],
+        "damaged": [
+            (sample.index, sample.num_broken, sample.num_frames)
+            for sample in readable
+            if sample.num_broken
+        ],
     }
     if readable and readable[0].boxes is not None:
         batch |= _collate_boxes(readable)

@@ -14,6 +14,7 @@ from slowfast.datasets.build import build_loader
 from slowfast.datasets.traits import DATASETS
 from slowfast.runtime.run_log import build_run_log
 from slowfast.runtime.stop import Interrupted, StopRequest, agreed
+from slowfast.runtime.unreadable import UnreadableVideos
 from slowfast.tasks import build_evaluator
 from slowfast.tasks.evaluate import build_evaluation_loop
 from slowfast.utils import distributed
@@ -21,13 +22,16 @@ from slowfast.utils.io import write_json
 
 logger = logging.getLogger(__name__)
 
+_MAX_NAMED = 1000  # damaged videos in test_results.json
+
 
 def test(cfg: ConfigNode) -> dict:
     """Score the test videos, and write the metrics and the scores into OUTPUT_DIR.
 
-    Writes test_results.json (metrics, unreadable videos, and with several views the metrics with
-    fewer), and the evaluator's own files: predictions, all scores (npz), and the classes' own
-    values where there are several labels (test_results_per_class.csv). Returns what is in the JSON.
+    Writes test_results.json (metrics, unreadable and damaged videos, and with several views the
+    metrics with fewer), lists of unreadable and damaged videos where there are any, and the
+    evaluator's own files: predictions, all scores (npz), and the classes' own values
+    (test_results_per_class.csv). Returns what is in the JSON.
     """
     output_dir = Path(cfg.OUTPUT_DIR)
     path = find_weights(output_dir, cfg.TEST.CHECKPOINT_FILE_PATH, cfg.TRAIN.CHECKPOINT_FILE_PATH)
@@ -56,11 +60,14 @@ def test(cfg: ConfigNode) -> dict:
         "checkpoint": str(path),
         **({"configuration": str(row.point), "gmacs": row.gmacs} if row else {}),
         "unreadable": unreadable.reasons,
+        "damaged": _damaged_list(unreadable),
     }
-    results_path = output_dir / "test_results.json"
-    write_json(results_path, results)
     scores_path = output_dir / (cfg.TEST.SAVE_RESULTS_PATH or "test_scores.npz")
-    written = [results_path, *evaluator.write(output_dir, evaluation, scores_path=scores_path)]
+    written = [
+        _write_results(output_dir, results),
+        *evaluator.write(output_dir, evaluation, scores_path=scores_path),
+        *unreadable.write(output_dir, "test"),
+    ]
     log = build_run_log(cfg)
     line = {key: value for key, value in results.items() if not isinstance(value, list | dict)}
     log.write({"_type": "test_final", **line}, step=0)
@@ -83,6 +90,21 @@ def find_weights(output_dir: Path, test_path: str, train_path: str) -> Path:
             "name the weights to test"
         )
     return Path(path)
+
+
+def _write_results(output_dir: Path, results: dict) -> Path:
+    """Write the JSON, and remove the lists of videos of an earlier test."""
+    for kind in ("unreadable", "damaged"):
+        (output_dir / f"{kind}_test.csv").unlink(missing_ok=True)
+    path = output_dir / "test_results.json"
+    write_json(path, results)
+    return path
+
+
+def _damaged_list(unreadable: UnreadableVideos) -> list[dict]:
+    """The first damaged videos, for the JSON; num_damaged and damaged_test.csv have them all."""
+    damaged = sorted(unreadable.damaged.items())[:_MAX_NAMED]
+    return [{"path": path, **damage._asdict()} for path, damage in damaged]
 
 
 def _log_results(results: dict, titles: Mapping[str, str], written: list[Path]) -> None:

@@ -64,7 +64,7 @@ def _write(run: Run) -> None:
         save_epoch(state, output_dir, run.cfg_text, keep=run.num_kept)
     if epoch in run.schedule.validated and state.best.get("epoch") == state.epoch:
         files.save(files.best_path(output_dir), state.state_dict(run.cfg_text))
-    run.unreadable.write(output_dir / "unreadable_train.csv")
+    run.unreadable.write(output_dir, "train")
     write_history(state.history, output_dir)
 
 

@@ -1,6 +1,5 @@
 """The judge of an evaluation: takes scores batch by batch, says what they are worth."""
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,11 +16,11 @@ class Evaluation:
     """Worth of a set of scores.
 
     metrics: numbers of the log. per_class: columns of a table with a row per class, each from class
-    to value.
+    to value; NaN and None are unknown.
     """
 
     metrics: dict[str, float]
-    per_class: dict[str, dict[int, float]]
+    per_class: dict[str, dict[int, float | None]]
 
 
 class Evaluator(ABC):
@@ -66,17 +65,24 @@ class Evaluator(ABC):
 
 def write_class_table(
     path: Path,
-    columns: dict[str, dict[int, float]],
+    columns: Mapping[str, Mapping[int, float | str | None]],
     names: Mapping[int, str] | Sequence[str] | None,
 ) -> None:
-    """Write one line per class; what is NaN stays empty."""
+    """Write one line per class; what is NaN or None stays empty.
+
+    columns: as in an Evaluation; `confused_with`, a class, also by name.
+    """
     labels = list(next(iter(columns.values())))
+    if "confused_with" in columns:
+        others = columns["confused_with"].items()
+        known = {label: names[other] for label, other in others if names and other is not None}
+        columns = {**columns, "confused_with_name": dict.fromkeys(labels) | known}
     rows = [
-        [
-            label,
-            names[label] if names else "",
-            *("" if math.isnan(column[label]) else column[label] for column in columns.values()),
-        ]
+        [label, names[label] if names else "", *(_cell(one[label]) for one in columns.values())]
         for label in labels
     ]
     write_csv(path, ["class", "name", *columns], rows)
+
+
+def _cell(value: float | str | None) -> float | str:
+    return "" if value is None or value != value else value  # NaN is not itself

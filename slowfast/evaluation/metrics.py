@@ -1,5 +1,6 @@
 """Metrics of scores: top-k accuracy for one label, average precision for several."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -36,6 +37,31 @@ def class_accuracies(
     counts = torch.bincount(labels, minlength=num_classes)
     hits = torch.bincount(labels[topk_hits(scores, labels, 1)], minlength=num_classes)
     return 100.0 * hits / counts, counts
+
+
+def class_precisions(scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Percent of right answers among those that name a class, of each; NaN where none does.
+
+    scores: N,classes. labels: N, none unknown.
+    """
+    num_classes = scores.shape[1]
+    said = torch.bincount(scores.argmax(dim=1), minlength=num_classes)
+    hits = torch.bincount(labels[topk_hits(scores, labels, 1)], minlength=num_classes)
+    return 100.0 * hits / said
+
+
+def most_confused(scores: torch.Tensor, labels: torch.Tensor) -> list[int | None]:
+    """The other class that the samples of each class are most often taken for; None: for none.
+
+    scores: N,classes. labels: N, none unknown.
+    """
+    is_wrong = ~topk_hits(scores, labels, 1)
+    pairs = zip(labels[is_wrong].tolist(), scores[is_wrong].argmax(dim=1).tolist(), strict=True)
+    best: list[int | None] = [None] * scores.shape[1]
+    counts = Counter(pairs)
+    for label, other in sorted(counts, key=lambda pair: (counts[pair], -pair[1])):
+        best[label] = other
+    return best
 
 
 def topk_accuracies(

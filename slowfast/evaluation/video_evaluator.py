@@ -14,7 +14,10 @@ from slowfast.evaluation.metrics import (
     average_precisions,
     charades_map,
     class_accuracies,
+    class_precisions,
     mean_ap,
+    mean_over_classes,
+    most_confused,
     topk_accuracies,
 )
 from slowfast.evaluation.video_scores import VideoScores
@@ -48,6 +51,7 @@ class ViewEvaluator(Evaluator):
 
     def add(self, batch: dict, output: torch.Tensor) -> None:
         self.scores.add(batch["indices"], batch["views"], output)
+        self.scores.num_broken |= {index: lost for index, lost, _ in batch.get("damaged", ())}
 
     def join(self, views: Sequence[int] | None = None) -> tuple[torch.Tensor, torch.Tensor]:
         """One row of scores per video (videos,classes), and which videos were seen in `views`."""
@@ -145,23 +149,44 @@ class VideoEvaluator(ViewEvaluator):
     def write(self, folder: Path, evaluation: Evaluation, *, scores_path: Path) -> list[Path]:
         values, seen = self.join()
         path, videos = folder / "test_results.csv", self.videos
-        rows = zip(videos.paths, self._csv_rows(values), seen.tolist(), strict=True)
+        num_broken = [self.scores.num_broken.get(index, 0) for index in range(len(seen))]
+        rows = zip(videos.paths, self._csv_rows(values), num_broken, seen.tolist(), strict=True)
         write_csv(
             path,
-            ["path", *self._csv_header],
-            [[video, *cells] for video, cells, is_seen in rows if is_seen],
+            ["path", *self._csv_header, "num_broken"],
+            [[video, *cells, broken] for video, cells, broken, is_seen in rows if is_seen],
         )
         self.scores.save_npz(scores_path, videos.paths, videos.labels.tolist())
-        return [path, scores_path]
+        class_path = folder / "test_results_per_class.csv"
+        write_class_table(class_path, evaluation.per_class, videos.class_names)
+        return [path, scores_path, class_path]
+
+
+def one_label_table(
+    values: torch.Tensor, labels: torch.Tensor
+) -> dict[str, dict[int, float | None]]:
+    """The table of classes of an Evaluation, for one label per video.
+
+    values: scores (videos,classes). labels: (videos), none unknown. confused_with: the class that
+    the class is most often taken for.
+    """
+    percent, counts = class_accuracies(values, labels)
+    columns = {
+        "videos": counts.tolist(),
+        "top1_acc": percent.tolist(),
+        "precision": class_precisions(values, labels).tolist(),
+        "confused_with": most_confused(values, labels),
+    }
+    return {name: dict(enumerate(column)) for name, column in columns.items()}
 
 
 class OneLabelEvaluator(VideoEvaluator):
-    """Judges videos with one label each by top-1 and top-5 accuracy.
+    """Judges videos with one label each by top-1 and top-5 accuracy, also that of each class.
 
     activation: MODEL.HEAD_ACT, of the scores whose loss is given. The rest is for VideoEvaluator.
     """
 
-    titles = {"top1_acc": "top-1", "top5_acc": "top-5"}
+    titles = {"top1_acc": "top-1", "top5_acc": "top-5", "mean_class_acc": "mean over classes"}
     metric = class_metric = "top1_acc"
     _csv_header = ["label", "prediction", "is_correct", "score", "label_name", "prediction_name"]
 
@@ -170,17 +195,15 @@ class OneLabelEvaluator(VideoEvaluator):
         self._loss_of_scores = _LOSSES[activation]
 
     def _judge(self, values: torch.Tensor, labels: torch.Tensor) -> dict[str, float]:
-        return topk_accuracies(values, labels)
+        percent, _ = class_accuracies(values, labels)
+        mean = mean_over_classes(percent.tolist())
+        return {**topk_accuracies(values, labels), "mean_class_acc": mean}
 
     def _loss(self, values: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         return self._loss_of_scores(values, labels)
 
     def _per_class(self, values: torch.Tensor, labels: torch.Tensor) -> dict[str, dict[int, float]]:
-        percent, counts = class_accuracies(values, labels)
-        return {
-            "videos": dict(enumerate(counts.tolist())),
-            "top1_acc": dict(enumerate(percent.numpy())),
-        }
+        return one_label_table(values, labels)
 
     def _csv_rows(self, values: torch.Tensor) -> Iterator[list]:
         names = self.videos.class_names
@@ -213,12 +236,6 @@ class MultiLabelEvaluator(VideoEvaluator):
             "positives": dict(enumerate(labels.sum(dim=0).int().tolist())),
             "ap": dict(enumerate(percent.tolist())),
         }
-
-    def write(self, folder: Path, evaluation: Evaluation, *, scores_path: Path) -> list[Path]:
-        written = super().write(folder, evaluation, scores_path=scores_path)
-        path = folder / "test_results_per_class.csv"
-        write_class_table(path, evaluation.per_class, self.videos.class_names)
-        return [*written, path]
 
     def _csv_rows(self, values: torch.Tensor) -> Iterator[list]:
         """Lists within a cell are separated by spaces, of names by semicolons; "" without names."""

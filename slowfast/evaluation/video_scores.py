@@ -16,7 +16,8 @@ class VideoScores:
     """Scores per video and view; a view number is `clip * num_crops + crop`.
 
     Holds only what was added, so a process keeps its share of the videos. Views that never came
-    (unreadable videos) count nowhere; a view that comes twice counts once.
+    (unreadable videos) count nowhere; a view that comes twice counts once. num_broken: of the
+    damaged videos, by their numbers, how many packets or images were lost.
     """
 
     def __init__(self, num_videos: int, num_views: int, num_classes: int):
@@ -25,6 +26,7 @@ class VideoScores:
         self.num_classes = num_classes
         self._scores: dict[int, np.ndarray] = {}  # video -> views,classes
         self._seen = np.zeros((num_videos, num_views), dtype=bool)
+        self.num_broken: dict[int, int] = {}
 
     def add(self, indices: torch.Tensor, views: torch.Tensor, scores: torch.Tensor) -> None:
         """Store scores (N,classes) of the videos `indices` (N) in the views `views` (N)."""
@@ -45,6 +47,7 @@ class VideoScores:
                 seen = other._seen[index]
                 self._video(index)[seen] = rows[seen]
                 self._seen[index] |= seen
+            self.num_broken |= other.num_broken
 
     def ensemble(
         self, method: str, views: Sequence[int] | None = None

@@ -3,12 +3,20 @@
 import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from slowfast.datasets.records import Record
 from slowfast.utils.distributed import gather_objects, is_main_process
 from slowfast.utils.io import write_csv
 
 logger = logging.getLogger(__name__)
+
+
+class Damage(NamedTuple):
+    """Packets or image files of a video that were lost, of so many frames."""
+
+    num_lost: int
+    num_frames: int
 
 
 def names_of(records: Iterable[Record]) -> list[str]:
@@ -24,8 +32,8 @@ class UnreadableVideos:
 
     A log line tells of the first one of each path; those of further key frames of a video go only
     to the file of the log. `max_share` (0..1) is the share of unreadable records beyond which
-    `sync` raises ValueError. `damaged`: path -> how many packets or image files of a readable
-    video were lost when that was first seen.
+    `sync` raises ValueError. `damaged`: path -> what a readable video had lost when that was first
+    seen.
     """
 
     def __init__(self, records: Sequence[Record], *, max_share: float = 1.0):
@@ -34,12 +42,12 @@ class UnreadableVideos:
         self._told: set[str] = set()
         self._max_share = max_share
         self.reasons: dict[str, str] = {}
-        self.damaged: dict[str, int] = {}
+        self.damaged: dict[str, Damage] = {}
         self._new: dict[str, str] = {}
-        self._new_damaged: dict[str, int] = {}
+        self._new_damaged: dict[str, Damage] = {}
 
     def add(
-        self, failures: Sequence[tuple[int, str]], damaged: Sequence[tuple[int, int]] = ()
+        self, failures: Sequence[tuple[int, str]], damaged: Sequence[tuple[int, int, int]] = ()
     ) -> int:
         """Remember what this process met until `sync`; returns how much of it is new here."""
         for index, reason in failures:
@@ -47,11 +55,11 @@ class UnreadableVideos:
             if name not in self.reasons and name not in self._new:
                 self._new[name] = reason
                 self._tell(name, reason)
-        for index, count in damaged:
+        for index, *damage in damaged:
             path = self._paths[self.names[index]]
             if path not in self.damaged and path not in self._new_damaged:
-                self._new_damaged[path] = count
-                _tell_damage(path, count)
+                self._new_damaged[path] = Damage(*damage)
+                _tell_damage(path, self._new_damaged[path])
         return len(self._new) + len(self._new_damaged)
 
     def sync(self) -> None:
@@ -87,13 +95,20 @@ class UnreadableVideos:
         logger.log(level, "unreadable video: %s (%s)", name, reason)
         self._told.add(path)
 
-    def write(self, path: Path) -> None:
-        """Write the list as csv (path, reason) when there is anything to list."""
+    def write(self, folder: Path, split: str) -> list[Path]:
+        """Write unreadable_SPLIT.csv and damaged_SPLIT.csv where there is anything to list."""
+        written = []
         if self.reasons:
-            write_csv(path, ["path", "reason"], sorted(self.reasons.items()))
+            written.append(folder / f"unreadable_{split}.csv")
+            write_csv(written[-1], ["path", "reason"], sorted(self.reasons.items()))
+        if self.damaged:
+            rows = [[path, *damage] for path, damage in sorted(self.damaged.items())]
+            written.append(folder / f"damaged_{split}.csv")
+            write_csv(written[-1], ["path", *Damage._fields], rows)
+        return written
 
 
-def _tell_damage(path: str, count: int) -> None:
+def _tell_damage(path: str, damage: Damage) -> None:
     logger.warning(
-        "damaged video: %s (%d packets or images lost, others shown instead)", path, count
+        "damaged video: %s (%d of %d packets or images lost, others shown instead)", path, *damage
     )

@@ -373,7 +373,7 @@ def test_lost_images_are_counted(cfg, tmp_path, numbered_frames):
     files = frame_files([str(tmp_path / f"{number}.png") for number in range(8)])
     dataset.records = [dataset.records[0], Record(str(tmp_path), 0, files)]
     assert [dataset[index].num_broken for index in range(2)] == [0, 1]
-    assert collate([dataset[0], dataset[1]])["damaged"] == [(1, 1)]
+    assert collate([dataset[0], dataset[1]])["damaged"] == [(1, 1, 8)]
 
 
 def test_unknown_dataset_is_named(cfg):

@@ -56,6 +56,40 @@ def test_unreadable_test_video_is_named_and_left_out(toy_cfg, damaged_set, tmp_p
         assert not any(row["path"].endswith("test_1.mp4") for row in csv.DictReader(file))
 
 
+@pytest.fixture
+def lossy_set(toy_set, tmp_path):
+    """The toy set with a part of test_3.mp4 overwritten by zeros."""
+    folder = tmp_path / "lossy"
+    shutil.copytree(toy_set, folder)
+    path = folder / "test_3.mp4"
+    content = bytearray(path.read_bytes())
+    start, end = content.index(b"mdat"), content.index(b"moov")
+    middle = start + (end - start) * 6 // 10
+    content[middle : middle + 4000] = bytes(4000)
+    path.write_bytes(content)
+    return folder
+
+
+def test_damaged_test_video_is_named_with_what_it_lost(toy_cfg, lossy_set, tmp_path):
+    train(toy_cfg("SOLVER.MAX_EPOCH", 1))
+    results = run_test(toy_cfg("DATA.PATH_TO_DATA_DIR", lossy_set))
+    (damaged,) = results["damaged"]
+    assert damaged["path"].endswith("test_3.mp4") and damaged["num_frames"] == 12
+    assert 0 < damaged["num_lost"] < 12 and results["num_damaged"] == 1
+    with open(tmp_path / "run/test_results.csv") as file:
+        rows = {os.path.basename(row["path"]): row["num_broken"] for row in csv.DictReader(file)}
+    lost = str(damaged["num_lost"])
+    assert rows == {f"test_{n}.mp4": lost if n == 3 else "0" for n in range(5)}
+    assert "test_3.mp4" in (tmp_path / "run/damaged_test.csv").read_text()
+
+
+def test_lists_of_an_earlier_test_go(toy_cfg, lossy_set, tmp_path):
+    train(toy_cfg("SOLVER.MAX_EPOCH", 1))
+    run_test(toy_cfg("DATA.PATH_TO_DATA_DIR", lossy_set))
+    assert run_test(toy_cfg())["damaged"] == []
+    assert not (tmp_path / "run/damaged_test.csv").exists()
+
+
 def test_unreadable_training_video_is_replaced_and_listed(toy_cfg, damaged_set, tmp_path):
     state = train(toy_cfg("DATA.PATH_TO_DATA_DIR", damaged_set, "SOLVER.MAX_EPOCH", 1))
     assert "train_1.mp4,InvalidDataError" in (tmp_path / "run/unreadable_train.csv").read_text()

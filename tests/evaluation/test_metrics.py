@@ -9,8 +9,10 @@ from slowfast.evaluation.metrics import (
     average_precisions,
     charades_map,
     class_accuracies,
+    class_precisions,
     mean_ap,
     mean_over_classes,
+    most_confused,
     topk_accuracies,
     topk_correct,
 )
@@ -50,6 +52,17 @@ def test_no_samples_give_nan():
 
 def test_an_unknown_label_is_never_correct():
     assert topk_correct(SCORES, torch.tensor([-1, -1, 2]), 3) == 1
+
+
+def test_precision_of_a_class_counts_the_answers_that_name_it():
+    precisions = class_precisions(SCORES, torch.tensor([1, 0, 0])).tolist()
+    assert precisions == [100, 100, 0]
+    assert math.isnan(class_precisions(SCORES[:1], torch.tensor([1]))[0])
+
+
+def test_a_class_is_confused_with_the_one_it_is_most_often_taken_for():
+    scores = torch.eye(4)[[1, 2, 2, 3, 1, 3]]
+    assert most_confused(scores, torch.tensor([0, 0, 0, 0, 2, 2])) == [2, None, 1, None]
 
 
 def test_agrees_with_torch_topk():

@@ -45,6 +45,7 @@ def test_accuracies_and_loss_are_those_of_the_mean_over_views():
         "loss": pytest.approx(float(F.nll_loss(mean.log(), torch.tensor([0, 1, 2])))),
         "top1_acc": pytest.approx(200 / 3),
         "top5_acc": 100.0,
+        "mean_class_acc": pytest.approx(200 / 3),
         "num_videos": 3,
     }
     assert list(evaluation.per_class["top1_acc"].values()) == [0, 100, 100]
@@ -80,7 +81,7 @@ def test_shares_of_processes_are_judged_together():
         evaluator.reset()
         evaluator.add({key: values[rows] for key, values in BATCH.items()}, OUTPUT[rows])
     first.merge([second.scores])
-    assert first.evaluate() == whole.evaluate()
+    assert str(first.evaluate()) == str(whole.evaluate())  # NaN is not itself
 
 
 @pytest.mark.parametrize("names", [NAMES, None])
@@ -89,12 +90,38 @@ def test_files_hold_predictions_and_scores(tmp_path, names):
     evaluator.reset()
     evaluator.add({key: values[2:] for key, values in BATCH.items()}, OUTPUT[2:])
     paths = evaluator.write(tmp_path, evaluator.evaluate(), scores_path=tmp_path / "s.npz")
-    assert paths == [tmp_path / "test_results.csv", tmp_path / "s.npz"]
+    assert paths[:2] == [tmp_path / "test_results.csv", tmp_path / "s.npz"]
     first, second = read_rows(paths[0])
     assert (first["path"], first["prediction"], first["is_correct"]) == ("b.mp4", "1", "1")
     assert [first["label_name"], second["label_name"]] == (["eat", ""] if names else ["", ""])
     with np.load(paths[1]) as content:
         assert content["seen"].tolist() == [[False] * 2, [True] * 2, [True] * 2]
+
+
+def test_one_label_has_a_table_of_classes(tmp_path):
+    evaluator = one_label([0, 1, 1])
+    paths = evaluator.write(tmp_path, evaluator.evaluate(), scores_path=tmp_path / "s.npz")
+    assert paths[-1] == tmp_path / "test_results_per_class.csv"
+    run, eat, sit = read_rows(paths[-1])
+    assert (run["class"], run["name"], run["videos"], run["top1_acc"]) == ("0", "run", "1", "0.0")
+    assert (run["precision"], run["confused_with"], run["confused_with_name"]) == ("", "1", "eat")
+    assert (eat["videos"], eat["top1_acc"], eat["precision"]) == ("2", "50.0", "50.0")
+    assert (eat["confused_with"], eat["confused_with_name"]) == ("2", "sit")
+    assert (sit["videos"], sit["top1_acc"], sit["precision"]) == ("0", "", "0.0")
+
+
+def test_mean_over_classes_leaves_out_those_without_videos():
+    assert one_label([0, 1, 1]).evaluate().metrics["mean_class_acc"] == 25
+
+
+def test_the_csv_says_how_much_of_each_video_was_lost(tmp_path):
+    evaluator = one_label([0, 1, 2])
+    other = one_label([0, 1, 2])
+    other.add({**BATCH, "damaged": [(1, 3, 9)]}, OUTPUT)
+    evaluator.merge([other.scores])
+    evaluator.write(tmp_path, evaluator.evaluate(), scores_path=tmp_path / "s.npz")
+    rows = read_rows(tmp_path / "test_results.csv")
+    assert [row["num_broken"] for row in rows] == ["0", "3", "0"]
 
 
 def test_details_say_how_a_test_was_done():

@@ -14,8 +14,8 @@ def test_each_video_is_named_once_and_written(tmp_path, caplog):
     assert videos.add([(1, "InvalidDataError: moov")]) == 1
     videos.sync()
     assert videos.add([(1, "InvalidDataError: moov")]) == 0
-    videos.write(tmp_path / "list.csv")
-    assert (tmp_path / "list.csv").read_text().split() == [
+    assert videos.write(tmp_path, "val") == [tmp_path / "unreadable_val.csv"]
+    assert (tmp_path / "unreadable_val.csv").read_text().split() == [
         "path,reason",
         "b.mp4,InvalidDataError:",
         "moov",
@@ -30,8 +30,8 @@ def test_too_large_a_share_stops_and_names_them():
 
 
 def test_nothing_unreadable_writes_no_file(tmp_path):
-    UnreadableVideos([Record("a.mp4")]).write(tmp_path / "list.csv")
-    assert not (tmp_path / "list.csv").exists()
+    assert UnreadableVideos([Record("a.mp4")]).write(tmp_path, "val") == []
+    assert not list(tmp_path.iterdir())
 
 
 def test_key_frames_are_named_and_a_video_is_told_of_once(monkeypatch):
@@ -50,8 +50,17 @@ def test_a_damaged_video_is_named_once_and_counted_apart(caplog):
     boxes = np.zeros((1, 4), np.float32)
     keys = [KeyFrame(f"a,{second:04d}", 0.0, boxes, ((),)) for second in (902, 903)]
     videos = UnreadableVideos([Record("a", key=key) for key in keys], max_share=0)
-    assert videos.add([], [(0, 3), (1, 4)]) == 1
+    assert videos.add([], [(0, 3, 9), (1, 4, 9)]) == 1
     videos.sync()
-    assert videos.add([], [(1, 4)]) == 0
-    assert (videos.damaged, videos.reasons) == ({"a": 3}, {})
-    assert caplog.text.count("damaged video: a (3 ") == 1 == caplog.text.count("damaged")
+    assert videos.add([], [(1, 4, 9)]) == 0
+    assert (videos.damaged, videos.reasons) == ({"a": (3, 9)}, {})
+    assert caplog.text.count("damaged video: a (3 of 9 ") == 1 == caplog.text.count("damaged")
+
+
+def test_damaged_videos_are_written_with_what_they_lost(tmp_path):
+    videos = UnreadableVideos([Record("a.mp4"), Record("b.mp4")])
+    videos.add([], [(1, 3, 9)])
+    videos.sync()
+    assert videos.write(tmp_path, "val") == [tmp_path / "damaged_val.csv"]
+    lines = (tmp_path / "damaged_val.csv").read_text().splitlines()
+    assert lines == ["path,num_lost,num_frames", "b.mp4,3,9"]

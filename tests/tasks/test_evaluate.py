@@ -102,9 +102,9 @@ def test_an_item_may_be_a_list_of_batches():
 
 
 def test_unreadable_and_damaged_videos_are_named(caplog):
-    items = [batch_of(failures=[(0, "no video")]), batch_of(1, damaged=[(1, 3)])]
+    items = [batch_of(failures=[(0, "no video")]), batch_of(1, damaged=[(1, 3, 8)])]
     _, (scores,), unreadable = run(items, [double])
-    assert unreadable.reasons == {"0.mp4": "no video"} and unreadable.damaged == {"1.mp4": 3}
+    assert unreadable.reasons == {"0.mp4": "no video"} and unreadable.damaged == {"1.mp4": (3, 8)}
     assert len(scores) == 1 and "damaged video: 1.mp4 (3" in caplog.text
 
 
