@@ -13,8 +13,10 @@ from torch.utils.data import DataLoader
 
 from slowfast.checkpoint import files
 from slowfast.checkpoint.initialize import initialize_from
+from slowfast.config.derived import class_counts
 from slowfast.config.node import ConfigNode
 from slowfast.datasets.build import build_loader
+from slowfast.datasets.class_report import class_remarks
 from slowfast.engine.schedule import NormSchedule, log_schedule, steps_of_epochs
 from slowfast.engine.state import TrainState, resume
 from slowfast.engine.step import SeededPasses, TrainStep
@@ -167,10 +169,18 @@ def begin(cfg: ConfigNode, state: TrainState, norms: NormSchedule) -> None:
             state.ema = ModelEma(state.model, cfg.TRAIN.EMA_DECAY)
 
 
+def build_loaders(cfg: ConfigNode) -> tuple[DataLoader, DataLoader]:
+    """Loaders of training and validation; the log says what is odd about their classes."""
+    train, val = build_loader(cfg, "train"), build_loader(cfg, "val")
+    for remark in class_remarks(train.dataset, val.dataset, class_counts(cfg.MODEL.NUM_CLASSES)):
+        logger.warning("%s", remark)
+    return train, val
+
+
 def build_run(cfg: ConfigNode) -> Run:
     """The run in OUTPUT_DIR, resumed or new (see `begin`)."""
     device, schedule = build_device(cfg), build_schedule(cfg)
-    train_loader, val_loader = build_loader(cfg, "train"), build_loader(cfg, "val")
+    train_loader, val_loader = build_loaders(cfg)
     autocast, task, log = build_autocast(cfg, device), build_task(cfg), build_run_log(cfg)
     state, frozen = build_state(cfg, device)
     state.class_names = train_loader.dataset.class_names

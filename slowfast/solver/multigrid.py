@@ -216,7 +216,13 @@ def long_schedule(
 def build_schedule(cfg: ConfigNode) -> Schedule:
     """The schedule that MULTIGRID asks for; without, one phase with one shape."""
     grid, solver, train = cfg.MULTIGRID, cfg.SOLVER, cfg.TRAIN
-    num_clips = train.BATCH_SIZE // distributed.local_size(cfg.NUM_SHARDS)
+    num_local = distributed.local_size(cfg.NUM_SHARDS)
+    num_clips = train.BATCH_SIZE // num_local
+    if num_clips < 1:
+        raise ValueError(
+            f"TRAIN.BATCH_SIZE: {train.BATCH_SIZE} is less than one clip for each of {num_local} "
+            "processes"
+        )
     default = BatchShape(num_clips, cfg.DATA.NUM_FRAMES, cfg.DATA.TRAIN_CROP_SIZE)
     short_factors = grid.SHORT_CYCLE_FACTORS if grid.SHORT_CYCLE else []
     if grid.LONG_CYCLE:

@@ -153,3 +153,8 @@ def test_short_crops_never_exceed_the_base():
 )
 def test_norm_takes_the_base_size_or_comes_near(num_clips, num_processes, expected):
     assert norm_kind(num_clips, base_size=8, num_processes=num_processes) == expected
+
+
+def test_a_batch_smaller_than_the_processes_is_refused():
+    with pytest.raises(ValueError, match="TRAIN.BATCH_SIZE: 7 is less than one clip for each of 8"):
+        build_schedule(make_cfg(next(iter(GOLDEN)), "NUM_GPUS", 0, "TRAIN.BATCH_SIZE", 7))

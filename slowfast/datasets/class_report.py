@@ -1,0 +1,82 @@
+"""Remarks on classes that the lists of a run have no video of, and on lists of a single class."""
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+
+from slowfast.datasets.clip_dataset import ClipDataset
+from slowfast.datasets.records import Record
+
+_NUM_SHOWN = 5
+
+
+def class_sets(record: Record, target: int | None = None) -> Sequence[Collection[int]]:
+    """The classes of the video, or of each of its boxes; none where they are unknown.
+
+    target: of several, the number of the one that is asked for, from 0.
+    """
+    if record.key is not None:
+        return record.key.labels
+    if record.spans is not None:
+        return [record.spans.all()]
+    if target is not None:
+        return [record.labels[target : target + 1]]
+    return [record.labels or ([record.label] if record.label >= 0 else [])]
+
+
+def class_remarks(train: ClipDataset, val: ClipDataset, counts: Sequence[int]) -> list[str]:
+    """Sentences on the lists of a run; none where all is well.
+
+    counts: classes of each target. Names of classes are those of the training list, of several
+    targets one after another. In detection only classes that are judged count.
+    """
+    names, start, remarks = train.class_names, 0, []
+    judged = None if val.truth is None else set(val.truth.classes)
+    for target, count in enumerate(counts):
+        own = names[start : start + count] if names else None
+        called = "" if len(counts) == 1 else f"target {target + 1}: "
+        place = None if len(counts) == 1 else target
+        expected = set(range(count)) if judged is None else judged
+        found = _remarks(_sets(train, place), _sets(val, place), expected, own)
+        remarks += [f"{called}{remark}" for remark in found]
+        start += count
+    return remarks
+
+
+def _sets(dataset: ClipDataset, target: int | None) -> list[Collection[int]]:
+    return [classes for record in dataset.records for classes in class_sets(record, target)]
+
+
+def _remarks(
+    train: Sequence[Collection[int]],
+    val: Sequence[Collection[int]],
+    expected: set[int],
+    names: Sequence[str] | None,
+) -> Iterator[str]:
+    """Sentences on one target; train, val: the classes of each video or box."""
+    in_train, in_val = (Counter(c for each in sets for c in each) for sets in (train, val))
+    missing = sorted(expected - in_train.keys())
+    if missing:
+        yield (
+            f"the training list has examples of {len(expected) - len(missing)} of "
+            f"{len(expected)} classes (MODEL.NUM_CLASSES); none of {_named(missing, names)}"
+        )
+    if len(in_train) == 1 and in_train.total() == len(train):
+        yield (
+            f"all {len(train)} examples of the training list belong to one class, "
+            f"{_named(list(in_train), names)}: there is nothing to tell it from, so loss and "
+            "accuracy say nothing; add examples of something else as another class"
+        )
+    unknown = sorted((in_val.keys() & expected) - in_train.keys())
+    if unknown:
+        num_unknown = sum(in_val[label] for label in unknown)
+        yield (
+            f"the validation list has {num_unknown} examples of classes that the training list "
+            f"lacks, and that cannot be learned: {_named(unknown, names)}"
+        )
+
+
+def _named(labels: Sequence[int], names: Sequence[str] | None) -> str:
+    """Numbers with names, the first of many."""
+    shown = [f"{label} ({names[label]})" if names else str(label) for label in labels[:_NUM_SHOWN]]
+    more = len(labels) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more else "")
