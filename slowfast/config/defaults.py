@@ -263,6 +263,8 @@ _C.X3D.BN_LIN5 = False
 _C.X3D.CHANNELWISE_3x3x3 = True
 # Ours. Hidden width of squeeze-excitation over the block's inner width; 0 leaves it out.
 _C.X3D.SE_RATIO = 0.0625
+# Ours. Swish in the middle of the bottleneck; False: ReLU.
+_C.X3D.SWISH_INNER = True
 
 _C.VOV3D = ConfigNode()
 # Total depth that names the modules per stage: 31 is 1,2,3,2 (VoV3D-M), 70 is 1,2,5,3 (VoV3D-L).
@@ -281,6 +283,8 @@ _C.VOV3D.INNER_CH = 40
 _C.VOV3D.INNER_MULTIPLIER = [1, 2, 4, 8]
 # Output width of each stage over INNER_CH.
 _C.VOV3D.OUT_MULTIPLIER = [0.5, 1.0, 2, 4]
+# Ours. Swish in the middle of the bottleneck; False: ReLU.
+_C.VOV3D.SWISH_INNER = True
 
 # Ours, the whole section.
 _C.S3D = ConfigNode()

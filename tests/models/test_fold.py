@@ -41,6 +41,7 @@ NETWORKS = {
     "x3d": {"MODEL.MODEL_NAME": "X3D"},
     "x3d bn_lin5": {"MODEL.MODEL_NAME": "X3D", "X3D.BN_LIN5": True},
     "x3d no se": {"MODEL.MODEL_NAME": "X3D", "X3D.SE_RATIO": 0.0},
+    "x3d no swish": {"MODEL.MODEL_NAME": "X3D", "X3D.SWISH_INNER": False},
     "x3d dense": {"MODEL.MODEL_NAME": "X3D", "X3D.CHANNELWISE_3x3x3": False},
     "sub_bn": {"MODEL.MODEL_NAME": "X3D", "BN.NORM_TYPE": "sub_batchnorm", "BN.NUM_SPLITS": 2},
     "sync_bn": {"MODEL.MODEL_NAME": "VoV3D", "BN.NORM_TYPE": "sync_batchnorm"},

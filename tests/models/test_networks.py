@@ -1,5 +1,7 @@
 """Facts about whole networks, built small through `build_model`."""
 
+import re
+
 import pytest
 import torch
 from torch import nn
@@ -64,6 +66,21 @@ def test_drop_connect_grows_over_the_blocks_and_spares_evaluation(family):
     torch.testing.assert_close(rates, torch.linspace(0, 0.5, len(rates) + 1)[1:].tolist())
     expected = small_model(family).eval()(clips(family))
     torch.testing.assert_close(model.eval()(clips(family)), expected)
+
+
+@pytest.mark.parametrize(
+    ("family", "layer"), [("X3D", r"branch2\.c"), ("VoV3D", r"branch2\.layers\.\d\.c")]
+)
+@pytest.mark.parametrize("has_swish", [True, False])
+def test_swish_in_the_middle_of_a_bottleneck_or_relu(family, layer, has_swish):
+    model = small_model(family, **{f"{family.upper()}.SWISH_INNER": has_swish}).eval()
+    least = []
+    for name, module in model.named_modules():
+        if re.search(f"{layer}$", name):
+            module.register_forward_pre_hook(lambda _, args: least.append(args[0].min().item()))
+    model(clips(family))
+    assert len(least) > 3
+    assert max(least) < 0 if has_swish else set(least) == {0.0}
 
 
 def test_residual_block_drops_its_branch_in_training_only():
@@ -193,6 +210,8 @@ def test_x3d_scale_res2_doubles_the_first_stage():
         ("VoV3D", "VOV3D.OUT_MULTIPLIER", [1, 1, 1, 0], "VOV3D.OUT_MULTIPLIER: .*above 0"),
         ("VoV3D", "VOV3D.INNER_CH", 1, "VOV3D.INNER_CH: 1 "),
         ("VoV3D", "VOV3D.NUM_CONV", 0, "VOV3D.NUM_CONV: 0 "),
+        ("VoV3D", "X3D.SWISH_INNER", False, "X3D.SWISH_INNER: False has no effect on VoV3D; VOV"),
+        ("X3D", "VOV3D.SWISH_INNER", False, "VOV3D.SWISH_INNER: False has no effect on X3D; X3D"),
     ],
 )
 def test_a_mistake_in_the_config_names_value_and_key(family, key, value, message):

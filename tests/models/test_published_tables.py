@@ -145,12 +145,14 @@ def test_x3d_expansion_steps_have_the_macs_of_figure_2(frames, crop, factors, mm
 
 NO_SE = {"X3D.SE_RATIO": 0.0}
 DENSE = {"X3D.CHANNELWISE_3x3x3": False}
+NO_SWISH = {"X3D.SWISH_INNER": False}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("frames", "crop", "changes", "params", "gmacs"),
     [
+        (13, 160, NO_SWISH, 3.763, 1.963),
         (13, 160, NO_SE, 3.600, 1.963),
         (13, 160, DENSE, 22.146, 17.604),
         (13, 160, {**DENSE, "b": 0.6}, 3.160, 1.949),

@@ -17,7 +17,7 @@ Names fixed by released weights: s{2..5}.pathway0_res{i}.branch2.layers.{j} and,
 the classes list.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import torch
@@ -66,12 +66,13 @@ class OSALayer(MobileBottleneck):
         dim_inner: int,
         has_shortcut: bool,
         middle: Mapping[str, nn.Module],
+        activation: Callable[..., torch.Tensor],
         norm: Norm,
     ):
         super().__init__()
         self.has_shortcut = has_shortcut and dim_in == dim_out
         self.a = nn.Sequential(conv3d(dim_in, dim_inner, 1), norm(dim_inner))
-        self._add_middle(middle)
+        self._add_middle(middle, activation)
         self.c = nn.Sequential(conv3d(dim_inner, dim_out, 1), norm(dim_out))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -104,6 +105,7 @@ class TOSABranch(HasFinalConv, nn.Module):
                     dim_inner=dim_inner,
                     has_shortcut=has_shortcut,
                     middle=layers,
+                    activation=middle.activation,
                     norm=norm,
                 )
             )
@@ -171,7 +173,14 @@ def build_vov3d(cfg: ConfigNode) -> VideoNetwork:
         raise ValueError(f"VOV3D.TRANS_FUNC: {vov3d.TRANS_FUNC!r} is not one of {sorted(_MIDDLES)}")
     if vov3d.NUM_CONV < 1:
         raise ValueError(f"VOV3D.NUM_CONV: {vov3d.NUM_CONV} must be at least 1")
-    middle = Middle(*_MIDDLES[vov3d.TRANS_FUNC], se_ratio=cfg.X3D.SE_RATIO, norm=norm)
+    if not cfg.X3D.SWISH_INNER:
+        raise ValueError("X3D.SWISH_INNER: False has no effect on VoV3D; VOV3D.SWISH_INNER has")
+    middle = Middle(
+        *_MIDDLES[vov3d.TRANS_FUNC],
+        se_ratio=cfg.X3D.SE_RATIO,
+        has_swish=vov3d.SWISH_INNER,
+        norm=norm,
+    )
     stages = vov3d_stages(
         vov3d.INNER_CH,
         depths=num_modules(vov3d.DEPTH, vov3d.NUM_MODULES),

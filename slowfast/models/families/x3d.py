@@ -84,13 +84,19 @@ class Middle:
     """The layers between the 1x1x1 convolutions of a bottleneck, in the same way for all blocks.
 
     Convolutions with `kernels` and nothing between them, depthwise or dense, batch norm, and in
-    blocks of even number squeeze-excitation (`se_ratio` 0: nowhere).
+    blocks of even number squeeze-excitation (`se_ratio` 0: nowhere). Swish follows, or ReLU.
     """
 
     kernels: tuple[Triple, ...]
     is_depthwise: bool
     se_ratio: float
+    has_swish: bool
     norm: Norm
+
+    @property
+    def activation(self) -> Callable[..., torch.Tensor]:
+        """The function after the layers."""
+        return F.silu if self.has_swish else F.relu
 
     def layers(self, dim: int, *, stride: int, dilation: int, index: int) -> dict[str, nn.Module]:
         """The layers of block `index` by name, in order; the kernel over space has the stride.
@@ -114,18 +120,20 @@ class Middle:
 class MobileBottleneck(nn.Module):
     """Base class for bottlenecks that hold the layers of a `Middle` as their own attributes.
 
-    Released weights name them so. Swish follows the last of them.
+    Released weights name them so. `activation` follows the last of them.
     """
 
-    def _add_middle(self, layers: Mapping[str, nn.Module]) -> None:
-        self._middle_names = tuple(layers)
+    def _add_middle(
+        self, layers: Mapping[str, nn.Module], activation: Callable[..., torch.Tensor]
+    ) -> None:
+        self._middle_names, self._activation = tuple(layers), activation
         for name, layer in layers.items():
             self.add_module(name, layer)
 
     def _middle(self, x: torch.Tensor) -> torch.Tensor:
         for name in self._middle_names:
             x = getattr(self, name)(x)
-        return F.silu(x, inplace=True)
+        return self._activation(x, inplace=True)
 
 
 class X3DBranch(HasFinalConv, MobileBottleneck):
@@ -139,7 +147,8 @@ class X3DBranch(HasFinalConv, MobileBottleneck):
         dim, steps = block.dim_inner, {"stride": block.stride, "dilation": block.dilation}
         self.a = conv3d(block.dim_in, dim, kernel_a)
         self.a_bn = norm(dim)
-        self._add_middle(middle.layers(dim, **steps, index=block.index))
+        layers = middle.layers(dim, **steps, index=block.index)
+        self._add_middle(layers, middle.activation)
         self.c = conv3d(dim, block.dim_out, 1)
         self.c_bn = norm(block.dim_out)
 
@@ -278,11 +287,22 @@ def build_x3d_frame(
 
 
 def build_x3d(cfg: ConfigNode) -> VideoNetwork:
-    """X3D of any size; Table A.1's ablations are X3D.SE_RATIO 0 and X3D.CHANNELWISE_3x3x3 False."""
+    """X3D of any size.
+
+    The ablations of Table A.1 are X3D.CHANNELWISE_3x3x3 False, SWISH_INNER False and SE_RATIO 0.
+    """
     x3d, norm = cfg.X3D, build_norm(cfg)
+    if not cfg.VOV3D.SWISH_INNER:
+        raise ValueError("VOV3D.SWISH_INNER: False has no effect on X3D; X3D.SWISH_INNER has")
     is_channelwise = x3d.CHANNELWISE_3x3x3
     kernel_a, kernels_b = _branch_kernels(cfg.RESNET.TRANS_FUNC, is_channelwise=is_channelwise)
-    middle = Middle(kernels_b, is_depthwise=is_channelwise, se_ratio=x3d.SE_RATIO, norm=norm)
+    middle = Middle(
+        kernels_b,
+        is_depthwise=is_channelwise,
+        se_ratio=x3d.SE_RATIO,
+        has_swish=x3d.SWISH_INNER,
+        norm=norm,
+    )
     stages = x3d_stages(
         x3d.DIM_C1,
         width_factor=x3d.WIDTH_FACTOR,
