@@ -5,7 +5,7 @@ stands above its key or section. Names follow PySlowFast. A key marked "ours" do
 Keys of PySlowFast and VoV3D that are known but not supported are listed in `unsupported.py`.
 """
 
-from slowfast.config.limits import Above, AtLeast, Default, NotEmpty, OneOf, Patterns, Share
+from slowfast.config.limits import Above, AtLeast, Default, NotEmpty, OneOf, Patterns, Share, Step
 from slowfast.config.node import ConfigNode
 
 _C = ConfigNode()
@@ -158,10 +158,14 @@ _C.TEST.NUM_ENSEMBLE_VIEWS = Default(10, AtLeast(1))
 _C.TEST.NUM_SPATIAL_CROPS = Default(3, OneOf(1, 3))
 # Ours. Short side of the frames that DATA.TEST_CROP_SIZE is cut from, in pixels. 0: as the
 # reference, which is DATA.TRAIN_JITTER_SCALES[0] for one crop of kinetics, folder, ucf101 and
-# hmdb51 (never below the crop), else the crop.
+# hmdb51 (never below the crop), else the crop. For detection with DETECTION.TEST_VIEW center.
 _C.TEST.SHORT_SIDE = Default(0, AtLeast(0))
 # File name in OUTPUT_DIR for the scores of all views (npz); empty is test_scores.npz.
 _C.TEST.SAVE_RESULTS_PATH = ""
+# Ours. Test on one clip of so many frames that is the whole video at stride 1, as S3D does: a
+# shorter video is repeated from its start, of a longer one it is the middle. 0: NUM_ENSEMBLE_VIEWS
+# clips of DATA.NUM_FRAMES.
+_C.TEST.WHOLE_VIDEO = Default(0, AtLeast(0))
 # Ours. Play every clip backwards, labels unchanged: what does the order of frames contribute? Not
 # for flow.
 _C.TEST.REVERSE_TIME = False
@@ -345,8 +349,12 @@ _C.DATA.VAL_SHARE = Default(0.2, Share())
 _C.DATA.MULTI_LABEL = False
 # Frames per clip.
 _C.DATA.NUM_FRAMES = Default(8, AtLeast(1))
-# Step between the frames of a clip, in frames at TARGET_FPS.
-_C.DATA.SAMPLING_RATE = Default(8, AtLeast(1))
+# Step between the frames of a clip, in frames at TARGET_FPS; 2.5 is a step, too.
+_C.DATA.SAMPLING_RATE = Default(8, Step(1))
+# Ours. Frames of a clip: auto (as the dataset's recipes do), dense (NUM_FRAMES, SAMPLING_RATE
+# apart) or segments (one of each of NUM_FRAMES equal parts of the video). Not for charades and
+# detection.
+_C.DATA.SAMPLING = Default("auto", OneOf("auto", "dense", "segments"))
 # Ours. Sample clips of so many frames, and read evenly spread NUM_FRAMES of these, as networks cut
 # out of an adaptive one need; 0: NUM_FRAMES.
 _C.DATA.SAMPLED_FRAMES = 0
@@ -411,6 +419,9 @@ _C.DETECTION.ALIGNED = True
 _C.DETECTION.SPATIAL_SCALE_FACTOR = Default(16, AtLeast(1))
 # Positions that RoIAlign samples from a box, along each side.
 _C.DETECTION.ROI_XFORM_RESOLUTION = Default(7, AtLeast(1))
+# Ours. Part of a frame that a test sees: whole, or the center, a square of DATA.TEST_CROP_SIZE.
+# Boxes outside of it get no scores; the ground truth stays whole.
+_C.DETECTION.TEST_VIEW = Default("whole", OneOf("whole", "center"))
 
 _C.AVA = ConfigNode()
 # Folder of the image files <video>/<video>_000001.jpg; empty: "frames" below

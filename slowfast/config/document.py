@@ -92,7 +92,7 @@ def _assignments(source: str) -> Iterator[tuple[str, str, bool]]:
 def _allowed(default: Any, limit: Any) -> str:
     if isinstance(limit, OneOf) or default is None:
         return str(limit)
-    kind = KINDS[type(default)]
+    kind = " or ".join(KINDS[kind] for kind in getattr(limit, "kinds", (type(default),)))
     return f"{kind}, {limit}" if limit else kind
 
 

@@ -61,6 +61,26 @@ class AtLeast:
 
 
 @dataclass(frozen=True)
+class Step:
+    """A whole or decimal number from `least` up; whole ones stay whole."""
+
+    least: int
+    kinds = (int, float)
+
+    def __str__(self) -> str:
+        return f"at least {self.least}"
+
+    def plain(self, value: int | float) -> int | float:
+        """The value, whole where it can be."""
+        is_whole = isinstance(value, float) and value.is_integer()
+        return int(value) if is_whole else value
+
+    def mistakes(self, value: int | float) -> Iterator[str]:
+        if not self.least <= value < math.inf:
+            yield f"{value} must be {self}"
+
+
+@dataclass(frozen=True)
 class Above:
     """A number above `bound`, or None where that has a meaning."""
 

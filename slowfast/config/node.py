@@ -135,6 +135,9 @@ def _convert(node: ConfigNode, name: str, entry: _Entry) -> Any:
     """The entry's value in the type of the value that it replaces."""
     if node.is_new_allowed():
         return _convert_open(entry)
+    limit = node.__dict__[_LIMITS].get(name)
+    if hasattr(limit, "kinds"):
+        return _convert_to_kinds(limit, entry)
     current, value = node[name], entry.value
     is_optional = name in node.__dict__[_OPTIONAL]
     kind = float if is_optional else type(current)
@@ -151,6 +154,20 @@ def _convert(node: ConfigNode, name: str, entry: _Entry) -> Any:
     if type(value) is not kind:
         example = f", e.g. {current!r}" if current else ""
         raise ValueError(f"{entry.key}: {entry.value!r} is not {KINDS[kind]}{example}")
+    return value
+
+
+def _convert_to_kinds(limit: Any, entry: _Entry) -> Any:
+    """The entry's value for a key whose limit allows several types."""
+    value = _parse(entry.value) if isinstance(entry.value, str) else entry.value
+    if value is None and str in limit.kinds:
+        value = ""
+    if isinstance(value, list | tuple):
+        value = list(_parse_floats(value))
+    value = limit.plain(value)
+    if type(value) not in limit.kinds:
+        allowed = " or ".join(KINDS[kind] for kind in limit.kinds)
+        raise ValueError(f"{entry.key}: {entry.value!r} is not {allowed}")
     return value
 
 

@@ -8,7 +8,7 @@ from slowfast.config.node import ConfigNode
 from slowfast.curation.splits import Entry, Split, read_csv_split
 from slowfast.datasets.annotations.class_names import read_class_names
 from slowfast.datasets.annotations.list_files import find_file
-from slowfast.datasets.build import DATASETS, SECTIONS
+from slowfast.datasets.build import DATASETS, SECTIONS, build_sampler
 from slowfast.datasets.clips.samplers import ClipSampler, SpanSampler
 from slowfast.datasets.records import Record
 
@@ -69,4 +69,4 @@ def build_splits(cfg: ConfigNode, names: Sequence[str]) -> tuple[list[Split], Cl
         splits.append(split)
     if not any(split.entries for split in splits):
         raise ValueError(splits[0].problem)
-    return splits, DATASETS.get(cfg[SECTIONS[names[0]]].DATASET).build_sampler(cfg)
+    return splits, build_sampler(cfg, names[0])

@@ -19,7 +19,10 @@ from slowfast.datasets.annotations.ucf101 import build_ucf101
 from slowfast.datasets.clip_dataset import ClipDataset, Views
 from slowfast.datasets.clips.box_views import build_box_views
 from slowfast.datasets.clips.samplers import (
+    ClipSampler,
+    KeyFrameSampler,
     ThinnedSampler,
+    WholeVideoSampler,
     build_center_sampler,
     build_segment_sampler,
     build_span_sampler,
@@ -63,8 +66,22 @@ DATASETS.register("ava")(_boxes(build_ava, metric="ava"))
 DATASETS.register("jhmdb")(_tubes(build_jhmdb))
 DATASETS.register("ucf101_24")(_tubes(build_ucf101_24))
 
+# DATA.SAMPLING -> the sampler in place of the dataset's own.
+_SAMPLERS = {"dense": build_span_sampler, "segments": build_segment_sampler}
 # Section of the config whose DATASET a split is of.
 SECTIONS = {"train": "TRAIN", "val": "TRAIN", "test": "TEST"}
+
+
+def build_sampler(cfg: ConfigNode, split: str) -> ClipSampler | KeyFrameSampler:
+    """Chooses the frames of the clips of a split."""
+    if split == "test" and cfg.TEST.WHOLE_VIDEO:
+        return WholeVideoSampler(cfg.TEST.WHOLE_VIDEO)
+    traits = DATASETS.get(cfg[SECTIONS[split]].DATASET)
+    sampler = _SAMPLERS.get(cfg.DATA.SAMPLING, traits.build_sampler)(cfg)
+    if cfg.DATA.SAMPLED_FRAMES:
+        whole = sampler.resized(cfg.DATA.SAMPLED_FRAMES)  # with more frames the rate stays
+        sampler = ThinnedSampler(whole, cfg.DATA.NUM_FRAMES)
+    return sampler
 
 
 def build_frame_sizes(cfg: ConfigNode, split: str) -> FrameSizes:
@@ -85,11 +102,7 @@ def build_frame_sizes(cfg: ConfigNode, split: str) -> FrameSizes:
 
 def build_views(cfg: ConfigNode, split: str) -> Views:
     """Views that the "train", "val" or "test" split cuts from a video."""
-    traits = DATASETS.get(cfg[SECTIONS[split]].DATASET)
-    sampler = traits.build_sampler(cfg)
-    if cfg.DATA.SAMPLED_FRAMES:
-        whole = sampler.resized(cfg.DATA.SAMPLED_FRAMES)  # with more frames the rate stays
-        sampler = ThinnedSampler(whole, cfg.DATA.NUM_FRAMES)
+    traits, sampler = DATASETS.get(cfg[SECTIONS[split]].DATASET), build_sampler(cfg, split)
     if traits.task == "detection":
         return build_box_views(cfg, sampler, split)
     if split == "train":

@@ -97,6 +97,19 @@ def check_keys_of_some(train: ConfigNode, test: ConfigNode, data: ConfigNode) ->
             yield f"DATA.{key}: {data[key]!r} has no effect with {named}, only with {readers}"
 
 
+@register_rule("TRAIN", "TEST", "DATA")
+def check_sampling(train: ConfigNode, test: ConfigNode, data: ConfigNode) -> Iterator[str]:
+    """Check that the frames of clips can be chosen in the way that is asked for."""
+    if data.SAMPLING == "auto":
+        return
+    fitting = names_with("task", "classification")
+    for key, name in _used(train, test).items():
+        if name not in fitting:
+            yield f"{key}: {name!r} is not one of {fitting} with DATA.SAMPLING {data.SAMPLING!r}"
+    if data.SAMPLING == "segments" and data.USE_OFFSET_SAMPLING:
+        yield "DATA.USE_OFFSET_SAMPLING: True must be False with DATA.SAMPLING 'segments'"
+
+
 @register_rule("TRAIN", "TEST", "DATA.SPLIT_NUMBER")
 def check_split(train: ConfigNode, test: ConfigNode, number: int) -> Iterator[str]:
     """Check that the datasets with several splits have so many."""

@@ -25,13 +25,15 @@ MODELS.register("VoV3D")(build_vov3d)
 MODELS.register("X3D")(build_x3d)
 
 
-def build_meta_inputs(cfg: ConfigNode, crop: int) -> tuple:
+def build_meta_inputs(cfg: ConfigNode, crop: int, *, num_frames: int = 0) -> tuple:
     """Inputs of the network on the meta device: 1,C,T,crop,crop for each pathway, and boxes.
 
-    A detection network gets one box, every other None.
+    A detection network gets one box, every other None. num_frames: of the clip; 0: those of
+    training.
     """
+    length = num_frames or cfg.DATA.NUM_FRAMES
     clips = [
-        torch.empty(1, channels, cfg.DATA.NUM_FRAMES // stride, crop, crop, device="meta")
+        torch.empty(1, channels, length // stride, crop, crop, device="meta")
         for channels, stride in zip(cfg.DATA.INPUT_CHANNEL_NUM, pathway_strides(cfg), strict=True)
     ]
     return (clips, torch.empty(1, 5, device="meta") if cfg.DETECTION.ENABLE else None)

@@ -111,8 +111,11 @@ def build_complexity(cfg: ConfigNode) -> Complexity:
     with torch.device("meta"):
         model = build_model(cfg)
     macs = [
-        sum(count_macs(model, *build_meta_inputs(cfg, crop)).values())
-        for crop in (cfg.DATA.TRAIN_CROP_SIZE, cfg.DATA.TEST_CROP_SIZE)
+        sum(count_macs(model, *build_meta_inputs(cfg, crop, num_frames=length)).values())
+        for crop, length in (
+            (cfg.DATA.TRAIN_CROP_SIZE, 0),
+            (cfg.DATA.TEST_CROP_SIZE, cfg.TEST.WHOLE_VIDEO),
+        )
     ]
     return Complexity(sum(count_parameters(model).values()), *macs)
 

@@ -48,9 +48,10 @@ def time_in_turns(*works: Callable[[], object], repeats: int) -> list[list[float
 def build_inferences(cfg: ConfigNode, networks: Sequence[nn.Module]) -> list[Callable[[], None]]:
     """For each network (on the device): scores one whole random test clip, the same for all."""
     device, autocast = build_device(cfg), build_autocast(cfg, build_device(cfg))
+    crop, num_frames = cfg.DATA.TEST_CROP_SIZE, cfg.TEST.WHOLE_VIDEO
     clips = [
         torch.randn(clip.shape, device=device).contiguous(memory_format=clip_layout(device))
-        for clip in build_meta_inputs(cfg, cfg.DATA.TEST_CROP_SIZE)[0]
+        for clip in build_meta_inputs(cfg, crop, num_frames=num_frames)[0]
     ]
     return [_inference(network, clips, autocast) for network in networks]
 

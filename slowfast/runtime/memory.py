@@ -90,12 +90,13 @@ def build_needs(cfg: ConfigNode, num_parameters: int) -> Needs:
     """Needs of the training, or of the test where there is none, with a model of this size."""
     train, num_processes = cfg.TRAIN, max(cfg.NUM_GPUS, 1)
     copies = 1 + _OPTIMIZER_VALUES.get(cfg.SOLVER.OPTIMIZING_METHOD, 0) + bool(train.EMA_DECAY)
-    crop, num_clips, num_views = cfg.DATA.TRAIN_CROP_SIZE, train.BATCH_SIZE, 1
+    crop, num_clips, num_views, length = cfg.DATA.TRAIN_CROP_SIZE, train.BATCH_SIZE, 1, 0
     if not train.ENABLE:
-        crop, num_clips = cfg.DATA.TEST_CROP_SIZE, cfg.TEST.BATCH_SIZE
+        crop, num_clips, length = cfg.DATA.TEST_CROP_SIZE, cfg.TEST.BATCH_SIZE, cfg.TEST.WHOLE_VIDEO
         num_views = cfg.TEST.NUM_ENSEMBLE_VIEWS * cfg.TEST.NUM_SPATIAL_CROPS
     batch = max(num_clips // num_processes // num_views, 1) * num_views
-    clip_size = sum(clip.numel() for clip in build_meta_inputs(cfg, crop)[0])  # uint8
+    clips, _ = build_meta_inputs(cfg, crop, num_frames=length)
+    clip_size = sum(clip.numel() for clip in clips)  # uint8
     num_loaders = cfg.DATA_LOADER.NUM_WORKERS * num_processes
     return Needs(
         checkpoint_size=copies * _BYTES * num_parameters,

@@ -57,6 +57,21 @@ def test_all_mistakes_come_at_once():
         (["DATA.STD", [0.2, 0.2, 0]], "DATA.STD: [0.2, 0.2, 0] must be above 0"),
         (["DATA.TRAIN_CROP_SIZE", 16], "DATA.TRAIN_CROP_SIZE: 16 must be at least 32"),
         (["DATA.TEST_CROP_SIZE", 31], "DATA.TEST_CROP_SIZE: 31 must be at least 32"),
+        (
+            ["DATA.SAMPLING", "segments", "DATA.USE_OFFSET_SAMPLING", True],
+            "DATA.USE_OFFSET_SAMPLING: True must be False with DATA.SAMPLING 'segments'",
+        ),
+        (["TEST.WHOLE_VIDEO", 250], "TEST.NUM_ENSEMBLE_VIEWS: 10 must be 1 with TEST.WHOLE_VIDEO"),
+        (
+            ["TEST.WHOLE_VIDEO", 250, "TEST.NUM_ENSEMBLE_VIEWS", 1, "DATA.SAMPLED_FRAMES", 64],
+            "DATA.SAMPLED_FRAMES: 64 must be 0 with TEST.WHOLE_VIDEO 250",
+        ),
+        (
+            ["TEST.WHOLE_VIDEO", 250, "DATA.INPUT_CHANNEL_NUM", [3, 3], "SLOWFAST.ALPHA", 4],
+            "TEST.WHOLE_VIDEO: 250 must be a multiple of SLOWFAST.ALPHA 4",
+        ),
+        (["DETECTION.TEST_VIEW", "center"], "DETECTION.TEST_VIEW: 'center' needs DETECTION.EN"),
+        (["DATA.SAMPLING_RATE", 0.5], "DATA.SAMPLING_RATE: 0.5 must be at least 1"),
         (["TEST.SHORT_SIDE", -1], "TEST.SHORT_SIDE: -1 must be at least 0"),
         (["TEST.SHORT_SIDE", 255], "TEST.SHORT_SIDE: 255 must be 0, or at least DATA.TEST_CROP_"),
         (["DATA.TRAIN_JITTER_SCALES", [200, 320]], "from DATA.TRAIN_CROP_SIZE 224 up"),
@@ -296,6 +311,7 @@ def test_several_labels_at_once_pass(overrides):
         ([*DETECTION, "TEST.REVERSE_TIME", True], "TEST.REVERSE_TIME: True must be False with"),
         ([*DETECTION, *SHORT], "MULTIGRID.SHORT_CYCLE: True must be False with DETECTION"),
         ([*DETECTION, "TEST.SHORT_SIDE", 300], "TEST.SHORT_SIDE: 300 must be 0 with DETECTION."),
+        ([*DETECTION, "TEST.WHOLE_VIDEO", 64], "TEST.WHOLE_VIDEO: 64 must be 0 with DETECTION.E"),
         (
             [*DETECTION, "DATA.TRAIN_JITTER_SCALES_RELATIVE", [0.1, 1.0]]
             + ["DATA.TRAIN_JITTER_ASPECT_RELATIVE", [1.0, 1.0]],

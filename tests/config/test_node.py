@@ -79,6 +79,9 @@ def test_section_in_place_of_key_lists_its_keys():
     [
         ("SOLVER.WEIGHT_DECAY", "5e-5", 5e-5),
         ("SOLVER.WARMUP_EPOCHS", "3", 3.0),
+        ("DATA.SAMPLING_RATE", "5", 5),
+        ("DATA.SAMPLING_RATE", "5.0", 5),
+        ("DATA.SAMPLING_RATE", 2.5, 2.5),
         ("SOLVER.STEPS", "[0, 35]", [0, 35]),
         ("SOLVER.STEPS", "0,35", [0, 35]),
         ("SOLVER.LRS", ["1e-5", 1], [1e-5, 1]),
@@ -114,6 +117,7 @@ def test_optional_number_can_be_set_and_unset():
         ("TRAIN.BATCH_SIZE", "1.5", "a whole number"),
         ("TRAIN.BATCH_SIZE", "True", "a whole number"),
         ("TRAIN.BATCH_SIZE", "None", "a whole number"),
+        ("DATA.SAMPLING_RATE", "True", "a whole number or a number"),
         ("TRAIN.ENABLE", "1", "True or False"),
         ("SOLVER.BASE_LR", "fast", "a number"),
         ("SOLVER.CLIP_GRAD_VAL", "fast", "a number"),

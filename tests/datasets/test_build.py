@@ -14,6 +14,7 @@ from slowfast.datasets.clips.samplers import (
 from slowfast.datasets.records import Annotations, KeyFrame, Record, TimedLabels
 from slowfast.datasets.synthetic import write_video
 from slowfast.utils.box_table import BoxTable, BoxTruth
+from tests.helpers.configs import cfg_with
 
 SAMPLERS = {
     SpanSampler: ["kinetics", "folder", "ucf101", "hmdb51"],
@@ -27,6 +28,28 @@ def test_every_dataset_has_its_kind_of_clips():
     cfg = get_cfg()
     found = {name: type(DATASETS.get(name).build_sampler(cfg)) for name in DATASETS}
     assert found == {name: kind for kind, names in SAMPLERS.items() for name in names}
+
+
+@pytest.mark.parametrize(
+    ("dataset", "sampling", "kind"),
+    [
+        ("ssv1", "auto", SegmentSampler),
+        ("ssv1", "dense", SpanSampler),
+        ("ssv2", "dense", SpanSampler),
+        ("kinetics", "segments", SegmentSampler),
+        ("folder", "segments", SegmentSampler),
+    ],
+)
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_the_config_may_choose_another_kind_of_clips(dataset, sampling, kind, split):
+    cfg = cfg_with({"TRAIN.DATASET": dataset, "TEST.DATASET": dataset, "DATA.SAMPLING": sampling})
+    assert type(build.build_sampler(cfg, split)) is kind
+
+
+def test_only_a_test_takes_the_whole_video():
+    cfg = cfg_with({"TEST.WHOLE_VIDEO": 250, "DATA.NUM_FRAMES": 64})
+    lengths = [build.build_sampler(cfg, split).num_frames for split in ("train", "val", "test")]
+    assert lengths == [64, 64, 250]
 
 
 def test_charades_counts_in_frames_of_its_own_rate():

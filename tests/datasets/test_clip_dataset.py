@@ -154,6 +154,14 @@ def test_test_views_are_clips_times_crops(cfg, video_dir):
         assert torch.equal(clip, expected)
 
 
+def test_the_whole_video_is_one_clip(cfg, video_dir):
+    cfg.TEST.WHOLE_VIDEO, cfg.TEST.NUM_ENSEMBLE_VIEWS, cfg.TEST.NUM_SPATIAL_CROPS = 30, 1, 1
+    cfg.DATA.TRAIN_JITTER_SCALES = [48, 48]
+    (clips,) = build.build_dataset(cfg, "test")[0].clips
+    frames = read_frames(video_dir / "video6.mp4", [*range(26), 0, 1, 2, 3])[:, 8:40, 16:48]
+    assert torch.equal(clips[0], torch.from_numpy(frames).permute(3, 0, 1, 2))
+
+
 def test_one_crop_is_the_centre(cfg):
     (three,) = build.build_dataset(cfg, "test")[0].clips
     cfg.TEST.NUM_SPATIAL_CROPS = 1

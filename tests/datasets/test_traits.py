@@ -34,6 +34,7 @@ def check(*overrides):
         ["DATA.SOURCE", "videos", "TRAIN.DATASET", "ssv2"],
         ["DATA.SPLIT_NUMBER", 3, "TRAIN.DATASET", "ucf101", "TEST.DATASET", "hmdb51"],
         FLOW,
+        ["DATA.SAMPLING", "dense", "TRAIN.DATASET", "ssv1", "TEST.DATASET", "ssv2"],
         [*FLOW, "TRAIN.DATASET", "folder", "DATA.PATH_PREFIX", "flow"],
     ],
 )
@@ -51,6 +52,11 @@ def test_datasets_that_fit_pass(overrides):
             [*DETECTION, "TEST.DATASET", "kinetics"],
             "TEST.DATASET: 'kinetics' is not one of ['ava', 'jhmdb', 'ucf101_24'] with "
             "DETECTION.ENABLE True",
+        ),
+        (
+            [*CHARADES, "DATA.SAMPLING", "segments"],
+            "TRAIN.DATASET: 'charades' is not one of ['kinetics', 'folder', 'ssv1', 'ssv2', "
+            "'ucf101', 'hmdb51'] with DATA.SAMPLING 'segments'",
         ),
         ([*MULTI_LABEL, "TEST.DATASET", "ssv2"], "'ssv2' is not one of ['charades'] with DATA"),
         (

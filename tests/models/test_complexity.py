@@ -89,3 +89,13 @@ def test_every_config_has_its_numbers():
 @pytest.mark.parametrize("name", slow_but(FAMILIES, CONFIGS))
 def test_config_has_the_stored_size(name):
     assert asdict(build_complexity(load_cfg(ROOT / name))) == EXPECTED[name]
+
+
+def test_a_test_on_the_whole_video_costs_what_its_frames_cost():
+    name = ROOT / "configs/Kinetics/x3d/X3D_XS.yaml"
+    whole = ["TEST.WHOLE_VIDEO", 8, "TEST.NUM_ENSEMBLE_VIEWS", 1]
+    longer, found = (
+        build_complexity(load_cfg(name, words)) for words in (["DATA.NUM_FRAMES", 8], whole)
+    )
+    assert found.macs_test == pytest.approx(longer.macs_test, rel=0.02)
+    assert found.macs_train == pytest.approx(longer.macs_train / 2, rel=0.02)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from slowfast.config.checks.rules import register_rule
+from slowfast.config.checks.rules import register_exclusion, register_rule
 from slowfast.config.defaults import get_cfg
 from slowfast.config.derived import slow_stride
 from slowfast.config.limits import are_numbers
@@ -72,16 +72,42 @@ def _check_relative_jitter(data: ConfigNode) -> Iterator[str]:
         )
 
 
-@register_rule("TEST.SHORT_SIDE", "DATA.TEST_CROP_SIZE", "DETECTION.ENABLE")
-def check_short_side(short_side: int, crop: int, is_detection: bool) -> Iterator[str]:
+@register_rule("TEST.SHORT_SIDE", "DATA.TEST_CROP_SIZE", "DETECTION")
+def check_short_side(short_side: int, crop: int, detection: ConfigNode) -> Iterator[str]:
     """Check that the crop of a test fits into its frames."""
-    if short_side and is_detection:
+    if detection.TEST_VIEW != "whole" and not detection.ENABLE:
+        yield f"DETECTION.TEST_VIEW: {detection.TEST_VIEW!r} needs DETECTION.ENABLE True"
+    if short_side and detection.ENABLE and detection.TEST_VIEW == "whole":
         yield (
-            f"TEST.SHORT_SIDE: {short_side} must be 0 with DETECTION.ENABLE True, which tests on "
-            f"whole frames with the short side DATA.TEST_CROP_SIZE {crop}"
+            f"TEST.SHORT_SIDE: {short_side} must be 0 with DETECTION.TEST_VIEW 'whole', which "
+            f"tests on whole frames with the short side DATA.TEST_CROP_SIZE {crop}"
         )
     elif 0 < short_side < crop:
         yield f"TEST.SHORT_SIDE: {short_side} must be 0, or at least DATA.TEST_CROP_SIZE {crop}"
+
+
+@register_rule("TEST", "DATA", "SLOWFAST.ALPHA")
+def check_whole_video(test: ConfigNode, data: ConfigNode, alpha: int) -> Iterator[str]:
+    """Check that the whole video is one clip that the pathways take."""
+    num_frames, stride = test.WHOLE_VIDEO, slow_stride(len(data.INPUT_CHANNEL_NUM), alpha)
+    if not num_frames:
+        return
+    if test.NUM_ENSEMBLE_VIEWS != 1:
+        yield (
+            f"TEST.NUM_ENSEMBLE_VIEWS: {test.NUM_ENSEMBLE_VIEWS} must be 1 with TEST.WHOLE_VIDEO "
+            f"{num_frames}, which makes one clip of a video"
+        )
+    if num_frames % stride:
+        yield f"TEST.WHOLE_VIDEO: {num_frames} must be a multiple of SLOWFAST.ALPHA {stride}"
+    if data.SAMPLED_FRAMES:
+        yield (
+            f"DATA.SAMPLED_FRAMES: {data.SAMPLED_FRAMES} must be 0 with TEST.WHOLE_VIDEO "
+            f"{num_frames}"
+        )
+
+
+for _switch in ("DETECTION.ENABLE", "ADAPTIVE.ENABLE"):
+    register_exclusion(_switch, "TEST.WHOLE_VIDEO")
 
 
 @register_rule("DATA")

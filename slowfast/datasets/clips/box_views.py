@@ -12,7 +12,7 @@ from slowfast.datasets.decoding.open import OpenVideo
 from slowfast.datasets.records import Record, SampledClips
 from slowfast.datasets.transforms import boxes as box_ops
 from slowfast.datasets.transforms.augment import ColorJitter, PcaJitter
-from slowfast.datasets.transforms.spatial import Transform, jitter_size
+from slowfast.datasets.transforms.spatial import Transform, jitter_size, uniform_crop_offsets
 
 
 class TrainBoxViews:
@@ -92,14 +92,41 @@ class WholeFrameViews:
         return SampledClips([clip], frame_numbers, self.is_flipped, boxes, numbers)
 
 
+class CenterCropBoxViews:
+    """One clip of the centre of frames (X3D, section 5), and the boxes of which something is left.
+
+    Boxes are cut off at the crop; those with less than a pixel in either direction are left out.
+    """
+
+    num_views = 1
+
+    def __init__(self, whole: WholeFrameViews, *, crop_size: int):
+        self.whole, self.crop_size = whole, crop_size
+
+    def sizes(self) -> dict[str, int]:
+        """Sizes of frames and crops in pixels, for the results of a test."""
+        return {**self.whole.sizes(), "crop_size": self.crop_size}
+
+    def __call__(self, video: OpenVideo, record: Record, rng: np.random.Generator) -> SampledClips:
+        cut = self.whole(video, record, rng)
+        (clip,), size = cut.clips, self.crop_size
+        y, x = uniform_crop_offsets(*clip.shape[-2:], size, 1)
+        clip, boxes = box_ops.crop(clip, cut.boxes, y, x, size)
+        numbers = box_ops.is_visible(boxes).nonzero().flatten()
+        return SampledClips([clip], cut.frames, cut.is_flipped, boxes[numbers], numbers)
+
+
 def build_box_views(
     cfg: ConfigNode, sampler: KeyFrameSampler, split: str
-) -> TrainBoxViews | WholeFrameViews:
+) -> TrainBoxViews | WholeFrameViews | CenterCropBoxViews:
     """The clip of training, with the colour augmentation of the AVA recipes, or of evaluation."""
     read = CLIP_READERS[cfg.DATA.RESIZE_BACKEND]
     if split != "train":
-        size = cfg.DATA.TEST_CROP_SIZE if split == "test" else cfg.DATA.TRAIN_CROP_SIZE
-        return WholeFrameViews(sampler, size=size, is_flipped=cfg.AVA.TEST_FORCE_FLIP, read=read)
+        crop = cfg.DATA.TEST_CROP_SIZE if split == "test" else cfg.DATA.TRAIN_CROP_SIZE
+        has_crop = split == "test" and cfg.DETECTION.TEST_VIEW == "center"
+        size = max(cfg.TEST.SHORT_SIDE, crop) if has_crop else crop
+        whole = WholeFrameViews(sampler, size=size, is_flipped=cfg.AVA.TEST_FORCE_FLIP, read=read)
+        return CenterCropBoxViews(whole, crop_size=crop) if has_crop else whole
     smallest, largest = cfg.DATA.TRAIN_JITTER_SCALES
     colors = []
     if cfg.AVA.TRAIN_USE_COLOR_AUGMENTATION:

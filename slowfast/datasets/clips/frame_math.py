@@ -77,6 +77,12 @@ def uniform_segment_indices(
     return first + np.floor((last - first) * share + 0.5).astype(np.int64)
 
 
+def looped_indices(num_frames: int, clip_length: int) -> np.ndarray:
+    """One frame after another, the first again after the last; of a longer video its middle."""
+    start = max(num_frames - clip_length, 0) // 2
+    return (start + np.arange(clip_length)) % num_frames
+
+
 def stride_span(clip_length: int, step: float) -> int:
     """Frames from the first to the last of a clip whose frames are `step` apart."""
     return math.floor(step * (clip_length - 1) + 0.5) + 1

@@ -80,13 +80,13 @@ class _RatedSampler:
     """Clips whose frames lie `sampling_rate` frames at `target_fps` apart.
 
     A video without a frame rate has that one. max_rate: in training the rate is drawn up to here,
-    where that is larger.
+    where that is larger, in whole steps.
     """
 
     num_frames: int
     sampling_rate: float
     target_fps: float
-    max_rate: int = 0
+    max_rate: float = 0
 
     def resized(self, num_frames: int):
         """With fewer frames the rate is drawn, up to where the clip spans as much as before."""
@@ -98,9 +98,9 @@ class _RatedSampler:
 
     def _drawn(self, rng: np.random.Generator):
         """The same with the rate drawn; a range of one number takes nothing from the generator."""
-        most = max(self.sampling_rate, self.max_rate)
-        rate = int(rng.integers(self.sampling_rate, most, endpoint=True))
-        return replace(self, sampling_rate=rate)
+        room = max(self.max_rate - self.sampling_rate, 0)
+        steps = int(rng.integers(0, int(room), endpoint=True))
+        return replace(self, sampling_rate=self.sampling_rate + steps)
 
 
 @dataclass(frozen=True)
@@ -149,6 +149,32 @@ class SegmentSampler:
             "a clip that takes one frame from each of equal segments of the whole video (ssv1, "
             "ssv2) has no sampling stride that could change"
         )
+
+    def span(self, _fps: float | None) -> float:
+        return self.num_frames
+
+
+@dataclass(frozen=True)
+class WholeVideoSampler:
+    """The whole video frame by frame as a clip of `num_frames`, as I3D and S3D are tested.
+
+    A shorter video is repeated from its start (I3D, arXiv 1705.07750: "looped"); of a longer one
+    the clip is the middle, for a network has learned its stride.
+    """
+
+    num_frames: int
+
+    def random(self, _rng: np.random.Generator, index: VideoIndex) -> np.ndarray:
+        return self.uniform(index, 0, 1)
+
+    def uniform(self, index: VideoIndex, _clip: int, _num_clips: int) -> np.ndarray:
+        return frame_math.looped_indices(index.num_frames, self.num_frames)
+
+    def resized(self, num_frames: int) -> "WholeVideoSampler":
+        return replace(self, num_frames=num_frames)
+
+    def stretched(self, _factor: float) -> "WholeVideoSampler":
+        raise ValueError("TEST.WHOLE_VIDEO: a clip of all frames has no stride that could change")
 
     def span(self, _fps: float | None) -> float:
         return self.num_frames

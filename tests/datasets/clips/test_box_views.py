@@ -133,6 +133,22 @@ class TestBuild:
         cut = cut_from(record, build_box_views(self.cfg(), SAMPLER, split))
         assert min(cut.clips[0].shape[-2:]) == size and not cut.is_flipped
 
+    @pytest.mark.parametrize("short_side", [0, 90])
+    def test_a_test_may_see_the_centre_alone(self, record, short_side):
+        cfg = self.cfg()
+        cfg.DETECTION.TEST_VIEW, cfg.TEST.SHORT_SIDE = "center", short_side
+        cut = cut_from(record, build_box_views(cfg, SAMPLER, "test"))
+        assert cut.clips[0].shape == (3, 4, 72, 72)
+        assert_boxes_fit(cut)
+        whole = cut_from(record, build_box_views(cfg, SAMPLER, "val"))
+        assert min(whole.clips[0].shape[-2:]) == 56 < max(whole.clips[0].shape[-2:])
+
+    def test_boxes_outside_of_the_centre_are_left_out(self, record):
+        cfg = self.cfg()
+        cfg.DETECTION.TEST_VIEW, cfg.TEST.SHORT_SIDE = "center", 150
+        cut = cut_from(record, build_box_views(cfg, SAMPLER, "test"))
+        assert cut.box_numbers.tolist() == [0]
+
     def test_evaluation_can_flip_all_clips(self, record):
         views = build_box_views(self.cfg(TEST_FORCE_FLIP=True), SAMPLER, "test")
         assert cut_from(record, views).is_flipped

@@ -13,6 +13,7 @@ from slowfast.datasets.clips.samplers import (
     SpanSampler,
     StrideSampler,
     ThinnedSampler,
+    WholeVideoSampler,
 )
 from slowfast.datasets.decoding.packets import VideoIndex
 from slowfast.datasets.decoding.video import UnreadableVideo
@@ -144,6 +145,33 @@ def test_without_a_frame_rate_it_is_the_target(sampler):
 def test_shorter_clips_cover_up_to_the_span_of_whole_ones():
     drawn = draw(StrideSampler(8, 2, 24.0).resized(2), video(50))
     assert {last - first for first, last in drawn} == set(range(2, 9))
+
+
+@pytest.mark.parametrize("sampler", [SpanSampler(8, 2.5, 30.0), StrideSampler(8, 2.5, 24.0)])
+def test_frames_may_lie_a_fraction_apart(sampler):
+    (frames,) = uniform(sampler, video(300), 1)
+    assert set(np.diff(frames)) == {2, 3}
+    assert all(2 <= step <= 4 for clip in draw(sampler, video(300), 50) for step in np.diff(clip))
+
+
+def test_shorter_clips_of_fractional_steps_take_whole_steps_more():
+    sampler, rng = SpanSampler(4, 2.5, 30.0).resized(2), np.random.default_rng(0)
+    assert {sampler._drawn(rng).sampling_rate for _ in range(50)} == {2.5, 3.5, 4.5}
+
+
+def test_a_whole_step_is_drawn_as_it_always_was():
+    sampler = SpanSampler(8, 2, 30.0).resized(2)
+    rngs = [np.random.default_rng(3) for _ in range(2)]
+    drawn = [sampler._drawn(rngs[0]).sampling_rate for _ in range(50)]
+    assert drawn == rngs[1].integers(2, 8, endpoint=True, size=50).tolist()
+
+
+def test_the_whole_video_is_looped_or_its_middle():
+    sampler = WholeVideoSampler(6)
+    found = [uniform(sampler, video(length, 25.0), 1)[0] for length in (4, 6, 9)]
+    assert found == [[0, 1, 2, 3, 0, 1], [0, 1, 2, 3, 4, 5], [1, 2, 3, 4, 5, 6]]
+    with pytest.raises(ValueError, match="TEST.WHOLE_VIDEO.*no stride"):
+        sampler.stretched(2.0)
 
 
 def test_span_is_what_a_clip_covers():
