@@ -11,7 +11,7 @@ from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
 from slowfast.config.cli import load_cfg
-from slowfast.config.derived import pathway_strides
+from slowfast.config.derived import class_counts, pathway_strides
 from slowfast.config.node import ConfigNode
 from slowfast.models import build_model
 from slowfast.runtime.latency import HEADER, Timing, time_in_turns
@@ -128,7 +128,7 @@ def build_contenders(cfg: ConfigNode, *, batch: int) -> tuple[Contender, Contend
         torch.randn(batch, channels, cfg.DATA.NUM_FRAMES // stride, size, size)
         for channels, stride in zip(cfg.DATA.INPUT_CHANNEL_NUM, pathway_strides(cfg), strict=True)
     ]
-    labels = torch.randint(cfg.MODEL.NUM_CLASSES, (batch,))
+    labels = torch.randint(sum(class_counts(cfg.MODEL.NUM_CLASSES)), (batch,))
     boxes = None
     if cfg.DETECTION.ENABLE:  # the whole of each clip
         boxes = torch.tensor([[number, 0.0, 0.0, size, size] for number in range(batch)])

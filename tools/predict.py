@@ -107,12 +107,17 @@ def run(args: argparse.Namespace) -> int:
 
 
 def table_rows(results: list) -> list[list]:
-    """A line per class of each VideoResult; the video stands in its first line."""
+    """A line per class of each VideoResult; the video stands in its first line.
+
+    Of several targets the number stands before the class.
+    """
     from slowfast.engine.predict import printable
 
     rows = []
     for result in results:
-        lines = [[p.name, p.score] for p in result.predictions]
+        lines = [
+            [f"{p.target}: {p.name}" if p.target else p.name, p.score] for p in result.predictions
+        ]
         lines = lines or [[f"unreadable: {result.error}", None]]
         rows += [["" if rank else printable(result.path), *line] for rank, line in enumerate(lines)]
     return rows

@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader
 
 from slowfast.adaptive.network import load_for_evaluation
 from slowfast.config.cli import load_cfg
+from slowfast.config.derived import class_counts
 from slowfast.config.node import ConfigNode
 from slowfast.datasets.build import build_dataset
 from slowfast.datasets.clip_dataset import ClipDataset, Views
@@ -218,6 +219,10 @@ def load_run_cfg(files: RunFiles, options: Sequence[Any]) -> tuple[ConfigNode, P
     cfg = single_process(load_cfg(files.config, options))
     if cfg.DETECTION.ENABLE:
         raise ValueError("DETECTION.ENABLE: True; only networks of whole videos are analysed")
+    if len(class_counts(cfg.MODEL.NUM_CLASSES)) > 1:
+        raise ValueError(
+            f"MODEL.NUM_CLASSES: {cfg.MODEL.NUM_CLASSES}; only networks of one target are analysed"
+        )
     weights = files.find_weights(
         cfg.OUTPUT_DIR, cfg.TEST.CHECKPOINT_FILE_PATH, cfg.TRAIN.CHECKPOINT_FILE_PATH
     )
@@ -240,7 +245,7 @@ def load_run(
     names = dataset.class_names or network.report.class_names
     return TrainedRun(
         *(files, weights, network.model, dataset, loop, partial(build_evaluator, cfg)),
-        class_names=names_or_numbers(names, cfg.MODEL.NUM_CLASSES),
+        class_names=names_or_numbers(names, class_counts(cfg.MODEL.NUM_CLASSES)),
         modality=cfg.DATA.MODALITY,
         sampling_rate=cfg.DATA.SAMPLING_RATE,
         num_workers=cfg.DATA_LOADER.NUM_WORKERS,

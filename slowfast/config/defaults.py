@@ -5,7 +5,18 @@ stands above its key or section. Names follow PySlowFast. A key marked "ours" do
 Keys of PySlowFast and VoV3D that are known but not supported are listed in `unsupported.py`.
 """
 
-from slowfast.config.limits import Above, AtLeast, Default, NotEmpty, OneOf, Patterns, Share, Step
+from slowfast.config.limits import (
+    Above,
+    AtLeast,
+    ClassCounts,
+    ClassWeights,
+    Default,
+    NotEmpty,
+    OneOf,
+    Patterns,
+    Share,
+    Step,
+)
 from slowfast.config.node import ConfigNode
 
 _C = ConfigNode()
@@ -67,6 +78,10 @@ _C.TRAIN.FREEZE = []
 # Ours. Decay of an exponential moving average of the weights that is evaluated in their place; 0 is
 # off.
 _C.TRAIN.EMA_DECAY = Default(0.0, Share())
+# Ours. Factors of the classes in the training loss: balanced (the rarer the larger, 1 on average
+# over the labels) or a list, that of several targets one after another. Of a binary cross entropy
+# they weigh the labels that hold. The loss is not divided by them. Empty: all 1.
+_C.TRAIN.CLASS_WEIGHTS = Default("", ClassWeights())
 
 # Ours, the whole section: one set of weights for many widths, frames and crops (A3D, arXiv
 # 2011.12384). Each step the full network learns from the labels, and narrow ones on reduced clips
@@ -187,8 +202,8 @@ _C.MODEL.ARCH = "slowfast"
 # Ours. Share of the channels that the network has, in the roundings of A3D (arXiv 2011.12384), so
 # that it takes weights cut out of an adaptive one. SlowFast's fast pathway stays whole.
 _C.MODEL.WIDTH = Default(1.0, Above(0, at_most=1))
-# Number of classes.
-_C.MODEL.NUM_CLASSES = Default(400, AtLeast(1))
+# Number of classes; of several targets per video a list, e.g. [97, 300] for verb and noun.
+_C.MODEL.NUM_CLASSES = Default(400, ClassCounts())
 # cross_entropy, soft_cross_entropy, or where several labels hold at once bce or bce_logit: both are
 # the binary cross entropy of logits.
 _C.MODEL.LOSS_FUNC = Default(
@@ -345,7 +360,10 @@ _C.DATA.SPLIT_NUMBER = Default(1, OneOf(1, 2, 3))
 # Ours. Share of each class of the dataset "folder" that is held out for validation, chosen by the
 # files' names, where the folder has no train and val folders of its own.
 _C.DATA.VAL_SHARE = Default(0.2, Share())
-# A video has any number of labels (charades).
+# Ours. Order of the training videos: shuffled (each once an epoch) or balanced (each class equally
+# often; an epoch has as many clips, so that videos of rare classes come several times).
+_C.DATA.SAMPLER = Default("shuffled", OneOf("shuffled", "balanced"))
+# A video has any number of labels (charades, and on demand kinetics and folder).
 _C.DATA.MULTI_LABEL = False
 # Frames per clip.
 _C.DATA.NUM_FRAMES = Default(8, AtLeast(1))
@@ -518,8 +536,9 @@ _C.SOLVER.HEAD_LR_FACTOR = Default(1.0, AtLeast(0))
 _C.SOLVER.BETAS = (0.9, 0.999)
 
 # ---------------------------------------------------------------------------- the run
-# Name of the task: classification, multi_label, detection, adaptive, or one of your own
-# (docs/extend.md). Empty: what DETECTION.ENABLE, ADAPTIVE.ENABLE and DATA.MULTI_LABEL say.
+# Name of the task: classification, multi_label, several_targets, detection, adaptive, or one of
+# your own (docs/extend.md). Empty: what DETECTION.ENABLE, ADAPTIVE.ENABLE, DATA.MULTI_LABEL and
+# MODEL.NUM_CLASSES say.
 _C.TASK = ""
 # Ours. Modules with models, datasets, tasks or rules of your own, imported before they are looked
 # up: names of modules in the current folder or installed, or paths of .py files or folders.

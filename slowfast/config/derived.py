@@ -36,6 +36,18 @@ def class_counts(num_classes: int | list[int]) -> tuple[int, ...]:
     return (num_classes,) if isinstance(num_classes, int) else tuple(num_classes)
 
 
+def kind_of_labels(is_detection: bool, is_multi_label: bool, num_classes: int | list[int]) -> str:
+    """Kind of labels that DETECTION.ENABLE, DATA.MULTI_LABEL and MODEL.NUM_CLASSES ask for.
+
+    One of classification, multi_label, several_targets and detection.
+    """
+    if is_detection:
+        return "detection"
+    if is_multi_label:
+        return "multi_label"
+    return "several_targets" if len(class_counts(num_classes)) > 1 else "classification"
+
+
 def slow_stride(num_pathways: int, alpha: int) -> int:
     """Temporal stride of the first pathway's frames within the clip."""
     return 1 if num_pathways == 1 else alpha

@@ -138,6 +138,44 @@ class Patterns:
                 yield f"{pattern!r} is not a regular expression"
 
 
+@dataclass(frozen=True)
+class ClassCounts:
+    """A number of classes, or a list of one for each of several targets."""
+
+    kinds = (int, list)
+
+    def __str__(self) -> str:
+        return "at least 1, or a list of such numbers, one for each of several targets"
+
+    def plain(self, value: int | list) -> int | list:
+        """A list of one number as this number."""
+        return value[0] if isinstance(value, list) and len(value) == 1 else value
+
+    def mistakes(self, value: int | list) -> Iterator[str]:
+        counts = value if isinstance(value, list) else [value]
+        if not counts or any(type(count) is not int or count < 1 for count in counts):
+            yield f"{value} must be {self}"
+
+
+@dataclass(frozen=True)
+class ClassWeights:
+    """Text that says how weights are found, or a list of them."""
+
+    kinds = (str, list)
+
+    def __str__(self) -> str:
+        return "empty, balanced, or a list of numbers from 0 up, one for each class"
+
+    def plain(self, value: str | list) -> str | list:
+        """The value itself."""
+        return value
+
+    def mistakes(self, value: str | list) -> Iterator[str]:
+        is_list = isinstance(value, list) and are_numbers(value)
+        if value not in ("", "balanced") and not (is_list and value and min(value) >= 0):
+            yield f"{value!r} must be {self}"
+
+
 def are_numbers(values: list) -> bool:
     """True if all are whole or decimal numbers."""
     return all(type(value) in (int, float) for value in values)

@@ -10,7 +10,6 @@ from slowfast.datasets.annotations.class_names import read_class_names
 from slowfast.datasets.annotations.list_files import find_file
 from slowfast.datasets.build import DATASETS, SECTIONS, build_sampler
 from slowfast.datasets.clips.samplers import ClipSampler, SpanSampler
-from slowfast.datasets.records import Record
 
 
 def span_sampler(num_frames: int, sampling_rate: int) -> ClipSampler:
@@ -33,15 +32,6 @@ def read_plain_split(
     return replace(split, class_names=class_names)
 
 
-def _labels(record: Record) -> tuple[int, ...]:
-    """Every class of a record once."""
-    if record.spans is not None:
-        return tuple(sorted(record.spans.all()))
-    if record.key is not None:
-        return tuple(sorted({label for labels in record.key.labels for label in labels}))
-    return (record.label,) if record.label >= 0 else ()
-
-
 def build_splits(cfg: ConfigNode, names: Sequence[str]) -> tuple[list[Split], ClipSampler]:
     """Splits of the config's datasets, and the sampler of the first, which knows a clip's length.
 
@@ -62,7 +52,7 @@ def build_splits(cfg: ConfigNode, names: Sequence[str]) -> tuple[list[Split], Cl
                 )
             else:
                 annotations = traits.build_annotations(cfg, name)
-                entries = [Entry(0, record, _labels(record)) for record in annotations.records]
+                entries = [Entry(0, record, record.classes()) for record in annotations.records]
                 split = Split(name, entries, is_training, class_names=annotations.class_names)
         except ValueError as error:
             split = Split(name, [], is_training, problem=str(error))

@@ -5,7 +5,7 @@ from functools import partial
 
 from torch.utils.data import DataLoader
 
-from slowfast.config.derived import pathway_strides
+from slowfast.config.derived import kind_of_labels, pathway_strides
 from slowfast.config.node import ConfigNode
 from slowfast.datasets.annotations.ava import build_ava
 from slowfast.datasets.annotations.charades import build_charades
@@ -16,6 +16,7 @@ from slowfast.datasets.annotations.kinetics import build_kinetics
 from slowfast.datasets.annotations.something_something import build_ssv1, build_ssv2
 from slowfast.datasets.annotations.tubes import build_jhmdb, build_ucf101_24
 from slowfast.datasets.annotations.ucf101 import build_ucf101
+from slowfast.datasets.balance import build_order
 from slowfast.datasets.clip_dataset import ClipDataset, Views
 from slowfast.datasets.clips.box_views import build_box_views
 from slowfast.datasets.clips.samplers import (
@@ -47,8 +48,12 @@ _something = partial(
 _boxes = partial(DatasetTraits, build_sampler=build_center_sampler, task="detection")
 _tubes = partial(_boxes, metric="frame_map", has_sources=True, num_splits=3)
 
-DATASETS.register("kinetics")(_labelled(build_kinetics, has_plain_lists=True))
-DATASETS.register("folder")(_labelled(build_folder, needs_flow_prefix=True))
+DATASETS.register("kinetics")(
+    _labelled(build_kinetics, other_tasks=("multi_label", "several_targets"), has_plain_lists=True)
+)
+DATASETS.register("folder")(
+    _labelled(build_folder, other_tasks=("multi_label",), needs_flow_prefix=True)
+)
 DATASETS.register("ssv1")(_something(build_ssv1))
 DATASETS.register("ssv2")(_something(build_ssv2, has_sources=True))
 DATASETS.register("ucf101")(_labelled(build_ucf101, num_splits=3))
@@ -125,6 +130,7 @@ def build_clip_pack(cfg: ConfigNode, split: str) -> PackPathways:
 def build_dataset(cfg: ConfigNode, split: str) -> ClipDataset:
     """The "train", "val" or "test" split of TRAIN.DATASET (test: TEST.DATASET)."""
     traits, num_classes = DATASETS.get(cfg[SECTIONS[split]].DATASET), cfg.MODEL.NUM_CLASSES
+    kind = kind_of_labels(cfg.DETECTION.ENABLE, cfg.DATA.MULTI_LABEL, num_classes)
     annotations, is_training = traits.build_annotations(cfg, split), split == "train"
     if any(record.is_flow or record.frames is not None for record in annotations.records[:1]):
         import_opencv()  # where it is missing, a sentence now, not a traceback of a loader process
@@ -139,12 +145,12 @@ def build_dataset(cfg: ConfigNode, split: str) -> ClipDataset:
         annotations,
         build_views(cfg, split),
         label=choose_label_rule(
-            traits.task, num_classes, is_training=is_training, flip_labels=flip_labels
+            kind, num_classes, is_training=is_training, flip_labels=flip_labels
         ),
         pack=build_clip_pack(cfg, split),
         replace_unreadable=is_training,
         seed=cfg.RNG_SEED,
-        box_labels=BoxLabels(num_classes) if traits.task == "detection" else None,
+        box_labels=BoxLabels(num_classes) if kind == "detection" else None,
         index_file=open_index(cfg.DATA.INDEX_FILE, annotations.records),
     )
 
@@ -172,6 +178,7 @@ def build_batch_sampler(cfg: ConfigNode, split: str, dataset: ClipDataset) -> Sh
         seed=cfg.RNG_SEED,
         rank=distributed.rank(),
         world_size=world_size,
+        order=build_order(cfg, dataset) if split == "train" else None,
     )
 
 

@@ -32,11 +32,13 @@ class SampleKey(NamedTuple):
     """Index of a ClipDataset: position `index` of the records, in some epoch.
 
     shape: of the batch that the sample belongs to; None leaves clips as the views make them.
+    repeat: how often the epoch had the record before, each time with other random numbers.
     """
 
     epoch: int
     index: int
     shape: BatchShape | None = None
+    repeat: int = 0
 
 
 @dataclass
@@ -87,10 +89,10 @@ def _stack(clips: Sequence[torch.Tensor]) -> torch.Tensor:
 class ClipDataset(Dataset):
     """Clips of videos, indexed by a SampleKey or the like, or by i for epoch 0.
 
-    Randomness comes from (seed, epoch, i) alone. `pack` turns each clip of the views into its
-    pathways. With `replace_unreadable` a drawn video takes the place of an unreadable one, else the
-    sample has no clips. Views with boxes need `box_labels`; long videos are read without scanning
-    them first where `index_file` knows them.
+    Randomness comes from (seed, epoch, i) alone, and the key's `repeat`. `pack` turns each clip of
+    the views into its pathways. With `replace_unreadable` a drawn video takes the place of an
+    unreadable one, else the sample has no clips. Views with boxes need `box_labels`; long videos
+    are read without scanning them first where `index_file` knows them.
     """
 
     def __init__(
@@ -121,11 +123,13 @@ class ClipDataset(Dataset):
         return len(self.records)
 
     def __getitem__(self, key: int | tuple) -> Sample:
-        epoch, index, shape = SampleKey(*key) if isinstance(key, tuple) else SampleKey(0, key)
+        key = SampleKey(*key) if isinstance(key, tuple) else SampleKey(0, key)
+        epoch, index, shape, repeat = key
         views, index = self.views, int(index)
         if shape is not None:
             views = views.resized(shape.num_frames, shape.crop_size)
-        rng = np.random.default_rng(derive_seed("sample", self.seed, int(epoch), index))
+        place = (int(epoch), index, *([int(repeat)] if repeat else []))
+        rng = np.random.default_rng(derive_seed("sample", self.seed, *place))
         failures: list[tuple[int, str]] = []
         for candidate in self._candidates(index, rng):
             try:

@@ -6,7 +6,8 @@ import torch
 
 from slowfast.datasets.records import Record, SampledClips
 
-# (record, sampled, frames per second) -> a class number or the labels' (classes,) float32
+# (record, sampled, frames per second) -> a class number, the labels' (classes,) float32 or the
+# targets' (targets,) int64
 LabelRule = Callable[[Record, SampledClips, float | None], int | torch.Tensor]
 
 
@@ -29,12 +30,17 @@ class ClassLabel:
 
 
 class ClipLabels:
-    """Multi-hot: the classes that hold somewhere between the clip's first and last frame."""
+    """Multi-hot: the classes that hold somewhere between the clip's first and last frame.
+
+    Classes without times hold all the time.
+    """
 
     def __init__(self, num_classes: int):
         self.num_classes = num_classes
 
     def __call__(self, record: Record, sampled: SampledClips, fps: float | None) -> torch.Tensor:
+        if record.spans is None:
+            return multi_hot(record.classes(), self.num_classes)
         first, last = int(sampled.frames.min()), int(sampled.frames.max())
         return multi_hot(record.spans.within(first, last, fps), self.num_classes)
 
@@ -46,7 +52,14 @@ class VideoLabels:
         self.num_classes = num_classes
 
     def __call__(self, record: Record, _cut: SampledClips, _fps: float | None) -> torch.Tensor:
-        return multi_hot(record.spans.all(), self.num_classes)
+        return multi_hot(record.classes(), self.num_classes)
+
+
+class TargetLabels:
+    """The class of each target, int64."""
+
+    def __call__(self, record: Record, _cut: SampledClips, _fps: float | None) -> torch.Tensor:
+        return torch.tensor(record.labels)
 
 
 class BoxLabels:
@@ -62,13 +75,13 @@ class BoxLabels:
 
 
 def choose_label_rule(
-    task: str,
+    kind: str,
     num_classes: int,
     *,
     is_training: bool,
     flip_labels: Sequence[int] | None = None,
 ) -> LabelRule:
-    """The rule for clips of a task; only training clips are labelled by their own frames."""
-    if task == "multi_label":
+    """The rule for clips with a kind of labels; only training clips have those of their frames."""
+    if kind == "multi_label":
         return ClipLabels(num_classes) if is_training else VideoLabels(num_classes)
-    return ClassLabel(flip_labels)
+    return TargetLabels() if kind == "several_targets" else ClassLabel(flip_labels)

@@ -13,13 +13,17 @@ from slowfast.datasets.clip_dataset import ClipDataset, Sample, SampleKey
 from slowfast.utils.clip_shapes import BatchShape
 from slowfast.utils.seeding import derive_seed
 
+# Draws the numbers of an epoch's samples.
+Order = Callable[[np.random.Generator], np.ndarray]
+
 
 class ShardedBatchSampler(Sampler[list[SampleKey]]):
     """Batches of sample keys for one of `world_size` processes.
 
     shuffle: an order drawn from (seed, epoch), the same in all processes; global batch k is a
     stretch of batch_size * world_size samples of it, process r has the r-th part; what does not
-    fill a global batch is left out. The shapes given to `set_epoch` replace `batch_size`.
+    fill a global batch is left out. The shapes given to `set_epoch` replace `batch_size`. `order`
+    draws `num_samples` numbers of samples, which may repeat; None: a permutation.
     Otherwise: process r has samples r, r + world_size, ..., each exactly once, none added.
     """
 
@@ -32,10 +36,12 @@ class ShardedBatchSampler(Sampler[list[SampleKey]]):
         seed: int = 0,
         rank: int = 0,
         world_size: int = 1,
+        order: Order | None = None,
     ):
         self.num_samples, self.batch_size = num_samples, batch_size
         self.shuffle, self.seed = shuffle, seed
         self.rank, self.world_size = rank, world_size
+        self._order = order
         self._epoch = 0
         self._start = 0
         self._shapes: tuple[BatchShape | None, ...] = (None,)
@@ -82,17 +88,35 @@ class ShardedBatchSampler(Sampler[list[SampleKey]]):
     def _shuffled_batches(
         self, epoch: int, shapes: Sequence[BatchShape | None]
     ) -> Iterator[list[SampleKey]]:
-        order = np.random.default_rng(derive_seed("order", self.seed, epoch))
-        order = order.permutation(self.num_samples).tolist()
+        order, repeats = self._drawn(epoch)
         start = 0
         for shape in islice(cycle(shapes), self.num_batches(shapes)):
             size = self._num_clips(shape)
             own = start + self.rank * size
-            yield [SampleKey(epoch, index, shape) for index in order[own : own + size]]
+            part = slice(own, own + size)
+            pairs = zip(order[part], repeats[part], strict=True)
+            yield [SampleKey(epoch, index, shape, repeat) for index, repeat in pairs]
             start += size * self.world_size
+
+    def _drawn(self, epoch: int) -> tuple[list[int], list[int]]:
+        """The samples of an epoch in order, and how often each came before."""
+        rng = np.random.default_rng(derive_seed("order", self.seed, epoch))
+        if self._order is None:
+            return rng.permutation(self.num_samples).tolist(), [0] * self.num_samples
+        order = self._order(rng)
+        return order.tolist(), _repeats(order).tolist()
 
     def _num_clips(self, shape: BatchShape | None) -> int:
         return self.batch_size if shape is None else shape.num_clips
+
+
+def _repeats(order: np.ndarray) -> np.ndarray:
+    """For each place how often its number stands before."""
+    places = np.argsort(order, kind="stable")
+    _, starts, counts = np.unique(order[places], return_index=True, return_counts=True)
+    repeats = np.empty_like(places)
+    repeats[places] = np.arange(len(order)) - np.repeat(starts, counts)
+    return repeats
 
 
 def _per_view(values: list[int | torch.Tensor], counts: torch.Tensor) -> torch.Tensor:

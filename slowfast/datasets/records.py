@@ -115,6 +115,14 @@ class Record:
     labels: tuple[int, ...] = ()
     part: tuple[float, float] | None = None
 
+    def classes(self) -> tuple[int, ...]:
+        """Every class of the video once, in order, or of several targets each one's class."""
+        if self.spans is not None:
+            return tuple(sorted(self.spans.all()))
+        if self.key is not None:
+            return tuple(sorted({label for labels in self.key.labels for label in labels}))
+        return self.labels or ((self.label,) if self.label >= 0 else ())
+
 
 @dataclass(frozen=True)
 class Annotations:

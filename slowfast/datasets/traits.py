@@ -6,13 +6,18 @@ from typing import Any
 
 from slowfast.config.checks import register_rule
 from slowfast.config.defaults import get_cfg
+from slowfast.config.derived import kind_of_labels
 from slowfast.config.node import ConfigNode
 from slowfast.datasets.clips.samplers import ClipSampler, KeyFrameSampler
 from slowfast.datasets.records import Annotations
 from slowfast.utils.registry import Registry
 
-# Config key that is True for a dataset with this task.
-_SWITCHES = {"detection": "DETECTION.ENABLE", "multi_label": "DATA.MULTI_LABEL"}
+# Config key that asks for a kind of labels.
+_SWITCHES = {
+    "detection": "DETECTION.ENABLE",
+    "multi_label": "DATA.MULTI_LABEL",
+    "several_targets": "MODEL.NUM_CLASSES",
+}
 
 
 @dataclass(frozen=True)
@@ -20,18 +25,20 @@ class DatasetTraits:
     """Everything in which a dataset differs from others: its row in the table.
 
     build_annotations: (cfg, split) -> Annotations. build_sampler: cfg -> sampler of its clips.
-    task: "classification" (one class per video), "multi_label" or "detection". metric: by which
-    detections are judged, "ava" or "frame_map"; other tasks have their own. has_flow: its videos
-    can be replaced by their optical flow; needs_flow_prefix: which then must lie in
-    DATA.PATH_PREFIX. has_sources: DATA.SOURCE chooses between frames and videos. num_splits:
-    official splits, one of which DATA.SPLIT_NUMBER chooses. has_plain_lists: each <split>.csv has
-    lines `path label`. is_bgr_in_reference: order of channels in the images of the reference.
-    is_one_crop_of_jitter: a test of one crop scales frames as the smallest of training.
+    task: "classification" (one class per video), "multi_label", "several_targets" or "detection";
+    other_tasks: those that the config may ask for instead. metric: by which detections are judged,
+    "ava" or "frame_map"; other tasks have their own. has_flow: its videos can be replaced by their
+    optical flow; needs_flow_prefix: which then must lie in DATA.PATH_PREFIX. has_sources:
+    DATA.SOURCE chooses between frames and videos. num_splits: official splits, one of which
+    DATA.SPLIT_NUMBER chooses. has_plain_lists: each <split>.csv has lines `path label`.
+    is_bgr_in_reference: order of channels in the images of the reference. is_one_crop_of_jitter: a
+    test of one crop scales frames as the smallest of training.
     """
 
     build_annotations: Callable[[ConfigNode, str], Annotations]
     build_sampler: Callable[[ConfigNode], ClipSampler | KeyFrameSampler]
     task: str = "classification"
+    other_tasks: tuple[str, ...] = ()
     metric: str = "ava"
     has_flow: bool = False
     needs_flow_prefix: bool = False
@@ -42,7 +49,13 @@ class DatasetTraits:
     is_one_crop_of_jitter: bool = False
 
     def __post_init__(self):
-        assert self.task in ("classification", *_SWITCHES), f"unknown task {self.task!r}"
+        unknown = set(self.tasks) - {"classification", *_SWITCHES}
+        assert not unknown, f"unknown tasks {unknown}"
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """All kinds of labels that its videos may have."""
+        return (self.task, *self.other_tasks)
 
     @property
     def has_splits(self) -> bool:
@@ -72,18 +85,28 @@ def check_names(train: ConfigNode, test: ConfigNode) -> Iterator[str]:
             yield f"{key}: {name!r} is not one of {sorted(DATASETS)}"
 
 
-@register_rule("TRAIN", "TEST", "DETECTION.ENABLE", "DATA.MULTI_LABEL")
+@register_rule("TRAIN", "TEST", "DETECTION.ENABLE", "DATA.MULTI_LABEL", "MODEL.NUM_CLASSES")
 def check_tasks(
-    train: ConfigNode, test: ConfigNode, is_detection: bool, is_multi_label: bool
+    train: ConfigNode,
+    test: ConfigNode,
+    is_detection: bool,
+    is_multi_label: bool,
+    num_classes: int | list[int],
 ) -> Iterator[str]:
-    """Check that the task is the one that the datasets are labelled for."""
-    for task, is_on in (("detection", is_detection), ("multi_label", is_multi_label)):
-        key, fitting = _SWITCHES[task], names_with("task", task)
-        for dataset_key, name in _used(train, test).items():
-            if is_on and name not in fitting:
-                yield f"{dataset_key}: {name!r} is not one of {fitting} with {key} True"
-            elif not is_on and name in fitting:
-                yield f"{key}: False must be True with {dataset_key} {name!r}"
+    """Check that the task is one that the datasets are labelled for."""
+    task = kind_of_labels(is_detection, is_multi_label, num_classes)
+    value = num_classes if task == "several_targets" else True
+    fitting = [name for name in DATASETS if task in DATASETS.get(name).tasks]
+    for key, name in _used(train, test).items():
+        if name not in DATASETS or name in fitting:
+            continue
+        if task == "classification":
+            switch = _SWITCHES[DATASETS.get(name).task]
+            needed = "a list" if switch == "MODEL.NUM_CLASSES" else True
+            value = num_classes if switch == "MODEL.NUM_CLASSES" else False
+            yield f"{switch}: {value} must be {needed} with {key} {name!r}"
+        else:
+            yield f"{key}: {name!r} is not one of {fitting} with {_SWITCHES[task]} {value}"
 
 
 @register_rule("TRAIN", "TEST", "DATA")

@@ -1,6 +1,7 @@
 """Prediction: a config, weights and video files give the likeliest classes by name."""
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from torch.utils.data import DataLoader
 
 from slowfast.adaptive.network import load_for_evaluation
 from slowfast.config.cli import load_cfg
+from slowfast.config.derived import class_counts
 from slowfast.datasets.annotations.class_names import load_class_names
 from slowfast.datasets.annotations.locate import walk_videos
 from slowfast.datasets.build import build_clip_pack, build_views
@@ -31,16 +33,23 @@ _BATCHES_PER_WORKER = 4
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """One class of a video: its number, its name, its score."""
+    """One class of a video: its number, its name, its score.
+
+    target: of several, the number of the one that it is a class of, from 1.
+    """
 
     label: int
     name: str
     score: float
+    target: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class VideoResult:
-    """The likeliest classes of a video, best first; none, and the reason, if it is unreadable."""
+    """The likeliest classes of a video, best first; none, and the reason, if it is unreadable.
+
+    Of several targets those of the first, then those of the second, ...
+    """
 
     path: str
     predictions: tuple[Prediction, ...]
@@ -74,13 +83,13 @@ class Predictor:
                 "DATA.MODALITY: 'flow' is not computed from video files here; tools/flow.py "
                 "computes it, and tools/run_net.py with TRAIN.ENABLE False tests on it"
             )
-        num_classes = cfg.MODEL.NUM_CLASSES
-        names = load_class_names(classes, num_classes) if classes else None
+        self._counts = class_counts(cfg.MODEL.NUM_CLASSES)
+        names = load_class_names(classes, sum(self._counts)) if classes else None
         self.views, self._pack = build_views(cfg, "test"), build_clip_pack(cfg, "test")
         self._loop = build_evaluation_loop(cfg)
         loaded = load_for_evaluation(cfg, checkpoint, self._loop.device)
         self.row, self._model = loaded.row, loaded.model
-        self.class_names = names or names_or_numbers(loaded.report.class_names, num_classes)
+        self.class_names = names or names_or_numbers(loaded.report.class_names, self._counts)
         self._max_workers, self._ensemble = cfg.DATA_LOADER.NUM_WORKERS, cfg.DATA.ENSEMBLE_METHOD
 
     def __call__(self, video: str | Path, *, topk: int = 5) -> list[tuple[str, float]]:
@@ -97,7 +106,7 @@ class Predictor:
         if topk < 1:
             raise ValueError(f"topk: {topk} must be at least 1")
         loader = self._make_loader([os.fspath(video) for video in videos])
-        num_videos, num_classes = len(loader.dataset), len(self.class_names)
+        num_videos, num_classes = len(loader.dataset), sum(self._counts)
         evaluator = ViewEvaluator(
             num_videos, self.views.num_views, num_classes, ensemble=self._ensemble
         )
@@ -112,11 +121,13 @@ class Predictor:
         return results
 
     def _best(self, row: torch.Tensor, topk: int) -> tuple[Prediction, ...]:
-        scores, labels = row.topk(min(topk, len(row)))
-        return tuple(
-            Prediction(label, self.class_names[label], score)
-            for label, score in zip(labels.tolist(), scores.tolist(), strict=True)
-        )
+        found, start, has_targets = [], 0, len(self._counts) > 1
+        for target, part in enumerate(row.split(self._counts), start=1):
+            best, number = part.topk(min(topk, len(part))), target if has_targets else None
+            for score, label in zip(*(values.tolist() for values in best), strict=True):
+                found.append(Prediction(label, self.class_names[start + label], score, number))
+            start += len(part)
+        return tuple(found)
 
     def _make_loader(self, paths: list[str]) -> DataLoader:
         """A lone video is read in this process, more by up to one other process per core."""
@@ -137,10 +148,14 @@ class Predictor:
         )
 
 
-def names_or_numbers(names: Sequence[str] | None, num_classes: int) -> list[str]:
-    """A name for each class: the given ones if there are so many, else "class 7"."""
-    is_whole = names is not None and len(names) == num_classes
-    return list(names) if is_whole else [f"class {number}" for number in range(num_classes)]
+def names_or_numbers(names: Sequence[str] | None, counts: Sequence[int]) -> list[str]:
+    """A name for each class: the given ones if there are so many, else "class 7".
+
+    Those of several targets, which have `counts` classes, one after another.
+    """
+    if names is not None and len(names) == sum(counts):
+        return list(names)
+    return [f"class {number}" for count in counts for number in range(count)]
 
 
 def find_videos(paths: Iterable[str | Path]) -> list[Path]:
@@ -162,32 +177,45 @@ def find_videos(paths: Iterable[str | Path]) -> list[Path]:
 def write_results(path: str | Path, results: Sequence[VideoResult], about: dict[str, Any]) -> None:
     """Write results to a .json file, below the values of `about`, or to a .csv file, atomically.
 
-    The csv has a line per video and class, and one with the reason for an unreadable video.
+    The csv has a line per video and class, and one with the reason for an unreadable video; of
+    several targets also a column with the number of the target.
     """
     check_output(path)
     if Path(path).suffix.lower() == ".json":
         write_json(path, {**about, "videos": [_as_dict(result) for result in results]})
     else:
         rows = [row for result in results for row in _as_rows(result)]
-        write_csv(path, ["path", "rank", "class", "name", "score", "error"], rows)
+        header = ["path", "rank", "class", "name", "score", "error"]
+        if any(p.target for result in results for p in result.predictions):
+            write_csv(path, [*header, "target"], rows)
+        else:
+            write_csv(path, header, [row[:-1] for row in rows])
 
 
 def _as_dict(result: VideoResult) -> dict[str, Any]:
     shown = {"path": printable(result.path)}
     if result.error:
         return {**shown, "error": result.error}
-    predictions = [{"class": p.label, "name": p.name, "score": p.score} for p in result.predictions]
+    predictions = [
+        {
+            **({"target": p.target} if p.target else {}),
+            **{"class": p.label, "name": p.name, "score": p.score},
+        }
+        for p in result.predictions
+    ]
     return {**shown, "predictions": predictions}
 
 
 def _as_rows(result: VideoResult) -> list[list]:
     shown = printable(result.path)
     if result.error:
-        return [[shown, "", "", "", "", result.error]]
-    return [
-        [shown, rank, p.label, p.name, p.score, ""]
-        for rank, p in enumerate(result.predictions, start=1)
-    ]
+        return [[shown, "", "", "", "", result.error, ""]]
+    ranks = Counter()
+    rows = []
+    for p in result.predictions:
+        ranks[p.target] += 1
+        rows.append([shown, ranks[p.target], p.label, p.name, p.score, "", p.target])
+    return rows
 
 
 def check_output(path: str | Path) -> None:

@@ -15,6 +15,7 @@ from slowfast.checkpoint import files
 from slowfast.checkpoint.initialize import initialize_from
 from slowfast.config.derived import class_counts
 from slowfast.config.node import ConfigNode
+from slowfast.datasets.balance import build_class_weights
 from slowfast.datasets.build import build_loader
 from slowfast.datasets.class_report import class_remarks
 from slowfast.engine.schedule import NormSchedule, log_schedule, steps_of_epochs
@@ -182,6 +183,9 @@ def build_run(cfg: ConfigNode) -> Run:
     device, schedule = build_device(cfg), build_schedule(cfg)
     train_loader, val_loader = build_loaders(cfg)
     autocast, task, log = build_autocast(cfg, device), build_task(cfg), build_run_log(cfg)
+    weights = build_class_weights(cfg, train_loader.dataset)
+    if weights is not None:
+        task.weigh_classes(weights.to(device))
     state, frozen = build_state(cfg, device)
     state.class_names = train_loader.dataset.class_names
     norms = NormSchedule(state, schedule)

@@ -61,7 +61,9 @@ def read_scores(run: str | Path) -> RunScores:
         raise ValueError(f"{path}: is not a file of scores ({error})") from error
     labels = np.array(labels)
     if labels.ndim != 1:
-        raise ValueError(f"{path}: has several labels per video; fusion is for one")
+        raise ValueError(
+            f"{path}: has several labels or targets per video; fusion is for one label"
+        )
     method = _ensemble(path.with_name("test_results.json"))
     scores, seen = (values.numpy() for values in views.join(method))
     is_probability = method == "sum" and _are_probabilities(scores[seen])

@@ -65,8 +65,8 @@ class ViewEvaluator(Evaluator):
 class LabelledVideos:
     """Videos to be judged.
 
-    labels: the class of each (-1: unknown), or classes of 0 and 1 for each. class_names: None where
-    unknown.
+    labels: the class of each (-1: unknown), or classes of 0 and 1 for each, or videos,targets the
+    class of each target. class_names: None where unknown.
     """
 
     paths: Sequence[str]
@@ -157,9 +157,13 @@ class VideoEvaluator(ViewEvaluator):
             [[video, *cells, broken] for video, cells, broken, is_seen in rows if is_seen],
         )
         self.scores.save_npz(scores_path, videos.paths, videos.labels.tolist())
-        class_path = folder / "test_results_per_class.csv"
-        write_class_table(class_path, evaluation.per_class, videos.class_names)
-        return [path, scores_path, class_path]
+        return [path, scores_path, *self._write_classes(folder, evaluation)]
+
+    def _write_classes(self, folder: Path, evaluation: Evaluation) -> list[Path]:
+        """Write the worth of each class."""
+        path = folder / "test_results_per_class.csv"
+        write_class_table(path, evaluation.per_class, self.videos.class_names)
+        return [path]
 
 
 def one_label_table(

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from slowfast.config.derived import class_counts
 from slowfast.config.node import ConfigNode
 from slowfast.models.conv import Triple
 from slowfast.models.layers import Linear
@@ -27,14 +28,19 @@ ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
 class Classifier(Linear):
     """Linear layer from features (in the last dimension) to logits, and the way to scores.
 
-    Half-precision logits become float32. The mode of the head, `is_training`, decides on dropout
-    and activation, not its own: TRAIN.FREEZE may keep the classifier alone in evaluation mode.
+    class_counts: classes of each target, mostly one; logits of several stand side by side, and each
+    target has an activation of its own. Half-precision logits become float32. The mode of the head,
+    `is_training`, decides on dropout and activation, not the classifier's: TRAIN.FREEZE may keep it
+    alone in evaluation mode.
     """
 
-    def __init__(self, dim_in: Dims, num_classes: int, *, dropout_rate: float, activation: str):
+    def __init__(
+        self, dim_in: Dims, class_counts: Sequence[int], *, dropout_rate: float, activation: str
+    ):
         if activation not in ACTIVATIONS:
             raise ValueError(f"MODEL.HEAD_ACT: {activation!r} is not one of {sorted(ACTIVATIONS)}")
-        super().__init__(dim_in, num_classes)
+        super().__init__(dim_in, sum(class_counts))
+        self.class_counts = tuple(class_counts)
         self.dropout_rate = dropout_rate
         self.activation = activation
 
@@ -55,7 +61,12 @@ class Classifier(Linear):
         return self(F.dropout(x, self.dropout_rate, is_training))
 
     def _scores(self, logits: torch.Tensor, is_training: bool) -> torch.Tensor:
-        return logits if is_training else ACTIVATIONS[self.activation](logits)
+        if is_training:
+            return logits
+        activation = ACTIVATIONS[self.activation]
+        if len(self.class_counts) == 1:
+            return activation(logits)
+        return torch.cat([activation(part) for part in logits.split(self.class_counts, -1)], -1)
 
 
 Pool = Callable[[torch.Tensor, torch.Tensor | None], torch.Tensor]
@@ -139,7 +150,10 @@ def build_classifier(cfg: ConfigNode, dim_in: Dims) -> Classifier:
     """The classifier of features of `dim_in` channels, or of a concatenation of such."""
     model = cfg.MODEL
     return Classifier(
-        dim_in, model.NUM_CLASSES, dropout_rate=model.DROPOUT_RATE, activation=model.HEAD_ACT
+        dim_in,
+        class_counts(model.NUM_CLASSES),
+        dropout_rate=model.DROPOUT_RATE,
+        activation=model.HEAD_ACT,
     )
 
 

@@ -69,6 +69,15 @@ class Task(ABC):
         """
         return [partial(self.loss, network, batch, rng)]
 
+    def weigh_classes(self, weights: torch.Tensor) -> None:
+        """Let the classes count by (classes,) weights in the loss of training.
+
+        Here a refusal, for tasks that do not know how.
+        """
+        raise ValueError(
+            f"TRAIN.CLASS_WEIGHTS: must be empty, as {type(self).__name__} does not weigh classes"
+        )
+
     def num_labelled(self, batch: dict) -> int:
         """Number of clips, or boxes, in a batch to learn from."""
         return len(batch["labels"])

@@ -2,8 +2,10 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from slowfast.config.checks.rules import register_rule
+from slowfast.config.derived import kind_of_labels
 from slowfast.config.node import ConfigNode
 from slowfast.datasets.clip_dataset import ClipDataset
 from slowfast.evaluation.evaluator import Evaluator
@@ -12,6 +14,7 @@ from slowfast.tasks.base import Task
 from slowfast.tasks.classification import build_classification, build_one_label_evaluator
 from slowfast.tasks.detection import build_box_evaluator, build_detection
 from slowfast.tasks.multi_label import build_multi_label, build_multi_label_evaluator
+from slowfast.tasks.several_targets import build_several_targets, build_targets_evaluator
 from slowfast.utils.registry import Registry
 
 
@@ -26,10 +29,11 @@ class TaskParts:
     build_evaluator: Callable[[ConfigNode, ClipDataset], Evaluator]
 
 
-_SWITCHES = ("DETECTION.ENABLE", "ADAPTIVE.ENABLE", "DATA.MULTI_LABEL")
+_SWITCHES = ("DETECTION.ENABLE", "ADAPTIVE.ENABLE", "DATA.MULTI_LABEL", "MODEL.NUM_CLASSES")
 _OURS = {
     "classification": TaskParts(build_classification, build_one_label_evaluator),
     "multi_label": TaskParts(build_multi_label, build_multi_label_evaluator),
+    "several_targets": TaskParts(build_several_targets, build_targets_evaluator),
     "detection": TaskParts(build_detection, build_box_evaluator),
     "adaptive": TaskParts(build_adaptive, build_one_label_evaluator),
 }
@@ -38,17 +42,17 @@ for _name, _parts in _OURS.items():
     TASKS.register(_name)(_parts)
 
 
-def named_by_switches(is_detection: bool, is_adaptive: bool, is_multi_label: bool) -> str:
-    """The task of DETECTION.ENABLE, ADAPTIVE.ENABLE and DATA.MULTI_LABEL."""
-    if is_detection:
-        return "detection"
-    if is_adaptive:
+def named_by_switches(
+    is_detection: bool, is_adaptive: bool, is_multi_label: bool, num_classes: int | list[int]
+) -> str:
+    """The task of DETECTION.ENABLE, ADAPTIVE.ENABLE, DATA.MULTI_LABEL and MODEL.NUM_CLASSES."""
+    if is_adaptive and not is_detection:
         return "adaptive"
-    return "multi_label" if is_multi_label else "classification"
+    return kind_of_labels(is_detection, is_multi_label, num_classes)
 
 
 @register_rule("TASK", *_SWITCHES)
-def check_task(name: str, *switches: bool) -> Iterator[str]:
+def check_task(name: str, *switches: Any) -> Iterator[str]:
     """A task is in the table; ours go by switches that decide on much else, too."""
     expected = named_by_switches(*switches)
     if name and name not in TASKS:
@@ -60,7 +64,7 @@ def check_task(name: str, *switches: bool) -> Iterator[str]:
 def build_parts(cfg: ConfigNode) -> TaskParts:
     """The row of the task that the config asks for."""
     switches = cfg.DETECTION.ENABLE, cfg.ADAPTIVE.ENABLE, cfg.DATA.MULTI_LABEL
-    return TASKS.get(cfg.TASK or named_by_switches(*switches))
+    return TASKS.get(cfg.TASK or named_by_switches(*switches, cfg.MODEL.NUM_CLASSES))
 
 
 def build_task(cfg: ConfigNode) -> Task:

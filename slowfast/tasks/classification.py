@@ -1,6 +1,7 @@
 """One label per video."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,47 @@ from slowfast.evaluation.metrics import topk_correct
 from slowfast.evaluation.video_evaluator import LabelledVideos, OneLabelEvaluator
 from slowfast.tasks.base import Task
 
-Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 Mix = Callable[
     [list[torch.Tensor], torch.Tensor, np.random.Generator], tuple[list[torch.Tensor], torch.Tensor]
 ]
+
+
+@dataclass
+class CrossEntropy:
+    """Mean cross entropy of class numbers, which are smoothed, or of soft labels.
+
+    class_weights: (classes,) factors of the terms of each class, None: all 1. The mean is over the
+    clips, not over their weights: so processes whose clips have other classes count as they should.
+    """
+
+    smoothing: float
+    class_weights: torch.Tensor | None = None
+
+    def __call__(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        smoothing = 0.0 if labels.ndim == 2 else self.smoothing
+        if self.class_weights is None:
+            return F.cross_entropy(logits, labels, label_smoothing=smoothing)
+        options = {"weight": self.class_weights, "label_smoothing": smoothing}
+        return F.cross_entropy(logits, labels, **options, reduction="none").mean()
+
+
+@dataclass
+class BinaryCrossEntropy:
+    """Mean binary cross entropy over the classes, of class numbers or of labels within 0..1.
+
+    class_weights: (classes,) factors of the terms of labels that hold, None: all 1.
+    """
+
+    smoothing: float = 0.0
+    class_weights: torch.Tensor | None = None
+
+    def __call__(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        if labels.ndim == 1:
+            labels = smooth_labels(labels, logits.shape[1], self.smoothing)
+        return F.binary_cross_entropy_with_logits(logits, labels, pos_weight=self.class_weights)
+
+
+Loss = CrossEntropy | BinaryCrossEntropy
 
 
 class Classification(Task):
@@ -34,6 +72,9 @@ class Classification(Task):
         super().__init__(**normalization)
         self._loss = loss
         self._mix = mix
+
+    def weigh_classes(self, weights: torch.Tensor) -> None:
+        self._loss.class_weights = weights
 
     def loss(
         self, network: nn.Module, batch: dict, rng: np.random.Generator
@@ -59,20 +100,15 @@ class Classification(Task):
 def build_classification_options(cfg: ConfigNode) -> dict[str, Any]:
     """The arguments of Classification, with the loss of MODEL.LOSS_FUNC."""
     smoothing = cfg.MODEL.LABEL_SMOOTHING
-    classes = cfg.MODEL.NUM_CLASSES
     losses = {
-        "cross_entropy": lambda logits, labels: F.cross_entropy(
-            logits, labels, label_smoothing=0.0 if labels.ndim == 2 else smoothing
-        ),
-        "bce_logit": lambda logits, labels: F.binary_cross_entropy_with_logits(
-            logits, labels if labels.ndim == 2 else smooth_labels(labels, classes, smoothing)
-        ),
+        "cross_entropy": CrossEntropy,
+        "soft_cross_entropy": CrossEntropy,
+        "bce_logit": BinaryCrossEntropy,
     }
-    losses["soft_cross_entropy"] = losses["cross_entropy"]
     if cfg.MODEL.LOSS_FUNC not in losses:
         raise ValueError(f"MODEL.LOSS_FUNC: {cfg.MODEL.LOSS_FUNC!r} is not one of {sorted(losses)}")
     return {
-        "loss": losses[cfg.MODEL.LOSS_FUNC],
+        "loss": losses[cfg.MODEL.LOSS_FUNC](smoothing),
         "mix": build_mix(cfg),
         "mean": cfg.DATA.MEAN,
         "std": cfg.DATA.STD,

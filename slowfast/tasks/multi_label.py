@@ -1,8 +1,7 @@
-"""Any number of labels per video, as in Charades."""
+"""Any number of labels per video, as in Charades and in lists with several labels."""
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from slowfast.config.node import ConfigNode
@@ -10,6 +9,7 @@ from slowfast.datasets.clip_dataset import ClipDataset
 from slowfast.datasets.labels import multi_hot
 from slowfast.evaluation.video_evaluator import LabelledVideos, MultiLabelEvaluator
 from slowfast.tasks.base import Task
+from slowfast.tasks.classification import BinaryCrossEntropy
 
 
 class MultiLabel(Task):
@@ -17,11 +17,18 @@ class MultiLabel(Task):
 
     moved = ("labels",)
 
+    def __init__(self, **normalization):
+        super().__init__(**normalization)
+        self._loss = BinaryCrossEntropy()
+
+    def weigh_classes(self, weights: torch.Tensor) -> None:
+        self._loss.class_weights = weights
+
     def loss(
         self, network: nn.Module, batch: dict, _rng: np.random.Generator
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         logits = network(*self.inputs(batch)).float()
-        return F.binary_cross_entropy_with_logits(logits, batch["labels"]), {}
+        return self._loss(logits, batch["labels"]), {}
 
 
 def build_multi_label(cfg: ConfigNode) -> MultiLabel:
@@ -32,7 +39,7 @@ def build_multi_label(cfg: ConfigNode) -> MultiLabel:
 def build_multi_label_evaluator(cfg: ConfigNode, dataset: ClipDataset) -> MultiLabelEvaluator:
     """The evaluator of a split; a class is right if it happens anywhere in the video."""
     records, num_classes = dataset.records, cfg.MODEL.NUM_CLASSES
-    labels = torch.stack([multi_hot(record.spans.all(), num_classes) for record in records])
+    labels = torch.stack([multi_hot(record.classes(), num_classes) for record in records])
     return MultiLabelEvaluator(
         LabelledVideos([record.path for record in records], labels, dataset.class_names),
         num_views=dataset.num_views,

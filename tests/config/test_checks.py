@@ -366,3 +366,61 @@ def test_adaptive_networks_need_what_fits_them(overrides, expected):
 )
 def test_adaptive_networks_that_fit_pass(overrides):
     check_cfg(make_cfg(*overrides))
+
+
+TARGETS = ["MODEL.NUM_CLASSES", [4, 3]]
+SIGMOID = ["MODEL.HEAD_ACT", "sigmoid", "MODEL.LOSS_FUNC", "bce"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (["MODEL.NUM_CLASSES", []], "MODEL.NUM_CLASSES: [] must be at least 1, or a list"),
+        (["MODEL.NUM_CLASSES", [4, 0]], "MODEL.NUM_CLASSES: [4, 0] must be at least 1, or a list"),
+        (
+            [*TARGETS, "DATA.MULTI_LABEL", True, *SIGMOID],
+            "DATA.MULTI_LABEL: True must be False with MODEL.NUM_CLASSES [4, 3], several targets",
+        ),
+        ([*TARGETS, "ADAPTIVE.ENABLE", True], "ADAPTIVE.ENABLE: True must be False with MODEL.NUM"),
+        ([*TARGETS, "TEST.BUDGET", "5G"], "TEST.BUDGET: 5G must be '' with MODEL.NUM_CLASSES [4"),
+        ([*TARGETS, "DATA.LABEL_AWARE_FLIP", True], "DATA.LABEL_AWARE_FLIP: True must be False"),
+        ([*TARGETS, *SIGMOID], "MODEL.HEAD_ACT: 'sigmoid' must be 'softmax' with MODEL.NUM_CLASS"),
+        ([*TARGETS, *SIGMOID], "MODEL.LOSS_FUNC: 'bce' must be 'cross_entropy' with MODEL.NUM_CL"),
+        (
+            ["TRAIN.CLASS_WEIGHTS", "even"],
+            "TRAIN.CLASS_WEIGHTS: 'even' must be empty, balanced, or",
+        ),
+        (["TRAIN.CLASS_WEIGHTS", [1, -1]], "TRAIN.CLASS_WEIGHTS: [1, -1] must be empty, balanced"),
+        (["TRAIN.CLASS_WEIGHTS", []], "TRAIN.CLASS_WEIGHTS: [] must be empty, balanced"),
+        (
+            ["TRAIN.CLASS_WEIGHTS", [1] * 9],
+            "TRAIN.CLASS_WEIGHTS: [1, 1, 1, 1, 1, 1, 1, 1, ...] are 9 numbers, not 400, one for "
+            "each class of MODEL.NUM_CLASSES 400",
+        ),
+        (
+            [*TARGETS, "TRAIN.CLASS_WEIGHTS", [1] * 4],
+            "are 4 numbers, not 7, one for each class of MODEL.NUM_CLASSES [4, 3]",
+        ),
+        (["MODEL.NUM_CLASSES", 2, "TRAIN.CLASS_WEIGHTS", [0, 0]], "[0, 0] are all 0"),
+        ([*TARGETS, "DATA.SAMPLER", "balanced"], "DATA.SAMPLER: 'balanced' needs videos of one"),
+        (
+            ["DATA.SAMPLER", "balanced", "TRAIN.CLASS_WEIGHTS", "balanced"],
+            "TRAIN.CLASS_WEIGHTS: 'balanced' must be empty with DATA.SAMPLER 'balanced'",
+        ),
+    ],
+)
+def test_targets_and_balance_that_do_not_fit_are_named(overrides, expected):
+    assert expected in mistakes(*overrides)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        [*TARGETS, "TRAIN.CLASS_WEIGHTS", [1] * 7],
+        [*TARGETS, "TRAIN.CLASS_WEIGHTS", "balanced", "MIXUP.ENABLE", True],
+        ["DATA.SAMPLER", "balanced"],
+        ["DATA.MULTI_LABEL", True, *SIGMOID, "TRAIN.CLASS_WEIGHTS", "balanced"],
+    ],
+)
+def test_targets_and_balance_that_fit_pass(overrides):
+    check_cfg(make_cfg(*overrides))

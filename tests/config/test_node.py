@@ -102,6 +102,28 @@ def test_words_take_the_type_of_the_default(key, word, value):
     assert cfg == value and type(cfg) is type(value)
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("MODEL.NUM_CLASSES", "[97, 300]", [97, 300]),
+        ("MODEL.NUM_CLASSES", (97, 300), [97, 300]),
+        ("MODEL.NUM_CLASSES", "[97]", 97),
+        ("MODEL.NUM_CLASSES", 12, 12),
+        ("TRAIN.CLASS_WEIGHTS", "balanced", "balanced"),
+        ("TRAIN.CLASS_WEIGHTS", "[1, 2e-1]", [1, 0.2]),
+        ("TRAIN.CLASS_WEIGHTS", "", ""),
+    ],
+)
+def test_some_keys_take_a_list_or_a_single_value(key, value, expected):
+    cfg = get_cfg()
+    cfg.merge_from_list(["MODEL.NUM_CLASSES", [1, 2], "TRAIN.CLASS_WEIGHTS", [1.0], key, value])
+    section, name = key.split(".")
+    assert cfg[section][name] == expected
+    again = get_cfg()
+    again.merge_from_other_cfg(cfg)
+    assert again[section][name] == expected
+
+
 def test_optional_number_can_be_set_and_unset():
     cfg = get_cfg()
     cfg.merge_from_list(["SOLVER.CLIP_GRAD_VAL", "0.5"])

@@ -6,6 +6,7 @@ from slowfast.datasets.labels import (
     BoxLabels,
     ClassLabel,
     ClipLabels,
+    TargetLabels,
     VideoLabels,
     choose_label_rule,
 )
@@ -52,6 +53,17 @@ def test_evaluation_labels_are_those_of_the_whole_video():
     assert VideoLabels(4)(Record("a", spans=SPANS), cut(0), None).tolist() == [1, 1, 0, 1]
 
 
+@pytest.mark.parametrize("rule", [ClipLabels(4), VideoLabels(4)])
+def test_labels_without_times_hold_all_the_time(rule):
+    assert rule(Record("a", labels=(3, 1)), cut(5), None).tolist() == [0, 1, 0, 1]
+    assert rule(Record("a", 2), cut(5), None).tolist() == [0, 0, 1, 0]
+
+
+def test_each_target_has_its_class():
+    labels = TargetLabels()(Record("a", labels=(96, 3)), cut(0), None)
+    assert labels.tolist() == [96, 3] and labels.dtype == torch.int64
+
+
 def test_a_mirrored_clip_gets_the_mirrored_class():
     rule, record = ClassLabel((1, 0, 2)), Record("a", 0)
     assert (rule(record, cut(0), None), rule(record, cut(0, is_flipped=True), None)) == (0, 1)
@@ -80,3 +92,4 @@ def test_labels_follow_the_flip_where_it_is_known_how():
 def test_multi_label_rules_differ_between_training_and_evaluation():
     rules = [choose_label_rule("multi_label", 4, is_training=is_on) for is_on in (True, False)]
     assert [type(rule) for rule in rules] == [ClipLabels, VideoLabels]
+    assert type(choose_label_rule("several_targets", 4, is_training=True)) is TargetLabels

@@ -26,6 +26,8 @@ def check(*overrides):
     [
         DETECTION,
         MULTI_LABEL,
+        [*MULTI_LABEL, "TRAIN.DATASET", "kinetics", "TEST.DATASET", "folder"],
+        ["MODEL.NUM_CLASSES", [4, 3]],
         [*DETECTION, "TRAIN.DATASET", "jhmdb", "TEST.DATASET", "ucf101_24"],
         # A dataset that is not used may be anything.
         [*DETECTION, "TRAIN.DATASET", "kinetics", "TRAIN.ENABLE", False],
@@ -58,7 +60,14 @@ def test_datasets_that_fit_pass(overrides):
             "TRAIN.DATASET: 'charades' is not one of ['kinetics', 'folder', 'ssv1', 'ssv2', "
             "'ucf101', 'hmdb51'] with DATA.SAMPLING 'segments'",
         ),
-        ([*MULTI_LABEL, "TEST.DATASET", "ssv2"], "'ssv2' is not one of ['charades'] with DATA"),
+        (
+            [*MULTI_LABEL, "TEST.DATASET", "ssv2"],
+            "'ssv2' is not one of ['kinetics', 'folder', 'charades'] with DATA",
+        ),
+        (
+            ["MODEL.NUM_CLASSES", [4, 3], "TEST.DATASET", "folder"],
+            "TEST.DATASET: 'folder' is not one of ['kinetics'] with MODEL.NUM_CLASSES [4, 3]",
+        ),
         (
             [*FLOW, "TEST.DATASET", "ava"],
             "TEST.DATASET: 'ava' is not one of ['kinetics', 'folder', 'ssv1', 'ssv2', 'ucf101', "
@@ -94,7 +103,7 @@ def test_rules_hold_for_a_dataset_of_a_user(register_dataset):
     for overrides, expected in (
         (["DATA.SPLIT_NUMBER", 3], "3 is not within 1..2, the splits of TRAIN.DATASET 'mine'"),
         (FLOW, "TRAIN.DATASET: 'mine' is not one of .* with DATA.MODALITY 'flow'"),
-        (["DATA.MULTI_LABEL", True, *SIGMOID], "'mine' is not one of .'charades'. with DATA"),
+        (["DATA.MULTI_LABEL", True, *SIGMOID], "'mine' is not one of .* with DATA"),
     ):
         with pytest.raises(ValueError, match=expected):
             check(*names, *overrides)

@@ -8,7 +8,7 @@ from slowfast.models.network import StageSpec
 
 
 def classifier(dim_in, activation="softmax", dropout_rate=0.0):
-    return Classifier(dim_in, 5, dropout_rate=dropout_rate, activation=activation)
+    return Classifier(dim_in, [5], dropout_rate=dropout_rate, activation=activation)
 
 
 def head(activation="softmax", pool_size=(2, 2, 2), has_bn_lin5=False):

@@ -72,15 +72,19 @@ def test_a_task_from_outside_is_named_and_built():
         cfg.TASK = "mine"
         assert build_task(cfg) == "my task"
         assert build_evaluator(cfg, "videos") == "judge of videos"
-        assert not list(check_task("mine", False, False, False))
+        assert not list(check_task("mine", False, False, False, 4))
 
 
 def test_mistakes_in_the_name_of_a_task_are_named():
-    (unknown,) = check_task("mine", False, False, False)
+    (unknown,) = check_task("mine", False, False, False, 4)
     assert unknown.startswith("TASK: 'mine' is not one of ['adaptive', 'classification'")
-    (other,) = check_task("detection", False, False, True)
+    (other,) = check_task("detection", False, False, True, 4)
     assert other.startswith(
         "TASK: 'detection' must be 'multi_label' or '': so say DETECTION.ENABLE"
     )
-    for name, switches in (("", (True, False, False)), ("adaptive", (False, True, False))):
+    for name, switches in (
+        ("", (True, False, False, 4)),
+        ("adaptive", (False, True, False, 4)),
+        ("several_targets", (False, False, False, [4, 3])),
+    ):
         assert not list(check_task(name, *switches))

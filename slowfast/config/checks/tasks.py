@@ -6,9 +6,11 @@ from typing import Any
 from slowfast.config.checks.clips import MODEL_STRIDE
 from slowfast.config.checks.rules import register_exclusion, register_rule
 from slowfast.config.defaults import get_cfg
-from slowfast.config.derived import parse_budget, slow_stride
+from slowfast.config.derived import class_counts, parse_budget, slow_stride
 from slowfast.config.limits import are_numbers
 from slowfast.config.node import ConfigNode
+
+_CROSS_ENTROPIES = ("cross_entropy", "soft_cross_entropy")
 
 
 @register_rule("DETECTION.ENABLE", "DATA", "MODEL", "MIXUP.ENABLE")
@@ -32,6 +34,62 @@ def check_labels(
         yield f"MIXUP.ENABLE: True must be False with {task} True"
     if data.LABEL_AWARE_FLIP:
         yield f"DATA.LABEL_AWARE_FLIP: True must be False with {task} True"
+
+
+@register_rule("MODEL", "DATA", "DETECTION.ENABLE", "ADAPTIVE.ENABLE", "TEST.BUDGET")
+def check_targets(
+    model: ConfigNode, data: ConfigNode, is_detection: bool, is_adaptive: bool, budget: str
+) -> Iterator[str]:
+    """Check that several targets have one class each, and scores that can be multiplied."""
+    if len(class_counts(model.NUM_CLASSES)) == 1:
+        return
+    targets = f"MODEL.NUM_CLASSES {model.NUM_CLASSES}, several targets"
+    others = {
+        "DETECTION.ENABLE": (is_detection, "boxes have one"),
+        "DATA.MULTI_LABEL": (data.MULTI_LABEL, "any number of labels are of one"),
+        "ADAPTIVE.ENABLE": (is_adaptive, "its sub-networks learn the scores of one"),
+        "TEST.BUDGET": (budget, "adaptive networks have one"),
+        "DATA.LABEL_AWARE_FLIP": (data.LABEL_AWARE_FLIP, "it knows the classes of one"),
+    }
+    for key, (value, reason) in others.items():
+        if value:
+            yield f"{key}: {value} must be {type(value)()!r} with {targets}: {reason}"
+    if not (is_detection or data.MULTI_LABEL):
+        if model.HEAD_ACT != "softmax":
+            yield f"MODEL.HEAD_ACT: {model.HEAD_ACT!r} must be 'softmax' with {targets}"
+        if model.LOSS_FUNC not in _CROSS_ENTROPIES:
+            yield f"MODEL.LOSS_FUNC: {model.LOSS_FUNC!r} must be 'cross_entropy' with {targets}"
+
+
+@register_rule("TRAIN", "DATA", "DETECTION.ENABLE", "MODEL.NUM_CLASSES")
+def check_balance(
+    train: ConfigNode, data: ConfigNode, is_detection: bool, num_classes: int | list[int]
+) -> Iterator[str]:
+    """Check that there is a weight for each class, and one class by which samples are drawn."""
+    weights, counts = train.CLASS_WEIGHTS, class_counts(num_classes)
+    if weights and is_detection:
+        yield f"TRAIN.CLASS_WEIGHTS: {_short(weights)} must be empty with DETECTION.ENABLE True"
+    elif isinstance(weights, list) and len(weights) != sum(counts):
+        yield (
+            f"TRAIN.CLASS_WEIGHTS: {_short(weights)} are {len(weights)} numbers, not "
+            f"{sum(counts)}, one for each class of MODEL.NUM_CLASSES {num_classes}"
+        )
+    elif isinstance(weights, list) and not any(weights):
+        yield f"TRAIN.CLASS_WEIGHTS: {_short(weights)} are all 0: nothing would be learnt"
+    if data.SAMPLER != "balanced":
+        return
+    if is_detection or data.MULTI_LABEL or len(counts) > 1:
+        instead = "" if is_detection else "; TRAIN.CLASS_WEIGHTS balanced is for several, too"
+        yield f"DATA.SAMPLER: 'balanced' needs videos of one class each{instead}"
+    elif weights == "balanced":
+        yield (
+            "TRAIN.CLASS_WEIGHTS: 'balanced' must be empty with DATA.SAMPLER 'balanced': rare "
+            "classes would count twice"
+        )
+
+
+def _short(weights: str | list) -> str:
+    return repr(weights) if len(weights) <= 8 else f"[{', '.join(map(str, weights[:8]))}, ...]"
 
 
 for _key in ("AUG.ENABLE", "MULTIGRID.LONG_CYCLE", "MULTIGRID.SHORT_CYCLE", "TEST.REVERSE_TIME"):
@@ -86,7 +144,7 @@ def check_loss(adaptive: ConfigNode, loss: str) -> Iterator[str]:
             f"ADAPTIVE.TEMPERATURE: {adaptive.TEMPERATURE} must be 1 with ADAPTIVE.DISTILL False, "
             "which has no use for it"
         )
-    if loss not in ("cross_entropy", "soft_cross_entropy"):
+    if loss not in _CROSS_ENTROPIES:
         yield (
             f"MODEL.LOSS_FUNC: {loss!r} must be 'cross_entropy' or "
             "'soft_cross_entropy' with ADAPTIVE.ENABLE True"

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from slowfast.config.derived import class_counts
 from slowfast.config.node import ConfigNode
 from slowfast.datasets.transforms.rand_augment import (
     RandAugment,
@@ -128,6 +129,15 @@ def smooth_labels(labels: torch.Tensor, num_classes: int, smoothing: float) -> t
     return targets.scatter_(1, labels[:, None], 1 - smoothing + smoothing / num_classes)
 
 
+def soft_targets(
+    labels: torch.Tensor, class_counts: Sequence[int], smoothing: float
+) -> torch.Tensor:
+    """(N, classes) smoothed labels of N, or of N,targets side by side, classes of each target."""
+    columns = labels.reshape(len(labels), -1).unbind(1)  # N or N,targets -> N each
+    pairs = zip(columns, class_counts, strict=True)
+    return torch.cat([smooth_labels(column, count, smoothing) for column, count in pairs], dim=1)
+
+
 def cutmix_box(
     rng: np.random.Generator, height: int, width: int, share: float
 ) -> tuple[tuple[int, int, int, int], float]:
@@ -160,13 +170,14 @@ class BatchMix:
     box of the partner into all frames. One draw holds for the batch and for all pathways.
 
     Args:
+        class_counts: classes of each target, of which there is mostly one.
         alpha, cutmix_alpha: Beta parameters; 0 leaves that kind out.
         prob: probability of mixing at all.
         switch_prob: probability of cutmix when both kinds are on.
         smoothing: label smoothing, also of batches that are not mixed.
     """
 
-    num_classes: int
+    class_counts: Sequence[int]
     alpha: float
     cutmix_alpha: float
     prob: float
@@ -176,8 +187,8 @@ class BatchMix:
     def __call__(
         self, clips: list[torch.Tensor], labels: torch.Tensor, rng: np.random.Generator
     ) -> tuple[list[torch.Tensor], torch.Tensor]:
-        """The clips, one N,C,T,H,W tensor per pathway, and N,classes targets for N labels."""
-        targets = smooth_labels(labels, self.num_classes, self.smoothing)
+        """The clips, one N,C,T,H,W tensor per pathway, and N,classes targets for the labels."""
+        targets = soft_targets(labels, self.class_counts, self.smoothing)
         if rng.uniform() >= self.prob:
             return clips, targets
         is_cutmix = self.cutmix_alpha > 0 and (self.alpha == 0 or rng.uniform() < self.switch_prob)
@@ -216,7 +227,7 @@ def build_mix(cfg: ConfigNode) -> BatchMix | None:
     if not mixup.ENABLE:
         return None
     return BatchMix(
-        num_classes=cfg.MODEL.NUM_CLASSES,
+        class_counts=class_counts(cfg.MODEL.NUM_CLASSES),
         alpha=mixup.ALPHA,
         cutmix_alpha=mixup.CUTMIX_ALPHA,
         prob=mixup.PROB,

@@ -33,7 +33,7 @@ def erasing(mode, probability=1.0, count=1):
 
 def mix(clips, labels, seed=0, **changes):
     settings = {
-        "num_classes": 4,
+        "class_counts": [4],
         "alpha": 0.8,
         "cutmix_alpha": 1.0,
         "prob": 1.0,

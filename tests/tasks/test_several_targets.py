@@ -1,0 +1,114 @@
+"""Several targets per video: the loss, and what the log shows."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from slowfast.checkpoint import files
+from slowfast.config.cli import load_cfg
+from slowfast.engine.predict import Predictor, write_results
+from slowfast.engine.state import Sums
+from slowfast.models import build_model
+from slowfast.tasks import build_task
+
+LABELS = torch.tensor([[1, 0], [0, 2], [1, 1]])
+LOGITS = torch.tensor(
+    [[0.0, 2, 3, 0, 0], [1, 2, 0, 0, 4], [0, 1, 9, 1, 0]]  # 1 0, 1 2, 1 0
+)
+TARGETS = ["MODEL.NUM_CLASSES", "[2, 3]"]
+
+
+def step(cfg, weights=None):
+    task = build_task(cfg)
+    if weights is not None:
+        task.weigh_classes(weights)
+    clips = [torch.stack([torch.full((3, 1, 8, 8), float(n)) for n in range(3)])]
+    batch = {"clips": clips, "labels": LABELS}
+    return task.loss(lambda clips: LOGITS, batch, np.random.default_rng(0))
+
+
+def cross_entropies(first, second, **options):
+    return (
+        F.cross_entropy(LOGITS[:, :2], first, **options)
+        + F.cross_entropy(LOGITS[:, 2:], second, **options)
+    ) / 2
+
+
+def test_loss_is_the_mean_over_the_targets(toy_cfg):
+    loss, sums = step(toy_cfg(*TARGETS))
+    torch.testing.assert_close(loss, cross_entropies(*LABELS.unbind(1)))
+    means = Sums(sums, count=3).means()
+    assert means == pytest.approx(
+        {"top1_acc": 100 / 3, "top1_acc_1": 200 / 3, "top1_acc_2": 200 / 3}
+    )
+
+
+def test_labels_are_smoothed_within_their_target(toy_cfg):
+    loss, _ = step(toy_cfg(*TARGETS, "MODEL.LABEL_SMOOTHING", 0.2))
+    torch.testing.assert_close(loss, cross_entropies(*LABELS.unbind(1), label_smoothing=0.2))
+
+
+def test_labels_are_mixed_within_their_target(toy_cfg):
+    cfg = toy_cfg(
+        *TARGETS,
+        *("MIXUP.ENABLE", True, "MIXUP.CUTMIX_ALPHA", 0, "MIXUP.LABEL_SMOOTH_VALUE", 0),
+    )
+    rng = np.random.default_rng(0)
+    rng.uniform()
+    share = rng.beta(0.8, 0.8)
+    hot = [F.one_hot(LABELS[:, n], count).float() for n, count in enumerate((2, 3))]
+    mixed = [torch.lerp(one.flip(0), one, share) for one in hot]
+    loss, sums = step(cfg)
+    torch.testing.assert_close(loss, cross_entropies(*mixed))
+    assert set(sums) == {"top1_acc", "top1_acc_1", "top1_acc_2"}
+
+
+def test_weights_of_all_classes_stand_one_after_another(toy_cfg):
+    weights = torch.tensor([1.0, 2, 3, 4, 5])
+    loss, _ = step(toy_cfg(*TARGETS), weights)
+    losses = [
+        F.cross_entropy(LOGITS[:, :2], LABELS[:, 0], reduction="none") * weights[LABELS[:, 0]],
+        F.cross_entropy(LOGITS[:, 2:], LABELS[:, 1], reduction="none") * weights[2 + LABELS[:, 1]],
+    ]
+    torch.testing.assert_close(loss, (losses[0].mean() + losses[1].mean()) / 2)
+
+
+@pytest.fixture
+def predictor(toy_yaml, tmp_path):
+    torch.manual_seed(0)
+    path = tmp_path / "weights.pyth"
+    model = build_model(load_cfg(toy_yaml, TARGETS))
+    names = ["take", "put", "cup", "fork", "plate"]
+    files.save(path, {"model_state": model.state_dict(), "class_names": names})
+    return Predictor(toy_yaml, path, options=TARGETS)
+
+
+def test_scores_are_probabilities_of_each_target(toy_cfg):
+    model = build_model(toy_cfg(*TARGETS)).eval()
+    scores = model([torch.rand(2, 3, 4, 32, 32)])
+    torch.testing.assert_close(scores[:, :2].sum(1), torch.ones(2))
+    torch.testing.assert_close(scores[:, 2:].sum(1), torch.ones(2))
+
+
+def test_each_target_is_predicted_by_name(predictor, toy_set, tmp_path):
+    results = predictor.predict([toy_set / "val_0.mp4"], topk=2)
+    found = [(p.target, p.label, p.name) for p in results[0].predictions]
+    assert [target for target, _, _ in found] == [1, 1, 2, 2]
+    assert {name for _, _, name in found[:2]} == {"take", "put"}
+    assert all(name == ["cup", "fork", "plate"][label] for _, label, name in found[2:])
+    for name in ("results.csv", "results.json"):
+        write_results(tmp_path / name, results, {})
+    with open(tmp_path / "results.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["target"], row["rank"]) for row in rows] == [
+        ("1", "1"),
+        ("1", "2"),
+        ("2", "1"),
+        ("2", "2"),
+    ]
+    (video,) = json.loads((tmp_path / "results.json").read_text())["videos"]
+    assert [p["target"] for p in video["predictions"]] == [1, 1, 2, 2]
