@@ -16,6 +16,7 @@ from slowfast.config.limits import (
     Patterns,
     Share,
     Step,
+    Word,
 )
 from slowfast.config.node import ConfigNode
 
@@ -28,7 +29,7 @@ _C.BN.USE_PRECISE_STATS = False
 # Number of batches for BN.USE_PRECISE_STATS, and for the statistics of ADAPTIVE's sub-networks.
 _C.BN.NUM_BATCHES_PRECISE = Default(200, AtLeast(1))
 # Weight decay of the batch-norm parameters.
-_C.BN.WEIGHT_DECAY = Default(0.0, AtLeast(0))
+_C.BN.WEIGHT_DECAY = Default(0.0, AtLeast(0, 1000))
 # batchnorm, sub_batchnorm (statistics per part of the batch) or sync_batchnorm (over processes).
 _C.BN.NORM_TYPE = Default("batchnorm", OneOf("batchnorm", "sub_batchnorm", "sync_batchnorm"))
 # Number of parts of the batch in sub_batchnorm.
@@ -49,7 +50,7 @@ _C.TRAIN.ENABLE = True
 # ucf101, hmdb51, jhmdb or ucf101_24.
 _C.TRAIN.DATASET = "kinetics"
 # Clips per batch and machine, over all its processes.
-_C.TRAIN.BATCH_SIZE = Default(64, AtLeast(1))
+_C.TRAIN.BATCH_SIZE = Default(64, AtLeast(1, 1_000_000))
 # Validate every so many epochs.
 _C.TRAIN.EVAL_PERIOD = Default(10, AtLeast(1))
 # Save a checkpoint every so many epochs.
@@ -70,7 +71,7 @@ _C.TRAIN.MIXED_PRECISION = False
 # Ours. Number type of mixed precision: float16 (with loss scaling) or bfloat16.
 _C.TRAIN.AMP_DTYPE = Default("float16", OneOf("float16", "bfloat16"))
 # Ours. Batches whose gradients are added up before one optimizer step.
-_C.TRAIN.ACCUMULATION_STEPS = Default(1, AtLeast(1))
+_C.TRAIN.ACCUMULATION_STEPS = Default(1, AtLeast(1, 1_000_000))
 # Ours. Run the model through torch.compile.
 _C.TRAIN.COMPILE = False
 # Ours. Name prefixes of modules that are not trained, e.g. ["s1", "s2"].
@@ -92,7 +93,7 @@ _C.ADAPTIVE.ENABLE = False
 # Smallest width of a sub-network; each step trains one of this width.
 _C.ADAPTIVE.MIN_WIDTH = 0.63
 # Sub-networks of a random width per step, beside the narrowest one.
-_C.ADAPTIVE.NUM_RANDOM = Default(1, AtLeast(0))
+_C.ADAPTIVE.NUM_RANDOM = Default(1, AtLeast(0, 100))
 # Crops of which each sub-network draws one.
 _C.ADAPTIVE.CROPS = [142, 178, 224]
 # Frames of which each draws one, of those that the (slow) pathway takes.
@@ -104,7 +105,7 @@ _C.ADAPTIVE.RESIZE = Default("area", OneOf("area", "bilinear"))
 # Sub-networks learn from the scores of the full network; False: from the labels, too.
 _C.ADAPTIVE.DISTILL = True
 # Temperature of ADAPTIVE.DISTILL: divides the logits of the full and of the narrow network.
-_C.ADAPTIVE.TEMPERATURE = Default(1.0, Above(0))
+_C.ADAPTIVE.TEMPERATURE = Default(1.0, AtLeast(0.01, 1000))
 
 _C.MULTIGRID = ConfigNode()
 # Change frames, crop and batch every few epochs, the learning rate with them; SOLVER.STEPS and
@@ -113,7 +114,7 @@ _C.MULTIGRID.LONG_CYCLE = False
 # Change crop and batch from step to step.
 _C.MULTIGRID.SHORT_CYCLE = False
 # Epochs over those of the run without; SOLVER.WARMUP_EPOCHS stays.
-_C.MULTIGRID.EPOCH_FACTOR = 1.5
+_C.MULTIGRID.EPOCH_FACTOR = Default(1.5, Above(0, at_most=1000))
 # Crops of the short cycle over DATA.TRAIN_CROP_SIZE, before the full one.
 _C.MULTIGRID.SHORT_CYCLE_FACTORS = [0.5, 0.5**0.5]
 # Frames and crop of each shape of the long cycle over DATA.NUM_FRAMES and DATA.TRAIN_CROP_SIZE.
@@ -129,7 +130,7 @@ _C.AUG = ConfigNode()
 # Switch for all keys of this section.
 _C.AUG.ENABLE = False
 # Strength of brightness, contrast and saturation jitter; used when AA_TYPE is empty (timm's rule).
-_C.AUG.COLOR_JITTER = Default(0.4, AtLeast(0))
+_C.AUG.COLOR_JITTER = Default(0.4, AtLeast(0, 10, if_none=0.0))
 # RandAugment in timm's notation, e.g. rand-m9-n2-mstd0.5-inc1; empty is off.
 _C.AUG.AA_TYPE = "rand-m9-mstd0.5-inc1"
 # Interpolation of RandAugment's geometric operations.
@@ -140,15 +141,15 @@ _C.AUG.RE_PROB = Default(0.25, Share())
 # colour).
 _C.AUG.RE_MODE = Default("pixel", OneOf("pixel", "rand", "const"))
 # Number of erased boxes.
-_C.AUG.RE_COUNT = Default(1, AtLeast(1))
+_C.AUG.RE_COUNT = Default(1, AtLeast(1, 1000))
 
 _C.MIXUP = ConfigNode()
 # Mix pairs of clips and their labels.
 _C.MIXUP.ENABLE = False
 # Beta parameter of mixup; 0 is off.
-_C.MIXUP.ALPHA = Default(0.8, AtLeast(0))
+_C.MIXUP.ALPHA = Default(0.8, AtLeast(0, 1000))
 # Beta parameter of cutmix; 0 is off.
-_C.MIXUP.CUTMIX_ALPHA = Default(1.0, AtLeast(0))
+_C.MIXUP.CUTMIX_ALPHA = Default(1.0, AtLeast(0, 1000))
 # Probability that a batch is mixed.
 _C.MIXUP.PROB = Default(1.0, Share())
 # Probability of cutmix when both are on.
@@ -163,24 +164,24 @@ _C.TEST.ENABLE = True
 # Dataset of the test; the names are those of TRAIN.DATASET.
 _C.TEST.DATASET = "kinetics"
 # Clips per forward pass and machine, over all its processes.
-_C.TEST.BATCH_SIZE = Default(8, AtLeast(1))
+_C.TEST.BATCH_SIZE = Default(8, AtLeast(1, 1_000_000))
 # Weights to test; empty takes the last checkpoint in OUTPUT_DIR, else TRAIN.CHECKPOINT_FILE_PATH.
 _C.TEST.CHECKPOINT_FILE_PATH = ""
 # Clips sampled uniformly along each video. Detection has one view: the clip around the key frame,
 # whole frames.
-_C.TEST.NUM_ENSEMBLE_VIEWS = Default(10, AtLeast(1))
+_C.TEST.NUM_ENSEMBLE_VIEWS = Default(10, AtLeast(1, 10_000))
 # Crops of each clip along the longer side: 1 (centre) or 3; none in detection.
 _C.TEST.NUM_SPATIAL_CROPS = Default(3, OneOf(1, 3))
 # Ours. Short side of the frames that DATA.TEST_CROP_SIZE is cut from, in pixels. 0: as the
 # reference, which is DATA.TRAIN_JITTER_SCALES[0] for one crop of kinetics, folder, ucf101 and
 # hmdb51 (never below the crop), else the crop. For detection with DETECTION.TEST_VIEW center.
-_C.TEST.SHORT_SIDE = Default(0, AtLeast(0))
+_C.TEST.SHORT_SIDE = Default(0, AtLeast(0, 10_000))
 # File name in OUTPUT_DIR for the scores of all views (npz); empty is test_scores.npz.
 _C.TEST.SAVE_RESULTS_PATH = ""
 # Ours. Test on one clip of so many frames that is the whole video at stride 1, as S3D does: a
 # shorter video is repeated from its start, of a longer one it is the middle. 0: NUM_ENSEMBLE_VIEWS
 # clips of DATA.NUM_FRAMES.
-_C.TEST.WHOLE_VIDEO = Default(0, AtLeast(0))
+_C.TEST.WHOLE_VIDEO = Default(0, AtLeast(0, 100_000))
 # Ours. Play every clip backwards, labels unchanged: what does the order of frames contribute? Not
 # for flow.
 _C.TEST.REVERSE_TIME = False
@@ -198,7 +199,7 @@ _C.MODEL = ConfigNode()
 _C.MODEL.MODEL_NAME = "SlowFast"
 # Temporal kernels and max-pool of ResNet: 2d, c2d, i3d, slow, c2d_nopool or i3d_nopool. Other
 # models do not read it.
-_C.MODEL.ARCH = "slowfast"
+_C.MODEL.ARCH = Default("slowfast", Word())
 # Ours. Share of the channels that the network has, in the roundings of A3D (arXiv 2011.12384), so
 # that it takes weights cut out of an adaptive one. SlowFast's fast pathway stays whole.
 _C.MODEL.WIDTH = Default(1.0, Above(0, at_most=1))
@@ -216,7 +217,7 @@ _C.MODEL.DROPOUT_RATE = Default(0.5, Share())
 # Largest probability of dropping a residual branch; grows linearly with depth.
 _C.MODEL.DROPCONNECT_RATE = Default(0.0, Share())
 # Standard deviation of the classifier's initial weights.
-_C.MODEL.FC_INIT_STD = Default(0.01, AtLeast(0))
+_C.MODEL.FC_INIT_STD = Default(0.01, AtLeast(0, 100))
 # Output in evaluation: softmax, sigmoid (several labels at once) or none.
 _C.MODEL.HEAD_ACT = Default("softmax", OneOf("softmax", "sigmoid", "none"))
 # Keep all batch-norm layers in evaluation mode, parameters included, while training.
@@ -265,15 +266,15 @@ _C.NONLOCAL.POOL = [
 
 _C.X3D = ConfigNode()
 # Width factor.
-_C.X3D.WIDTH_FACTOR = 1.0
+_C.X3D.WIDTH_FACTOR = Default(1.0, Above(0, at_most=1000))
 # Depth factor.
-_C.X3D.DEPTH_FACTOR = 1.0
+_C.X3D.DEPTH_FACTOR = Default(1.0, Above(0, at_most=100))
 # Inner width of a bottleneck over its output width.
-_C.X3D.BOTTLENECK_FACTOR = 1.0
+_C.X3D.BOTTLENECK_FACTOR = Default(1.0, Above(0, at_most=1000))
 # Width of the last layer before the classifier.
-_C.X3D.DIM_C5 = 2048
+_C.X3D.DIM_C5 = Default(2048, AtLeast(1))
 # Width of the stem before the width factor.
-_C.X3D.DIM_C1 = 12
+_C.X3D.DIM_C1 = Default(12, AtLeast(1))
 # Double the width of res2 relative to the stem.
 _C.X3D.SCALE_RES2 = False
 # Batch norm after the last linear layer.
@@ -281,7 +282,7 @@ _C.X3D.BN_LIN5 = False
 # Depthwise 3x3x3 in the bottleneck; False: dense 3x1x1 then dense 1x3x3.
 _C.X3D.CHANNELWISE_3x3x3 = True
 # Ours. Hidden width of squeeze-excitation over the block's inner width; 0 leaves it out.
-_C.X3D.SE_RATIO = 0.0625
+_C.X3D.SE_RATIO = Default(0.0625, Share())
 # Ours. Swish in the middle of the bottleneck; False: ReLU.
 _C.X3D.SWISH_INNER = True
 
@@ -295,9 +296,9 @@ _C.VOV3D.NUM_MODULES = []
 # t_osa_1plus2_transform or t_osa_2plus1_transform.
 _C.VOV3D.TRANS_FUNC = "t_osa_2plus1_transform"
 # Sub-blocks per T-OSA module.
-_C.VOV3D.NUM_CONV = 5
+_C.VOV3D.NUM_CONV = Default(5, AtLeast(1, 1000))
 # Base of the inner widths.
-_C.VOV3D.INNER_CH = 40
+_C.VOV3D.INNER_CH = Default(40, AtLeast(2))
 # Inner width of each stage over INNER_CH.
 _C.VOV3D.INNER_MULTIPLIER = [1, 2, 4, 8]
 # Output width of each stage over INNER_CH.
@@ -325,17 +326,17 @@ _C.S3D.STEM = Default("", OneOf("", "2d", "3d", "separable"))
 # Frames of the stem's kernel where it is not 2d.
 _C.S3D.STEM_KERNEL_T = Default(7, OneOf(3, 5, 7))
 # Width factor.
-_C.S3D.WIDTH_FACTOR = 1.0
+_C.S3D.WIDTH_FACTOR = Default(1.0, Above(0, at_most=1000))
 
 _C.SLOWFAST = ConfigNode()
 # Frame rate of the fast pathway over that of the slow pathway.
-_C.SLOWFAST.ALPHA = Default(8, AtLeast(1))
+_C.SLOWFAST.ALPHA = Default(8, AtLeast(1, 1000))
 # Width of the slow pathway over that of the fast pathway.
 _C.SLOWFAST.BETA_INV = Default(8, AtLeast(1))
 # Channels of the lateral connections over those of the fast pathway.
 _C.SLOWFAST.FUSION_CONV_CHANNEL_RATIO = Default(2, AtLeast(1))
 # Temporal kernel of the lateral connections; odd.
-_C.SLOWFAST.FUSION_KERNEL_SZ = Default(5, AtLeast(1))
+_C.SLOWFAST.FUSION_KERNEL_SZ = Default(5, AtLeast(1, 1001))
 
 # ---------------------------------------------------------------------------- data
 _C.DATA = ConfigNode()
@@ -366,7 +367,7 @@ _C.DATA.SAMPLER = Default("shuffled", OneOf("shuffled", "balanced"))
 # A video has any number of labels (charades, and on demand kinetics and folder).
 _C.DATA.MULTI_LABEL = False
 # Frames per clip.
-_C.DATA.NUM_FRAMES = Default(8, AtLeast(1))
+_C.DATA.NUM_FRAMES = Default(8, AtLeast(1, 100_000))
 # Step between the frames of a clip, in frames at TARGET_FPS; 2.5 is a step, too.
 _C.DATA.SAMPLING_RATE = Default(8, Step(1))
 # Ours. Frames of a clip: auto (as the dataset's recipes do), dense (NUM_FRAMES, SAMPLING_RATE
@@ -390,12 +391,12 @@ _C.DATA.TRAIN_JITTER_SCALES_RELATIVE = []
 # Smallest and largest aspect ratio of a random resized crop.
 _C.DATA.TRAIN_JITTER_ASPECT_RELATIVE = []
 # Crop in training and validation, in pixels.
-_C.DATA.TRAIN_CROP_SIZE = 224
+_C.DATA.TRAIN_CROP_SIZE = Default(224, AtLeast(32, 10_000))
 # Crop in testing, in pixels; TEST.SHORT_SIDE says of which frames. Short side of detection's whole
 # frames.
-_C.DATA.TEST_CROP_SIZE = 256
+_C.DATA.TEST_CROP_SIZE = Default(256, AtLeast(32, 10_000))
 # Frame rate to which SAMPLING_RATE refers.
-_C.DATA.TARGET_FPS = Default(30, AtLeast(1))
+_C.DATA.TARGET_FPS = Default(30, AtLeast(1, 1000))
 # Let the last test clip reach the end of the video.
 _C.DATA.USE_OFFSET_SAMPLING = False
 # Draw the short side uniformly in 1/size rather than in size.
@@ -436,7 +437,7 @@ _C.DETECTION.ALIGNED = True
 # the stride of res5.
 _C.DETECTION.SPATIAL_SCALE_FACTOR = Default(16, AtLeast(1))
 # Positions that RoIAlign samples from a box, along each side.
-_C.DETECTION.ROI_XFORM_RESOLUTION = Default(7, AtLeast(1))
+_C.DETECTION.ROI_XFORM_RESOLUTION = Default(7, AtLeast(1, 100))
 # Ours. Part of a frame that a test sees: whole, or the center, a square of DATA.TEST_CROP_SIZE.
 # Boxes outside of it get no scores; the ground truth stays whole.
 _C.DETECTION.TEST_VIEW = Default("whole", OneOf("whole", "center"))
@@ -495,29 +496,29 @@ _C.AVA.METRIC = Default("score_sorted", OneOf("score_sorted", "pyslowfast", "act
 # ---------------------------------------------------------------------------- solver
 _C.SOLVER = ConfigNode()
 # Learning rate after warm-up.
-_C.SOLVER.BASE_LR = Default(0.1, AtLeast(0))
+_C.SOLVER.BASE_LR = Default(0.1, AtLeast(0, 10_000))
 # Course of the learning rate.
 _C.SOLVER.LR_POLICY = Default("cosine", OneOf("cosine", "steps_with_relative_lrs"))
 # Learning rate at the end of cosine.
-_C.SOLVER.COSINE_END_LR = Default(0.0, AtLeast(0))
+_C.SOLVER.COSINE_END_LR = Default(0.0, AtLeast(0, 10_000))
 # Epochs at which steps_with_relative_lrs changes, the first 0.
 _C.SOLVER.STEPS = []
 # Learning rates over BASE_LR from each of SOLVER.STEPS on.
 _C.SOLVER.LRS = []
 # Number of epochs.
-_C.SOLVER.MAX_EPOCH = Default(300, AtLeast(1))
+_C.SOLVER.MAX_EPOCH = Default(300, AtLeast(1, 1_000_000))
 # SGD momentum.
-_C.SOLVER.MOMENTUM = Default(0.9, AtLeast(0))
+_C.SOLVER.MOMENTUM = Default(0.9, Share())
 # SGD dampening.
-_C.SOLVER.DAMPENING = 0.0
+_C.SOLVER.DAMPENING = Default(0.0, Share())
 # Nesterov momentum.
 _C.SOLVER.NESTEROV = True
 # Weight decay.
-_C.SOLVER.WEIGHT_DECAY = Default(1e-4, AtLeast(0))
+_C.SOLVER.WEIGHT_DECAY = Default(1e-4, AtLeast(0, 1000))
 # Epochs of linear warm-up.
 _C.SOLVER.WARMUP_EPOCHS = Default(0.0, AtLeast(0))
 # Learning rate at the start of the warm-up.
-_C.SOLVER.WARMUP_START_LR = Default(0.01, AtLeast(0))
+_C.SOLVER.WARMUP_START_LR = Default(0.01, AtLeast(0, 10_000))
 # Optimizer.
 _C.SOLVER.OPTIMIZING_METHOD = Default("sgd", OneOf("sgd", "adam", "adamw"))
 # Multiply BASE_LR, WARMUP_START_LR and COSINE_END_LR by NUM_SHARDS.
@@ -531,7 +532,7 @@ _C.SOLVER.CLIP_GRAD_VAL = Default(None, Above(0, none_means="no clipping"))
 # Largest L2 norm of all gradients.
 _C.SOLVER.CLIP_GRAD_L2NORM = Default(None, Above(0, none_means="no clipping"))
 # Ours. Learning rate of the classifier (head.projection) over that of the rest.
-_C.SOLVER.HEAD_LR_FACTOR = Default(1.0, AtLeast(0))
+_C.SOLVER.HEAD_LR_FACTOR = Default(1.0, AtLeast(0, 10_000))
 # Betas of adam and adamw.
 _C.SOLVER.BETAS = (0.9, 0.999)
 
@@ -545,9 +546,9 @@ _C.TASK = ""
 _C.IMPORTS = []
 # Processes on this machine, one per GPU; 0 runs one process on the CPU. torchrun's environment
 # wins.
-_C.NUM_GPUS = Default(1, AtLeast(0))
+_C.NUM_GPUS = Default(1, AtLeast(0, 1024))
 # Number of machines.
-_C.NUM_SHARDS = Default(1, AtLeast(1))
+_C.NUM_SHARDS = Default(1, AtLeast(1, 100_000))
 # Number of this machine.
 _C.SHARD_ID = Default(0, AtLeast(0))
 # Folder for everything that a run writes.
@@ -563,7 +564,7 @@ _C.DIST_BACKEND = Default("nccl", OneOf("nccl", "gloo"))
 
 _C.DATA_LOADER = ConfigNode()
 # Loader processes per training process.
-_C.DATA_LOADER.NUM_WORKERS = Default(8, AtLeast(0))
+_C.DATA_LOADER.NUM_WORKERS = Default(8, AtLeast(0, 1024))
 # Pinned memory for copies to the GPU.
 _C.DATA_LOADER.PIN_MEMORY = True
 

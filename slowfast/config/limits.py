@@ -9,6 +9,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
+from slowfast.utils.words import shorten
+
+# Whole numbers that torch and files take.
+_LARGEST = 2**63 - 1
+
 
 class Limit(Protocol):
     """Kind of limit."""
@@ -36,7 +41,11 @@ class OneOf:
 
     def mistakes(self, value: Any) -> Iterator[str]:
         if value not in self.values:
-            yield f"{value!r} is not one of {list(self.values)}"
+            yield f"{shorten(value)} is not one of {list(self.values)}"
+
+
+def _or_below(at_most: float) -> str:
+    return f" and at most {at_most}" if at_most < math.inf else ""
 
 
 def _or_none(meaning: str) -> str:
@@ -45,19 +54,25 @@ def _or_none(meaning: str) -> str:
 
 @dataclass(frozen=True)
 class AtLeast:
-    """A number from `least` up, or None where that has a meaning."""
+    """A number from `least` up, or None where that has a meaning.
+
+    if_none: the number that None stands for.
+    """
 
     least: float
+    at_most: float = math.inf
     none_means: str = ""
+    if_none: float | None = None
 
     def __str__(self) -> str:
-        return f"at least {self.least}{_or_none(self.none_means)}"
+        none = self.none_means if self.if_none is None else str(self.if_none)
+        return f"at least {self.least}{_or_below(self.at_most)}{_or_none(none)}"
 
     def mistakes(self, value: float | None) -> Iterator[str]:
         if value is None and self.none_means:
             return
-        if not value >= self.least:
-            yield f"{value} must be {self}"
+        if not self.least <= value <= self.at_most:
+            yield f"{shorten(value)} must be {self}"
 
 
 @dataclass(frozen=True)
@@ -89,8 +104,7 @@ class Above:
     none_means: str = ""
 
     def __str__(self) -> str:
-        most = f" and at most {self.at_most}" if self.at_most < math.inf else ""
-        return f"above {self.bound}{most}{_or_none(self.none_means)}"
+        return f"above {self.bound}{_or_below(self.at_most)}{_or_none(self.none_means)}"
 
     def mistakes(self, value: float | None) -> Iterator[str]:
         if value is None and self.none_means:
@@ -124,6 +138,18 @@ class NotEmpty:
 
 
 @dataclass(frozen=True)
+class Word:
+    """A name: letters, digits and . _ + - in it, or nothing."""
+
+    def __str__(self) -> str:
+        return "a name of letters, digits, '.', '_', '+' and '-'"
+
+    def mistakes(self, value: str) -> Iterator[str]:
+        if not re.fullmatch(r"[\w.+-]*", value) or value.startswith("."):
+            yield f"{shorten(value)} must be {self}"
+
+
+@dataclass(frozen=True)
 class Patterns:
     """A list of regular expressions."""
 
@@ -135,7 +161,18 @@ class Patterns:
             try:
                 re.compile(pattern)
             except (re.error, TypeError):
-                yield f"{pattern!r} is not a regular expression"
+                yield f"{shorten(pattern)} is not a regular expression"
+
+
+def odd_numbers(value: Any) -> Iterator[float]:
+    """Numbers in `value`, also within lists, that are infinite, no number, or beyond 64 bits."""
+    if isinstance(value, list | tuple):
+        for element in value:
+            yield from odd_numbers(element)
+    elif isinstance(value, float) and not math.isfinite(value):
+        yield value
+    elif isinstance(value, int) and not -_LARGEST <= value <= _LARGEST:
+        yield value
 
 
 @dataclass(frozen=True)

@@ -2,24 +2,31 @@
 
 import difflib
 import logging
+import re
+import sys
 from ast import literal_eval
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import yaml
 from yacs.config import CfgNode
 
 from slowfast.config.limits import Default, Limit
-from slowfast.config.unsupported import UNSUPPORTED, unsupported_reason
+from slowfast.config.unsupported import RENAMED, UNSUPPORTED, unsupported_reason
+from slowfast.config.yaml_file import Entry, read_entries
+from slowfast.utils.words import cut, shorten
 
 logger = logging.getLogger(__name__)
 
-_BASE_KEY = "_BASE_"
 _OPTIONAL = "__optional__"
 _DROPPED = "__dropped__"
 _LIMITS = "__limits__"
 _WORDS = {"true": True, "false": False, "none": None, "null": None}
+# Value of an empty line `KEY:` in YAML.
+_EMPTY: dict[type, Any] = {str: "", list: [], tuple: ()}
+# Names between commas, in brackets.
+_PLAIN_LIST = re.compile(r"\s*\[([^][(){}'\"]*)\]\s*")
 KINDS = {
     str: "text",
     bool: "True or False",
@@ -28,13 +35,6 @@ KINDS = {
     list: "a list",
     tuple: "a list",
 }
-
-
-class _Entry(NamedTuple):
-    key: str
-    value: Any
-    where: str
-    is_word: bool = False  # text of a command line, whose type is still open
 
 
 class ConfigNode(CfgNode):
@@ -59,24 +59,27 @@ class ConfigNode(CfgNode):
 
     def merge_from_file(self, cfg_filename: str | Path) -> None:
         """Take over the values of a YAML file, after those of the files that `_BASE_` names."""
-        self._merge(list(_read_file(Path(cfg_filename), ())))
+        self._merge(read_entries(Path(cfg_filename)))
 
     def merge_from_list(self, cfg_list: Sequence[Any]) -> None:
         """Take over `KEY, VALUE, KEY, VALUE, ...`."""
         for word in cfg_list[0::2]:
             if not isinstance(word, str) or "=" in word:
-                raise ValueError(f"override {word!r}: write KEY VALUE, two words without '='")
+                raise ValueError(
+                    f"override {shorten(word)}: write KEY VALUE, two words without '='"
+                )
         if len(cfg_list) % 2:
             raise ValueError(
-                f"overrides are pairs KEY VALUE, got {len(cfg_list)} words: {list(cfg_list)}; "
+                f"overrides are pairs KEY VALUE, got {len(cfg_list)} words: "
+                f"{shorten(list(cfg_list), 400)}; "
                 "quote a value that holds spaces, e.g. SOLVER.STEPS '[0, 35]'"
             )
         pairs = zip(cfg_list[0::2], cfg_list[1::2], strict=True)
-        self._merge([_Entry(key, value, "override", is_word=True) for key, value in pairs])
+        self._merge([Entry(key, value, "override", is_word=True) for key, value in pairs])
 
     def merge_from_other_cfg(self, cfg_other: CfgNode) -> None:
         """Take over every value of another tree."""
-        self._merge([_Entry(key, value, "config") for key, value in _flatten(cfg_other)])
+        self._merge([Entry(key, value, "config") for key, value in flatten(cfg_other)])
 
     def limits(self, prefix: str = "") -> Iterator[tuple[str, Any, Limit]]:
         """Key, value and limit of every value that has a limit."""
@@ -86,7 +89,7 @@ class ConfigNode(CfgNode):
             elif name in self.__dict__[_LIMITS]:
                 yield f"{prefix}{name}", value, self.__dict__[_LIMITS][name]
 
-    def _merge(self, entries: Iterable[_Entry]) -> None:
+    def _merge(self, entries: Iterable[Entry]) -> None:
         """Set all entries, or raise with all mistakes before the first one is set."""
         if self.is_frozen():
             raise AttributeError("this config is frozen: change a cfg.clone() after defrost()")
@@ -95,7 +98,11 @@ class ConfigNode(CfgNode):
             if reason := unsupported_reason(entry.key):
                 self._warn_dropped(entry, reason)
                 continue
+            if entry.key in RENAMED:
+                entry = _renamed(entry)
             try:
+                if entry.mistake:
+                    raise ValueError(entry.mistake)
                 node, name = self._locate(entry.key)
                 values.append((node, name, _convert(node, name, entry)))
             except ValueError as error:
@@ -114,7 +121,7 @@ class ConfigNode(CfgNode):
         if isinstance(node, ConfigNode) and node.is_new_allowed() and name:
             node.setdefault(name, None)
         if not isinstance(node, ConfigNode) or name not in node:
-            raise ValueError(f"{key} is not a known key{_nearest(key, self)}")
+            raise ValueError(f"{cut(key, 100)} is not a known key{_nearest(key, self)}")
         if isinstance(node[name], ConfigNode):
             raise ValueError(f"{key} is a section; its keys are {sorted(node[name])}")
         return node, name
@@ -124,14 +131,14 @@ class ConfigNode(CfgNode):
             self.setdefault(section, ConfigNode(new_allowed=True))
         return self.get(section)
 
-    def _warn_dropped(self, entry: _Entry, reason: str) -> None:
+    def _warn_dropped(self, entry: Entry, reason: str) -> None:
         dropped = self.__dict__[_DROPPED]
         if entry.key not in dropped:
             logger.warning("%s: %s is not supported: %s", entry.where, entry.key, reason)
         dropped.add(entry.key)
 
 
-def _convert(node: ConfigNode, name: str, entry: _Entry) -> Any:
+def _convert(node: ConfigNode, name: str, entry: Entry) -> Any:
     """The entry's value in the type of the value that it replaces."""
     if node.is_new_allowed():
         return _convert_open(entry)
@@ -141,23 +148,22 @@ def _convert(node: ConfigNode, name: str, entry: _Entry) -> Any:
     current, value = node[name], entry.value
     is_optional = name in node.__dict__[_OPTIONAL]
     kind = float if is_optional else type(current)
-    if kind is str:
-        value = "" if value is None else value  # an empty value in YAML
-    elif isinstance(value, str):
-        value = _parse(value)
+    if isinstance(value, str) and kind is not str:
+        value = _parse(value, is_list=kind in (list, tuple) and entry.is_word)
+    if value is None:
+        value = _EMPTY.get(kind, getattr(limit, "if_none", None))
     if is_optional and value is None:
         return None
-    if kind is float and type(value) is int:
+    if kind is float and type(value) is int and abs(value) <= sys.float_info.max:
         return float(value)
     if kind in (list, tuple) and isinstance(value, list | tuple):
         return kind(_parse_floats(value))
     if type(value) is not kind:
-        example = f", e.g. {current!r}" if current else ""
-        raise ValueError(f"{entry.key}: {entry.value!r} is not {KINDS[kind]}{example}")
+        raise ValueError(f"{entry.key}: {shorten(entry.value)} is not {_wanted(kind, current)}")
     return value
 
 
-def _convert_to_kinds(limit: Any, entry: _Entry) -> Any:
+def _convert_to_kinds(limit: Any, entry: Entry) -> Any:
     """The entry's value for a key whose limit allows several types."""
     value = _parse(entry.value) if isinstance(entry.value, str) else entry.value
     if value is None and str in limit.kinds:
@@ -167,29 +173,42 @@ def _convert_to_kinds(limit: Any, entry: _Entry) -> Any:
     value = limit.plain(value)
     if type(value) not in limit.kinds:
         allowed = " or ".join(KINDS[kind] for kind in limit.kinds)
-        raise ValueError(f"{entry.key}: {entry.value!r} is not {allowed}")
+        raise ValueError(f"{entry.key}: {shorten(entry.value)} is not {allowed}")
     return value
 
 
-def _convert_open(entry: _Entry) -> Any:
+def _wanted(kind: type, current: Any) -> str:
+    """Words for a value of this kind, with the present one as example."""
+    if kind in (list, tuple) and not current:
+        return f"{KINDS[kind]}; on a command line in quotes, e.g. '[1, 2]' or '[\"s1\", \"s2\"]'"
+    return f"{KINDS[kind]}, e.g. {current!r}" if current else KINDS[kind]
+
+
+def _convert_open(entry: Entry) -> Any:
     """The entry's value in an open section, in the type that it seems to have."""
     value = entry.value
     if entry.is_word and isinstance(value, str):
         value = _parse(value)
     (value,) = _parse_floats([value])
     if type(value) not in (*KINDS, type(None)):
-        raise ValueError(f"{entry.key}: {value!r} is not text, a number, True, False or a list")
+        raise ValueError(
+            f"{entry.key}: {shorten(value)} is not text, a number, True, False or a list"
+        )
     return value
 
 
-def _parse(text: str) -> Any:
-    """The Python literal that `text` spells (also `true` and `null`), else `text` itself."""
+def _parse(text: str, *, is_list: bool = False) -> Any:
+    """The Python literal that `text` spells (also `true` and `null`), else `text` itself.
+
+    A list may hold names without quotes, [s1, s2], as in YAML.
+    """
     if text.lower() in _WORDS:
         return _WORDS[text.lower()]
     try:
         return literal_eval(text)
-    except (ValueError, SyntaxError, TypeError):
-        return text
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        names = _PLAIN_LIST.fullmatch(text) if is_list else None
+        return [_parse(name.strip()) for name in names[1].split(",")] if names else text
 
 
 def _parse_floats(values: Iterable[Any]) -> Iterator[Any]:
@@ -203,71 +222,30 @@ def _parse_floats(values: Iterable[Any]) -> Iterator[Any]:
             yield value
 
 
+def _renamed(entry: Entry) -> Entry:
+    """The entry under the name that its key has here."""
+    name = RENAMED[entry.key]
+    logger.warning("%s: %s is here %s, which takes its value", entry.where, entry.key, name)
+    return replace(entry, key=name)
+
+
 def _nearest(key: str, root: ConfigNode) -> str:
     """Known names close to `key`: the same last part elsewhere, then similar spelling."""
-    known = {name.upper(): name for name, _ in _flatten(root)}
-    known |= {name.upper(): name for name in UNSUPPORTED if not name.endswith("*")}
+    known = {name.upper(): name for name, _ in flatten(root)}
+    known |= {n.upper(): n for n in (*UNSUPPORTED, *RENAMED) if not n.endswith("*")}
+    key = key[:100]
     last = key.upper().split(".")[-1]
     same = [name for name in known if name.split(".")[-1] == last]
     close = difflib.get_close_matches(key.upper(), known, n=3, cutoff=0.7)
-    names = [known[name] for name in dict.fromkeys([*close, *same])][:4]
+    found = [known[name] for name in dict.fromkeys([*close, *same])]
+    names = list(dict.fromkeys(RENAMED.get(name, name) for name in found))[:4]
     return f"; did you mean {' or '.join(names)}?" if names else ""
 
 
-def _flatten(node: CfgNode, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flatten(node: CfgNode, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Keys and values of a tree."""
     for name, value in node.items():
         if isinstance(value, CfgNode):
-            yield from _flatten(value, f"{prefix}{name}.")
+            yield from flatten(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
-
-
-def _read_file(path: Path, readers: tuple[Path, ...]) -> Iterator[_Entry]:
-    """Entries of a YAML file after those of its bases; `readers` are the files that led here."""
-    if path.resolve() in readers:
-        raise ValueError(f"{path}: {_BASE_KEY} leads back to this file")
-    entries = _parse_yaml(path)
-    for entry in entries:
-        if entry.key != _BASE_KEY:
-            continue
-        names = entry.value if isinstance(entry.value, list) else [entry.value]
-        if not all(isinstance(name, str) for name in names):
-            raise ValueError(
-                f"{entry.where}: {_BASE_KEY}: {entry.value!r} is not a file or list of files"
-            )
-        for name in names:
-            yield from _read_file(path.parent / Path(name).expanduser(), (*readers, path.resolve()))
-    yield from (entry for entry in entries if entry.key != _BASE_KEY)
-
-
-def _parse_yaml(path: Path) -> list[_Entry]:
-    """Entries of one YAML file, in its order, without running any code that it names."""
-    try:
-        loader = yaml.SafeLoader(path.read_text(encoding="utf-8"))
-        root = loader.get_single_node()
-        return [] if root is None else list(_leaves(loader, root, path, ""))
-    except OSError as error:
-        raise ValueError(f"{path}: cannot read this config: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not a YAML file: {error}") from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or str(error)
-        raise ValueError(f"{path}{line}: not valid YAML: {problem}") from error
-
-
-def _leaves(loader: yaml.SafeLoader, node: yaml.Node, path: Path, prefix: str) -> Iterator[_Entry]:
-    if not isinstance(node, yaml.MappingNode):
-        raise ValueError(f"{path}:{node.start_mark.line + 1}: expected lines KEY: VALUE")
-    seen = set()
-    for key_node, value_node in node.value:
-        where = f"{path}:{key_node.start_mark.line + 1}"
-        key = f"{prefix}{key_node.value}"
-        if key in seen:
-            raise ValueError(f"{where}: {key} stands here a second time")
-        seen.add(key)
-        if isinstance(value_node, yaml.MappingNode):
-            yield from _leaves(loader, value_node, path, f"{key}.")
-        else:
-            yield _Entry(key, loader.construct_object(value_node, deep=True), where)

@@ -14,6 +14,8 @@ _VISUALISATION = "TensorBoard gets scalars only; tools/analyze.py draws weights 
 _FORMAT = "the kind of file is recognised from its content"
 _ONE_CLIP = "every video gives one clip per epoch"
 _WHOLE_CSV = "a csv is always read whole"
+_BN_CONSTANTS = "batch norms have momentum 0.1 and epsilon 1e-5, in S3D 0.001 both"
+_EPIC = "its pickles are lists of time spans here, see DATA.LIST_FORMAT in DATA.md"
 
 UNSUPPORTED = {
     # whole sections
@@ -32,6 +34,16 @@ UNSUPPORTED = {
     "TENSORBOARD.CATEGORIES_PATH": _VISUALISATION,
     "TENSORBOARD.CLASS_NAMES_PATH": _VISUALISATION,
     "TENSORBOARD.PREDICTIONS_PATH": _VISUALISATION,
+    # earlier versions of PySlowFast, and EPIC-KITCHENS' fork of them
+    "BN.EPSILON": _BN_CONSTANTS,
+    "BN.MOMENTUM": _BN_CONSTANTS,
+    "DATA.CROP_SIZE": f"{_NO_EFFECT}; set DATA.TRAIN_CROP_SIZE and DATA.TEST_CROP_SIZE",
+    "EPICKITCHENS.*": _EPIC,
+    "TENSORBOARD.CATEGORIES": _VISUALISATION,
+    "TENSORBOARD.CLASS_NAMES": _VISUALISATION,
+    "TENSORBOARD.CM_SUBSET_CATEGORIES_PATH": _VISUALISATION,
+    "TENSORBOARD.FIGSIZE": _VISUALISATION,
+    "TRAIN.FINETUNE": "TRAIN.CHECKPOINT_FILE_PATH always starts a run of its own",
     # training and testing
     "TRAIN.CHECKPOINT_EPOCH_RESET": "initialising from a file always starts at epoch 0",
     "TRAIN.CHECKPOINT_INFLATE": "2D weights are inflated wherever the model has 3D ones",
@@ -62,8 +74,6 @@ UNSUPPORTED = {
     "VOV3D.TEMPORAL_DILATIONS": _NO_EFFECT,
     # data
     "AVA.IMG_PROC_BACKEND": "clips and boxes are always transformed together, by PyTorch",
-    "AVA.TRAIN_PCA_EIGVAL": "its name is now DATA.TRAIN_PCA_EIGVAL",
-    "AVA.TRAIN_PCA_EIGVEC": "its name is now DATA.TRAIN_PCA_EIGVEC",
     "AUG.GEN_MASK_LOADER": _SELF_SUPERVISED,
     "AUG.MASK_FRAMES": _SELF_SUPERVISED,
     "AUG.MASK_RATIO": _SELF_SUPERVISED,
@@ -94,6 +104,13 @@ UNSUPPORTED = {
     "DATA.TRAIN_CROP_NUM_TEMPORAL": _ONE_CLIP,
     "DATA.TRAIN_JITTER_FPS": "the frame rate is not jittered",
     "DATA.TRAIN_JITTER_MOTION_SHIFT": _SELF_SUPERVISED,
+}
+
+# Keys of other versions -> the key here that means the same.
+RENAMED = {
+    "AVA.TRAIN_PCA_EIGVAL": "DATA.TRAIN_PCA_EIGVAL",
+    "AVA.TRAIN_PCA_EIGVEC": "DATA.TRAIN_PCA_EIGVEC",
+    "BN.FREEZE": "MODEL.FROZEN_BN",
 }
 
 

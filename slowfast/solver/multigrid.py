@@ -250,7 +250,7 @@ def build_schedule(cfg: ConfigNode) -> Schedule:
     return Schedule(
         default=Phase(0, num_epochs, (default,), None),
         phases=(Phase(0, num_epochs, shapes, None),),
-        lr_steps=tuple(steps),
+        lr_steps=tuple(steps[: len(solver.LRS)]),  # a step at the end may have no rate
         lr_factors=tuple(solver.LRS),
         validated=_every(train.EVAL_PERIOD, num_epochs),
         saved=_every(train.CHECKPOINT_PERIOD, num_epochs),

@@ -2,8 +2,10 @@
 
 import csv
 import errno
+import json
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -39,6 +41,31 @@ def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO]:
                 error.errno, f"{path}: not written, the disk is full ({free:.1f} MB are free)"
             ) from error
         raise
+
+
+def read_small_text(path: str | Path, *, most_bytes: int = 2**28) -> str:
+    """UTF-8 text, without a byte order mark, of an ordinary file.
+
+    ValueError for a pipe or device, which might never end, and for a file of more bytes.
+    """
+    with open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError("it is not an ordinary file, but a pipe or a device")
+        if status.st_size > most_bytes:
+            raise ValueError(
+                f"it has {status.st_size / 1e6:.1f} MB, at most {most_bytes / 1e6:.1f} MB are read"
+            )
+        return file.read(most_bytes).decode("utf-8-sig")
+
+
+def read_json(path: str | Path) -> Any:
+    """Content of an ordinary JSON file; ValueError for others, also those nested too deep."""
+    text = read_small_text(path)
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
 
 
 def json_text(value: Any, *, indent: int | None = None) -> str:

@@ -30,6 +30,34 @@ def test_flow_passes_with_its_channels(channels):
     check_cfg(make_cfg(*FLOW, "DATA.INPUT_CHANNEL_NUM", channels, *erasing))
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize(
+    "key", ["SOLVER.BASE_LR", "X3D.SE_RATIO", "MULTIGRID.EPOCH_FACTOR", "SOLVER.CLIP_GRAD_VAL"]
+)
+def test_number_that_is_none_is_named_by_its_key(key, value):
+    assert mistakes(key, value).startswith(f"{key}: ")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("SOLVER.STEPS", [0, float("nan")]),
+        ("SOLVER.BETAS", (0.9, float("inf"))),
+        ("MULTIGRID.LONG_CYCLE_FACTORS", [[1, float("inf")]]),
+        ("VOV3D.INNER_MULTIPLIER", [float("nan")] * 4),
+        ("USER.MY.LIST", [[float("nan")]]),
+        ("RNG_SEED", 10**19),
+    ],
+)
+def test_number_that_is_none_is_found_in_lists_and_open_sections(key, value):
+    message = mistakes(key, value)
+    assert message.startswith(f"{key}: ") and "must be finite numbers of at most 64" in message
+
+
+def test_mistake_about_a_long_list_is_cut():
+    assert len(mistakes("DATA.MEAN", [0.5] * 10_000)) < 700
+
+
 def test_all_mistakes_come_at_once():
     assert len(mistakes("LOG_PERIOD", 0, "MODEL.NUM_CLASSES", 0).splitlines()) == 2
 
@@ -54,6 +82,15 @@ def test_all_mistakes_come_at_once():
         ),
         (["DATA.INPUT_CHANNEL_NUM", [1]], "DATA.INPUT_CHANNEL_NUM: [1] must be [3]"),
         (["DATA.MEAN", [0.5]], "DATA.MEAN: [0.5] must hold 3 numbers"),
+        (["DATA.MEAN", [110.0, 99.0, 98.0]], "DATA.MEAN: [110.0, 99.0, 98.0] must be of values in"),
+        (["DATA.TRAIN_PCA_EIGVAL", [1e9] * 3], "DATA.TRAIN_PCA_EIGVAL: "),
+        (["DATA.TRAIN_JITTER_SCALES", [256, 10**9]], "DATA.TRAIN_JITTER_SCALES: "),
+        (
+            ["TEST.BATCH_SIZE", 10**10],
+            "TEST.BATCH_SIZE: 10000000000 must be at least 1",
+        ),
+        (["MODEL.ARCH", "../../../x"], "MODEL.ARCH: '../../../x' must be a name of letters"),
+        (["MODEL.FC_INIT_STD", 1e30], "MODEL.FC_INIT_STD: 1e+30 must be at least 0 and at most"),
         (["DATA.STD", [0.2, 0.2, 0]], "DATA.STD: [0.2, 0.2, 0] must be above 0"),
         (["DATA.TRAIN_CROP_SIZE", 16], "DATA.TRAIN_CROP_SIZE: 16 must be at least 32"),
         (["DATA.TEST_CROP_SIZE", 31], "DATA.TEST_CROP_SIZE: 31 must be at least 32"),
@@ -184,6 +221,13 @@ def test_keys_of_s3d_do_not_matter_to_other_models():
 def test_steps_and_rates_must_fit(steps, factors, expected):
     policy = ["SOLVER.LR_POLICY", "steps_with_relative_lrs"]
     assert expected in mistakes(*policy, "SOLVER.STEPS", steps, "SOLVER.LRS", factors)
+
+
+def test_step_that_is_never_reached_needs_no_rate():
+    policy = ["SOLVER.LR_POLICY", "steps_with_relative_lrs", "SOLVER.MAX_EPOCH", 3]
+    check_cfg(make_cfg(*policy, "SOLVER.STEPS", [0, 1, 2, 3], "SOLVER.LRS", [1, 0.1, 0.01]))
+    message = mistakes(*policy, "SOLVER.STEPS", [0, 1, 2, 3], "SOLVER.LRS", [1, 0.1])
+    assert "for each of the 3 SOLVER.STEPS [0, 1, 2] before SOLVER.MAX_EPOCH 3" in message
 
 
 STEPWISE = ["SOLVER.LR_POLICY", "steps_with_relative_lrs", "SOLVER.STEPS", [0, 94, 154]]
@@ -343,7 +387,7 @@ ADAPTIVE = ["ADAPTIVE.ENABLE", True]
         (["ADAPTIVE.FRAMES", []], "ADAPTIVE.FRAMES: [] must be whole numbers from 1 to 8 frames"),
         (["ADAPTIVE.FRAMES", [2.5]], "ADAPTIVE.FRAMES: [2.5]"),
         (["DATA.NUM_FRAMES", 4], "ADAPTIVE.FRAMES: [3, 5, 8]"),
-        (["ADAPTIVE.TEMPERATURE", 0], "ADAPTIVE.TEMPERATURE: 0.0 must be above 0"),
+        (["ADAPTIVE.TEMPERATURE", 0], "ADAPTIVE.TEMPERATURE: 0.0 must be at least 0.01"),
         (["MODEL.LOSS_FUNC", "bce_logit"], "MODEL.LOSS_FUNC: 'bce_logit' must be 'cross_entropy'"),
         (["MODEL.WIDTH", 0.5], "MODEL.WIDTH: 0.5 must be 1 with ADAPTIVE.ENABLE True"),
         (SHORT, "MULTIGRID.SHORT_CYCLE: True must be False with ADAPTIVE.ENABLE True"),

@@ -40,7 +40,7 @@ def test_ours_are_the_keys_that_the_reference_lacks():
 @pytest.mark.parametrize(
     ("name", "default", "allowed"),
     [
-        ("TRAIN.BATCH_SIZE", 64, "a whole number, at least 1"),
+        ("TRAIN.BATCH_SIZE", 64, "a whole number, at least 1 and at most 1000000"),
         ("SOLVER.OPTIMIZING_METHOD", "sgd", "'sgd', 'adam' or 'adamw'"),
         ("SOLVER.CLIP_GRAD_VAL", None, "above 0, or None for no clipping"),
         ("AUG.ENABLE", False, "True or False"),

@@ -1,5 +1,6 @@
 import copy
 import logging
+import os
 import pickle
 from pathlib import Path
 
@@ -89,6 +90,8 @@ def test_section_in_place_of_key_lists_its_keys():
         ("SOLVER.CLIP_GRAD_L2NORM", "1", 1.0),
         ("TRAIN.ENABLE", "false", False),
         ("TRAIN.FREEZE", "['s1']", ["s1"]),
+        ("TRAIN.FREEZE", "[s1,s2]", ["s1", "s2"]),
+        ("TRAIN.FREEZE", "none", []),
         ("OUTPUT_DIR", "2024", "2024"),
         ("DATA.PATH_LABEL_SEPARATOR", ",", ","),
         ("TEST.CHECKPOINT_FILE_PATH", "a=b/1e5", "a=b/1e5"),
@@ -144,6 +147,7 @@ def test_optional_number_can_be_set_and_unset():
         ("SOLVER.BASE_LR", "fast", "a number"),
         ("SOLVER.CLIP_GRAD_VAL", "fast", "a number"),
         ("DATA.MEAN", "0.5", "a list, e.g. [0.45, 0.45, 0.45]"),
+        ("TRAIN.FREEZE", "s1", "a list; on a command line in quotes, e.g. '[1, 2]' or "),
         ("OUTPUT_DIR", 5, "text"),
     ],
 )
@@ -206,13 +210,82 @@ def test_base_files_in_a_circle_are_an_error(tmp_path):
         ("A: [1\nB: 2\n", 2, "not valid YAML"),
         ("NUM_GPUS: 1\n\tNUM_SHARDS: 1\n", 2, "not valid YAML"),
         ("- 1\n- 2\n", 1, "expected lines KEY: VALUE"),
-        ("TRAIN: {}\nTRAIN: {}\n", 2, "stands here a second time"),
+        ("TRAIN: {ENABLE: True}\nTRAIN: {}\n", 2, "stands here a second time"),
+        ("? [a]\n: 1\n", 1, "expected lines KEY: VALUE"),
+        ("NUM_GPUS: !!int abc\n", 1, "NUM_GPUS: invalid literal"),
+        ("NUM_GPUS: 2024-13-45\n", 1, "NUM_GPUS: month must be in 1..12"),
+        ("SOLVER: {STEPS: " + 40 * "[" + 40 * "]" + "}", 1, "more than 30 levels deep, or in"),
+        ("SOLVER: &a {STEPS: [0], X: *a}\n", 1, "more than 30 levels deep, or in itself"),
         ("NUM_GPUS: !!python/object/apply:os.getpid []\n", 1, "not valid YAML"),
     ],
 )
 def test_broken_yaml_names_file_and_line(tmp_path, text, line, problem):
     message = merge_error(tmp_path, text)
     assert message.startswith(f"{tmp_path / 'run.yaml'}:{line}: ") and problem in message
+
+
+def test_value_that_aliases_blow_up_is_refused(tmp_path):
+    lines = ["A0: &a0 [" + ", ".join("x" * 10) + "]"]
+    lines += [f"A{n}: &a{n} [" + ", ".join([f"*a{n - 1}"] * 10) + "]" for n in range(1, 9)]
+    assert "more than 50000 values" in merge_error(tmp_path, "\n".join(lines))
+
+
+def test_nesting_beyond_all_bounds_is_refused(tmp_path):
+    message = merge_error(tmp_path, "SOLVER: {STEPS: " + 5000 * "[" + 5000 * "]" + "}")
+    assert message == f"{tmp_path / 'run.yaml'}: not a config: it is nested too deep"
+
+
+def test_file_of_many_bytes_is_refused(tmp_path):
+    message = merge_error(tmp_path, "# " + "x" * 2**20)
+    assert "it has 1.0 MB, at most 1.0 MB are read" in message
+
+
+@pytest.mark.parametrize("name", ["pipe", "/dev/zero", "~nobody_of_this_name/x.yaml", "a\\0b"])
+def test_base_that_is_no_file_is_named(tmp_path, name):
+    os.mkfifo(tmp_path / "pipe")
+    message = merge_error(tmp_path, f'_BASE_: "{name}"\n')
+    assert str(tmp_path / "run.yaml") in message or message.startswith(str(Path(tmp_path, name)))
+    assert "\n" not in message
+
+
+def test_bases_of_bases_without_end_are_refused(tmp_path):
+    for number in range(12):
+        (tmp_path / f"{number}.yaml").write_text(f"_BASE_: [{number + 1}.yaml, {number + 1}.yaml]")
+    (tmp_path / "12.yaml").write_text("")
+    assert "leads to more than 100 files" in merge_error(tmp_path, "_BASE_: 0.yaml\n")
+
+
+def test_key_that_stands_twice_with_one_value_is_a_warning(tmp_path, caplog):
+    cfg = merge(tmp_path, "SOLVER:\n  MOMENTUM: 0.8\n  MOMENTUM: 0.8\nNUM_GPUS: 0\n")
+    assert (cfg.SOLVER.MOMENTUM, cfg.NUM_GPUS) == (0.8, 0)
+    assert "run.yaml:3: SOLVER.MOMENTUM stands here again, as in line 2" in caplog.text
+
+
+def test_key_that_stands_twice_with_two_values_shows_both(tmp_path):
+    message = merge_error(tmp_path, "NUM_GPUS: 1\nNUM_GPUS: 2\n")
+    assert f"{tmp_path / 'run.yaml'}:2: NUM_GPUS stands here a second time, with 2" in message
+    assert "line 1 says 1" in message
+
+
+def test_empty_value_of_a_list_key_is_the_empty_list(tmp_path):
+    cfg = merge(tmp_path, "AVA:\n  TEST_PREDICT_BOX_LISTS:\nSOLVER: {BETAS: }\n")
+    assert (cfg.AVA.TEST_PREDICT_BOX_LISTS, cfg.SOLVER.BETAS) == ([], ())
+
+
+@pytest.mark.parametrize("text", ["None", "", "~", "null"])
+def test_no_colour_jitter_may_be_written_as_none(tmp_path, text):
+    assert merge(tmp_path, f"AUG: {{COLOR_JITTER: {text}}}\n").AUG.COLOR_JITTER == 0.0
+
+
+def test_key_of_another_version_is_taken_under_its_name_here(tmp_path, caplog):
+    assert merge(tmp_path, "BN:\n  FREEZE: True\n").MODEL.FROZEN_BN
+    assert "run.yaml:2: BN.FREEZE is here MODEL.FROZEN_BN" in caplog.text
+
+
+def test_long_values_are_shortened():
+    for key in ("NUM_GPUS", "SOLVER.STEPS", "TRAIN.ENABLE", "X" * 100_000):
+        assert len(override_error(key, "x" * 100_000)) < 500
+    assert len(override_error("SOLVER.STEPS", "[" * 100_000)) < 500
 
 
 def test_missing_file_and_directory_are_named(tmp_path):

@@ -55,3 +55,9 @@ def test_unknown_policy_names_the_key():
 def test_cosine_after_a_warmup_of_all_epochs_is_refused():
     with pytest.raises(ValueError, match="SOLVER.WARMUP_EPOCHS"):
         build_lr_schedule(_cfg(COSINE_AFTER_WARMUP=True, WARMUP_EPOCHS=5.0, MAX_EPOCH=5))
+
+
+def test_step_at_the_end_needs_no_rate_even_where_the_warmup_ends_there():
+    solver = {"LR_POLICY": "steps_with_relative_lrs", "MAX_EPOCH": 3, "WARMUP_EPOCHS": 3.0}
+    schedule = build_lr_schedule(_cfg(**solver, BASE_LR=1.0, STEPS=[0, 1, 3], LRS=[1, 0.5]))
+    assert schedule(3) == 0.5

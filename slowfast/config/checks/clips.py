@@ -10,6 +10,8 @@ from slowfast.config.node import ConfigNode
 
 # All models halve height and width five times.
 MODEL_STRIDE = 32
+# Pixels of a short side: beyond them is a misprint.
+_LARGEST_SIDE = 10_000
 # DATA.MODALITY -> channels
 _CHANNELS = {"rgb": 3, "flow": 2}
 
@@ -38,21 +40,20 @@ def _check_normalization(data: ConfigNode, *, num_channels: int) -> Iterator[str
     for key, values in (("DATA.MEAN", data.MEAN), ("DATA.STD", data.STD)):
         if not are_numbers(values) or len(values) != num_channels:
             yield f"{key}: {values} must hold {num_channels} numbers, one per channel"
+        elif min(values) < 0 or max(values) > 1:
+            yield f"{key}: {values} must be of values in 0..1; divide those of 0..255 by 255"
     if are_numbers(data.STD) and min(data.STD, default=1) <= 0:
         yield f"DATA.STD: {data.STD} must be above 0"
 
 
 @register_rule("DATA")
 def check_sizes(data: ConfigNode) -> Iterator[str]:
-    """Check that crops suit the models, and the jitter the crops."""
-    for name in ("TRAIN_CROP_SIZE", "TEST_CROP_SIZE"):
-        if data[name] < MODEL_STRIDE:
-            yield f"DATA.{name}: {data[name]} must be at least {MODEL_STRIDE}, the models' stride"
+    """Check that the jitter suits the crops."""
     scales = list(data.TRAIN_JITTER_SCALES)
-    if not _is_range(scales) or scales[0] < data.TRAIN_CROP_SIZE:
+    if not _is_range(scales) or scales[0] < data.TRAIN_CROP_SIZE or scales[1] > _LARGEST_SIDE:
         yield (
             f"DATA.TRAIN_JITTER_SCALES: {scales} must be [smallest, largest] short side, from "
-            f"DATA.TRAIN_CROP_SIZE {data.TRAIN_CROP_SIZE} up"
+            f"DATA.TRAIN_CROP_SIZE {data.TRAIN_CROP_SIZE} up to {_LARGEST_SIDE}"
         )
     yield from _check_relative_jitter(data)
 
@@ -65,9 +66,10 @@ def _check_relative_jitter(data: ConfigNode) -> Iterator[str]:
             f"DATA.TRAIN_JITTER_SCALES_RELATIVE: {areas} must be [smallest, largest] share of "
             "the frame within 0..1, or [] for DATA.TRAIN_JITTER_SCALES"
         )
-    if bool(areas) != bool(ratios) or (ratios and not (_is_range(ratios) and ratios[0] > 0)):
+    is_range = _is_range(ratios) and 0.01 <= ratios[0] and ratios[1] <= 100
+    if bool(areas) != bool(ratios) or (ratios and not is_range):
         yield (
-            f"DATA.TRAIN_JITTER_ASPECT_RELATIVE: {ratios} must be [smallest, largest] above 0 "
+            f"DATA.TRAIN_JITTER_ASPECT_RELATIVE: {ratios} must be [smallest, largest] in 0.01..100 "
             f"with DATA.TRAIN_JITTER_SCALES_RELATIVE, [] without; that is {areas}"
         )
 

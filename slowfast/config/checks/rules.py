@@ -2,12 +2,18 @@
 
 from collections.abc import Callable, Iterator
 from functools import reduce
+from itertools import islice
 from typing import Any
 
-from slowfast.config.node import ConfigNode
+from slowfast.config.limits import odd_numbers
+from slowfast.config.node import ConfigNode, flatten
+from slowfast.utils.words import cut, shorten
 
 # A rule gets its sections or single values in the order of their names.
 Rule = Callable[..., Iterator[str]]
+
+# Of one line: a list in it may be long.
+_MOST_CHARACTERS = 600
 
 _RULES: list[tuple[Rule, tuple[str, ...]]] = []
 
@@ -44,8 +50,19 @@ def check_cfg(cfg: ConfigNode) -> None:
         for key, value, limit in cfg.limits()
         for mistake in limit.mistakes(value)
     ]
+    mistakes += _odd_numbers(cfg, {mistake.partition(":")[0] for mistake in mistakes})
     if not mistakes:  # rules take single values for granted
         for rule, keys in _RULES:
             mistakes += rule(*(reduce(getattr, key.split("."), cfg) for key in keys))
     if mistakes:
-        raise ValueError("\n".join(mistakes))
+        raise ValueError("\n".join(cut(mistake, _MOST_CHARACTERS) for mistake in mistakes))
+
+
+def _odd_numbers(cfg: ConfigNode, named: set[str]) -> list[str]:
+    """Mistakes of numbers that nothing can be done with, also in sections that take any keys."""
+    return [
+        f"{key}: {shorten(value)} must be finite numbers of at most 64 bits; found {shorten(odd)}"
+        for key, value in flatten(cfg)
+        for odd in islice(odd_numbers(value), 1)
+        if key not in named
+    ]

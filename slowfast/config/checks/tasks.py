@@ -106,15 +106,21 @@ def check_detection(is_detection: bool, data: ConfigNode) -> Iterator[str]:
             f"DATA.TRAIN_JITTER_SCALES_RELATIVE: {list(data.TRAIN_JITTER_SCALES_RELATIVE)} "
             "must be [] with DETECTION.ENABLE True"
         )
+
+
+@register_rule("DATA")
+def check_principal_components(data: ConfigNode) -> Iterator[str]:
+    """Check that colours have three of them."""
     values, vectors = data.TRAIN_PCA_EIGVAL, data.TRAIN_PCA_EIGVEC
     if not _are_three_numbers(values):
-        yield f"DATA.TRAIN_PCA_EIGVAL: {values} must be three numbers"
+        yield f"DATA.TRAIN_PCA_EIGVAL: {values} must be three numbers, of colours in 0..1"
     if len(vectors) != 3 or not all(map(_are_three_numbers, vectors)):
         yield f"DATA.TRAIN_PCA_EIGVEC: {vectors} must be three rows of three numbers"
 
 
 def _are_three_numbers(values: Any) -> bool:
-    return isinstance(values, list | tuple) and len(values) == 3 and are_numbers(values)
+    is_triple = isinstance(values, list | tuple) and len(values) == 3 and are_numbers(values)
+    return is_triple and max(map(abs, values)) <= 1
 
 
 @register_rule("ADAPTIVE", "MODEL")

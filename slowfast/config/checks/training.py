@@ -15,13 +15,18 @@ from slowfast.config.node import ConfigNode
 def check_schedule(solver: ConfigNode) -> Iterator[str]:
     """Check that steps, their rates and the warm-up fit each other."""
     steps, factors = list(solver.STEPS), list(solver.LRS)
+    for key, values in (("SOLVER.STEPS", steps), ("SOLVER.LRS", factors)):
+        if not are_numbers(values) or min(values, default=0) < 0:
+            yield f"{key}: {values} must be numbers from 0 up"
+            return
     if solver.LR_POLICY == "steps_with_relative_lrs":
-        if not are_numbers(steps) or steps[:1] != [0] or steps != sorted(set(steps)):
+        if steps[:1] != [0] or steps != sorted(set(steps)):
             yield f"SOLVER.STEPS: {steps} must be increasing epochs that start with 0"
-        if not are_numbers(factors) or len(factors) < len(steps):
+        reached = [step for step in steps if step < solver.MAX_EPOCH]
+        if len(factors) < len(reached):
             yield (
-                f"SOLVER.LRS: {factors} must hold a number for each of the {len(steps)} "
-                f"SOLVER.STEPS {steps}"
+                f"SOLVER.LRS: {factors} must hold a number for each of the {len(reached)} "
+                f"SOLVER.STEPS {reached} before SOLVER.MAX_EPOCH {solver.MAX_EPOCH}"
             )
     if solver.WARMUP_EPOCHS > solver.MAX_EPOCH:
         yield (
@@ -53,6 +58,11 @@ def check_multigrid_schedule(grid: ConfigNode, solver: ConfigNode) -> Iterator[s
             "MULTIGRID.LONG_CYCLE: True goes through its shapes between two SOLVER.STEPS, so it "
             f"needs SOLVER.LR_POLICY steps_with_relative_lrs (is {solver.LR_POLICY}) and two steps "
             f"or more (are {list(solver.STEPS)})"
+        )
+    if grid.LONG_CYCLE and len(solver.LRS) < len(solver.STEPS):
+        yield (
+            f"SOLVER.LRS: {list(solver.LRS)} must hold a number for each of SOLVER.STEPS "
+            f"{list(solver.STEPS)} with MULTIGRID.LONG_CYCLE True"
         )
 
 

@@ -90,8 +90,6 @@ def check_s3d(name: str, s3d: ConfigNode) -> Iterator[str]:
     if name != "S3D":
         return
     default = get_cfg().S3D
-    if not s3d.WIDTH_FACTOR > 0:
-        yield f"S3D.WIDTH_FACTOR: {s3d.WIDTH_FACTOR} must be above 0"
     if s3d.POSITION >= NUM_POSITIONS:
         yield f"S3D.POSITION: {s3d.POSITION} must be at most {NUM_POSITIONS - 1}"
     if s3d.VARIANT:

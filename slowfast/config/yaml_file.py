@@ -1,0 +1,171 @@
+"""Values of YAML files with their places, read with bounds: the file may be a stranger's."""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from slowfast.utils.io import read_small_text
+from slowfast.utils.words import shorten
+
+logger = logging.getLogger(__name__)
+
+_BASE_KEY = "_BASE_"
+# Bounds of one file, and of the files that _BASE_ leads to.
+_MOST_BYTES = 2**20
+_MOST_VALUES = 50_000  # aliases written out
+_MOST_LEVELS = 30
+_MOST_FILES = 100
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A key and its value, and `where` they stand.
+
+    is_word: it is text of a command line, whose type is still open. mistake: why it cannot be used.
+    """
+
+    key: str
+    value: Any
+    where: str
+    is_word: bool = False
+    mistake: str = ""
+
+
+def read_entries(path: Path) -> list[Entry]:
+    """Entries of a YAML file after those of its bases, which `_BASE_` names.
+
+    ValueError for a file that is no such YAML, or leads to too many others.
+    """
+    files: list[Path] = []
+    return list(_read_file(path, (), files))
+
+
+def _read_file(path: Path, readers: tuple[Path, ...], files: list[Path]) -> Iterator[Entry]:
+    """`readers` are the files that led here, `files` all that were read so far."""
+    resolved = _resolve(path)
+    if resolved in readers:
+        raise ValueError(f"{path}: {_BASE_KEY} leads back to this file")
+    files.append(path)
+    if len(files) > _MOST_FILES or len(readers) > _MOST_LEVELS:
+        raise ValueError(f"{path}: {_BASE_KEY} leads to more than {_MOST_FILES} files")
+    entries = _parse_yaml(path)
+    for entry in entries:
+        if entry.key == _BASE_KEY:
+            for name in _base_names(entry):
+                base = _base_path(path, name, entry.where)
+                yield from _read_file(base, (*readers, resolved), files)
+    yield from (entry for entry in entries if entry.key != _BASE_KEY)
+
+
+def _resolve(path: Path) -> Path:
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError, ValueError) as error:  # e.g. links in a circle
+        raise ValueError(f"{str(path)!r}: cannot read this config: {error}") from error
+
+
+def _base_names(entry: Entry) -> list[str]:
+    names = entry.value if isinstance(entry.value, list) else [entry.value]
+    if entry.mistake or not all(isinstance(name, str) and name for name in names):
+        raise ValueError(
+            f"{entry.where}: {_BASE_KEY}: {shorten(entry.value)} is not a file or list of files"
+        )
+    return names
+
+
+def _base_path(path: Path, name: str, where: str) -> Path:
+    try:
+        if "\0" in name:
+            raise ValueError("a zero byte is no part of a name")
+        return path.parent / Path(name).expanduser()
+    except (RuntimeError, ValueError) as error:  # also a home folder of nobody
+        raise ValueError(f"{where}: {_BASE_KEY}: {shorten(name)}: {error}") from error
+
+
+def _parse_yaml(path: Path) -> list[Entry]:
+    """Entries of one YAML file, in its order, without running any code that it names."""
+    try:
+        loader = yaml.SafeLoader(_read_text(path))
+        root = loader.get_single_node()
+        if root is None:
+            return []
+        _measure(root, path)
+        return list(_leaves(loader, root, path, ""))
+    except OSError as error:
+        raise ValueError(f"{path}: cannot read this config: {error.strerror}") from error
+    except RecursionError as error:
+        raise ValueError(f"{path}: not a config: it is nested too deep") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or " ".join(str(error).split())
+        raise ValueError(f"{path}{line}: not valid YAML: {problem}") from error
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return read_small_text(path, most_bytes=_MOST_BYTES)
+    except ValueError as error:  # also what is not UTF-8
+        raise ValueError(f"{path}: not a YAML file: {error}") from error
+
+
+def _measure(root: yaml.Node, path: Path) -> None:
+    """ValueError unless what the file says, with its aliases written out, keeps to the bounds."""
+    num_values, remaining = 0, [(root, 1)]
+    while remaining:
+        node, level = remaining.pop()
+        num_values += 1
+        place = f"{path}:{node.start_mark.line + 1}"
+        if level > _MOST_LEVELS:
+            raise ValueError(f"{place}: nested more than {_MOST_LEVELS} levels deep, or in itself")
+        if num_values > _MOST_VALUES:
+            raise ValueError(f"{place}: more than {_MOST_VALUES} values, too many for a config")
+        if isinstance(node, yaml.SequenceNode):
+            remaining += [(child, level + 1) for child in node.value]
+        elif isinstance(node, yaml.MappingNode):
+            remaining += [(child, level + 1) for pair in node.value for child in pair]
+
+
+def _leaves(loader: yaml.SafeLoader, node: yaml.Node, path: Path, prefix: str) -> Iterator[Entry]:
+    if not isinstance(node, yaml.MappingNode):
+        raise ValueError(f"{path}:{node.start_mark.line + 1}: expected lines KEY: VALUE")
+    first: dict[str, tuple[int, yaml.Node]] = {}
+    for key_node, value_node in node.value:
+        where = f"{path}:{key_node.start_mark.line + 1}"
+        if not isinstance(key_node, yaml.ScalarNode):
+            raise ValueError(f"{where}: expected lines KEY: VALUE")
+        key = f"{prefix}{key_node.value}"
+        if key in first:
+            line, first_node = first[key]
+            values = [_value(loader, node, where, key) for node in (first_node, value_node)]
+            yield from _repeated(key, values, where, line)
+            continue
+        first[key] = (key_node.start_mark.line + 1, value_node)
+        if isinstance(value_node, yaml.MappingNode):
+            yield from _leaves(loader, value_node, path, f"{key}.")
+        else:
+            yield Entry(key, _value(loader, value_node, where, key), where)
+
+
+def _repeated(key: str, values: list, where: str, line: int) -> Iterator[Entry]:
+    """A key that stands twice: with the same value a warning, else an entry with the mistake."""
+    first, second = values
+    if repr(first) == repr(second):
+        logger.warning("%s: %s stands here again, as in line %d", where, key, line)
+        return
+    mistake = (
+        f"{key} stands here a second time, with {shorten(second)}; line {line} says "
+        f"{shorten(first)}: keep one of them"
+    )
+    yield Entry(key, second, where, mistake=mistake)
+
+
+def _value(loader: yaml.SafeLoader, node: yaml.Node, where: str, key: str) -> Any:
+    try:
+        return loader.construct_object(node, deep=True)
+    except (ValueError, OverflowError) as error:  # a date without a day, a number of 5000 digits
+        raise ValueError(f"{where}: {key}: {error}") from error
