@@ -15,7 +15,8 @@ from slowfast.datasets.clip_dataset import ClipDataset
 from slowfast.datasets.clips import frame_math
 from slowfast.datasets.clips.samplers import SpanSampler
 from slowfast.datasets.clips.views import EvalViews, TrainViews
-from slowfast.datasets.decoding.video import open_video, short_side_size
+from slowfast.datasets.decoding.convert import short_side_size
+from slowfast.datasets.decoding.video import open_video
 from slowfast.datasets.labels import ClassLabel
 from slowfast.datasets.records import Annotations, Record
 from slowfast.datasets.synthetic import write_video

@@ -108,8 +108,9 @@ def run_check(args: argparse.Namespace) -> int:
         )
     fixed = [] if args.fix is None else [(check.fixed_path(split), split) for split in lists]
     names = splits.class_names_of(lists, num_classes)
+    limit = {"max_pixels": cfg.DATA.MAX_PIXELS} if args.cfg else {}
     faults = check.check(
-        lists, args.output, span=sampler.span, class_names=names, workers=args.workers
+        lists, args.output, span=sampler.span, class_names=names, workers=args.workers, **limit
     )
     _print_check(lists, faults, names)
     logger.info("%d faults; report: %s", len(faults), args.output / "report.json")

@@ -8,7 +8,6 @@ import numpy as np
 from tabulate import tabulate
 
 from slowfast.analysis.runs import TrainedRun, load_runs
-from slowfast.datasets.decoding.open import open_frames
 from slowfast.datasets.decoding.video import UnreadableVideo
 from slowfast.utils.io import write_csv, write_json
 from slowfast.utils.plots import new_figure, save_figure, shorten, style, tidy
@@ -55,7 +54,7 @@ def shares_cut_short(run: TrainedRun, samplers: Sequence) -> list[float]:
     lengths = []
     for place in places.tolist():
         try:
-            with open_frames(records[place], run.dataset.index_file) as video:
+            with run.dataset.open_record(records[place]) as video:
                 lengths.append((video.index.num_frames, video.index.fps))
         except UnreadableVideo:  # has been named before
             continue

@@ -356,6 +356,9 @@ _C.DATA.SOURCE = Default("auto", OneOf("auto", "frames", "videos"))
 # Ours. File that `tools/dataset.py index` wrote: frame counts, times and keyframes, so that long
 # videos need not be scanned; empty is none.
 _C.DATA.INDEX_FILE = ""
+# Ours. Largest number of pixels, width times height, of a frame of a video or of an image file;
+# what has more is unreadable, before memory is taken for it. Up to 2147483647, FFmpeg's own.
+_C.DATA.MAX_PIXELS = Default(67108864, Above(0, at_most=2**31 - 1))
 # Ours. Official split of ucf101, hmdb51, jhmdb and ucf101_24.
 _C.DATA.SPLIT_NUMBER = Default(1, OneOf(1, 2, 3))
 # Ours. Share of each class of the dataset "folder" that is held out for validation, chosen by the

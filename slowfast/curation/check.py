@@ -9,6 +9,7 @@ from typing import NamedTuple
 from slowfast.curation.probe import Facts, examine_all
 from slowfast.curation.splits import Entry, Split
 from slowfast.curation.workers import StateFile
+from slowfast.datasets.decoding.video import MAX_PIXELS
 from slowfast.utils.io import atomic_write, write_csv, write_json
 
 # Kinds of faults that make an entry useless, and those that a user may want to live with.
@@ -38,6 +39,7 @@ def check(
     span: Callable[[float | None], float],
     class_names: dict[int, str],
     workers: int,
+    max_pixels: int = MAX_PIXELS,
 ) -> list[Fault]:
     """Read every video, write report.json and faults.csv to the folder `output`; all faults.
 
@@ -45,7 +47,7 @@ def check(
     """
     records = [entry.record for split in splits for entry in split.entries if entry.record]
     with StateFile(Path(output) / "state.jsonl") as state:
-        facts = examine_all(records, state, workers=workers)
+        facts = examine_all(records, state, workers=workers, max_pixels=max_pixels)
     faults = find_faults(splits, facts, span=span, class_names=class_names)
     _write_report(Path(output), splits, faults, class_names)
     return faults

@@ -21,10 +21,11 @@ from tqdm import tqdm
 from slowfast.curation.prepare import names_below
 from slowfast.curation.probe import fingerprint
 from slowfast.curation.workers import Failure, run_parallel
+from slowfast.datasets.decoding.convert import short_side_size
 from slowfast.datasets.decoding.flow import BOUND, DESCRIPTION, FILES, encode_flow, flow_names
 from slowfast.datasets.decoding.images import import_opencv
 from slowfast.datasets.decoding.open import OpenVideo, open_frames
-from slowfast.datasets.decoding.video import UnreadableVideo, short_side_size
+from slowfast.datasets.decoding.video import UnreadableVideo
 from slowfast.datasets.records import Record
 from slowfast.utils.io import write_json
 from slowfast.utils.video_names import without_suffix

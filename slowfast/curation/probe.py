@@ -2,10 +2,11 @@
 
 import hashlib
 import os
-import stat
+from collections import Counter
 from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import asdict, dataclass
+from functools import partial
 
 import av
 from tqdm import tqdm
@@ -13,8 +14,9 @@ from tqdm import tqdm
 from slowfast.curation.workers import Failure, StateFile, run_parallel
 from slowfast.datasets.decoding.flow import flow_paths
 from slowfast.datasets.decoding.open import open_frames
-from slowfast.datasets.decoding.video import UnreadableVideo, open_container
+from slowfast.datasets.decoding.video import MAX_PIXELS, UnreadableVideo, open_container
 from slowfast.datasets.records import Record
+from slowfast.utils.io import check_is_file
 
 # Containers whose header tells how long they are; of others FFmpeg guesses it from their size.
 _TIMED_CONTAINERS = {"mov", "matroska", "avi"}
@@ -59,11 +61,11 @@ def fingerprint(record: Record) -> str | None:
     return f"{record.path}|{len(sizes)}|{sum(sizes)}|{max(times)}"
 
 
-def examine(record: Record) -> Facts:
+def examine(record: Record, *, max_pixels: int = MAX_PIXELS) -> Facts:
     """Decode every frame; errors are part of the facts."""
     try:
         digest, num_missing = _digest(files_of(record))
-        with open_frames(record) as source:
+        with open_frames(record, max_pixels=max_pixels) as source:
             for _ in source.frames((16, 16)):
                 pass
             index, num_broken = source.index, source.num_broken
@@ -89,7 +91,7 @@ def _lost_parts(num_frames: int, *, num_missing: int, num_broken: int) -> list[s
 
 
 def examine_all(
-    records: Iterable[Record], state: StateFile, *, workers: int
+    records: Iterable[Record], state: StateFile, *, workers: int, max_pixels: int = MAX_PIXELS
 ) -> dict[str, Facts | None]:
     """Facts by path; None for what does not exist. Known ones come from `state`.
 
@@ -107,7 +109,8 @@ def examine_all(
         else:
             keys[record.path] = key
             unknown.append(record)
-    with closing(run_parallel(examine, unknown, workers=workers)) as results:
+    work = partial(examine, max_pixels=max_pixels)
+    with closing(run_parallel(work, unknown, workers=workers)) as results:
         bar = tqdm(results, "reading", total=len(unknown), unit="video", disable=None)
         for record, result in bar:
             if isinstance(result, Failure):
@@ -123,8 +126,7 @@ def _digest(paths: Iterable[str]) -> tuple[str, int]:
     total, num_missing = hashlib.sha256(), 0
     for path in paths:
         try:
-            if not stat.S_ISREG(os.stat(path).st_mode):  # reading a pipe would never end
-                raise OSError(0, "not an ordinary file")
+            check_is_file(path)
             with open(path, "rb") as file:
                 while chunk := file.read(1 << 20):
                     total.update(chunk)
@@ -134,21 +136,26 @@ def _digest(paths: Iterable[str]) -> tuple[str, int]:
 
 
 def _missing_end(path: str) -> str:
-    """Say if a file is cut short: if no stream comes near the length in its header."""
-    ends = [0.0]
+    """Say if a file is cut short: if no stream comes near the length in its header.
+
+    A stream that has all the packets its header counts is whole: an edit list shifts the end.
+    """
+    ends, counts = [0.0], Counter()
     with open_container(path) as container:
         if not container.duration or container.format.name.split(",")[0] not in _TIMED_CONTAINERS:
             return ""
         try:
             for packet in container.demux():
                 time = packet.dts if packet.pts is None else packet.pts
+                counts[packet.stream.index] += packet.size > 0
                 if time is not None:
                     ends.append(float((time + (packet.duration or 0)) * packet.time_base))
         except av.FFmpegError:
             pass  # the end of what there is
         start = (container.start_time or 0) / av.time_base
         length = container.duration / av.time_base
+        is_whole = all(counts[s.index] >= s.frames > 0 for s in container.streams.video)
     end = max(ends) - start
-    if end > 0.98 * length - 0.1:
+    if is_whole or end > 0.98 * length - 0.1:
         return ""
     return f"the file ends after {end:.1f} of {length:.1f} s"

@@ -32,6 +32,7 @@ from slowfast.datasets.clips.samplers import (
 from slowfast.datasets.clips.views import FrameSizes, build_eval_views, build_train_views
 from slowfast.datasets.decoding.images import import_opencv
 from slowfast.datasets.decoding.index_file import open_index
+from slowfast.datasets.decoding.open import open_frames
 from slowfast.datasets.labels import BoxLabels, choose_label_rule
 from slowfast.datasets.loader import ShardedBatchSampler, collate, collate_by_size, make_loader
 from slowfast.datasets.traits import DATASETS, DatasetTraits
@@ -151,7 +152,11 @@ def build_dataset(cfg: ConfigNode, split: str) -> ClipDataset:
         replace_unreadable=is_training,
         seed=cfg.RNG_SEED,
         box_labels=BoxLabels(num_classes) if kind == "detection" else None,
-        index_file=open_index(cfg.DATA.INDEX_FILE, annotations.records),
+        open_record=partial(
+            open_frames,
+            index_file=open_index(cfg.DATA.INDEX_FILE, annotations.records),
+            max_pixels=cfg.DATA.MAX_PIXELS,
+        ),
     )
 
 

@@ -1,6 +1,7 @@
 """The one dataset: records to clips. Splits differ in the views that are cut from a video."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -8,7 +9,6 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from slowfast.datasets.decoding.index_file import IndexFile
 from slowfast.datasets.decoding.open import OpenVideo, open_frames
 from slowfast.datasets.decoding.video import UnreadableVideo
 from slowfast.datasets.labels import BoxLabels, LabelRule
@@ -91,8 +91,8 @@ class ClipDataset(Dataset):
 
     Randomness comes from (seed, epoch, i) alone, and the key's `repeat`. `pack` turns each clip of
     the views into its pathways. With `replace_unreadable` a drawn video takes the place of an
-    unreadable one, else the sample has no clips. Views with boxes need `box_labels`; long videos
-    are read without scanning them first where `index_file` knows them.
+    unreadable one, else the sample has no clips. Views with boxes need `box_labels`.
+    `open_record` opens the frames of a record, as `open_frames` does.
     """
 
     def __init__(
@@ -105,14 +105,14 @@ class ClipDataset(Dataset):
         replace_unreadable: bool,
         seed: int,
         box_labels: BoxLabels | None = None,
-        index_file: IndexFile | None = None,
+        open_record: Callable[[Record], AbstractContextManager[OpenVideo]] = open_frames,
     ):
         self.records = annotations.records
         self.class_names, self.truth = annotations.class_names, annotations.truth
         self.views, self.label, self.box_labels, self.pack = views, label, box_labels, pack
         self.replace_unreadable = replace_unreadable
         self.seed = seed
-        self.index_file = index_file
+        self.open_record = open_record
 
     @property
     def num_views(self) -> int:
@@ -157,7 +157,7 @@ class ClipDataset(Dataset):
     def _read(self, index: int, views: Views, rng: np.random.Generator) -> Sample:
         """From a record to clips and labels; the file is open no longer than frames are read."""
         record = self.records[index]
-        with open_frames(record, self.index_file) as video:
+        with self.open_record(record) as video:
             sampled, facts, num_broken = views(video, record, rng), video.index, video.num_broken
         return Sample(
             self._pack(sampled.clips),

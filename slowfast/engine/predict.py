@@ -4,6 +4,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from slowfast.datasets.annotations.class_names import load_class_names
 from slowfast.datasets.annotations.locate import walk_videos
 from slowfast.datasets.build import build_clip_pack, build_views
 from slowfast.datasets.clip_dataset import ClipDataset
+from slowfast.datasets.decoding.open import open_frames
 from slowfast.datasets.labels import ClassLabel
 from slowfast.datasets.loader import ShardedBatchSampler, make_loader
 from slowfast.datasets.records import Annotations, Record
@@ -86,6 +88,7 @@ class Predictor:
         self._counts = class_counts(cfg.MODEL.NUM_CLASSES)
         names = load_class_names(classes, sum(self._counts)) if classes else None
         self.views, self._pack = build_views(cfg, "test"), build_clip_pack(cfg, "test")
+        self._open_record = partial(open_frames, max_pixels=cfg.DATA.MAX_PIXELS)
         self._loop = build_evaluation_loop(cfg)
         loaded = load_for_evaluation(cfg, checkpoint, self._loop.device)
         self.row, self._model = loaded.row, loaded.model
@@ -137,7 +140,12 @@ class Predictor:
         num_workers = num_workers if len(paths) > 1 else 0
         at_once = self._loop.max_clips // self.views.num_views
         batch_size = min(at_once, len(paths) // (_BATCHES_PER_WORKER * max(num_workers, 1)))
-        options = {"label": ClassLabel(), "pack": self._pack, "replace_unreadable": False}
+        options = {
+            "label": ClassLabel(),
+            "pack": self._pack,
+            "replace_unreadable": False,
+            "open_record": self._open_record,
+        }
         records = [Record(path) for path in paths]
         dataset = ClipDataset(Annotations(records), self.views, **options, seed=0)
         return make_loader(

@@ -14,6 +14,26 @@ from typing import IO, Any
 
 import simplejson
 
+_KINDS = {
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFSOCK: "a socket",
+}
+
+
+def check_is_file(path: str | Path) -> None:
+    """OSError unless it is an ordinary file: reading a pipe or a device may never end."""
+    try:
+        kind = stat.S_IFMT(os.stat(path).st_mode)
+    except ValueError as error:  # a NUL byte
+        raise OSError(errno.EINVAL, f"not the name of a file ({error})", path) from error
+    if kind == stat.S_IFDIR:
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+    if kind != stat.S_IFREG:
+        name = _KINDS.get(kind, "something else")
+        raise OSError(errno.EINVAL, f"{name}, not an ordinary file", path)
+
 
 @contextmanager
 def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO]:

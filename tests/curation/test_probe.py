@@ -1,6 +1,7 @@
 """What decoding tells of good, damaged and unreadable files."""
 
 import os
+from fractions import Fraction
 
 import av
 import cv2
@@ -55,6 +56,20 @@ def test_the_lost_end_of_a_file_is_damage(tmp_path, numbered_frames, suffix):
     assert 0 < facts.num_frames < 60 and "of 2.0 s" in facts.damage
 
 
+def test_an_edit_list_that_shifts_the_start_is_no_damage(tmp_path, numbered_frames):
+    path, rate = tmp_path / "edit.mp4", Fraction(1, 1000)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=2)
+        stream.height, stream.width, stream.codec_context.time_base = 48, 64, rate
+        for number, picture in enumerate(numbered_frames(10)):
+            frame = av.VideoFrame.from_ndarray(picture)
+            frame.pts, frame.time_base = 500 * number - 1250, rate
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    facts = examine(Record(str(path)))
+    assert (facts.num_frames, facts.error, facts.damage) == (7, "", "")
+
+
 def test_broken_packets_are_damage(video, tmp_path):
     content = bytearray(video(".mp4").read_bytes())
     start = content.index(b"mdat") + 4
@@ -76,8 +91,9 @@ def test_what_is_no_video_is_an_error(tmp_path, content):
 
 def test_a_folder_and_a_pipe_in_place_of_a_file_are_errors(tmp_path):
     os.mkfifo(tmp_path / "pipe.mp4")
-    for path in (tmp_path, tmp_path / "pipe.mp4"):
-        assert examine(Record(str(path))).error == "OSError: not an ordinary file"
+    assert examine(Record(str(tmp_path))).error == "IsADirectoryError: Is a directory"
+    pipe = examine(Record(str(tmp_path / "pipe.mp4")))
+    assert pipe.error == "OSError: a named pipe, not an ordinary file"
 
 
 @pytest.fixture

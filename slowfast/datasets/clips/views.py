@@ -9,9 +9,9 @@ import torch
 
 from slowfast.config.node import ConfigNode
 from slowfast.datasets.clips.samplers import ClipSampler, FrameOrder, backwards, forwards
+from slowfast.datasets.decoding.convert import short_side_size
 from slowfast.datasets.decoding.open import OpenVideo
 from slowfast.datasets.decoding.packets import VideoIndex
-from slowfast.datasets.decoding.video import short_side_size
 from slowfast.datasets.records import Record, SampledClips
 from slowfast.datasets.transforms.augment import build_augmentations
 from slowfast.datasets.transforms.spatial import (

@@ -9,11 +9,12 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
 from slowfast.datasets.decoding.images import ImageReader, load_pair
-from slowfast.datasets.decoding.video import UnreadableVideo
+from slowfast.datasets.decoding.video import MAX_PIXELS, UnreadableVideo
 from slowfast.datasets.records import FrameFiles, Record, frame_files
 from slowfast.utils.video_names import is_video, without_suffix
 
@@ -45,18 +46,18 @@ def flow_folder(path: str) -> str:
     return path if not is_video(path) or os.path.isdir(path) else without_suffix(path)
 
 
-def open_flow(path: str) -> ImageReader:
+def open_flow(path: str, *, max_pixels: int = MAX_PIXELS) -> ImageReader:
     """A video of two channels, x and y, of values 0..255; UnreadableVideo where there is none."""
     folder = flow_folder(path)
     files = _described(folder) or _listed(folder)
     if not files.count:
         raise UnreadableVideo(f"NoFlow: no {_PREFIXES[0]}*.jpg in {folder}")
-    return ImageReader(files, load=load_flow)
+    return ImageReader(files, load=partial(load_flow, max_pixels=max_pixels))
 
 
-def load_flow(path: str) -> np.ndarray:
+def load_flow(path: str, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """H,W,2: a flow_x file, and the flow_y file beside it."""
-    return load_pair(path, _beside(path))
+    return load_pair(path, _beside(path), max_pixels=max_pixels)
 
 
 def flow_paths(path: str) -> list[str]:

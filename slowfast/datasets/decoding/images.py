@@ -8,9 +8,12 @@ from types import ModuleType
 
 import numpy as np
 
+from slowfast.datasets.decoding.convert import short_side_size
+from slowfast.datasets.decoding.image_size import image_size
 from slowfast.datasets.decoding.packets import VideoIndex
-from slowfast.datasets.decoding.video import UnreadableVideo, short_side_size
+from slowfast.datasets.decoding.video import MAX_PIXELS, UnreadableVideo
 from slowfast.datasets.records import FrameFiles
+from slowfast.utils.io import check_is_file
 
 
 class ImageReader:
@@ -83,7 +86,8 @@ class ImageReader:
 
     def _check_folder(self) -> None:
         """Raise UnreadableVideo if the whole folder is missing, before each file is looked for."""
-        folders = {os.path.dirname(self._files.path(n)) for n in (0, self._files.count - 1)}
+        paths = [self._files.path(number) for number in (0, self._files.count - 1)]
+        folders = {os.path.dirname(path) or os.curdir for path in paths}
         if not any(map(os.path.isdir, folders)):
             raise UnreadableVideo(f"FileNotFoundError: no such folder: {min(folders)}")
 
@@ -127,28 +131,35 @@ def import_opencv() -> ModuleType:
     return cv2
 
 
-def load_rgb(path: str) -> np.ndarray:
+def load_rgb(path: str, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """H,W,C RGB."""
-    return _load(path, import_opencv().IMREAD_COLOR_RGB)
+    return _load(path, import_opencv().IMREAD_COLOR_RGB, max_pixels)
 
 
-def load_pair(first: str, second: str) -> np.ndarray:
+def load_pair(first: str, second: str, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """H,W,2 of two grey images of one size."""
-    images = [_load(path, import_opencv().IMREAD_GRAYSCALE) for path in (first, second)]
+    grey = import_opencv().IMREAD_GRAYSCALE
+    images = [_load(path, grey, max_pixels) for path in (first, second)]
     if images[0].shape != images[1].shape:
         raise _BadImage(f"InvalidImage: is not of the size of {first}: {second}")
     return np.stack(images, -1)
 
 
-def _load(path: str, flags: int) -> np.ndarray:
+def _load(path: str, flags: int, max_pixels: int) -> np.ndarray:
     """Read a file with `flags` of OpenCV; _BadImage when any of it is missing or wrong."""
     try:
+        check_is_file(path)
         with open(path, "rb") as file:
             content = file.read()
     except OSError as error:
         raise _BadImage(f"{type(error).__name__}: {error.strerror}: {path}") from error
     if not content:
         raise _BadImage(f"InvalidImage: the file is empty: {path}")
+    width, height = image_size(content)
+    if width * height > max_pixels:
+        raise _BadImage(
+            f"FrameTooLarge: {width} x {height} pixels, DATA.MAX_PIXELS is {max_pixels}: {path}"
+        )
     cv2 = import_opencv()
     flags |= cv2.IMREAD_IGNORE_ORIENTATION
     try:

@@ -21,7 +21,8 @@ from slowfast.utils.io import atomic_write, json_text
 
 logger = logging.getLogger(__name__)
 
-_VERSION = 1
+# Changes with what counts as a frame, too.
+_VERSION = 2
 _NUM_PROBED = 100
 _SECONDS_BETWEEN_SAVES = 60
 

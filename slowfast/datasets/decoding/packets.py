@@ -2,12 +2,14 @@
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import NamedTuple
 
 import av
+
+from slowfast.datasets.decoding.hidden import find_hidden_test
 
 # Containers whose seeking finds a keyframe by its time.
 _SEEKABLE = ("mov,mp4", "matroska,webm")
@@ -43,11 +45,12 @@ class PacketFacts(NamedTuple):
     is_shown: bool
 
 
-def packet_facts(packet: av.Packet, codec: str) -> PacketFacts:
-    """Packets without a frame are cut by an edit list, or a hidden reference in VP8."""
-    is_hidden = codec in ("vp8", "libvpx") and not memoryview(packet)[0] & 0x10
-    is_shown = not (is_hidden or packet.is_discard)
-    return PacketFacts(packet.pts, packet.dts, packet.is_keyframe, is_shown)
+def packet_facts(packets: Iterable[av.Packet], codec: str) -> Iterator[PacketFacts]:
+    """Facts of each; those without a frame are cut by an edit list, or hidden references."""
+    is_hidden = find_hidden_test(codec)
+    for packet in packets:
+        is_shown = not (packet.is_discard or (is_hidden and is_hidden(memoryview(packet))))
+        yield PacketFacts(packet.pts, packet.dts, packet.is_keyframe, is_shown)
 
 
 def index_packets(

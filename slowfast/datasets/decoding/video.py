@@ -1,6 +1,5 @@
 """Video file and frame numbers -> uint8 frames, exact, decoding no more than needed."""
 
-import math
 import os
 from bisect import bisect_left, bisect_right
 from collections import deque
@@ -11,8 +10,8 @@ from itertools import groupby
 import av
 import numpy as np
 from av.stream import Disposition
-from av.video.reformatter import VideoReformatter
 
+from slowfast.datasets.decoding.convert import FrameConverter
 from slowfast.datasets.decoding.packets import (
     PacketNotFound,
     SeekedPackets,
@@ -20,7 +19,10 @@ from slowfast.datasets.decoding.packets import (
     index_packets,
     packet_facts,
 )
+from slowfast.utils.io import check_is_file
 
+# Largest number of pixels of a frame, where nothing else is asked for: 8K, and twice as much.
+MAX_PIXELS = 1 << 26
 # Keyframes to go back, in a file that is not in memory, before a frame that came out damaged.
 _LEAD = 4
 # Metadata need not be UTF-8: an error in older versions, never one in PyAV 19, which has no option.
@@ -29,13 +31,6 @@ _METADATA = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) 
 
 class UnreadableVideo(Exception):
     """Nothing can be decoded; the text is "Type: reason" of the first exception."""
-
-
-def short_side_size(height: int, width: int, short_side: int) -> tuple[int, int]:
-    """(height, width) after scaling the short side to a length; the long side is rounded down."""
-    if height <= width:
-        return short_side, math.floor(width / height * short_side)
-    return math.floor(height / width * short_side), short_side
 
 
 class VideoReader:
@@ -57,17 +52,19 @@ class VideoReader:
         self._context.open(strict=False)
         self._broken: dict[int, av.FFmpegError] = {}  # position of the packet: what FFmpeg said
         self._lost: set[int] = set()  # frame numbers
+        self._tried: set[int] = set()  # positions of packets that were decoded
         if index is not None and index.key_times:
             self._packets, self.index = SeekedPackets(container, stream, index), index
-            self._lead = _LEAD
+            self._lead, self._is_in_memory = _LEAD, False
         else:
             errors: list[av.FFmpegError] = []
             self._packets = list(_demux(container, stream, errors))
             # Past the last packet: damage at the end.
             self._broken.update((len(self._packets), error) for error in errors)
-            facts = [packet_facts(packet, self._context.name) for packet in self._packets]
+            facts = list(packet_facts(self._packets, self._context.name))
             self.index = index_packets(facts, stream, container.format.name)
             self._lead = len(self._packets)  # in memory: back to the beginning costs nothing
+            self._is_in_memory = True
         if not self.index.num_frames:
             raise _unreadable(self._broken.values())
         # Number of the first frame that is whole when decoding begins at a packet position.
@@ -77,13 +74,14 @@ class VideoReader:
         """Frames T,H,W,C (RGB, uint8) of the given numbers, in their order, in one pass.
 
         Scaled to this short side; None: the video's own size. A frame that is lost through damage
-        is replaced by the nearest one before it.
+        is replaced by the nearest one before it; UnreadableVideo if more than half of the video, or
+        of what is decoded of a file that is not in memory, is lost.
         """
         wanted = sorted({int(number) for number in numbers})
         assert wanted and 0 <= wanted[0] and wanted[-1] < self.index.num_frames, (
             f"frames {wanted} of {self.index.num_frames}"
         )
-        convert = _Converter(short_side=short_side)
+        convert = FrameConverter(short_side=short_side)
         frames, is_intact = {}, False
         # Without times a frame is known only by counting, so nothing can be skipped.
         if self.index.pts:
@@ -92,6 +90,8 @@ class VideoReader:
             frames = self._decode_all_on_the_way(wanted, convert)
         if not frames:
             raise _unreadable(self._broken.values())
+        if self._broken or self._lost:
+            self._check_damage()
         return np.stack([frames[int(number)] for number in numbers])
 
     def frames(self, size: tuple[int, int] | None = None) -> Iterator[np.ndarray]:
@@ -100,10 +100,11 @@ class VideoReader:
         Scaled to a size (height, width); None: the video's own.
         """
         numbers, picture = range(self.index.num_frames), None
-        for _, picture, _ in self._decoded(numbers, _Converter(size), sparse=False):
+        for _, picture, _ in self._decoded(numbers, FrameConverter(size), sparse=False):
             yield picture
         if picture is None:
             raise _unreadable(self._broken.values())
+        self._check_lost(self.num_broken, len(numbers))
 
     @property
     def num_broken(self) -> int:
@@ -116,7 +117,7 @@ class VideoReader:
         self._packets = []
 
     def _decode_all_on_the_way(
-        self, wanted: Sequence[int], convert: "_Converter"
+        self, wanted: Sequence[int], convert: FrameConverter
     ) -> dict[int, np.ndarray]:
         """Frames by number, with a long run-up in which nothing is skipped.
 
@@ -129,13 +130,30 @@ class VideoReader:
             frames |= found or self._decode(group, convert, sparse=False)[0]
         return frames
 
+    def _check_damage(self) -> None:
+        """UnreadableVideo if most of a damaged video is lost, or most that was decoded of it.
+
+        A file in memory is decoded to its end, so that the answer does not depend on what is read.
+        """
+        if not self._is_in_memory:
+            return self._check_lost(len(self._broken), len(self._tried))
+        decoded = self._decode_for(deque([0]), sparse=False, start=0)
+        num_whole = sum(not frame.is_corrupt for frame, _, _ in decoded)
+        num_frames = self.index.num_frames
+        self._check_lost(max(len(self._broken), num_frames - num_whole), num_frames)
+
+    def _check_lost(self, num_lost: int, count: int) -> None:
+        if num_lost > count / 2:
+            reason = next((f", {error.strerror or error}" for error in self._broken.values()), "")
+            raise UnreadableVideo(f"LostFrames: {num_lost} of {count} are damaged or lost{reason}")
+
     def _lead_start(self, number: int) -> int:
         """Position at which to begin for a frame that a short run-up did not give undamaged."""
         key = bisect_right(self.index.keyframes, number) - 1
         return self.index.key_packets[max(0, key - self._lead)]
 
     def _decode(
-        self, wanted: Sequence[int], convert: "_Converter", *, sparse: bool, start: int = 0
+        self, wanted: Sequence[int], convert: FrameConverter, *, sparse: bool, start: int = 0
     ) -> tuple[dict[int, np.ndarray], bool]:
         """Frames of `_decoded` by number, and whether all are there and undamaged."""
         decoded = list(self._decoded(wanted, convert, sparse=sparse, start=start))
@@ -143,7 +161,7 @@ class VideoReader:
         return {number: picture for number, picture, _ in decoded}, is_intact
 
     def _decoded(
-        self, wanted: Sequence[int], convert: "_Converter", *, sparse: bool, start: int = 0
+        self, wanted: Sequence[int], convert: FrameConverter, *, sparse: bool, start: int = 0
     ) -> Iterator[tuple[int, np.ndarray, bool]]:
         """(number, converted frame, whether it came out and nothing was damaged on the way).
 
@@ -219,6 +237,7 @@ class VideoReader:
     def _decode_packet(self, position: int) -> list[av.VideoFrame]:
         """Frames that come out when the packet at `position` goes in; past the last, all others."""
         packet = self._packets[position] if position < len(self._packets) else None
+        self._tried.add(position)
         try:
             return self._context.decode(packet)
         except av.FFmpegError as error:
@@ -226,41 +245,31 @@ class VideoReader:
             return []
 
 
-class _Converter:
-    """Frame -> H,W,C RGB array through one scaler, as it is shown, after rotation.
+def open_container(path: str, *, max_pixels: int = MAX_PIXELS) -> av.container.InputContainer:
+    """Open a file to read; its name may hold a colon, and its metadata need not be UTF-8.
 
-    size: (height, width) of the arrays; None: the first frame's, scaled to `short_side`.
+    UnreadableVideo for what is no file: reading a pipe or a device might never end.
     """
-
-    def __init__(self, size: tuple[int, int] | None = None, *, short_side: int | None = None):
-        self._size, self._short_side = size, short_side
-        self._reformatter = VideoReformatter()
-
-    def __call__(self, frame: av.VideoFrame) -> np.ndarray:
-        turns = frame.rotation // 90 % 4
-        if self._size is None:
-            shown = _swapped((frame.height, frame.width), turns)
-            self._size = short_side_size(*shown, self._short_side) if self._short_side else shown
-        height, width = _swapped(self._size, turns)
-        rgb = self._reformatter.reformat(
-            frame, width=width, height=height, format="rgb24", threads=1
-        )
-        return np.rot90(rgb.to_ndarray(), turns)
-
-
-def open_container(path: str) -> av.container.InputContainer:
-    """Open a file to read; its name may hold a colon, and its metadata need not be UTF-8."""
-    return av.open(os.path.abspath(path), **_METADATA)
+    try:
+        check_is_file(path)
+    except OSError as error:
+        raise UnreadableVideo(f"{type(error).__name__}: {error.strerror}") from error
+    # FFmpeg decodes frames here already, to learn their size.
+    options = {"max_pixels": str(max_pixels)}
+    return av.open(os.path.abspath(path), options=options, **_METADATA)
 
 
 @contextmanager
-def open_video(path: str, index: VideoIndex | None = None) -> Iterator[VideoReader]:
+def open_video(
+    path: str, index: VideoIndex | None = None, *, max_pixels: int = MAX_PIXELS
+) -> Iterator[VideoReader]:
     """A reader of the best video stream of a file; UnreadableVideo names what is wrong with it.
 
     Given its index, with `key_times`, only what is wanted is read from the disk. Otherwise the
-    whole compressed stream is held in memory while it is open.
+    whole compressed stream is held in memory while it is open. No larger frame is decoded than one
+    of `max_pixels`.
     """
-    with _open_stream(path) as (container, stream):
+    with _open_stream(path, max_pixels) as (container, stream):
         video = VideoReader(container, stream, index)
         try:
             yield video
@@ -268,12 +277,12 @@ def open_video(path: str, index: VideoIndex | None = None) -> Iterator[VideoRead
             video.close()
 
 
-def scan_video(path: str) -> VideoIndex:
+def scan_video(path: str, *, max_pixels: int = MAX_PIXELS) -> VideoIndex:
     """The index of a file; nothing is decoded or kept."""
-    with _open_stream(path) as (container, stream):
+    with _open_stream(path, max_pixels) as (container, stream):
         errors: list[av.FFmpegError] = []
-        codec = stream.codec_context.name
-        facts = [packet_facts(packet, codec) for packet in _demux(container, stream, errors)]
+        packets = _demux(container, stream, errors)
+        facts = list(packet_facts(packets, stream.codec_context.name))
         index = index_packets(facts, stream, container.format.name)
         if not index.num_frames:
             raise _unreadable(errors)
@@ -281,14 +290,28 @@ def scan_video(path: str) -> VideoIndex:
 
 
 @contextmanager
-def _open_stream(path: str) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
+def _open_stream(
+    path: str, max_pixels: int
+) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
     try:
-        with open_container(path) as container:
-            yield container, _first_stream(container)
+        with open_container(path, max_pixels=max_pixels) as container:
+            stream = _first_stream(container)
+            _limit_size(stream.codec_context, max_pixels)
+            yield container, stream
     except av.FFmpegError as error:
         raise _unreadable([error]) from error
     except PacketNotFound as error:
         raise UnreadableVideo(f"PacketNotFound: {error}") from error
+
+
+def _limit_size(context: av.VideoCodecContext, max_pixels: int) -> None:
+    """Let the decoder refuse larger frames, whose size may change inside a stream."""
+    if context.width * context.height > max_pixels:
+        raise UnreadableVideo(
+            f"FrameTooLarge: frames of {context.width} x {context.height} pixels, DATA.MAX_PIXELS "
+            f"is {max_pixels}"
+        )
+    context.options = {"max_pixels": str(max_pixels)}
 
 
 def _first_stream(container: av.container.InputContainer) -> av.VideoStream:
@@ -318,11 +341,11 @@ def _demux(
         errors.append(error)
 
 
-def _swapped(size: tuple[int, int], turns: int) -> tuple[int, int]:
-    return (size[1], size[0]) if turns % 2 else size
-
-
 def _unreadable(errors: Iterable[av.FFmpegError]) -> UnreadableVideo:
     for error in errors:
+        if isinstance(error, av.error.ArgumentError) and "avcodec" in str(error):
+            return UnreadableVideo(
+                "FrameTooLarge: frames of no known size, or of more pixels than DATA.MAX_PIXELS"
+            )
         return UnreadableVideo(f"{type(error).__name__}: {error.strerror or error}")
     return UnreadableVideo("NoFrames: the video stream holds no frames")

@@ -26,7 +26,9 @@ def test_a_long_file_is_scanned_once_and_sought_in(video_dir, monkeypatch):
     path = str(video_dir / "video1.mp4")
     monkeypatch.setattr(open_module, "_LONG_FILE", 0)
     scanned, scan = [], open_module.scan_video
-    monkeypatch.setattr(open_module, "scan_video", lambda path: scanned.append(path) or scan(path))
+    monkeypatch.setattr(
+        open_module, "scan_video", lambda path, **_: scanned.append(path) or scan(path)
+    )
     for _ in range(2):
         with open_frames(Record(path)) as video:
             assert is_sought(video)

@@ -10,12 +10,8 @@ import pytest
 from av.stream import Disposition
 
 from slowfast.datasets.decoding import video as video_module
-from slowfast.datasets.decoding.video import (
-    UnreadableVideo,
-    open_video,
-    scan_video,
-    short_side_size,
-)
+from slowfast.datasets.decoding.convert import short_side_size
+from slowfast.datasets.decoding.video import UnreadableVideo, open_video, scan_video
 from slowfast.datasets.synthetic import write_video
 from tests.helpers.paths import GOLDENS
 from tests.helpers.videos import read_frames
