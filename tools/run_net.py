@@ -4,6 +4,7 @@ import argparse
 import logging
 import os
 import sys
+from pathlib import Path
 
 from slowfast.config.cli import load_cfg_from_args, parse_args, save_run_config
 from slowfast.config.node import ConfigNode
@@ -47,8 +48,22 @@ def _prepare(cfg: ConfigNode, command: list[str], *, is_main: bool) -> None:
             f"TEST.BUDGET: {cfg.TEST.BUDGET!r} is chosen from a table of trained weights; it "
             "needs TRAIN.ENABLE False"
         )
+    if is_main:
+        _warn_of_other_weights(cfg)
     if cfg.TRAIN.ENABLE and cfg.TEST.ENABLE:
         build_dataset(cfg, "test")  # a mistake in its list shows before days of training
+
+
+def _warn_of_other_weights(cfg: ConfigNode) -> None:
+    """Warn where the test after a training is of weights from elsewhere."""
+    path, output_dir = cfg.TEST.CHECKPOINT_FILE_PATH, Path(cfg.OUTPUT_DIR).resolve()
+    is_other = path and output_dir not in Path(path).resolve().parents
+    if cfg.TRAIN.ENABLE and cfg.TEST.ENABLE and is_other:
+        logger.warning(
+            "TRAIN.ENABLE True: trains first; the test after it is of TEST.CHECKPOINT_FILE_PATH "
+            "%s, not of what was trained. TRAIN.ENABLE False only tests",
+            path,
+        )
 
 
 def _log_size(cfg: ConfigNode) -> int:

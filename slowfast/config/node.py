@@ -62,7 +62,8 @@ class ConfigNode(CfgNode):
         self._merge(read_entries(Path(cfg_filename)))
 
     def merge_from_list(self, cfg_list: Sequence[Any]) -> None:
-        """Take over `KEY, VALUE, KEY, VALUE, ...`."""
+        """Take over `KEY, VALUE, KEY, VALUE, ...`; blank words before a key do not count."""
+        cfg_list = list(_without_blanks(cfg_list))
         for word in cfg_list[0::2]:
             if not isinstance(word, str) or "=" in word:
                 raise ValueError(
@@ -136,6 +137,15 @@ class ConfigNode(CfgNode):
         if entry.key not in dropped:
             logger.warning("%s: %s is not supported: %s", entry.where, entry.key, reason)
         dropped.add(entry.key)
+
+
+def _without_blanks(words: Iterable[Any]) -> Iterator[Any]:
+    """The words without blanks where a key should stand: `\\ ` at the end of a line leaves one."""
+    is_value = False
+    for word in words:
+        if is_value or not isinstance(word, str) or word.strip():
+            yield word
+            is_value = not is_value
 
 
 def _convert(node: ConfigNode, name: str, entry: Entry) -> Any:

@@ -99,7 +99,7 @@ def _split_overrides(
         elif num_values:
             num_values -= 1
             others.append(word)
-        else:
+        elif is_override or word.strip():  # a blank word is no input, but may be a value
             is_override |= looks_like_key(word) or not takes_more
             (overrides if is_override else others).append(word)
     return others, overrides

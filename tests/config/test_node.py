@@ -127,6 +127,13 @@ def test_some_keys_take_a_list_or_a_single_value(key, value, expected):
     assert again[section][name] == expected
 
 
+def test_blank_words_between_overrides_do_not_count():
+    cfg = get_cfg()
+    cfg.merge_from_list([" ", "NUM_GPUS", "0", " ", "", "DATA.PATH_LABEL_SEPARATOR", " ", "\n"])
+    cfg.merge_from_list(["TRAIN.DATASET", ""])
+    assert (cfg.NUM_GPUS, cfg.DATA.PATH_LABEL_SEPARATOR, cfg.TRAIN.DATASET) == (0, " ", "")
+
+
 def test_optional_number_can_be_set_and_unset():
     cfg = get_cfg()
     cfg.merge_from_list(["SOLVER.CLIP_GRAD_VAL", "0.5"])

@@ -39,6 +39,23 @@ def test_complete_run_ends_with_0_and_saves_how_it_was_made(run, tmp_path, toy_y
     assert run("--cfg", tmp_path / "run/config.yaml", "TRAIN.ENABLE", False)[0] == 0
 
 
+@pytest.mark.parametrize(
+    ("weights", "keys", "is_said"),
+    [
+        ("elsewhere.pyth", [], True),
+        ("run/checkpoints/checkpoint_epoch_00001.pyth", [], False),
+        ("elsewhere.pyth", ["TRAIN.ENABLE", False], False),
+        ("elsewhere.pyth", ["TEST.ENABLE", False], False),
+    ],
+)
+def test_a_test_of_weights_from_elsewhere_after_a_training_is_said(
+    run, tmp_path, monkeypatch, weights, keys, is_said
+):
+    monkeypatch.setattr("slowfast.runtime.launch.launch", lambda *_: None)
+    code, output = run("TEST.CHECKPOINT_FILE_PATH", tmp_path / weights, *keys)
+    assert code == 0 and ("trains first; the test after it is of" in output) == is_said
+
+
 def test_typo_in_a_key_names_the_nearest(run):
     code, output = run("SOLVER.BASE_RL", 0.1)
     assert code == 1 and "SOLVER.BASE_RL" in output and "SOLVER.BASE_LR" in output

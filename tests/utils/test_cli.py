@@ -38,6 +38,12 @@ def test_overrides_begin_with_a_key_wherever_they_stand(parser, words):
     assert args.overrides == ["NUM_GPUS", "0", "SOLVER.BASE_LR", "-0.1"]
 
 
+def test_blank_words_are_no_inputs(parser):
+    words = ["a", " ", "--cfg", "X.yaml", "", "--opts", "DATA.PATH_LABEL_SEPARATOR", " "]
+    args = cli.parse(parser, words)
+    assert (args.inputs, args.overrides) == (["a"], words[-2:])
+
+
 def test_an_option_of_several_values_ends_where_a_key_stands(parser):
     args = cli.parse(parser, "a --cfg x --budgets 1 2.5 DATA.NUM_FRAMES 4".split())
     assert (args.budgets, args.overrides) == ([1, 2.5], ["DATA.NUM_FRAMES", "4"])
