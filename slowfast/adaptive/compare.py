@@ -7,7 +7,7 @@ from typing import Any
 
 from tabulate import tabulate
 
-from slowfast.adaptive.scores import SubNetwork, build_sub_networks, score_sub_networks
+from slowfast.adaptive.scores import NO_TRAINING, SubNetwork, build_sub_networks, score_sub_networks
 from slowfast.adaptive.table import build_costs
 from slowfast.checkpoint import files
 from slowfast.checkpoint.files import was_adaptive
@@ -75,7 +75,7 @@ def compare(
     All of them by default. Each test video is read once for all; a stop request gives what the
     videos so far say.
     """
-    cfg = single_process(load_cfg(config, options))
+    cfg = single_process(load_cfg(config, [*options, *NO_TRAINING]))
     if not cfg.ADAPTIVE.ENABLE:
         raise ValueError("ADAPTIVE.ENABLE: False; name the config of the adaptive networks")
     _check_checkpoints(adaptive, alone)

@@ -29,6 +29,9 @@ from slowfast.runtime.device import build_device, place_model
 from slowfast.runtime.stop import StopRequest
 from slowfast.tasks.evaluate import EvaluationLoop
 
+# Overrides of configs of networks that are scored, not trained: crops may be those of tests.
+NO_TRAINING = ("TRAIN.ENABLE", False)
+
 
 @dataclass(frozen=True)
 class SubNetwork:

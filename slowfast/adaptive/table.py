@@ -14,7 +14,7 @@ from slowfast.adaptive.budget import TABLE_KEYS, BudgetTable, TableRow, timing_d
 from slowfast.adaptive.calibrate import CALIBRATION_KEYS
 from slowfast.adaptive.calibration_file import build_settings, file_hash
 from slowfast.adaptive.network import cut_network
-from slowfast.adaptive.scores import build_sub_networks, score_sub_networks
+from slowfast.adaptive.scores import NO_TRAINING, build_sub_networks, score_sub_networks
 from slowfast.config.cli import load_cfg
 from slowfast.config.node import ConfigNode
 from slowfast.datasets.build import build_frame_sizes, build_loader
@@ -106,7 +106,7 @@ def measure_table(
     the latencies out. A stop request gives the table of the videos so far; ValueError if there are
     none.
     """
-    cfg = single_process(load_cfg(config, options))
+    cfg = single_process(load_cfg(config, [*options, *NO_TRAINING]))
     if not cfg.ADAPTIVE.ENABLE:
         raise ValueError("ADAPTIVE.ENABLE: False; the table is for adaptive networks")
     parent, points = file_hash(checkpoint), build_points(cfg)

@@ -94,7 +94,8 @@ _C.ADAPTIVE.ENABLE = False
 _C.ADAPTIVE.MIN_WIDTH = 0.63
 # Sub-networks of a random width per step, beside the narrowest one.
 _C.ADAPTIVE.NUM_RANDOM = Default(1, AtLeast(0, 100))
-# Crops of which each sub-network draws one.
+# Crops of which each sub-network draws one, up to DATA.TRAIN_CROP_SIZE. A table of a trained
+# network may have crops up to DATA.TEST_CROP_SIZE.
 _C.ADAPTIVE.CROPS = [142, 178, 224]
 # Frames of which each draws one, of those that the (slow) pathway takes.
 _C.ADAPTIVE.FRAMES = [3, 5, 8]

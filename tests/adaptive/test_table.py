@@ -40,6 +40,15 @@ def test_the_grid_and_the_whole_network_are_measured(table):
     assert table.about["device"]
 
 
+@pytest.mark.slow
+def test_crops_may_be_as_large_as_in_tests(budget_copy):
+    """The rows "-T" of A3D's Table 5: fewer frames of the whole crop of a test."""
+    options = ["DATA.TEST_CROP_SIZE", 44, "ADAPTIVE.CROPS", [44], "ADAPTIVE.WIDTHS", [1.0]]
+    options += ["ADAPTIVE.FRAMES", [2], "TRAIN.ENABLE", True]
+    table = measure_table(*budget_copy, options, repeats=0, stop=StopRequest())
+    assert [row.point for row in table.rows] == [OperatingPoint(1.0, n, 44) for n in (2, 4)]
+
+
 def assert_monotone(costs):
     """Every smaller configuration is cheaper."""
     for (a, cost_a), (b, cost_b) in product(costs.items(), repeat=2):

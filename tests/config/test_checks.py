@@ -394,6 +394,11 @@ ADAPTIVE = ["ADAPTIVE.ENABLE", True]
         (["TRAIN.COMPILE", True], "TRAIN.COMPILE: True must be False with ADAPTIVE.ENABLE True"),
         (["TRAIN.FREEZE", ["s1"]], "TRAIN.FREEZE: ['s1'] must be [] with ADAPTIVE.ENABLE True"),
         (["DATA.TEST_CROP_SIZE", 160], "ADAPTIVE.CROPS: [142, 178, 224] must be"),
+        (["ADAPTIVE.CROPS", [256]], "from 32 to 224 pixels (the smaller of DATA.TRAIN_ and TEST_"),
+        (
+            ["ADAPTIVE.CROPS", [257], "TRAIN.ENABLE", False],
+            "from 32 to 256 pixels (DATA.TEST_CROP_SIZE)",
+        ),
         (
             ["ADAPTIVE.DISTILL", False, "ADAPTIVE.TEMPERATURE", 2.0],
             "ADAPTIVE.TEMPERATURE: 2.0 must be 1 with ADAPTIVE.DISTILL False",

@@ -157,15 +157,23 @@ def check_loss(adaptive: ConfigNode, loss: str) -> Iterator[str]:
         )
 
 
-@register_rule("ADAPTIVE", "DATA", "SLOWFAST.ALPHA")
-def check_reduced_clips(adaptive: ConfigNode, data: ConfigNode, alpha: int) -> Iterator[str]:
-    """Check that reduced clips are cut from whole ones."""
+@register_rule("ADAPTIVE", "DATA", "SLOWFAST.ALPHA", "TRAIN.ENABLE")
+def check_reduced_clips(
+    adaptive: ConfigNode, data: ConfigNode, alpha: int, is_training: bool
+) -> Iterator[str]:
+    """Check that reduced clips are cut from whole ones.
+
+    A network that is not trained further may be scored at crops that are larger than in training.
+    """
     if not adaptive.ENABLE:
         return
     num_frames = data.NUM_FRAMES // slow_stride(len(data.INPUT_CHANNEL_NUM), alpha)
-    crop = min(data.TRAIN_CROP_SIZE, data.TEST_CROP_SIZE)
+    crop, which = data.TEST_CROP_SIZE, "DATA.TEST_CROP_SIZE"
+    if is_training:
+        crop = min(crop, data.TRAIN_CROP_SIZE)
+        which = "the smaller of DATA.TRAIN_ and TEST_CROP_SIZE"
     for name, least, most, unit in (
-        ("CROPS", MODEL_STRIDE, crop, "pixels (the smaller of DATA.TRAIN_ and TEST_CROP_SIZE)"),
+        ("CROPS", MODEL_STRIDE, crop, f"pixels ({which})"),
         ("FRAMES", 1, num_frames, "frames of the (slow) pathway"),
     ):
         values = list(adaptive[name])
