@@ -373,7 +373,7 @@ _C.DATA.MULTI_LABEL = False
 # Frames per clip.
 _C.DATA.NUM_FRAMES = Default(8, AtLeast(1, 100_000))
 # Step between the frames of a clip, in frames at TARGET_FPS; 2.5 is a step, too.
-_C.DATA.SAMPLING_RATE = Default(8, Step(1))
+_C.DATA.SAMPLING_RATE = Default(8, Step(1, 10_000))
 # Ours. Frames of a clip: auto (as the dataset's recipes do), dense (NUM_FRAMES, SAMPLING_RATE
 # apart) or segments (one of each of NUM_FRAMES equal parts of the video). Not for charades and
 # detection.

@@ -80,10 +80,11 @@ class Step:
     """A whole or decimal number from `least` up; whole ones stay whole."""
 
     least: int
+    at_most: int
     kinds = (int, float)
 
     def __str__(self) -> str:
-        return f"at least {self.least}"
+        return f"at least {self.least}{_or_below(self.at_most)}"
 
     def plain(self, value: int | float) -> int | float:
         """The value, whole where it can be."""
@@ -91,8 +92,8 @@ class Step:
         return int(value) if is_whole else value
 
     def mistakes(self, value: int | float) -> Iterator[str]:
-        if not self.least <= value < math.inf:
-            yield f"{value} must be {self}"
+        if not self.least <= value <= self.at_most:
+            yield f"{shorten(value)} must be {self}"
 
 
 @dataclass(frozen=True)

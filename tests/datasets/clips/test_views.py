@@ -6,7 +6,7 @@ import torch
 
 from slowfast.config.cli import load_cfg
 from slowfast.datasets.build import build_frame_sizes, build_views
-from slowfast.datasets.decoding.video import short_side_size
+from slowfast.datasets.decoding.convert import short_side_size
 from tests.helpers.paths import ROOT
 
 CONFIGS = ROOT / "configs"
