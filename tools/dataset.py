@@ -223,12 +223,14 @@ def add_show_arguments(parser: argparse.ArgumentParser) -> None:
 def run_show(args: argparse.Namespace) -> int:
     """Draw the contact sheet."""
     from slowfast.config.cli import load_cfg
+    from slowfast.config.derived import class_counts
     from slowfast.curation.contact_sheet import draw_contact_sheet
     from slowfast.datasets.build import build_dataset
 
     cfg = load_cfg(args.cfg, args.overrides)
     dataset, drawn = build_dataset(cfg, args.split), {"num": args.num, "seed": args.seed}
-    num = draw_contact_sheet(args.output, dataset, **drawn, num_classes=cfg.MODEL.NUM_CLASSES)
+    counts = class_counts(cfg.MODEL.NUM_CLASSES)
+    num = draw_contact_sheet(args.output, dataset, **drawn, counts=counts)
     if not num:
         count = min(args.num, len(dataset))
         raise ValueError(f"{args.split}: none of {count} videos could be read")

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -56,11 +57,12 @@ def _draw_boxes(axis, boxes: np.ndarray) -> None:
 
 
 def sheet_rows(
-    dataset: ClipDataset, *, num: int, seed: int, class_names: list[str], is_bgr: bool
+    dataset: ClipDataset, *, num: int, seed: int, class_names: list[list[str]], is_bgr: bool
 ) -> list[SheetRow]:
     """`num` samples drawn with `seed`, of evaluation the middle view; unreadable ones are named.
 
-    `is_bgr`: the network gets BGR; the picture has natural colours all the same.
+    `class_names`: of each target. `is_bgr`: the network gets BGR; the picture has natural colours
+    all the same.
     """
     rows = []
     for index in np.random.default_rng(seed).permutation(len(dataset))[:num].tolist():
@@ -90,28 +92,36 @@ def _flow_colors(frames: np.ndarray) -> np.ndarray:
     return np.insert(contrast, 2, 128, axis=-1)
 
 
-def _title(record: Record, sample: Sample, class_names: list[str]) -> str:
+def _title(record: Record, sample: Sample, class_names: list[list[str]]) -> str:
     def text(labels: torch.Tensor) -> str:
-        return ", ".join(class_names[number] for number in labels.nonzero().flatten().tolist())
+        return ", ".join(class_names[0][number] for number in labels.nonzero().flatten().tolist())
 
     if sample.boxes is not None:
         texts = [f"{n}: {text(labels)}" for n, labels in enumerate(sample.box_labels, start=1)]
         return "  ".join([record.key.key, *texts])
     label = sample.label
-    named = text(label) if isinstance(label, torch.Tensor) else class_names[label]
+    if isinstance(label, torch.Tensor) and label.is_floating_point():
+        named = text(label)
+    else:
+        numbers = torch.as_tensor(label).reshape(-1).tolist()
+        pairs = zip(class_names, numbers, strict=True)
+        named = ", ".join(names[number] for names, number in pairs)
     return f"{Path(record.path).name}  {named}"
 
 
 def draw_contact_sheet(
-    path: str | Path, dataset: ClipDataset, *, num: int, seed: int, num_classes: int
+    path: str | Path, dataset: ClipDataset, *, num: int, seed: int, counts: Sequence[int]
 ) -> int:
-    """Draw samples of a dataset as the loader gives them; returns how many could be read."""
-    numbers = [f"class {number}" for number in range(num_classes)]
+    """Draw samples of a dataset as the loader gives them; returns how many could be read.
+
+    counts: classes of each target.
+    """
+    names = iter(dataset.class_names or [f"class {n}" for count in counts for n in range(count)])
     rows = sheet_rows(
         dataset,
         num=num,
         seed=seed,
-        class_names=dataset.class_names or numbers,
+        class_names=[list(islice(names, count)) for count in counts],
         is_bgr=dataset.pack.reverse_channels,
     )
     if rows:

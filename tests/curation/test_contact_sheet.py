@@ -17,9 +17,9 @@ class _Samples(list):
         return super().__getitem__(key.index)
 
 
-def _rows(sample, **options):
+def _rows(sample, names=(("sit", "run"),), **options):
     options = {"is_bgr": False, **options}
-    return sheet_rows(_Samples([sample]), num=3, seed=0, class_names=["sit", "run"], **options)
+    return sheet_rows(_Samples([sample]), num=3, seed=0, class_names=names, **options)
 
 
 def test_the_middle_view_of_the_fast_pathway_is_shown():
@@ -44,6 +44,12 @@ def test_several_labels_and_those_of_boxes_are_named():
     boxes, labels = torch.tensor([[0.0, 1, 2, 3], [1, 1, 3, 3]]), torch.tensor([[0.0, 1], [1, 0]])
     (row,) = _rows(Sample([clip], -1, 0, boxes=boxes, box_labels=labels))
     assert row.title == "b,0902  1: run  2: sit" and row.boxes.tolist() == boxes.tolist()
+
+
+def test_each_target_is_named():
+    sample = Sample([torch.zeros(1, 3, 2, 4, 4)], torch.tensor([1, 0]), 0)
+    (row,) = _rows(sample, [["take", "put"], ["cup", "fork"]])
+    assert row.title == "b.mp4  put, cup"
 
 
 def test_unreadable_videos_are_left_out():

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 
@@ -13,6 +14,22 @@ def read_class_names(path: Path, num_classes: int) -> list[str] | None:
     names = [name.strip() for name in names if name.strip()]
     check_number(names, path, num_classes)
     return names
+
+
+def read_target_names(folder: Path, counts: Sequence[int]) -> list[str] | None:
+    """Names in classes.txt, or of several targets in classes_1.txt, classes_2.txt, ...
+
+    Those of all targets, which have `counts` classes, stand one after another, numbers in place of
+    names for a target without a file. None where there is no file at all.
+    """
+    if len(counts) == 1:
+        return read_class_names(folder / "classes.txt", counts[0])
+    pairs = enumerate(counts, start=1)
+    found = [read_class_names(folder / f"classes_{target}.txt", count) for target, count in pairs]
+    if not any(found):
+        return None
+    targets = zip(found, counts, strict=True)
+    return [name for names, count in targets for name in names or map(str, range(count))]
 
 
 def load_class_names(path: str | Path, num_classes: int) -> list[str]:

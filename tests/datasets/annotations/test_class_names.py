@@ -4,7 +4,11 @@ import json
 
 import pytest
 
-from slowfast.datasets.annotations.class_names import load_class_names, read_label_map
+from slowfast.datasets.annotations.class_names import (
+    load_class_names,
+    read_label_map,
+    read_target_names,
+)
 
 
 @pytest.mark.parametrize(
@@ -104,3 +108,18 @@ def test_names_may_hold_escaped_quotes(tmp_path):
 def test_faults_of_a_map_name_the_file(tmp_path, text, fault):
     with pytest.raises(ValueError, match=f"map.pbtxt: .*{fault}"):
         read_map(tmp_path, text)
+
+
+def test_each_of_several_targets_has_its_file_of_names(tmp_path):
+    assert read_target_names(tmp_path, [2, 3]) is None
+    (tmp_path / "classes_1.txt").write_text("take\nput\n")
+    assert read_target_names(tmp_path, [2, 3]) == ["take", "put", "0", "1", "2"]
+    (tmp_path / "classes_2.txt").write_text("cup\nfork\nplate\n")
+    assert read_target_names(tmp_path, [2, 3]) == ["take", "put", "cup", "fork", "plate"]
+    with pytest.raises(ValueError, match="classes_2.txt: 3 class names, but MODEL.NUM_CLASSES is"):
+        read_target_names(tmp_path, [2, 4])
+
+
+def test_one_target_has_the_plain_file_of_names(tmp_path):
+    (tmp_path / "classes.txt").write_text("take\nput\n")
+    assert read_target_names(tmp_path, [2]) == ["take", "put"]

@@ -99,3 +99,50 @@ def test_missing_folder_names_the_key(data_cfg):
 def test_nothing_to_hold_out(build):
     with pytest.raises(ValueError, match="DATA.VAL_SHARE: 0.2 .* leaves no video for val"):
         build(["a/1.mp4", "b/1.mp4"], "val")
+
+
+@pytest.fixture
+def build_joined(build_from_files, write_files, tmp_path):
+    """Function (videos with their content) -> [(path below tmp_path, labels)] with MULTI_LABEL."""
+
+    def build(files, split="train", **keys):
+        keys["MULTI_LABEL"] = True
+        found = build_from_files(build_folder, files, (), split, **keys)
+        return [(os.path.relpath(r.path, tmp_path), r.labels) for r in found.records]
+
+    return build
+
+
+def test_a_video_in_two_classes_has_both(build_joined, tmp_path, caplog):
+    caplog.set_level("INFO")
+    files = {
+        "train/a/x.mp4": "one",
+        "train/b/x.mp4": "one",
+        "train/a/day/y.mp4": "two",
+        "val/a/v.mp4": None,
+    }
+    assert sorted(build_joined(files)) == [("train/a/day/y.mp4", (0,)), ("train/a/x.mp4", (0, 1))]
+    assert "1 of 2 videos have several classes" in caplog.text
+    (tmp_path / "train/b/day").mkdir()
+    (tmp_path / "train/b/day/y.mp4").symlink_to(tmp_path / "train/a/day/y.mp4")
+    assert ("train/a/day/y.mp4", (0, 1)) in build_joined(files)
+    (tmp_path / "train/b/z.mp4").symlink_to("nowhere")
+    assert ("train/b/z.mp4", (1,)) in build_joined(files)
+
+
+def test_other_videos_of_the_same_name_stay_apart(build_joined):
+    files = {
+        "train/a/1.mp4": "one",
+        "train/b/1.mp4": "another",
+        "train/b/2.mp4": None,
+        "val/a/v.mp4": None,
+    }
+    rows = [("train/a/1.mp4", (0,)), ("train/b/1.mp4", (1,)), ("train/b/2.mp4", (1,))]
+    assert build_joined(files) == rows
+
+
+def test_no_video_is_held_out_from_one_of_its_classes_only(build_joined):
+    files = {f"{name}/{number}.mp4": str(number) for name in "ab" for number in range(10)}
+    train, val = (build_joined(files, split, VAL_SHARE=0.3) for split in ("train", "val"))
+    assert (len(train), len(val)) == (7, 3) and {labels for _, labels in train + val} == {(0, 1)}
+    assert sorted([*train, *val]) == sorted((f"a/{n}.mp4", (0, 1)) for n in range(10))
