@@ -84,11 +84,12 @@ def compare(
         one.check_within(full, min_width=cfg.ADAPTIVE.MIN_WIDTH)
     points = sorted(set(points)) or build_points(cfg)
     at = {"adaptive": points, "alone": [c for c in points if c.width == 1.0]}
+    loader, loop = build_loader(cfg, "test"), build_evaluation_loop(cfg)
     networks: dict[Key, SubNetwork] = {}
     for kind, paths in (("adaptive", adaptive), ("alone", alone)):
         for path in map(str, paths):
-            networks |= _with_uncalibrated(kind, path, build_sub_networks(cfg, path, at[kind]))
-    loader, loop = build_loader(cfg, "test"), build_evaluation_loop(cfg)
+            found = build_sub_networks(cfg, path, at[kind], class_names=loader.dataset.class_names)
+            networks |= _with_uncalibrated(kind, path, found)
     ensemble = cfg.DATA.ENSEMBLE_METHOD
     accuracies, counts = score_sub_networks(networks, loader, loop, ensemble=ensemble, stop=stop)
     summaries = _summaries({key: top1_acc for key, (top1_acc, _) in accuracies.items()}, full)

@@ -3,7 +3,7 @@
 Also of networks that are not adaptive: it stands here because TEST.BUDGET may choose a part of one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from slowfast.adaptive.budget import (
     timing_device_name,
 )
 from slowfast.adaptive.calibration_file import build_settings, calibration_path, load_calibration
+from slowfast.checkpoint.classes import build_class_list
 from slowfast.checkpoint.initialize import CoverageReport, load_for_test
 from slowfast.config.node import ConfigNode
 from slowfast.models import build_model
@@ -76,17 +77,23 @@ def find_statistics(
 
 
 def load_for_evaluation(
-    cfg: ConfigNode, checkpoint: str | Path, device: torch.device
+    cfg: ConfigNode,
+    checkpoint: str | Path,
+    device: torch.device,
+    *,
+    class_names: Sequence[str] | None = None,
 ) -> LoadedNetwork:
     """The network of a config with the weights of a file, its batch norms folded, on the device.
 
-    It is the one that TEST.BUDGET chooses, else the whole network. CheckpointError unless all
-    weights fit.
+    It is the one that TEST.BUDGET chooses, else the whole network. Its classes are in the order of
+    `class_names`, the data's; None: of the file. CheckpointError unless all weights fit, and all
+    classes.
     """
     model = place_model(build_model(cfg), device)
     patterns, row = cfg.TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN, None
     amp_dtype = cfg.TRAIN.AMP_DTYPE if cfg.TRAIN.MIXED_PRECISION else None
-    report = load_for_test(model, checkpoint, clear_name_patterns=patterns)
+    classes = build_class_list(cfg, class_names)
+    report = load_for_test(model, checkpoint, clear_name_patterns=patterns, classes=classes)
     if cfg.TEST.BUDGET:
         row, settings = choose_point(
             cfg.TEST.BUDGET,

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from slowfast.adaptive.calibrate import calibrate
+from slowfast.checkpoint.classes import build_class_list
 from slowfast.checkpoint.initialize import load_for_test
 from slowfast.config.node import ConfigNode
 from slowfast.evaluation.evaluator import Evaluation, Evaluator
@@ -122,17 +123,27 @@ def score_sub_networks(
 
 
 def build_sub_networks(
-    cfg: ConfigNode, checkpoint: str | Path, points: Sequence[OperatingPoint]
+    cfg: ConfigNode,
+    checkpoint: str | Path,
+    points: Sequence[OperatingPoint],
+    *,
+    class_names: Sequence[str] | None,
 ) -> dict[OperatingPoint, SubNetwork]:
     """The weights of a file at these points, all in one model on the device.
 
+    Its classes are in the order of `class_names`, the data's; None: of the file.
     Statistics that their calibration lacks are measured; the whole network has those of its
     weights.
     """
     full = build_full_point(cfg, cfg.DATA.TEST_CROP_SIZE)
     measured = calibrate(cfg, checkpoint, [one for one in points if one != full])
     model = make_slimmable(place_model(build_model(cfg), build_device(cfg)))
-    load_for_test(model, checkpoint, clear_name_patterns=cfg.TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN)
+    load_for_test(
+        model,
+        checkpoint,
+        clear_name_patterns=cfg.TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN,
+        classes=build_class_list(cfg, class_names),
+    )
     model.eval()
     reduce = build_reduce(cfg)
     return {one: SubNetwork(model, one, measured.get(one), reduce) for one in points}

@@ -110,8 +110,9 @@ def measure_table(
     if not cfg.ADAPTIVE.ENABLE:
         raise ValueError("ADAPTIVE.ENABLE: False; the table is for adaptive networks")
     parent, points = file_hash(checkpoint), build_points(cfg)
-    networks = build_sub_networks(cfg, checkpoint, points)
     loader, loop = build_loader(cfg, "test"), build_evaluation_loop(cfg)
+    class_names = loader.dataset.class_names
+    networks = build_sub_networks(cfg, checkpoint, points, class_names=class_names)
     costs = build_costs(cfg, points)
     model = networks[points[0]].model  # all have the same
     latencies = build_latencies(cfg, model, points, repeats=repeats)

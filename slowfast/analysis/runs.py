@@ -241,7 +241,7 @@ def load_run(
     cfg, weights = load_run_cfg(files, options)
     dataset, loop = build_dataset(cfg, "test"), build_evaluation_loop(cfg)
     draw_videos(dataset, num_videos, seed=cfg.RNG_SEED)
-    network = load_for_evaluation(cfg, weights, loop.device)
+    network = load_for_evaluation(cfg, weights, loop.device, class_names=dataset.class_names)
     names = dataset.class_names or network.report.class_names
     return TrainedRun(
         *(files, weights, network.model, dataset, loop, partial(build_evaluator, cfg)),

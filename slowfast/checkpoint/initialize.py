@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from slowfast.checkpoint.caffe2 import from_caffe2
+from slowfast.checkpoint.classes import CLASSIFIER, ClassList, match_classes, move_rows, num_rows
 from slowfast.checkpoint.convert import (
     State,
     average_channels,
@@ -62,7 +63,6 @@ def detect_and_rename(state: State) -> tuple[State, str]:
 logger = logging.getLogger(__name__)
 
 _MAX_LISTED = 8
-_CLASSIFIER = "head.projection"
 Shapes = dict[str, torch.Size]
 
 
@@ -74,10 +74,11 @@ class CoverageReport:
     averaged: those whose kernels for RGB became kernels for flow; identities: those that the file
     lacks and the model made, temporal kernels that copy frames (with their batch norms; only S3D
     does, by `adapt_weights`).
-    replaced: the head's, kept fresh as the file's has other shapes. mismatched: other shapes
-    elsewhere. Entries of both read "name (file's shape -> model's shape)".
+    replaced: the head's, kept fresh as the file's has other shapes or other classes. mismatched:
+    other shapes elsewhere. Entries of both read "name (file's shape -> model's shape)".
     coverage: share of the model's tensors outside the head that were loaded. class_names: those
-    that training put into the file; None in files of other programs.
+    that training put into the file, in the order of the model's classes; None in files of other
+    programs.
     """
 
     path: Path
@@ -101,7 +102,7 @@ class CoverageReport:
             *([to_flow] if self.averaged else []),
             ("inflated", self.inflated, "of these, from a 2D kernel or a linear layer"),
             ("identity", self.identities, "of these, made: temporal kernels that copy frames"),
-            ("replaced", self.replaced, "classifier of other shape, starts fresh"),
+            ("replaced", self.replaced, "classifier of other shape or classes, starts fresh"),
             ("mismatched", self.mismatched, "other shape in the file, not loaded"),
             ("missing", self.missing, "not in the file, not loaded"),
             ("unexpected", self.unexpected, "only in the file, ignored"),
@@ -117,7 +118,10 @@ class CoverageReport:
 
 @dataclass(frozen=True)
 class _Weights:
-    """A file's tensors under our names; the names of those that were changed to fit, by the way."""
+    """A file's tensors under our names; the names of those that were changed to fit, by the way.
+
+    other_classes: how its classes differ from the data's, "" where they do not.
+    """
 
     path: Path
     layout: str
@@ -126,6 +130,7 @@ class _Weights:
     inflated: Sequence[str] = ()
     averaged: Sequence[str] = ()
     identities: Sequence[str] = ()
+    other_classes: str = ""
 
 
 def initialize_from(
@@ -134,15 +139,21 @@ def initialize_from(
     *,
     clear_name_patterns: Sequence[str] = (),
     min_coverage: float = 0.9,
+    classes: ClassList | None = None,
 ) -> CoverageReport:
     """Copy a file's weights into `model`, to train on from there; the table goes to the log.
 
-    The classifier keeps its fresh weights, all of them, when one has another shape in the file.
+    The classifier keeps its fresh weights, all of them, when one has another shape in the file, or
+    the file's classes have other names than the data's, `classes` (None: they count as the same).
     CheckpointError, and `model` is untouched, when less than `min_coverage` of the tensors outside
     the classifier would be loaded.
     """
     state, report = convert_file(
-        model, path, clear_name_patterns=clear_name_patterns, min_coverage=min_coverage
+        model,
+        path,
+        clear_name_patterns=clear_name_patterns,
+        min_coverage=min_coverage,
+        classes=classes,
     )
     _copy(state, report, model)
     logger.info("%s", report.table())
@@ -150,13 +161,18 @@ def initialize_from(
 
 
 def load_for_test(
-    model: nn.Module, path: str | Path, *, clear_name_patterns: Sequence[str] = ()
+    model: nn.Module,
+    path: str | Path,
+    *,
+    clear_name_patterns: Sequence[str] = (),
+    classes: ClassList | None = None,
 ) -> CoverageReport:
     """Copy a file's weights into `model`; CheckpointError unless all fit, the classifier's too.
 
+    Its classes must be those of the data, `classes`, in any order; None: they count as the same.
     `clear_name_patterns` belong to the file, so a test takes them from the key of TRAIN as well.
     """
-    weights = _read(Path(path), clear_name_patterns)
+    weights = _with_classes(_read(Path(path), clear_name_patterns), classes)
     shapes = _own_shapes(model, weights.state)
     # A test must not make temporal kernels up: only kernels of one frame are reshaped.
     state, inflated = inflate(weights.state, shapes, repeats_frames=False)
@@ -165,6 +181,12 @@ def load_for_test(
         raise CheckpointError(
             f"{path}: is a checkpoint of another model than the one that this config describes "
             f"(MODEL.MODEL_NAME, its sizes, MODEL.NUM_CLASSES)\n{report.table()}"
+        )
+    if weights.other_classes:
+        raise CheckpointError(
+            f"{path}: its classes are not those of the data: {weights.other_classes}. Test on data "
+            "with the classes of the weights, correct the names, or set DATA.MATCH_CLASSES False "
+            "to go by the numbers of the classes"
         )
     _copy(state, report, model)
     logger.info(
@@ -179,22 +201,25 @@ def convert_file(
     *,
     clear_name_patterns: Sequence[str] = (),
     min_coverage: float = 0.9,
+    classes: ClassList | None = None,
 ) -> tuple[State, CoverageReport]:
     """The weights that `initialize_from` would load, but the classifier as the file has it.
 
     Only names and shapes of `model` count, so it may be on the meta device.
     """
-    weights = _read(Path(path), clear_name_patterns)
+    weights = _with_classes(_read(Path(path), clear_name_patterns), classes)
+    if weights.other_classes:
+        logger.info("%s: the classifier starts fresh: %s", path, weights.other_classes)
     shapes = _own_shapes(model, weights.state)
     weights = _adapt(weights, model, shapes)
-    report = _compare(weights, shapes, classifier=_CLASSIFIER)
+    report = _compare(weights, shapes, classifier=CLASSIFIER)
     if report.coverage < min_coverage:
         raise CheckpointError(
             f"TRAIN.CHECKPOINT_MIN_COVERAGE: {path} fills {report.coverage:.1%} of the backbone, "
             f"at least {min_coverage:.0%} are asked for; is it a checkpoint of another model?\n"
             f"{report.table()}"
         )
-    kept = [n for n in weights.state if n in report.loaded or n.startswith(f"{_CLASSIFIER}.")]
+    kept = [n for n in weights.state if n in report.loaded or n.startswith(f"{CLASSIFIER}.")]
     return {name: weights.state[name] for name in kept}, report
 
 
@@ -208,6 +233,23 @@ def _read(path: Path, clear_name_patterns: Sequence[str]) -> _Weights:
     except ValueError as error:
         raise CheckpointError(f"{path}: {error}") from error
     return _Weights(path, layout, content.get("class_names"), state)
+
+
+def _with_classes(weights: _Weights, classes: ClassList | None) -> _Weights:
+    """With the classifier's rows in the order of the data's classes, if these are the same.
+
+    Files of other programs have no names, and are left as they are.
+    """
+    names = weights.class_names
+    if classes is None or not names or num_rows(weights.state) != len(names):
+        return weights
+    match = match_classes(names, classes)
+    if match.order is None:
+        return replace(weights, other_classes=match.differences())
+    for remark in match.remarks():
+        logger.warning("%s: %s", weights.path, remark)
+    state = move_rows(weights.state, match.order)
+    return replace(weights, state=state, class_names=list(classes.names))
 
 
 def _own_shapes(model: nn.Module, state: State) -> Shapes:
@@ -240,7 +282,8 @@ def _compare(weights: _Weights, shapes: Shapes, *, classifier: str | None) -> Co
     state = weights.state
     differs = {n for n in shapes if n in state and state[n].shape != shapes[n]}
     in_head = {n for n in shapes if classifier is not None and n.startswith(f"{classifier}.")}
-    replaced = in_head & state.keys() if in_head & differs else set()
+    is_fresh = weights.other_classes or in_head & differs
+    replaced = in_head & state.keys() if is_fresh else set()
     loaded = [n for n in shapes if n in state and n not in differs | replaced]
     backbone = [n for n in shapes if n not in in_head and not _is_counter(n)]
     known = set(loaded)

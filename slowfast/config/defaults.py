@@ -370,6 +370,9 @@ _C.DATA.VAL_SHARE = Default(0.2, Share())
 _C.DATA.SAMPLER = Default("shuffled", OneOf("shuffled", "balanced"))
 # A video has any number of labels (charades, and on demand kinetics and folder).
 _C.DATA.MULTI_LABEL = False
+# Ours. Match the classes of weights and data by their names, where both have names: in a test, in
+# fine-tuning and in going on with a run. False: by their numbers.
+_C.DATA.MATCH_CLASSES = True
 # Frames per clip.
 _C.DATA.NUM_FRAMES = Default(8, AtLeast(1, 100_000))
 # Step between the frames of a clip, in frames at TARGET_FPS; 2.5 is a step, too.

@@ -1,5 +1,6 @@
 """Prediction: a config, weights and video files give the likeliest classes by name."""
 
+import logging
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -12,6 +13,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from slowfast.adaptive.network import load_for_evaluation
+from slowfast.checkpoint.classes import ClassList, match_classes
 from slowfast.config.cli import load_cfg
 from slowfast.config.derived import class_counts
 from slowfast.datasets.annotations.class_names import load_class_names
@@ -28,6 +30,8 @@ from slowfast.runtime.stop import StopRequest
 from slowfast.tasks.evaluate import build_evaluation_loop
 from slowfast.utils.io import write_csv, write_json
 from slowfast.utils.video_names import SUFFIXES
+
+logger = logging.getLogger(__name__)
 
 # Batches for each loader process: fewer would leave the network waiting for the first one.
 _BATCHES_PER_WORKER = 4
@@ -92,7 +96,9 @@ class Predictor:
         self._loop = build_evaluation_loop(cfg)
         loaded = load_for_evaluation(cfg, checkpoint, self._loop.device)
         self.row, self._model = loaded.row, loaded.model
-        self.class_names = names or names_or_numbers(loaded.report.class_names, self._counts)
+        own = loaded.report.class_names
+        names = own if names is None else names_in_order(names, own, self._counts)
+        self.class_names = names_or_numbers(names, self._counts)
         self._max_workers, self._ensemble = cfg.DATA_LOADER.NUM_WORKERS, cfg.DATA.ENSEMBLE_METHOD
 
     def __call__(self, video: str | Path, *, topk: int = 5) -> list[tuple[str, float]]:
@@ -154,6 +160,32 @@ class Predictor:
             num_workers=num_workers,
             pin_memory=self._loop.device.type == "cuda",
         )
+
+
+def names_in_order(
+    names: Sequence[str], own: Sequence[str] | None, counts: Sequence[int]
+) -> Sequence[str]:
+    """The given names, in the order of the weights' `own` where these are the same.
+
+    counts: classes of each target. Others, such as a translation, are taken by their numbers; the
+    log says so.
+    """
+    if not own or len(own) != len(names):
+        return names
+    match = match_classes(names, ClassList(own, counts))
+    if match.order is None:
+        logger.warning(
+            "--classes: its names are shown in place of the weights' own, by number; %d of %d are "
+            "among these",
+            *(match.num_shared, len(own)),
+        )
+        return names
+    if match.num_moved:
+        logger.warning(
+            "--classes: %d of %d names have another number in the weights, which counts",
+            *(match.num_moved, len(own)),
+        )
+    return [names[row] for row in match.order]
 
 
 def names_or_numbers(names: Sequence[str] | None, counts: Sequence[int]) -> list[str]:

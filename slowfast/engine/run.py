@@ -12,6 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
 from slowfast.checkpoint import files
+from slowfast.checkpoint.classes import build_class_list
 from slowfast.checkpoint.initialize import initialize_from
 from slowfast.config.derived import class_counts
 from slowfast.config.node import ConfigNode
@@ -152,10 +153,11 @@ def begin(cfg: ConfigNode, state: TrainState, norms: NormSchedule) -> None:
 
     With TRAIN.AUTO_RESUME False an earlier run's checkpoints are set aside.
     """
-    output_dir = Path(cfg.OUTPUT_DIR)
+    output_dir, classes = Path(cfg.OUTPUT_DIR), build_class_list(cfg, state.class_names)
     norms.to_epoch(0)
     if cfg.TRAIN.AUTO_RESUME:
-        if resume(state, output_dir, norms.to_epoch, is_adaptive=cfg.ADAPTIVE.ENABLE):
+        is_adaptive, to_epoch = cfg.ADAPTIVE.ENABLE, norms.to_epoch
+        if resume(state, output_dir, to_epoch, is_adaptive=is_adaptive, classes=classes):
             return
     elif distributed.is_main_process() and (aside := files.set_aside(output_dir)):
         logger.warning("TRAIN.AUTO_RESUME is False: the checkpoints found are now in %s", aside)
@@ -165,6 +167,7 @@ def begin(cfg: ConfigNode, state: TrainState, norms: NormSchedule) -> None:
             cfg.TRAIN.CHECKPOINT_FILE_PATH,
             clear_name_patterns=cfg.TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN,
             min_coverage=cfg.TRAIN.CHECKPOINT_MIN_COVERAGE,
+            classes=classes,
         )
         if state.ema is not None:
             state.ema = ModelEma(state.model, cfg.TRAIN.EMA_DECAY)

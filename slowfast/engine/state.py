@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from slowfast.checkpoint import files
+from slowfast.checkpoint.classes import ClassList, match_classes
 from slowfast.checkpoint.convert import split_sub_bn
 from slowfast.checkpoint.files import was_adaptive
 from slowfast.solver.ema import ModelEma
@@ -153,18 +154,25 @@ def save_interrupted(state: TrainState, output_dir: Path, cfg_text: str) -> Path
 
 
 def resume(
-    state: TrainState, output_dir: Path, prepare: Callable[[int], None], *, is_adaptive: bool
+    state: TrainState,
+    output_dir: Path,
+    prepare: Callable[[int], None],
+    *,
+    is_adaptive: bool,
+    classes: ClassList | None = None,
 ) -> bool:
     """Go on from the furthest checkpoint of this run; False when there is none.
 
     `prepare(epoch)` is called before loading, with the number of finished epochs. `is_adaptive` is
-    ADAPTIVE.ENABLE; ValueError when the run was begun with the other value.
+    ADAPTIVE.ENABLE, `classes` are those of the data, None: not compared. ValueError when the run
+    was begun with the other value, or with other classes.
     """
     candidates = [files.last_checkpoint(output_dir), files.interrupted_path(output_dir)]
     loaded = [(files.load(path), path) for path in candidates if path and path.exists()]
     if not loaded:
         return False
     content, path = max(loaded, key=lambda item: (item[0]["epoch"], item[0].get("step", 0)))
+    _check_classes(content, path, classes)
     prepare(content["epoch"] + 1)
     state.load_state_dict(content, path)
     if is_adaptive != bool(was_adaptive(content)):
@@ -175,3 +183,19 @@ def resume(
         )
     logger.info("resumed from %s: %d epochs and %d steps done", path, state.epoch, state.step)
     return True
+
+
+def _check_classes(content: dict, path: Path, classes: ClassList | None) -> None:
+    """ValueError unless the classes of the checkpoint are those of the data, in their order."""
+    names = content.get("class_names")
+    if classes is None or not names:
+        return
+    match = match_classes(names, classes)
+    if match.order is None or match.num_moved:
+        how = match.differences() if match.order is None else match.remarks()[0]
+        raise ValueError(
+            f"{path}: this run was begun with other classes than the data has now, and cannot go "
+            f"on with these: {how}. Put the old list of classes back, choose another OUTPUT_DIR "
+            "(with TRAIN.CHECKPOINT_FILE_PATH to start from these weights), or set "
+            "DATA.MATCH_CLASSES False to go by the numbers of the classes"
+        )

@@ -2,8 +2,9 @@
 
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from tabulate import tabulate
 
@@ -37,7 +38,9 @@ def test(cfg: ConfigNode) -> dict:
     path = find_weights(output_dir, cfg.TEST.CHECKPOINT_FILE_PATH, cfg.TRAIN.CHECKPOINT_FILE_PATH)
     loader, loop = build_loader(cfg, "test"), build_evaluation_loop(cfg)
     evaluator = build_evaluator(cfg, loader.dataset)
-    network = load_for_evaluation(cfg, path, loop.device)
+    names = loader.dataset.class_names
+    network = load_for_evaluation(cfg, path, loop.device, class_names=names)
+    _tell_of_names(names, network.report.class_names)
     with StopRequest() as stop:
         unreadable = loop.run(loader, [(network.model, evaluator)], title="test", stop=stop)
     if agreed(stop, loop.device):
@@ -51,16 +54,14 @@ def test(cfg: ConfigNode) -> dict:
     has_splits = DATASETS.get(cfg.TEST.DATASET).has_splits
     results = {
         **evaluation.metrics,
-        "num_unreadable": len(unreadable.reasons),
-        "num_damaged": len(unreadable.damaged),
+        **_counts(unreadable),
         **evaluator.details(),
         **loader.dataset.views.sizes(),
         "reversed_in_time": cfg.TEST.REVERSE_TIME,
         **({"split": cfg.DATA.SPLIT_NUMBER} if has_splits else {}),
         "checkpoint": str(path),
         **({"configuration": str(row.point), "gmacs": row.gmacs} if row else {}),
-        "unreadable": unreadable.reasons,
-        "damaged": _damaged_list(unreadable),
+        **_named(unreadable),
     }
     scores_path = output_dir / (cfg.TEST.SAVE_RESULTS_PATH or "test_scores.npz")
     written = [
@@ -92,6 +93,11 @@ def find_weights(output_dir: Path, test_path: str, train_path: str) -> Path:
     return Path(path)
 
 
+def _tell_of_names(names: Sequence[str] | None, of_weights: Sequence[str] | None) -> None:
+    if of_weights and not names:
+        logger.info("classes go by their numbers: the weights have names, but the data has none")
+
+
 def _write_results(output_dir: Path, results: dict) -> Path:
     """Write the JSON, and remove the lists of videos of an earlier test."""
     for kind in ("unreadable", "damaged"):
@@ -101,10 +107,20 @@ def _write_results(output_dir: Path, results: dict) -> Path:
     return path
 
 
-def _damaged_list(unreadable: UnreadableVideos) -> list[dict]:
-    """The first damaged videos, for the JSON; num_damaged and damaged_test.csv have them all."""
+def _counts(unreadable: UnreadableVideos) -> dict[str, int]:
+    return {
+        "num_unreadable": len(unreadable.reasons),
+        "num_damaged": len(unreadable.damaged),
+    }
+
+
+def _named(unreadable: UnreadableVideos) -> dict[str, Any]:
+    """Names for the JSON, of damaged videos the first; damaged_test.csv has them all."""
     damaged = sorted(unreadable.damaged.items())[:_MAX_NAMED]
-    return [{"path": path, **damage._asdict()} for path, damage in damaged]
+    return {
+        "unreadable": unreadable.reasons,
+        "damaged": [{"path": path, **damage._asdict()} for path, damage in damaged],
+    }
 
 
 def _log_results(results: dict, titles: Mapping[str, str], written: list[Path]) -> None:

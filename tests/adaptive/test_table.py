@@ -135,7 +135,7 @@ def test_damaged_videos_count_and_are_named(budget_copy, monkeypatch, caplog, tm
     monkeypatch.setattr(ClipDataset, "__getitem__", damaged)
     table = measure_table(path, weights, repeats=0, stop=StopRequest())
     assert (table.about["num_videos"], table.about["num_damaged"]) == (5, 1)
-    assert "test_1.mp4 (3 of 8 packets" in caplog.text
+    assert "test_1.mp4 (3 of 12 packets" in caplog.text
     write_table(tmp_path / "table.json", table)
     assert load_table(tmp_path / "table.json", weights).about["num_damaged"] == 1
 

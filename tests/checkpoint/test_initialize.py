@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from slowfast.checkpoint.classes import ClassList
 from slowfast.checkpoint.files import CheckpointError
 from slowfast.checkpoint.initialize import initialize_from, load_for_test
 from slowfast.models.norm import SubBatchNorm3d
@@ -180,3 +181,51 @@ def test_modules_adapt_the_weights_of_relatives(tmp_path, caplog):
     assert f"{path}: 1 of its scales are halved" in caplog.text
     with pytest.raises(CheckpointError, match="s1.1.scale"):  # a test takes no changed weights
         load_for_test(Net(norm=Halved), path)
+
+
+@pytest.fixture
+def named(tmp_path):
+    """A network of three named classes, and its file."""
+    source = Net()
+    content = {"model_state": source.state_dict(), "class_names": ["run", "eat", "sit"]}
+    return source, _save(tmp_path, content)
+
+
+def _classes(*names):
+    return ClassList(names, [len(names)])
+
+
+@pytest.mark.parametrize("verb", [initialize_from, load_for_test])
+def test_classes_in_another_order_are_matched_by_name(named, verb, caplog):
+    (source, path), model = named, Net()
+    report = verb(model, path, classes=_classes("sit", "run", "eat"))
+    rows = source.head.projection.weight[[2, 0, 1]]
+    assert torch.equal(model.head.projection.weight, rows)
+    assert torch.equal(model.head.projection.bias, source.head.projection.bias[[2, 0, 1]])
+    assert report.class_names == ["sit", "run", "eat"]
+    assert "3 of 3 classes have another number" in caplog.text
+
+
+def test_other_classes_of_the_same_number_get_a_fresh_classifier(named, caplog):
+    caplog.set_level(logging.INFO)
+    (source, path), model = named, Net()
+    fresh = model.head.projection.weight.clone()
+    report = initialize_from(model, path, classes=_classes("run", "eat", "jump"))
+    assert torch.equal(model.head.projection.weight, fresh) and len(report.replaced) == 2
+    assert torch.equal(model.head.conv.weight, source.head.conv.weight)
+    assert "the classifier starts fresh: 2 of the data's 3 class names" in caplog.text
+
+
+def test_a_test_on_other_classes_is_refused_with_a_way_out(named):
+    with pytest.raises(
+        CheckpointError,
+        match="(?s)2 of the data's 3 class names.*'sit'.*'jump'.*DATA.MATCH_CLASSES",
+    ):
+        load_for_test(Net(), named[1], classes=_classes("run", "eat", "jump"))
+
+
+@pytest.mark.parametrize("verb", [initialize_from, load_for_test])
+def test_without_classes_of_the_data_the_classifier_stays(named, verb):
+    (source, path), model = named, Net()
+    verb(model, path)
+    _assert_same(model, source)

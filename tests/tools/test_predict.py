@@ -56,6 +56,19 @@ def test_views_crops_classes_and_overrides_are_heeded(run, folder, tmp_path):
     assert code == 0 and "trois" in output and "1 x 1 views" in output
 
 
+def test_names_in_another_order_go_to_the_classes_of_the_weights(run, folder, tmp_path):
+    names, found = tmp_path / "names.txt", []
+    for text in ("run\neat\nsit", "sit\nRun\neat"):
+        names.write_text(text)
+        words = ["--classes", names, "--topk", 1, "--output", tmp_path / "out.json"]
+        code, output = run(folder / "a.mp4", *words)
+        assert code == 0, output
+        (video,) = json.loads((tmp_path / "out.json").read_text())["videos"]
+        found.append(video["predictions"][0])
+    assert found[0]["name"] == found[1]["name"].lower() and found[0]["class"] == found[1]["class"]
+    assert "3 of 3 names have another number in the weights" in output
+
+
 def test_only_unreadable_videos_are_a_failure_that_is_written_down(run, folder, tmp_path):
     code, output = run(folder / "broken.mp4", "--output", tmp_path / "out.csv")
     assert code == 1 and "InvalidDataError" in output

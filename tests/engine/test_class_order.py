@@ -1,0 +1,67 @@
+"""Classes keep their names when data has them in another order, or has others."""
+
+import pytest
+import torch
+
+from slowfast.checkpoint import files
+from slowfast.engine.test import test as run_test
+from slowfast.engine.train import train
+
+TRAINED = ["red", "green", "blue"]  # classes of the toy set
+TURNED = ["blue", "red", "green"]
+
+
+@pytest.fixture
+def named(toy_set, tmp_path):
+    """Function (names) -> overrides for the toy set with the classes in this order."""
+
+    def make(names):
+        folder = tmp_path / "_".join(names)
+        folder.mkdir(exist_ok=True)
+        for split in ("train", "val", "test"):
+            rows = [line.split() for line in (toy_set / f"{split}.csv").read_text().splitlines()]
+            known = {n: names.index(name) for n, name in enumerate(TRAINED) if name in names}
+            lines = [f"{path} {known.get(int(label), 0)}\n" for path, label in rows]
+            (folder / f"{split}.csv").write_text("".join(lines))
+        (folder / "classes.txt").write_text("\n".join(names))
+        return ["DATA.PATH_TO_DATA_DIR", folder, "DATA.PATH_PREFIX", toy_set]
+
+    return make
+
+
+@pytest.fixture
+def trained(toy_cfg, named):
+    """Overrides of a run of one epoch, which is done."""
+    options = ["SOLVER.MAX_EPOCH", 1]
+    train(toy_cfg(*options, *named(TRAINED)))
+    return options
+
+
+def test_a_test_finds_the_classes_by_their_names(toy_cfg, named, trained):
+    expected = run_test(toy_cfg(*named(TRAINED)))
+    found = run_test(toy_cfg(*named(TURNED)))
+    for metric in ("loss", "top1_acc", "mean_class_acc"):
+        assert found[metric] == pytest.approx(expected[metric])
+
+
+def test_a_test_on_other_classes_is_refused(toy_cfg, named, trained):
+    options = named(["red", "green", "yellow"])
+    with pytest.raises(ValueError, match="2 of the data's 3 class names.*DATA.MATCH_CLASSES False"):
+        run_test(toy_cfg(*options))
+    assert run_test(toy_cfg(*options, "DATA.MATCH_CLASSES", False))["num_videos"] == 5
+
+
+def test_a_run_does_not_go_on_with_classes_in_another_order(toy_cfg, named, trained):
+    with pytest.raises(ValueError, match="checkpoint_epoch_00001.*begun with other classes.*3 of"):
+        train(toy_cfg("SOLVER.MAX_EPOCH", 2, *named(TURNED)))
+    train(toy_cfg("SOLVER.MAX_EPOCH", 2, *named(["Red", "green", "blue"])))
+
+
+def test_fine_tuning_moves_the_classifier_and_its_average(toy_cfg, named, trained, tmp_path):
+    weights = files.last_checkpoint(tmp_path / "run")
+    options = ["TRAIN.CHECKPOINT_FILE_PATH", weights, "OUTPUT_DIR", tmp_path / "tuned"]
+    rate = ["SOLVER.BASE_LR", 0.0, "SOLVER.WARMUP_START_LR", 0.0, "TRAIN.EMA_DECAY", 0.5]
+    state = train(toy_cfg(*trained, *options, *rate, *named(TURNED)))
+    rows = files.load(weights)["model_state"]["head.projection.weight"][[2, 0, 1]]
+    assert all(torch.equal(m.head.projection.weight, rows) for m in state.models)
+    assert state.class_names == TURNED
