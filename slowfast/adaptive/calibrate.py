@@ -37,7 +37,8 @@ _SAVE_SECONDS = 60.0  # between two saves of what is measured so far
 # Keys that decide on the statistics; beside them it is the weights and the videos.
 CALIBRATION_KEYS = (
     *("ADAPTIVE.RESIZE", "AUG.ENABLE", "AUG.AA_TYPE", "BN.NUM_BATCHES_PRECISE"),
-    *("DATA.NUM_FRAMES", "DATA.RANDOM_FLIP", "DATA.SAMPLING_RATE", "DATA.TRAIN_CROP_SIZE"),
+    *("DATA.KEEP_ASPECT", "DATA.NUM_FRAMES", "DATA.RANDOM_FLIP", "DATA.SAMPLING"),
+    *("DATA.SAMPLING_RATE", "DATA.TRAIN_CROP_SIZE"),
     *("DATA.TRAIN_JITTER_SCALES", "RNG_SEED", "TRAIN.BATCH_SIZE", "TRAIN.MIXED_PRECISION"),
 )
 

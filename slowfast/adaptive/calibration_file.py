@@ -21,6 +21,10 @@ _CHUNK = 2**20
 _FIELDS = {"parent", "measurements"}
 
 
+# Keys of later versions, with their defaults.
+_LATER_KEYS = {"DATA.KEEP_ASPECT": True, "DATA.SAMPLING": "auto"}
+
+
 @dataclass
 class Calibration:
     """Statistics measured with one set of settings, by point (as text).
@@ -124,6 +128,13 @@ def load_calibrations(checkpoint: str | Path) -> list[Calibration]:
 
 
 def build_settings(cfg: ConfigNode, keys: Sequence[str]) -> dict[str, Any]:
-    """The values of some keys of a config, as a file holds them."""
+    """The values of some keys of a config, as a file holds them.
+
+    Those of keys that files of earlier versions lack are left out at their defaults.
+    """
     found = {key: attrgetter(key)(cfg) for key in keys}
-    return {key: list(v) if isinstance(v, list | tuple) else v for key, v in found.items()}
+    return {
+        key: list(v) if isinstance(v, list | tuple) else v
+        for key, v in found.items()
+        if key not in _LATER_KEYS or v != _LATER_KEYS[key]
+    }

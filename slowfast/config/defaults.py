@@ -431,6 +431,9 @@ _C.DATA.TRAIN_PCA_EIGVEC = [
 # Ours. Who scales frames: swscale (while decoding: fast, little memory) or torch (the reference's
 # numbers).
 _C.DATA.RESIZE_BACKEND = Default("swscale", OneOf("swscale", "torch"))
+# Ours. False: frames are squeezed to squares as large as the short side would be, as for S3D; not
+# for detection.
+_C.DATA.KEEP_ASPECT = True
 # Ours. Stop training when a larger share of the training videos turned out unreadable.
 _C.DATA.MAX_UNREADABLE_SHARE = Default(0.2, Share())
 

@@ -107,6 +107,15 @@ def test_all_mistakes_come_at_once():
             ["TEST.WHOLE_VIDEO", 250, "DATA.INPUT_CHANNEL_NUM", [3, 3], "SLOWFAST.ALPHA", 4],
             "TEST.WHOLE_VIDEO: 250 must be a multiple of SLOWFAST.ALPHA 4",
         ),
+        (
+            ["DATA.KEEP_ASPECT", False],
+            "TEST.NUM_SPATIAL_CROPS: 3 must be 1 with DATA.KEEP_ASPECT False, or TEST.SHORT_SIDE",
+        ),
+        (
+            ["DATA.KEEP_ASPECT", False, "DATA.TRAIN_JITTER_SCALES_RELATIVE", [0.1, 1.0]]
+            + ["DATA.TRAIN_JITTER_ASPECT_RELATIVE", [0.75, 1.3]],
+            "DATA.TRAIN_JITTER_SCALES_RELATIVE: [0.1, 1.0] must be [] with DATA.KEEP_ASPECT False",
+        ),
         (["DETECTION.TEST_VIEW", "center"], "DETECTION.TEST_VIEW: 'center' needs DETECTION.EN"),
         (["DATA.SAMPLING_RATE", 0.5], "DATA.SAMPLING_RATE: 0.5 must be at least 1"),
         (["TEST.SHORT_SIDE", -1], "TEST.SHORT_SIDE: -1 must be at least 0"),
@@ -304,6 +313,7 @@ def test_cycles_that_fit_pass(overrides):
         ["BN.NORM_TYPE", "sync_batchnorm", "BN.NUM_SYNC_DEVICES", 4, "NUM_GPUS", 0],
         ["BN.NORM_TYPE", "sync_batchnorm", "BN.GLOBAL_SYNC", True, "NUM_GPUS", 2],
         ["SHARD_ID", 1, "NUM_SHARDS", 2],
+        ["DATA.KEEP_ASPECT", False, "TEST.SHORT_SIDE", 320],
         ["DATA.TRAIN_JITTER_SCALES_RELATIVE", [0.08, 1.0]]
         + ["DATA.TRAIN_JITTER_ASPECT_RELATIVE", [0.75, 1.3333]],
     ],
@@ -355,6 +365,7 @@ def test_several_labels_at_once_pass(overrides):
         ([*DETECTION, "TEST.REVERSE_TIME", True], "TEST.REVERSE_TIME: True must be False with"),
         ([*DETECTION, *SHORT], "MULTIGRID.SHORT_CYCLE: True must be False with DETECTION"),
         ([*DETECTION, "TEST.SHORT_SIDE", 300], "TEST.SHORT_SIDE: 300 must be 0 with DETECTION."),
+        ([*DETECTION, "DATA.KEEP_ASPECT", False], "DATA.KEEP_ASPECT: False must be True with DET"),
         ([*DETECTION, "TEST.WHOLE_VIDEO", 64], "TEST.WHOLE_VIDEO: 64 must be 0 with DETECTION.E"),
         (
             [*DETECTION, "DATA.TRAIN_JITTER_SCALES_RELATIVE", [0.1, 1.0]]

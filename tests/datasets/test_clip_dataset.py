@@ -154,6 +154,24 @@ def test_test_views_are_clips_times_crops(cfg, video_dir):
         assert torch.equal(clip, expected)
 
 
+@pytest.mark.parametrize("backend", ["swscale", "torch"])
+def test_frames_may_be_squeezed_to_squares(cfg, tmp_path, backend):
+    """A disc of 36 x 36 in 48 x 64 is 36 high and 27 wide in 48 x 48, in all splits."""
+    y, x = np.mgrid[:48, :64]
+    disc = np.repeat(255 * ((y - 23.5) ** 2 + (x - 31.5) ** 2 < 18**2)[..., None], 3, 2)
+    write_video(tmp_path / "a.mp4", [disc.astype(np.uint8)] * 8)
+    for split in ("train", "val", "test"):
+        (tmp_path / f"{split}.csv").write_text("a.mp4 0\n")
+    cfg.DATA.KEEP_ASPECT, cfg.DATA.RESIZE_BACKEND = False, backend
+    cfg.DATA.PATH_TO_DATA_DIR = str(tmp_path)
+    cfg.DATA.TRAIN_JITTER_SCALES, cfg.TEST.NUM_SPATIAL_CROPS = [48, 48], 1
+    cfg.DATA.TRAIN_CROP_SIZE = cfg.DATA.TEST_CROP_SIZE = 48
+    for split in ("train", "val", "test"):
+        is_bright = build.build_dataset(cfg, split)[0].clips[0][0, 0, 0] > 127
+        height, width = (int(is_bright.any(axis).sum()) for axis in (1, 0))
+        assert abs(height - 36) <= 1 and abs(width - 27) <= 1
+
+
 def test_the_whole_video_is_one_clip(cfg, video_dir):
     cfg.TEST.WHOLE_VIDEO, cfg.TEST.NUM_ENSEMBLE_VIEWS, cfg.TEST.NUM_SPATIAL_CROPS = 30, 1, 1
     cfg.DATA.TRAIN_JITTER_SCALES = [48, 48]

@@ -88,6 +88,26 @@ def check_short_side(short_side: int, crop: int, detection: ConfigNode) -> Itera
         yield f"TEST.SHORT_SIDE: {short_side} must be 0, or at least DATA.TEST_CROP_SIZE {crop}"
 
 
+@register_rule("TEST", "DATA", "DETECTION.ENABLE")
+def check_aspect(test: ConfigNode, data: ConfigNode, is_detection: bool) -> Iterator[str]:
+    """Check that squares are asked for where there can be some, and not cropped thrice alike."""
+    if data.KEEP_ASPECT:
+        return
+    if is_detection:
+        yield "DATA.KEEP_ASPECT: False must be True with DETECTION.ENABLE True"
+    if data.TRAIN_JITTER_SCALES_RELATIVE:
+        yield (
+            f"DATA.TRAIN_JITTER_SCALES_RELATIVE: {list(data.TRAIN_JITTER_SCALES_RELATIVE)} must "
+            "be [] with DATA.KEEP_ASPECT False; it cuts boxes of any shape out of whole frames"
+        )
+    if test.NUM_SPATIAL_CROPS > 1 and test.SHORT_SIDE <= data.TEST_CROP_SIZE:
+        yield (
+            f"TEST.NUM_SPATIAL_CROPS: {test.NUM_SPATIAL_CROPS} must be 1 with DATA.KEEP_ASPECT "
+            "False, or TEST.SHORT_SIDE above DATA.TEST_CROP_SIZE: all crops of a square of the "
+            "same size are the same"
+        )
+
+
 @register_rule("TEST", "DATA", "SLOWFAST.ALPHA")
 def check_whole_video(test: ConfigNode, data: ConfigNode, alpha: int) -> Iterator[str]:
     """Check that the whole video is one clip that the pathways take."""

@@ -52,8 +52,26 @@ def read_then_scale(video: OpenVideo, numbers: np.ndarray, short_side: int | Non
     return resize(clip, short_side_size(*clip.shape[-2:], short_side))
 
 
+def read_square(video: OpenVideo, numbers: np.ndarray, side: int | None) -> torch.Tensor:
+    """A clip of uint8 values whose frames are squeezed to squares while they are read."""
+    frames = video.read(numbers, size=None if side is None else (side, side))
+    return torch.from_numpy(frames).permute(3, 0, 1, 2)  # T,H,W,C -> C,T,H,W
+
+
+def read_then_square(video: OpenVideo, numbers: np.ndarray, side: int | None) -> torch.Tensor:
+    """The same squeezed by torch, as float32 where that changes something."""
+    clip = read_scaled(video, numbers, None)
+    return clip if side is None else resize(clip, (side, side))
+
+
 # by DATA.RESIZE_BACKEND
 CLIP_READERS = {"swscale": read_scaled, "torch": read_then_scale}
+SQUARE_READERS = {"swscale": read_square, "torch": read_then_square}
+
+
+def choose_reader(backend: str, *, keeps_aspect: bool) -> ClipReader:
+    """The reader of the clips of whole videos."""
+    return (CLIP_READERS if keeps_aspect else SQUARE_READERS)[backend]
 
 
 class TrainViews:
@@ -215,7 +233,7 @@ def build_train_views(cfg: ConfigNode, sampler: ClipSampler) -> TrainViews:
             mirror=mirror if data.RANDOM_FLIP else None,
             augment=build_augmentations(cfg),
         ),
-        read=CLIP_READERS[data.RESIZE_BACKEND],
+        read=choose_reader(data.RESIZE_BACKEND, keeps_aspect=data.KEEP_ASPECT),
     )
 
 
@@ -231,5 +249,5 @@ def build_eval_views(
         short_side=sizes.short_side,
         crop_size=sizes.crop,
         order=backwards if is_test and cfg.TEST.REVERSE_TIME else forwards,
-        read=CLIP_READERS[cfg.DATA.RESIZE_BACKEND],
+        read=choose_reader(cfg.DATA.RESIZE_BACKEND, keeps_aspect=cfg.DATA.KEEP_ASPECT),
     )

@@ -31,14 +31,21 @@ class ImageReader:
         self._broken: dict[int, str] = {}  # frame number: what is wrong with the file
         self.index = VideoIndex(files.count, files.fps, keyframes=range(files.count))
 
-    def read(self, numbers: Sequence[int], *, short_side: int | None = None) -> np.ndarray:
+    def read(
+        self,
+        numbers: Sequence[int],
+        *,
+        short_side: int | None = None,
+        size: tuple[int, int] | None = None,
+    ) -> np.ndarray:
         """Frames T,H,W,C (uint8) of the given numbers, in their order; each is read once.
 
-        Scaled to this short side; None: the size of the first of them. A frame that is lost is
-        replaced by the nearest one before it; UnreadableVideo if that are more than half of them.
+        Scaled to this short side, or size (height, width); None: the size of the first. A frame
+        that is lost is replaced by the nearest one before it; UnreadableVideo if that are more than
+        half of them.
         """
         images: dict[int, np.ndarray] = {}
-        scale = _Scaler(short_side=short_side)
+        scale = _Scaler(size, short_side=short_side)
         wanted = sorted({int(number) for number in numbers})
         lost = [number for number in wanted if not self._load_into(images, number, scale)]
         if len(lost) > len(wanted) / 2:

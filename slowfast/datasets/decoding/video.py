@@ -70,18 +70,24 @@ class VideoReader:
         # Number of the first frame that is whole when decoding begins at a packet position.
         self._starts = list(zip(self.index.keyframes, self.index.key_packets, strict=True))
 
-    def read(self, numbers: Sequence[int], *, short_side: int | None = None) -> np.ndarray:
+    def read(
+        self,
+        numbers: Sequence[int],
+        *,
+        short_side: int | None = None,
+        size: tuple[int, int] | None = None,
+    ) -> np.ndarray:
         """Frames T,H,W,C (RGB, uint8) of the given numbers, in their order, in one pass.
 
-        Scaled to this short side; None: the video's own size. A frame that is lost through damage
-        is replaced by the nearest one before it; UnreadableVideo if more than half of the video, or
-        of what is decoded of a file that is not in memory, is lost.
+        Scaled to this short side, or size (height, width); None: the video's own size. A frame that
+        is lost through damage is replaced by the nearest one before it; UnreadableVideo if more
+        than half of the video, or of what is decoded of a file that is not in memory, is lost.
         """
         wanted = sorted({int(number) for number in numbers})
         assert wanted and 0 <= wanted[0] and wanted[-1] < self.index.num_frames, (
             f"frames {wanted} of {self.index.num_frames}"
         )
-        convert = FrameConverter(short_side=short_side)
+        convert = FrameConverter(size, short_side=short_side)
         frames, is_intact = {}, False
         # Without times a frame is known only by counting, so nothing can be skipped.
         if self.index.pts:
