@@ -14,6 +14,7 @@ from typing import Any
 from slowfast.config.checks import check_cfg
 from slowfast.config.defaults import get_cfg
 from slowfast.config.document import help_text
+from slowfast.config.foreign import adopt_foreign_forms
 from slowfast.config.node import ConfigNode
 from slowfast.utils.io import atomic_write
 
@@ -175,6 +176,7 @@ def _finish(cfg: ConfigNode) -> ConfigNode:
     for table in _TABLES:
         importlib.import_module(table)
     import_modules(cfg.IMPORTS)
+    adopt_foreign_forms(cfg)
     check_cfg(cfg)
     cfg.freeze()
     return cfg

@@ -7,13 +7,20 @@ import sys
 from ast import literal_eval
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
 from yacs.config import CfgNode
 
 from slowfast.config.limits import Default, Limit
-from slowfast.config.unsupported import RENAMED, UNSUPPORTED, unsupported_reason
+from slowfast.config.unsupported import (
+    RENAMED,
+    UNSUPPORTED,
+    UNSUPPORTED_NAMES,
+    find_name,
+    unsupported_reason,
+)
 from slowfast.config.yaml_file import Entry, read_entries
 from slowfast.utils.words import cut, shorten
 
@@ -22,6 +29,7 @@ logger = logging.getLogger(__name__)
 _OPTIONAL = "__optional__"
 _DROPPED = "__dropped__"
 _LIMITS = "__limits__"
+_SET = "__set__"
 _WORDS = {"true": True, "false": False, "none": None, "null": None}
 # Value of an empty line `KEY:` in YAML.
 _EMPTY: dict[type, Any] = {str: "", list: [], tuple: ()}
@@ -49,6 +57,7 @@ class ConfigNode(CfgNode):
         self.__dict__[_OPTIONAL] = {name for name, value in self.items() if value is None}
         self.__dict__[_DROPPED] = set()
         self.__dict__[_LIMITS] = {}
+        self.__dict__[_SET] = set()
 
     def __setattr__(self, name: str, value: Any) -> None:
         if isinstance(value, Default):
@@ -82,6 +91,14 @@ class ConfigNode(CfgNode):
         """Take over every value of another tree."""
         self._merge([Entry(key, value, "config") for key, value in flatten(cfg_other)])
 
+    def get_value(self, key: str) -> Any:
+        """The value or section that "SECTION.NAME" names; "" names this node."""
+        return reduce(getattr, key.split("."), self) if key else self
+
+    def is_set(self, name: str) -> bool:
+        """Whether a file or override set this value of the section."""
+        return name in self.__dict__[_SET]
+
     def limits(self, prefix: str = "") -> Iterator[tuple[str, Any, Limit]]:
         """Key, value and limit of every value that has a limit."""
         for name, value in self.items():
@@ -90,7 +107,7 @@ class ConfigNode(CfgNode):
             elif name in self.__dict__[_LIMITS]:
                 yield f"{prefix}{name}", value, self.__dict__[_LIMITS][name]
 
-    def _merge(self, entries: Iterable[Entry]) -> None:
+    def _merge(self, entries: Sequence[Entry]) -> None:
         """Set all entries, or raise with all mistakes before the first one is set."""
         if self.is_frozen():
             raise AttributeError("this config is frozen: change a cfg.clone() after defrost()")
@@ -109,9 +126,10 @@ class ConfigNode(CfgNode):
             except ValueError as error:
                 mistakes.append(f"{entry.where}: {error}")
         if mistakes:
-            raise ValueError("\n".join(mistakes))
+            raise ValueError(_unsupported_feature(entries) or "\n".join(mistakes))
         for node, name, value in values:
             node[name] = value
+            node.__dict__[_SET].add(name)
 
     def _locate(self, key: str) -> tuple["ConfigNode", str]:
         """The node that holds `key` and the last part of its name, both new in an open section."""
@@ -230,6 +248,15 @@ def _parse_floats(values: Iterable[Any]) -> Iterator[Any]:
             yield _parse(value)
         else:
             yield value
+
+
+def _unsupported_feature(entries: Sequence[Entry]) -> str:
+    """A sentence about what these ask for and is not part of this project; "" for none."""
+    for entry in entries:
+        if reason := find_name(UNSUPPORTED_NAMES, entry.key, entry.value):
+            name = shorten(entry.value)
+            return f"{entry.where}: {entry.key}: {name} is not supported: {reason}"
+    return ""
 
 
 def _renamed(entry: Entry) -> Entry:

@@ -1,8 +1,13 @@
-"""Keys of PySlowFast and VoV3D that have no effect here, with the reason: the one list of them.
+"""Keys and names of PySlowFast and VoV3D that mean nothing here, or have another name: all of them.
 
 A YAML that sets such a key still loads; the value is dropped with one warning. "SECTION.*" covers a
-whole section. A key that becomes supported moves from here to `defaults.py`.
+whole section. A key that becomes supported moves from here to `defaults.py`. The name of a model,
+dataset, task or loss that is not part of this project is an error.
 """
+
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from typing import Any
 
 _DEFAULT_SHAPE = "it is TRAIN.BATCH_SIZE, DATA.NUM_FRAMES and DATA.TRAIN_CROP_SIZE"
 _MVIT = "MViT is not part of this project"
@@ -112,6 +117,56 @@ RENAMED = {
     "AVA.TRAIN_PCA_EIGVEC": "DATA.TRAIN_PCA_EIGVEC",
     "BN.FREEZE": "MODEL.FROZEN_BN",
 }
+
+_TRANSFORMER = "transformers are not part of this project"
+_DATASETS = {"imagenet*": _IMAGENET}
+# Key -> names of what is not part of this project, as patterns, with the reason.
+UNSUPPORTED_NAMES = {
+    "MODEL.MODEL_NAME": {
+        "*MViT": _MVIT,
+        "ContrastiveModel": _SELF_SUPERVISED,
+        "PTVCSN": "channel-separated networks (CSN) are not part of this project",
+        "PTVR2plus1D": "R(2+1)D is not part of this project",
+        "[Uu]ni[Ff]ormer*": _TRANSFORMER,
+        "*[Vv]i[Tt]_*": _TRANSFORMER,
+        "*[Vv]isionTransformer*": _TRANSFORMER,
+        "TimeSformer*": _TRANSFORMER,
+    },
+    "TRAIN.DATASET": _DATASETS,
+    "TEST.DATASET": _DATASETS,
+    "BN.NORM_TYPE": {"sync_batchnorm_apex": "it needs apex; set sync_batchnorm"},
+    "TASK": {"ssl": _SELF_SUPERVISED},
+    "MODEL.LOSS_FUNC": {
+        "contrastive_loss": _SELF_SUPERVISED,
+        "mse": _SELF_SUPERVISED,
+        "multi_mse": _SELF_SUPERVISED,
+    },
+}
+
+_OTHER_READER = "from the same lists of files"
+_PTV = {"ptvkinetics": "kinetics", "ptvcharades": "charades", "ptvssv2": "ssv2"}
+_DATASET_NAMES = {name: (ours, _OTHER_READER) for name, ours in _PTV.items()} | {
+    "epickitchens": ("kinetics", "with lists of `path start end verb noun` (DATA.md)"),
+}
+_SAME_NETWORK = "the same network"
+# Key -> name elsewhere, as a pattern, -> the name here, and in which sense it is the same.
+RENAMED_NAMES = {
+    "MODEL.MODEL_NAME": {
+        "PTVResNet": ("ResNet", _SAME_NETWORK),
+        "PTVSlowFast": ("SlowFast", _SAME_NETWORK),
+        "PTVX3D": ("X3D", _SAME_NETWORK),
+    },
+    "MODEL.ARCH": {"slowonly": ("slow", _SAME_NETWORK)},
+    "TRAIN.DATASET": _DATASET_NAMES,
+    "TEST.DATASET": _DATASET_NAMES,
+    "TASK": {"ssl_eval*": ("", "training from weights that TRAIN.CHECKPOINT_FILE_PATH names")},
+}
+
+
+def find_name(table: Mapping[str, Mapping[str, Any]], key: str, name: Any) -> Any:
+    """The entry of a name in one of the two tables above; None where it has none."""
+    patterns = table.get(key, {}).items()
+    return next((entry for pattern, entry in patterns if fnmatchcase(str(name), pattern)), None)
 
 
 def unsupported_reason(key: str) -> str | None:

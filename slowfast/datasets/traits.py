@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from slowfast.config.checks import register_rule
+from slowfast.config.checks import register_names, register_rule
 from slowfast.config.defaults import get_cfg
 from slowfast.config.derived import kind_of_labels
 from slowfast.config.node import ConfigNode
@@ -64,6 +64,8 @@ class DatasetTraits:
 
 
 DATASETS = Registry("TRAIN.DATASET or TEST.DATASET")
+register_names("TRAIN.DATASET", DATASETS)
+register_names("TEST.DATASET", DATASETS)
 
 
 def names_with(trait: str, value: Any = True) -> list[str]:
@@ -75,14 +77,6 @@ def _used(train: ConfigNode, test: ConfigNode) -> dict[str, str]:
     """Names of the datasets that are used, by config key."""
     sections = {"TRAIN.DATASET": train, "TEST.DATASET": test}
     return {key: section.DATASET for key, section in sections.items() if section.ENABLE}
-
-
-@register_rule("TRAIN", "TEST")
-def check_names(train: ConfigNode, test: ConfigNode) -> Iterator[str]:
-    """Check that the datasets are in the table."""
-    for key, name in _used(train, test).items():
-        if name not in DATASETS:
-            yield f"{key}: {name!r} is not one of {sorted(DATASETS)}"
 
 
 @register_rule("TRAIN", "TEST", "DETECTION.ENABLE", "DATA.MULTI_LABEL", "MODEL.NUM_CLASSES")

@@ -5,6 +5,7 @@ from functools import partial
 import torch
 from torch import nn
 
+from slowfast.config.checks import register_names
 from slowfast.config.derived import pathway_strides
 from slowfast.config.node import ConfigNode
 from slowfast.models.families.resnet import build_resnet
@@ -17,6 +18,7 @@ from slowfast.models.slimmable import narrow
 from slowfast.utils.registry import Registry
 
 MODELS = Registry("MODEL.MODEL_NAME")
+register_names("MODEL.MODEL_NAME", MODELS)
 MODELS.register("ResNet")(build_resnet)
 MODELS.register("ResNet_nopool")(partial(build_resnet, has_pool=False))
 MODELS.register("S3D")(build_s3d)

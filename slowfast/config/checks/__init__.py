@@ -1,9 +1,10 @@
 """Mistakes in single values and between keys, found before anything is built or opened."""
 
 from slowfast.config.checks import clips, tasks, training
+from slowfast.config.checks.names import register_names
 from slowfast.config.checks.rules import check_cfg, register_exclusion, register_rule
 
 # Each of these modules registers its rules when it is imported.
 _OURS = (clips, tasks, training)
 
-__all__ = ["check_cfg", "register_exclusion", "register_rule"]
+__all__ = ["check_cfg", "register_exclusion", "register_names", "register_rule"]

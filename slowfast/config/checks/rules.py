@@ -1,10 +1,10 @@
 """Table of rules between keys; each rule is a function of the sections that it reads."""
 
-from collections.abc import Callable, Iterator
-from functools import reduce
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any
 
+from slowfast.config.checks.names import name_mistakes, unsupported_feature
 from slowfast.config.limits import odd_numbers
 from slowfast.config.node import ConfigNode, flatten
 from slowfast.utils.words import cut, shorten
@@ -44,25 +44,31 @@ def register_exclusion(switch: str, key: str, reason: str = "") -> None:
 
 
 def check_cfg(cfg: ConfigNode) -> None:
-    """Raise a ValueError with every mistake: the key, its value and what is allowed."""
+    """Raise a ValueError with every mistake: the key, its value and what is allowed.
+
+    One line for a config that asks for something that is not part of this project.
+    """
+    if feature := unsupported_feature(cfg.get_value):
+        raise ValueError(feature)
     mistakes = [
         f"{key}: {mistake}"
         for key, value, limit in cfg.limits()
         for mistake in limit.mistakes(value)
     ]
-    mistakes += _odd_numbers(cfg, {mistake.partition(":")[0] for mistake in mistakes})
+    mistakes += _odd_numbers(flatten(cfg), {mistake.partition(":")[0] for mistake in mistakes})
+    mistakes += name_mistakes(cfg.get_value)
     if not mistakes:  # rules take single values for granted
         for rule, keys in _RULES:
-            mistakes += rule(*(reduce(getattr, key.split("."), cfg) for key in keys))
+            mistakes += rule(*map(cfg.get_value, keys))
     if mistakes:
         raise ValueError("\n".join(cut(mistake, _MOST_CHARACTERS) for mistake in mistakes))
 
 
-def _odd_numbers(cfg: ConfigNode, named: set[str]) -> list[str]:
+def _odd_numbers(values: Iterable[tuple[str, Any]], named: set[str]) -> list[str]:
     """Mistakes of numbers that nothing can be done with, also in sections that take any keys."""
     return [
         f"{key}: {shorten(value)} must be finite numbers of at most 64 bits; found {shorten(odd)}"
-        for key, value in flatten(cfg)
+        for key, value in values
         for odd in islice(odd_numbers(value), 1)
         if key not in named
     ]
