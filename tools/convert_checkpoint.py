@@ -37,6 +37,7 @@ def run(args: argparse.Namespace) -> None:
     import torch
 
     from slowfast.checkpoint import files
+    from slowfast.checkpoint.classes import target_counts
     from slowfast.checkpoint.initialize import convert_file
     from slowfast.config.cli import load_cfg
     from slowfast.models import build_model
@@ -51,8 +52,10 @@ def run(args: argparse.Namespace) -> None:
         min_coverage=cfg.TRAIN.CHECKPOINT_MIN_COVERAGE,
     )
     print(report.table())
-    names = {"class_names": report.class_names} if report.class_names else {}
-    files.save(args.output, {"model_state": state, **names})
+    about = {"class_names": report.class_names} if report.class_names else {}
+    if (counts := target_counts(model)) and not report.replaced:
+        about["class_counts"] = list(counts)
+    files.save(args.output, {"model_state": state, **about})
     print(f"wrote {args.output}: {len(state)} tensors")
     if incomplete := len(report.missing) + len(report.mismatched) + len(report.replaced):
         print(

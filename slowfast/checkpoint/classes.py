@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from torch import nn
+
 from slowfast.checkpoint.convert import State
 from slowfast.config.derived import class_counts
 from slowfast.config.node import ConfigNode
@@ -142,6 +144,14 @@ def move_rows(state: State, order: Sequence[int]) -> State:
         if name.startswith(f"{CLASSIFIER}.") and value.ndim and len(value) == len(order)
     }
     return {**state, **rows}
+
+
+def target_counts(model: nn.Module) -> tuple[int, ...] | None:
+    """Classes of each of several targets of a model; None where it has one."""
+    for name, module in model.named_modules():
+        if name == CLASSIFIER and len(getattr(module, "class_counts", ())) > 1:
+            return module.class_counts
+    return None
 
 
 def num_rows(state: State) -> int | None:

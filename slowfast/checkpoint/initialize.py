@@ -18,7 +18,14 @@ import torch
 from torch import nn
 
 from slowfast.checkpoint.caffe2 import from_caffe2
-from slowfast.checkpoint.classes import CLASSIFIER, ClassList, match_classes, move_rows, num_rows
+from slowfast.checkpoint.classes import (
+    CLASSIFIER,
+    ClassList,
+    match_classes,
+    move_rows,
+    num_rows,
+    target_counts,
+)
 from slowfast.checkpoint.convert import (
     State,
     average_channels,
@@ -120,7 +127,8 @@ class CoverageReport:
 class _Weights:
     """A file's tensors under our names; the names of those that were changed to fit, by the way.
 
-    other_classes: how its classes differ from the data's, "" where they do not.
+    other_classes: how its classes differ from the data's, "" where they do not. class_counts: of
+    each of several targets; None where the file has one.
     """
 
     path: Path
@@ -131,6 +139,7 @@ class _Weights:
     averaged: Sequence[str] = ()
     identities: Sequence[str] = ()
     other_classes: str = ""
+    class_counts: tuple[int, ...] | None = None
 
 
 def initialize_from(
@@ -207,7 +216,8 @@ def convert_file(
 
     Only names and shapes of `model` count, so it may be on the meta device.
     """
-    weights = _with_classes(_read(Path(path), clear_name_patterns), classes)
+    weights = _with_targets(_read(Path(path), clear_name_patterns), model)
+    weights = weights if weights.other_classes else _with_classes(weights, classes)
     if weights.other_classes:
         logger.info("%s: the classifier starts fresh: %s", path, weights.other_classes)
     shapes = _own_shapes(model, weights.state)
@@ -232,7 +242,18 @@ def _read(path: Path, clear_name_patterns: Sequence[str]) -> _Weights:
         state = plain_batch_norm(state)
     except ValueError as error:
         raise CheckpointError(f"{path}: {error}") from error
-    return _Weights(path, layout, content.get("class_names"), state)
+    counts = content.get("class_counts")
+    counts = None if counts is None else tuple(counts)
+    return _Weights(path, layout, content.get("class_names"), state, class_counts=counts)
+
+
+def _with_targets(weights: _Weights, model: nn.Module) -> _Weights:
+    """With classes that are others where as many rows of the classifier are of other targets."""
+    counts = target_counts(model)
+    if counts == weights.class_counts:
+        return weights
+    theirs, ours = weights.class_counts or "one target", counts or "one target"
+    return replace(weights, other_classes=f"the file has {theirs}, the model {ours}")
 
 
 def _with_classes(weights: _Weights, classes: ClassList | None) -> _Weights:

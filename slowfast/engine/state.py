@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from slowfast.checkpoint import files
-from slowfast.checkpoint.classes import ClassList, match_classes
+from slowfast.checkpoint.classes import ClassList, match_classes, target_counts
 from slowfast.checkpoint.convert import split_sub_bn
 from slowfast.checkpoint.files import was_adaptive
 from slowfast.solver.ema import ModelEma
@@ -105,6 +105,8 @@ class TrainState:
             state["ema_state"] = self.ema.state_dict()
         if self.class_names is not None:
             state["class_names"] = self.class_names
+        if counts := target_counts(self.model):
+            state["class_counts"] = list(counts)
         return state
 
     def load_state_dict(self, state: dict, path: Path) -> None:

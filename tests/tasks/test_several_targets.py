@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from slowfast.checkpoint import files
+from slowfast.checkpoint.initialize import initialize_from
 from slowfast.config.cli import load_cfg
 from slowfast.engine.predict import Predictor, write_results
 from slowfast.engine.state import Sums
@@ -112,3 +113,14 @@ def test_each_target_is_predicted_by_name(predictor, toy_set, tmp_path):
     ]
     (video,) = json.loads((tmp_path / "results.json").read_text())["videos"]
     assert [p["target"] for p in video["predictions"]] == [1, 1, 2, 2]
+
+
+@pytest.mark.parametrize(("counts", "is_loaded"), [(None, False), ([3, 2], False), ([2, 3], True)])
+def test_a_classifier_of_other_targets_starts_fresh(toy_cfg, tmp_path, counts, is_loaded):
+    path, model = tmp_path / "weights.pyth", build_model(toy_cfg(*TARGETS))
+    about = {} if counts is None else {"class_counts": counts}
+    files.save(path, {"model_state": model.state_dict(), **about})
+    report = initialize_from(build_model(toy_cfg(*TARGETS)), path)
+    assert bool(report.replaced) != is_loaded and report.coverage == 1
+    report = initialize_from(build_model(toy_cfg("MODEL.NUM_CLASSES", 5)), path)
+    assert bool(report.replaced) == (counts is not None)
