@@ -13,6 +13,7 @@ from pathlib import Path
 
 from slowfast.utils.cli import (
     Command,
+    add_mixed_sets,
     add_output,
     add_overrides,
     add_repeats,
@@ -140,6 +141,7 @@ def _add_pareto(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--metric", default="top1_acc", help="in test_results.json (default: %(default)s)"
     )
+    add_mixed_sets(parser)
     add_threads(parser)
     add_repeats(parser, default=20, least=0)
 

@@ -6,7 +6,7 @@ RUN is an OUTPUT_DIR, for instance of one of the official splits 1-3 of UCF101, 
 import argparse
 import sys
 
-from slowfast.utils.cli import add_output, make_parser, parse, run_tool
+from slowfast.utils.cli import add_mixed_sets, add_output, make_parser, parse, run_tool
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -17,6 +17,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--metrics", nargs="+", default=[], metavar="NAME", help="such as top1_acc; all by default"
     )
+    add_mixed_sets(parser)
     return run_tool(run, parse(parser, argv))
 
 
@@ -24,7 +25,7 @@ def run(args: argparse.Namespace) -> None:
     """Print a table, write the file."""
     from slowfast.evaluation.summary import as_table, summarize, write_summary
 
-    summaries = summarize(args.runs, args.metrics)
+    summaries = summarize(args.runs, args.metrics, may_differ=args.mixed_sets)
     if args.output:
         write_summary(args.output, summaries, args.runs)
     print(as_table(summaries, args.runs))

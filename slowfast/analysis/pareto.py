@@ -20,6 +20,7 @@ from slowfast.analysis.runs import RunFiles, parse_runs
 from slowfast.config.cli import load_cfg
 from slowfast.config.node import ConfigNode
 from slowfast.evaluation.summary import read_metrics
+from slowfast.evaluation.video_sets import check_same_set
 from slowfast.models import build_model
 from slowfast.models.build import build_meta_inputs
 from slowfast.models.complexity import build_complexity
@@ -218,13 +219,18 @@ def run_pareto(
     output: str | Path,
     points: Sequence[Path],
     metric: str,
+    mixed_sets: bool,
     repeats: int,
 ) -> str:
     """Collect all points, write tables and the plot into the folder `output`, return a table.
 
-    points: csv files of published ones. metric: of test_results.json. repeats: timed clips.
+    points: csv files of published ones. metric: of test_results.json. mixed_sets: runs may have
+    been tested on different videos. repeats: timed clips.
     """
-    measured, device = measure_points(parse_runs(runs), overrides, metric=metric, repeats=repeats)
+    files = parse_runs(runs)
+    folders = [one.folder for one in files if one.folder is not None]
+    check_same_set(folders, across_splits=False, may_differ=mixed_sets)
+    measured, device = measure_points(files, overrides, metric=metric, repeats=repeats)
     measured += [point for path in points for point in read_points(path)]
     header, rows, folder = *as_rows(measured, metric), Path(output)
     cells = [["" if cell != cell else cell for cell in row] for row in rows]  # NaN stays empty

@@ -12,8 +12,11 @@ from slowfast.adaptive.network import load_for_evaluation
 from slowfast.checkpoint import files
 from slowfast.config.node import ConfigNode
 from slowfast.datasets.build import build_loader
+from slowfast.datasets.clip_dataset import ClipDataset
+from slowfast.datasets.records import Record
 from slowfast.datasets.traits import DATASETS
-from slowfast.runtime.run_log import build_run_log
+from slowfast.evaluation.video_sets import set_facts
+from slowfast.runtime.run_log import RunLog, build_run_log
 from slowfast.runtime.stop import Interrupted, StopRequest, agreed
 from slowfast.runtime.unreadable import UnreadableVideos
 from slowfast.tasks import build_evaluator
@@ -51,16 +54,18 @@ def test(cfg: ConfigNode) -> dict:
     if evaluation is None:
         first = dict(list(unreadable.reasons.items())[:10])
         raise ValueError(f"no test video could be scored; unreadable: {first}")
-    has_splits = DATASETS.get(cfg.TEST.DATASET).has_splits
+    split = cfg.DATA.SPLIT_NUMBER if DATASETS.get(cfg.TEST.DATASET).has_splits else None
+    about_set = {"split": split, "num_classes": cfg.MODEL.NUM_CLASSES}
     results = {
         **evaluation.metrics,
         **_counts(unreadable),
         **evaluator.details(),
         **loader.dataset.views.sizes(),
         "reversed_in_time": cfg.TEST.REVERSE_TIME,
-        **({"split": cfg.DATA.SPLIT_NUMBER} if has_splits else {}),
+        **({} if split is None else {"split": split}),
         "checkpoint": str(path),
         **({"configuration": str(row.point), "gmacs": row.gmacs} if row else {}),
+        "test_set": _set_facts(loader.dataset, cfg.TEST.DATASET, **about_set),
         **_named(unreadable),
     }
     scores_path = output_dir / (cfg.TEST.SAVE_RESULTS_PATH or "test_scores.npz")
@@ -69,10 +74,7 @@ def test(cfg: ConfigNode) -> dict:
         *evaluator.write(output_dir, evaluation, scores_path=scores_path),
         *unreadable.write(output_dir, "test"),
     ]
-    log = build_run_log(cfg)
-    line = {key: value for key, value in results.items() if not isinstance(value, list | dict)}
-    log.write({"_type": "test_final", **line}, step=0)
-    log.close()
+    _write_line(build_run_log(cfg), results)
     _log_results(results, evaluator.titles, written)
     return results
 
@@ -107,6 +109,35 @@ def _write_results(output_dir: Path, results: dict) -> Path:
     return path
 
 
+def _set_facts(
+    dataset: ClipDataset, name: str, *, split: int | None, num_classes: int | list[int]
+) -> dict[str, Any]:
+    """Facts on the test split, by which the results of several runs are compared."""
+    names = dataset.class_names if isinstance(num_classes, int) else None
+    found = [(record.path, _label_text(record, names)) for record in dataset.records]
+    if dataset.truth is not None:  # the key frames of the records are a detector's
+        truth = dataset.truth.table
+        labels: dict[str, list[int]] = {}
+        for key, label in zip(truth.keys.tolist(), truth.labels.tolist(), strict=True):
+            labels.setdefault(key, []).append(label)
+        found = [(key, str(sorted(each))) for key, each in labels.items()]
+    paths, texts = zip(*found, strict=True)
+    return set_facts(
+        name,
+        paths,
+        texts,
+        split=split,
+        num_classes=num_classes,
+        class_names=dataset.class_names,
+    )
+
+
+def _label_text(record: Record, names: Sequence[str] | None) -> str:
+    """A record's part of its video, and its classes: by name where they have one."""
+    classes = record.classes()
+    return f"{record.part} {[names[label] for label in classes] if names else list(classes)}"
+
+
 def _counts(unreadable: UnreadableVideos) -> dict[str, int]:
     return {
         "num_unreadable": len(unreadable.reasons),
@@ -121,6 +152,13 @@ def _named(unreadable: UnreadableVideos) -> dict[str, Any]:
         "unreadable": unreadable.reasons,
         "damaged": [{"path": path, **damage._asdict()} for path, damage in damaged],
     }
+
+
+def _write_line(log: RunLog, results: dict) -> None:
+    """Add the single values to the log."""
+    line = {key: value for key, value in results.items() if not isinstance(value, list | dict)}
+    log.write({"_type": "test_final", **line}, step=0)
+    log.close()
 
 
 def _log_results(results: dict, titles: Mapping[str, str], written: list[Path]) -> None:

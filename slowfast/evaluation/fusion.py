@@ -101,6 +101,11 @@ def match_videos(runs: Sequence[Sequence[str]]) -> list[list[int]]:
     return [[place[key] for key in places[0]] for place in places]
 
 
+def video_keys(paths: Sequence[str]) -> list[str]:
+    """Names that tell the videos of a list apart, the same wherever their folder lies."""
+    return [f"{tail}#{number}" for tail, number in _keys(paths, _depth([paths]))]
+
+
 def _lack(run: str, others: Collection[_Key], own: Collection[_Key]) -> str:
     """Remark on videos of `others` that a run lacks; "" if it has all."""
     lacking = [key[0] for key in others if key not in own]

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from tabulate import tabulate
 
+from slowfast.evaluation.video_sets import check_same_set, results_path
 from slowfast.utils.io import write_csv, write_json
 
 
@@ -34,7 +35,7 @@ def read_metrics(run: str | Path) -> dict[str, float]:
 
     A metric without a value (null) is NaN.
     """
-    path = _file_of(run)
+    path = results_path(run)
     try:
         results = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -48,13 +49,16 @@ def read_metrics(run: str | Path) -> dict[str, float]:
     }
 
 
-def summarize(runs: Sequence[str | Path], metrics: Sequence[str] = ()) -> list[MetricSummary]:
+def summarize(
+    runs: Sequence[str | Path], metrics: Sequence[str] = (), *, may_differ: bool = False
+) -> list[MetricSummary]:
     """Of each metric, or of all that all runs have.
 
-    ValueError names a run without one of them, or that is given twice.
+    ValueError names a run without one of them, or that is given twice, and, unless they
+    `may_differ`, what the test sets of the runs do not have in common.
     """
     for number, run in enumerate(runs):
-        if _file_of(run) in map(_file_of, runs[:number]):
+        if results_path(run) in map(results_path, runs[:number]):
             raise ValueError(f"{run}: this run is given twice")
     found = [read_metrics(run) for run in runs]
     names = list(metrics) or [name for name in found[0] if all(name in one for one in found)]
@@ -62,14 +66,10 @@ def summarize(runs: Sequence[str | Path], metrics: Sequence[str] = ()) -> list[M
         missing = [name for name in names if name not in one]
         if missing:
             raise ValueError(f"{run}: no metric {missing} among {sorted(one)}")
+    check_same_set(runs, across_splits=True, may_differ=may_differ)
     if not names:
         raise ValueError(f"{list(map(str, runs))}: these runs have no metric in common")
     return [summarize_values(name, [one[name] for one in found]) for name in names]
-
-
-def _file_of(run: str | Path) -> Path:
-    path = Path(run).resolve()
-    return path / "test_results.json" if path.is_dir() else path
 
 
 def summarize_values(name: str, values: Sequence[float]) -> MetricSummary:

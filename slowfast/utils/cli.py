@@ -153,6 +153,15 @@ def add_output(
     parser.add_argument("--output", alias, metavar=metavar, help=help, **settings)
 
 
+def add_mixed_sets(parser: argparse.ArgumentParser) -> None:
+    """--mixed-sets, which takes runs that were tested on different sets."""
+    parser.add_argument(
+        "--mixed-sets",
+        action="store_true",
+        help="take runs that were tested on different videos or classes, too",
+    )
+
+
 def add_threads(parser: argparse.ArgumentParser, *, default: int | None = None) -> None:
     """--threads, which `run_tool` sets."""
     parser.add_argument(

@@ -8,6 +8,7 @@ from slowfast.analysis.pareto import (
     draw_pareto,
     measure_points,
     read_points,
+    run_pareto,
 )
 from slowfast.analysis.runs import parse_runs
 from slowfast.config.cli import load_cfg
@@ -63,6 +64,17 @@ def test_options_that_change_the_cost_but_not_the_accuracy_are_refused(make_run,
         measure_points(runs, options, metric="top1_acc", repeats=0)
     (point,), _ = measure_points(runs, ["NUM_GPUS", 0], metric="top1_acc", repeats=0)
     assert point.num_views == 2
+
+
+def test_runs_tested_on_different_videos_are_refused(make_run, tmp_path):
+    folders = [make_run(name) for name in ("a", "b")]
+    for folder, videos in zip(folders, ("ab12", "cd34"), strict=True):
+        results = {"top1_acc": 62.5, "test_set": {"dataset": "kinetics", "videos": videos}}
+        write_json(folder / "test_results.json", results)
+    options = {"output": tmp_path, "points": [], "metric": "top1_acc", "repeats": 0}
+    with pytest.raises(ValueError, match="videos and labels .*ab12 in .*/a; cd34 in .*/b"):
+        run_pareto([str(folder) for folder in folders], [], mixed_sets=False, **options)
+    assert "62.5" in run_pareto([str(one) for one in folders], [], mixed_sets=True, **options)
 
 
 def test_points_lie_within_their_panels(tmp_path, monkeypatch):

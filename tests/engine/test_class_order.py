@@ -42,6 +42,7 @@ def test_a_test_finds_the_classes_by_their_names(toy_cfg, named, trained):
     found = run_test(toy_cfg(*named(TURNED)))
     for metric in ("loss", "top1_acc", "mean_class_acc"):
         assert found[metric] == pytest.approx(expected[metric])
+    assert found["test_set"] == expected["test_set"]
 
 
 def test_a_test_on_other_classes_is_refused(toy_cfg, named, trained):

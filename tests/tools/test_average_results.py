@@ -59,3 +59,64 @@ def test_mistakes_are_named(run_tool, runs, tmp_path, monkeypatch, words, messag
     monkeypatch.chdir(tmp_path)
     code, output = run_tool(average_results, *runs, *words)
     assert code == 1 and re.search(message, output)
+
+
+FACTS = {
+    "dataset": "kinetics",
+    "split": None,
+    "num_videos": 9,
+    "videos": "ab12",
+    "num_classes": 3,
+    "classes": None,
+}
+
+
+@pytest.fixture
+def on_sets(tmp_path):
+    """Function (changes of FACTS, ...) -> folders of runs tested on such sets, run1, run2, ..."""
+
+    def make(*changes):
+        folders = [tmp_path / f"run{number}" for number, _ in enumerate(changes, start=1)]
+        for folder, change in zip(folders, changes, strict=True):
+            folder.mkdir()
+            results = {"top1_acc": 50.0, "test_set": {**FACTS, **change}}
+            (folder / "test_results.json").write_text(json.dumps(results))
+        return folders
+
+    return make
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"videos": "cd34"}, "videos and labels .their hash.: ab12 in .*run1; cd34 in .*run2"),
+        ({"num_videos": 8, "videos": "cd34"}, "number of videos: 9 in .*run1; 8 in .*run2"),
+        ({"dataset": "ssv2"}, "dataset: kinetics in .*run1; ssv2 in .*run2"),
+        ({"num_classes": 4}, "number of classes: 3 in .*run1; 4 in"),
+    ],
+)
+def test_runs_on_different_sets_are_refused(run_tool, on_sets, change, message):
+    code, output = run_tool(average_results, *on_sets({}, change))
+    assert code == 1 and re.search(message, output) and "--mixed-sets" in output
+
+
+def test_runs_on_different_sets_are_named_where_they_are_wanted(run_tool, on_sets):
+    code, output = run_tool(average_results, *on_sets({}, {"videos": "cd34"}), "--mixed-sets")
+    assert code == 0 and "not tested on the same set" in output
+
+
+def test_official_splits_belong_together(run_tool, on_sets):
+    splits = [{"split": number, "videos": f"v{number}"} for number in (1, 2, 3)]
+    code, output = run_tool(average_results, *on_sets(*splits))
+    assert code == 0 and "same set" not in output
+
+
+def test_within_an_official_split_the_videos_are_the_same(run_tool, on_sets):
+    sets = [{"split": 1}, {"split": 2, "videos": "a"}, {"split": 2, "videos": "b"}]
+    code, output = run_tool(average_results, *on_sets(*sets))
+    assert code == 1 and re.search("split 2: videos.*a in .*run2; b in .*run3", output)
+
+
+def test_older_results_are_named_as_not_compared(run_tool, runs):
+    code, output = run_tool(average_results, *runs)
+    assert code == 0 and re.search("split1, .*split3: written before results said", output)
