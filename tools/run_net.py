@@ -55,7 +55,7 @@ def _prepare(cfg: ConfigNode, command: list[str], *, is_main: bool) -> None:
 
 
 def _warn_of_other_weights(cfg: ConfigNode) -> None:
-    """Warn where the test after a training is of weights from elsewhere."""
+    """Warn where the test after a training is of other weights; ValueError if there are none."""
     path, output_dir = cfg.TEST.CHECKPOINT_FILE_PATH, Path(cfg.OUTPUT_DIR).resolve()
     is_other = path and output_dir not in Path(path).resolve().parents
     if cfg.TRAIN.ENABLE and cfg.TEST.ENABLE and is_other:
@@ -64,6 +64,8 @@ def _warn_of_other_weights(cfg: ConfigNode) -> None:
             "%s, not of what was trained. TRAIN.ENABLE False only tests",
             path,
         )
+        if not Path(path).is_file():
+            raise ValueError(f"TEST.CHECKPOINT_FILE_PATH: there is no file {path}")
 
 
 def _log_size(cfg: ConfigNode) -> int:

@@ -51,9 +51,16 @@ def test_complete_run_ends_with_0_and_saves_how_it_was_made(run, tmp_path, toy_y
 def test_a_test_of_weights_from_elsewhere_after_a_training_is_said(
     run, tmp_path, monkeypatch, weights, keys, is_said
 ):
+    (tmp_path / "elsewhere.pyth").touch()
     monkeypatch.setattr("slowfast.runtime.launch.launch", lambda *_: None)
     code, output = run("TEST.CHECKPOINT_FILE_PATH", tmp_path / weights, *keys)
     assert code == 0 and ("trains first; the test after it is of" in output) == is_said
+
+
+def test_weights_to_test_are_looked_for_before_training(run, tmp_path):
+    code, output = run("TEST.CHECKPOINT_FILE_PATH", tmp_path / "no.pyth")
+    assert code == 1 and "TEST.CHECKPOINT_FILE_PATH: there is no file" in output
+    assert "train_epoch" not in output
 
 
 def test_typo_in_a_key_names_the_nearest(run):
