@@ -343,8 +343,15 @@ _C.SLOWFAST.FUSION_KERNEL_SZ = Default(5, AtLeast(1, 1001))
 _C.DATA = ConfigNode()
 # Folder of the dataset's lists and labels (DATA.md): for kinetics train.csv, val.csv and test.csv.
 _C.DATA.PATH_TO_DATA_DIR = ""
-# Separator between path and label in a csv.
+# Separator between path and label in a csv; a tab may be written \t.
 _C.DATA.PATH_LABEL_SEPARATOR = Default(" ", NotEmpty())
+# Ours. Lines of the lists of kinetics: labels (path label, several labels with MULTI_LABEL or
+# several targets), frames (path num_frames label: folders of images), parts (path start end label:
+# seconds of a file), or auto, which recognises these by the lines and the files.
+_C.DATA.LIST_FORMAT = Default("auto", OneOf("auto", "labels", "frames", "parts"))
+# Ours. Frames per second of folders of images in lists of kinetics, whose parts in seconds need it;
+# 0: unknown, they count as frames at TARGET_FPS.
+_C.DATA.FRAMES_FPS = Default(0.0, AtLeast(0))
 # Folder that the paths of videos, frames or flow start from; empty: PATH_TO_DATA_DIR.
 _C.DATA.PATH_PREFIX = ""
 # Ours. What the network sees: rgb, or the optical flow of the same videos (flow), which
@@ -434,7 +441,8 @@ _C.DATA.RESIZE_BACKEND = Default("swscale", OneOf("swscale", "torch"))
 # Ours. False: frames are squeezed to squares as large as the short side would be, as for S3D; not
 # for detection.
 _C.DATA.KEEP_ASPECT = True
-# Ours. Stop training when a larger share of the training videos turned out unreadable.
+# Ours. Stop when a larger share of the videos of a split is missing before it is read, and training
+# when so many of its videos turned out unreadable.
 _C.DATA.MAX_UNREADABLE_SHARE = Default(0.2, Share())
 
 # ---------------------------------------------------------------------------- detection

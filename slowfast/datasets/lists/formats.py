@@ -1,0 +1,185 @@
+"""Formats of a line of a plain list: a path, then numbers, of which the last are labels."""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from slowfast.datasets.lists.hints import in_message
+
+# Values of DATA.LIST_FORMAT beside "auto": fields between the path and the labels.
+KINDS = {"labels": (), "frames": ("num_frames",), "parts": ("start", "end")}
+_INTEGER = re.compile(r"-?[0-9]+")
+_TIME = re.compile(r"(?:[0-9]+:){0,2}[0-9]+(?:\.[0-9]*)?")
+# A field that is no part of the path: integers, perhaps several with commas between, or a time.
+_NUMBER = re.compile(r"-?[0-9]+(?:,[0-9]+)*,?|-?[0-9]+\.[0-9]*|(?:[0-9]+:){1,2}[0-9]+(?:\.[0-9]*)?")
+
+
+class ListedVideo(NamedTuple):
+    """A line of a list. num_frames: of a folder of images. part: first and last second."""
+
+    path: str
+    labels: tuple[int, ...]
+    num_frames: int | None = None
+    part: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class LineFormat:
+    """Format of the lines of a list; kind: one of KINDS; num_labels: None means any number."""
+
+    kind: str
+    separator: str
+    num_labels: int | None = 1
+
+    def __str__(self) -> str:
+        labels = ["label"] * (self.num_labels or 1) + ["..."] * (self.num_labels is None)
+        return self.separator.join(["path", *KINDS[self.kind], *labels])
+
+    def parse(self, line: str) -> ListedVideo:
+        """The video of a line; ValueError says what is wrong with it."""
+        path, fields = split_fields(line, self.separator)
+        extra = len(KINDS[self.kind])
+        if not path or not fields:
+            raise ValueError(self._no_label(line))
+        if len(fields) <= extra:
+            raise ValueError(f"{in_message(line)} is not `{self}`")
+        labels = _parse_labels(fields[extra:], line)
+        if self.num_labels not in (None, len(labels)):
+            raise ValueError(self._other_number(len(fields), len(labels), line))
+        if self.kind == "frames":
+            return ListedVideo(path, labels, num_frames=_parse_count(fields[0], line))
+        if self.kind == "parts":
+            return ListedVideo(path, labels, part=_parse_part(fields[0], fields[1], line))
+        return ListedVideo(path, labels)
+
+    def _no_label(self, line: str) -> str:
+        before, last = _split_last(line.strip(), self.separator)
+        where = f"in {in_message(line)} (separator {self.separator!r})"
+        if not before:
+            return f"no label {where}"
+        return f"the label {in_message(last)} is not an integer {where}"
+
+    def _other_number(self, num_fields: int, num_labels: int, line: str) -> str:
+        """Say which settings would explain the numbers of a line."""
+        wanted = f"{self.num_labels} label" + "s" * (self.num_labels > 1)
+        advice = ["DATA.MULTI_LABEL True if all are labels"]
+        if num_labels > 1 and self.kind == "labels":
+            advice.append("MODEL.NUM_CLASSES [.., ..] for a label of each of several targets")
+        if num_fields == self.num_labels + 1:
+            advice.append("DATA.LIST_FORMAT frames if the first counts the images of a folder")
+        if num_fields == self.num_labels + 2:
+            advice.append("DATA.LIST_FORMAT parts if the first two are start and end in seconds")
+        return (
+            f"{in_message(line)} has {num_fields} numbers, but a line is `{self}` with {wanted}; "
+            f"set {', '.join(advice)}; quote a path that ends in a number"
+        )
+
+
+def split_fields(line: str, separator: str) -> tuple[str, list[str]]:
+    """The path of a line, and the numbers after it.
+
+    Split from the right, so that a path may hold the separator; in quotes it may end in a number.
+    """
+    rest, fields = line.strip(), []
+    while True:
+        before, field = _split_last(rest, separator)
+        if not before or not _NUMBER.fullmatch(field) or (field[-1] == "," and not fields):
+            return _unquoted(rest), fields[::-1]
+        fields.append(field)
+        rest = before
+
+
+def _split_last(text: str, separator: str) -> tuple[str, str]:
+    """Text before the last field, "" where there is none, and the field without quotes."""
+    if text[-1:] == '"' and (start := text.rfind('"', 0, -1)) > 0:
+        head = text[:start]
+        head = head if head.endswith(separator) else head.rstrip()
+        if head.endswith(separator):
+            return head.removesuffix(separator).strip(), text[start + 1 : -1].strip()
+    before, _, after = text.rpartition(separator)
+    return before.strip(), after.strip()
+
+
+def _unquoted(field: str) -> str:
+    if len(field) >= 2 and field[0] == field[-1] == '"':
+        return field[1:-1].replace('""', '"')
+    return field
+
+
+def _parse_labels(fields: Sequence[str], line: str) -> tuple[int, ...]:
+    words = fields
+    if len(fields) > 1 or "," in fields[0]:
+        words = [word for field in fields for word in field.split(",") if word]
+    for word in words:
+        if not _INTEGER.fullmatch(word):
+            raise ValueError(f"the label {word!r} is not an integer in {in_message(line)}")
+    return tuple(map(int, words))
+
+
+def _parse_count(field: str, line: str) -> int:
+    if not field.isdecimal():
+        raise ValueError(f"the number of frames {field!r} is no integer in {in_message(line)}")
+    return int(field)
+
+
+def _parse_part(first: str, last: str, line: str) -> tuple[float, float]:
+    """Start and end in seconds, also from h:mm:ss."""
+    times = []
+    for field in (first, last):
+        if not _TIME.fullmatch(field):
+            raise ValueError(f"the time {field!r} is not in seconds from 0 in {in_message(line)}")
+        seconds = 0.0
+        for word in field.split(":"):
+            seconds = 60 * seconds + float(word)
+        times.append(seconds)
+    if not times[0] < times[1]:
+        raise ValueError(
+            f"the part from {first} to {last} s in {in_message(line)} must end after its start"
+        )
+    return times[0], times[1]
+
+
+class Disk(NamedTuple):
+    """Facts about a path of a list, by which formats are told apart."""
+
+    is_folder: Callable[[str], bool]
+    exists: Callable[[str], bool]
+    num_images: Callable[[str], int]
+    is_video_name: Callable[[str], bool]
+
+
+def recognise(lines: Sequence[str], separator: str, num_labels: int | None, disk: Disk) -> str:
+    """The kind of some lines of a list; "labels" unless they are clearly of another one."""
+    rows = [split_fields(line, separator) for line in lines]
+    if num_labels is None:
+        return _recognise_multi_label(rows, disk)
+    most = Counter(len(fields) for _, fields in rows).most_common(1)[0][0] if rows else 0
+    rows = [(path, fields) for path, fields in rows if len(fields) == most]
+    if most == num_labels + 2 and any(_has_times(fields) for _, fields in rows):
+        return "parts"
+    if most == num_labels + 1 and _are_folders([path for path, _ in rows], disk):
+        return "frames"
+    return "labels"
+
+
+def _recognise_multi_label(rows: Sequence[tuple[str, list[str]]], disk: Disk) -> str:
+    """Any number of labels: folders whose first number is that of their images have it in front."""
+    rows = [(path, fields) for path, fields in rows if len(fields) > 1]
+    if any(_has_times(fields) for _, fields in rows):
+        return "parts"
+    counts = [(disk.num_images(path), fields[0]) for path, fields in rows if disk.is_folder(path)]
+    num_fitting = sum(str(count) == field for count, field in counts)
+    return "frames" if num_fitting > len(counts) / 2 else "labels"
+
+
+def _has_times(fields: Sequence[str]) -> bool:
+    return len(fields) > 2 and any("." in field or ":" in field for field in fields[:2])
+
+
+def _are_folders(paths: Sequence[str], disk: Disk) -> bool:
+    """Whether paths are folders, by their names if nothing is there."""
+    if any(map(disk.is_folder, paths)):
+        return True
+    return not any(map(disk.exists, paths)) and not any(map(disk.is_video_name, paths))
