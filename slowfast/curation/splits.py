@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
 
-from slowfast.datasets.lists.reader import ListRules, read_rows, typed_separator, with_frames
+from slowfast.datasets.lists.reader import ListRules, read_rows, with_frames
 from slowfast.datasets.records import Record
 
 
@@ -79,16 +79,12 @@ def numbered_labels(labels: Sequence[int], rules: ListRules) -> tuple[int, ...]:
     return tuple(start + label for start, label in zip(starts, labels, strict=True))
 
 
-def read_csv_splits(
-    paths: Sequence[str | Path], *, separator: str, prefix: str, num_classes: int | None = None
-) -> list[Split]:
+def read_csv_splits(paths: Sequence[str | Path], rules: ListRules) -> list[Split]:
     """Lists with names of their own; the first one is for training."""
-    if not separator:
+    if not rules.separator:
         raise ValueError("--separator: '' is empty; use for example ' ' or ','")
     if len({Path(path).stem for path in paths}) < len(paths):
         raise ValueError(f"--csv: {list(map(str, paths))} do not differ in their names")
-    counts = None if num_classes is None else (num_classes,)
-    rules = ListRules(separator=typed_separator(separator), prefix=prefix, counts=counts)
     return [
         read_csv_split(path, rules, is_training=number == 0) for number, path in enumerate(paths)
     ]

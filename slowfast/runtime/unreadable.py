@@ -1,7 +1,7 @@
 """Keeps the list of videos that could not be read, or not whole, the same in all processes."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,16 +19,8 @@ class Damage(NamedTuple):
     num_frames: int
 
 
-def names_of(records: Iterable[Record]) -> list[str]:
-    """Names of records in messages: the path, and the key frame where there is one."""
-    return [
-        record.path if record.key is None else f"{record.path} ({record.key.key})"
-        for record in records
-    ]
-
-
 class UnreadableVideos:
-    """Names (see `names_of`) of the records that could not be read, and why.
+    """Names of the records that could not be read, and why.
 
     A log line tells of the first one of each path; those of further key frames of a video go only
     to the file of the log. `max_share` (0..1) is the share of unreadable records beyond which
@@ -37,7 +29,7 @@ class UnreadableVideos:
     """
 
     def __init__(self, records: Sequence[Record], *, max_share: float = 1.0):
-        self.names = names_of(records)
+        self.names = [record.name for record in records]
         self._paths = {n: record.path for n, record in zip(self.names, records, strict=True)}
         self._told: set[str] = set()
         self._max_share = max_share

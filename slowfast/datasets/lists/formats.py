@@ -39,8 +39,10 @@ class LineFormat:
 
     def parse(self, line: str) -> ListedVideo:
         """The video of a line; ValueError says what is wrong with it."""
-        path, fields = split_fields(line, self.separator)
         extra = len(KINDS[self.kind])
+        is_exact = extra and self.num_labels is not None  # further numbers belong to the path
+        most = extra + self.num_labels if is_exact else None
+        path, fields = split_fields(line, self.separator, most)
         if not path or not fields:
             raise ValueError(self._no_label(line))
         if len(fields) <= extra:
@@ -77,18 +79,19 @@ class LineFormat:
         )
 
 
-def split_fields(line: str, separator: str) -> tuple[str, list[str]]:
-    """The path of a line, and the numbers after it.
+def split_fields(line: str, separator: str, most: int | None = None) -> tuple[str, list[str]]:
+    """The path of a line, and the numbers after it, at most so many.
 
     Split from the right, so that a path may hold the separator; in quotes it may end in a number.
     """
     rest, fields = line.strip(), []
-    while True:
+    while len(fields) != most:
         before, field = _split_last(rest, separator)
         if not before or not _NUMBER.fullmatch(field) or (field[-1] == "," and not fields):
-            return _unquoted(rest), fields[::-1]
+            break
         fields.append(field)
         rest = before
+    return _unquoted(rest), fields[::-1]
 
 
 def _split_last(text: str, separator: str) -> tuple[str, str]:
@@ -155,13 +158,16 @@ def recognise(lines: Sequence[str], separator: str, num_labels: int | None, disk
     rows = [split_fields(line, separator) for line in lines]
     if num_labels is None:
         return _recognise_multi_label(rows, disk)
-    most = Counter(len(fields) for _, fields in rows).most_common(1)[0][0] if rows else 0
-    rows = [(path, fields) for path, fields in rows if len(fields) == most]
-    if most == num_labels + 2 and any(_has_times(fields) for _, fields in rows):
+    usual = Counter(len(fields) for _, fields in rows).most_common(1)[0][0] if rows else 0
+    if usual == num_labels + 2 and any(_has_times(fields) for _, fields in rows):
         return "parts"
-    if most == num_labels + 1 and _are_folders([path for path, _ in rows], disk):
+    counted = [split_fields(line, separator, num_labels + 1) for line in lines]
+    paths = [path for path, fields in counted if len(fields) > num_labels]
+    if any(map(disk.is_folder, paths)):
         return "frames"
-    return "labels"
+    # By their names, where nothing is there.
+    is_clear = usual == num_labels + 1 and not any(map(disk.exists, paths))
+    return "frames" if is_clear and not any(map(disk.is_video_name, paths)) else "labels"
 
 
 def _recognise_multi_label(rows: Sequence[tuple[str, list[str]]], disk: Disk) -> str:
@@ -176,10 +182,3 @@ def _recognise_multi_label(rows: Sequence[tuple[str, list[str]]], disk: Disk) ->
 
 def _has_times(fields: Sequence[str]) -> bool:
     return len(fields) > 2 and any("." in field or ":" in field for field in fields[:2])
-
-
-def _are_folders(paths: Sequence[str], disk: Disk) -> bool:
-    """Whether paths are folders, by their names if nothing is there."""
-    if any(map(disk.is_folder, paths)):
-        return True
-    return not any(map(disk.exists, paths)) and not any(map(disk.is_video_name, paths))

@@ -218,6 +218,11 @@ def with_frames(
     found = dict(zip(paths, list_frame_folders(paths), strict=True))
     if fps is not None:
         found = {path: replace(frames, fps=fps) for path, frames in found.items()}
+    elif part := next((r for r in records if r.part and r.path in found), None):
+        raise ValueError(
+            f"{path}: {part.name!r} is a part in seconds of a folder of images; set "
+            "DATA.FRAMES_FPS to its frames per second"
+        )
     _warn_of_counts([(r.path, len(found[r.path])) for r in records] if counts else [], counts, path)
     return [replace(record, frames=found.get(record.path)) for record in records]
 
@@ -248,6 +253,12 @@ def build_list_rules(cfg: ConfigNode) -> ListRules:
         is_flow=data.MODALITY == "flow",
         fps=data.FRAMES_FPS or None,
     )
+
+
+def fields_of(record: Record) -> list[str]:
+    """Fields of a record's line after its path: the part of the file, and the labels."""
+    times = [repr(float(time)) for time in record.part or ()]
+    return times + [str(label) for label in record.labels or (record.label,)]
 
 
 def typed_separator(text: str) -> str:

@@ -222,3 +222,25 @@ def test_video_file_in_a_list_of_frame_folders_is_refused(tmp_path, video_dir):
 def test_frame_rate_of_folders(frame_folders):
     (frame_folders / "train.csv").write_text("f0 3 0\n")
     assert build(frame_folders, FRAMES_FPS=12.5).records[0].frames.fps == 12.5
+
+
+def test_parts_of_a_file(tmp_path, video_dir):
+    path = video_dir / "video0.mp4"
+    (tmp_path / "train.csv").write_text(f"{path} 0.0 0.25 1\n{path} 0.25 0.5 2\n")
+    records = build(tmp_path).records
+    assert [(r.part, r.label) for r in records] == [((0.0, 0.25), 1), ((0.25, 0.5), 2)]
+
+
+def test_whole_seconds_are_parts_where_the_config_says_so(tmp_path, video_dir):
+    (tmp_path / "train.csv").write_text(f"{video_dir}/video0.mp4 0 1 3\n")
+    assert build(tmp_path, LIST_FORMAT="parts").records == [
+        Record(f"{video_dir}/video0.mp4", 3, part=(0.0, 1.0))
+    ]
+
+
+def test_parts_of_folders_need_a_frame_rate(frame_folders):
+    (frame_folders / "train.csv").write_text("f0 0.0 0.5 0\n")
+    with pytest.raises(ValueError, match=r"f0 \[0, 0.5\]' is a part .*DATA.FRAMES_FPS"):
+        build(frame_folders)
+    (record,) = build(frame_folders, FRAMES_FPS=4.0).records
+    assert (record.part, len(record.frames), record.frames.fps) == ((0.0, 0.5), 3, 4.0)
