@@ -3,14 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from slowfast.config.derived import class_counts
 from slowfast.config.node import ConfigNode
 from slowfast.curation.splits import Entry, Split, read_csv_split
 from slowfast.datasets.annotations.class_names import read_class_names
 from slowfast.datasets.annotations.list_files import find_file
 from slowfast.datasets.build import DATASETS, SECTIONS, build_sampler
 from slowfast.datasets.clips.samplers import ClipSampler, SpanSampler
-from slowfast.datasets.lists.reader import build_list_rules
+from slowfast.datasets.lists.reader import ListRules, build_list_rules
 
 
 def span_sampler(num_frames: int, sampling_rate: int) -> ClipSampler:
@@ -18,15 +17,15 @@ def span_sampler(num_frames: int, sampling_rate: int) -> ClipSampler:
     return SpanSampler(num_frames, sampling_rate, target_fps=30)
 
 
-def build_plain_split(cfg: ConfigNode, name: str) -> Split:
+def read_plain_split(folder: str, name: str, rules: ListRules) -> Split:
     """The list <name>.csv in DATA.PATH_TO_DATA_DIR, line by line, with the classes' names."""
-    path = find_file("DATA.PATH_TO_DATA_DIR", cfg.DATA.PATH_TO_DATA_DIR, f"{name}.csv")
-    split = read_csv_split(path, build_list_rules(cfg), is_training=name == "train")
-    counts = class_counts(cfg.MODEL.NUM_CLASSES)
-    if len(counts) > 1:
-        names = [f"{target}: {n}" for target, count in enumerate(counts) for n in range(count)]
+    path = find_file("DATA.PATH_TO_DATA_DIR", folder, f"{name}.csv")
+    split = read_csv_split(path, rules, is_training=name == "train")
+    if len(rules.counts) > 1:
+        counts = enumerate(rules.counts)
+        names = [f"{target}: {label}" for target, count in counts for label in range(count)]
     else:
-        names = read_class_names(path.with_name("classes.txt"), counts[0])
+        names = read_class_names(path.with_name("classes.txt"), rules.counts[0])
     return replace(split, class_names=names)
 
 
@@ -41,7 +40,7 @@ def build_splits(cfg: ConfigNode, names: Sequence[str]) -> tuple[list[Split], Cl
         traits, is_training = DATASETS.get(cfg[SECTIONS[name]].DATASET), name == "train"
         try:
             if traits.has_plain_lists and cfg.DATA.MODALITY == "rgb":
-                split = build_plain_split(cfg, name)
+                split = read_plain_split(cfg.DATA.PATH_TO_DATA_DIR, name, build_list_rules(cfg))
             else:
                 annotations = traits.build_annotations(cfg, name)
                 entries = [Entry(0, record, record.classes()) for record in annotations.records]

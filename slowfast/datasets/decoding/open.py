@@ -43,9 +43,7 @@ def _open_whole(
     return open_video(record.path, index, max_pixels=max_pixels)
 
 
-def _find_index(
-    record: Record, index_file: IndexFile | None, max_pixels: int
-) -> VideoIndex | None:
+def _find_index(record: Record, index_file: IndexFile | None, max_pixels: int) -> VideoIndex | None:
     """The index to seek by; None where it is not worth a scan."""
     path, limit = record.path, _LONG_FILE if record.part is None else _LONG_FILE_OF_PARTS
     index = index_file.find(path) if index_file is not None else None
