@@ -97,6 +97,7 @@ def add_check_arguments(parser: argparse.ArgumentParser) -> None:
 def run_check(args: argparse.Namespace) -> int:
     """Exit code 1 if there are faults."""
     from slowfast.config.cli import load_cfg
+    from slowfast.config.derived import class_counts
     from slowfast.curation import check, config_splits, splits
 
     if bool(args.cfg) == bool(args.csv):
@@ -106,7 +107,7 @@ def run_check(args: argparse.Namespace) -> int:
         of_lists += ("num_classes", "clip", "fix")
         _refuse(args, of_lists, "with --cfg, only with --csv")
         cfg = load_cfg(args.cfg, args.overrides)
-        num_classes = cfg.MODEL.NUM_CLASSES
+        num_classes = sum(class_counts(cfg.MODEL.NUM_CLASSES))
         lists, sampler = config_splits.build_splits(cfg, args.splits or ["train", "val"])
     else:
         _refuse(args, ("splits",), "with --csv, only with --cfg")
@@ -285,7 +286,7 @@ def _add_list_arguments(parser: argparse.ArgumentParser, help_text: str) -> None
 
 
 def _list_rules(args: argparse.Namespace):
-    from slowfast.datasets.lists.reader import ListRules, typed_separator
+    from slowfast.datasets.annotations.kinetics import ListRules, typed_separator
 
     return ListRules(
         args.list_format or "auto",

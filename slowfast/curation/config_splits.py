@@ -5,11 +5,11 @@ from dataclasses import replace
 
 from slowfast.config.node import ConfigNode
 from slowfast.curation.splits import Entry, Split, read_csv_split
-from slowfast.datasets.annotations.class_names import read_class_names
+from slowfast.datasets.annotations.class_names import read_target_names
+from slowfast.datasets.annotations.kinetics import ListRules, list_rules
 from slowfast.datasets.annotations.list_files import find_file
 from slowfast.datasets.build import DATASETS, SECTIONS, build_sampler
 from slowfast.datasets.clips.samplers import ClipSampler, SpanSampler
-from slowfast.datasets.lists.reader import ListRules, build_list_rules
 
 
 def span_sampler(num_frames: int, sampling_rate: int) -> ClipSampler:
@@ -21,12 +21,7 @@ def read_plain_split(folder: str, name: str, rules: ListRules) -> Split:
     """The list <name>.csv in DATA.PATH_TO_DATA_DIR, line by line, with the classes' names."""
     path = find_file("DATA.PATH_TO_DATA_DIR", folder, f"{name}.csv")
     split = read_csv_split(path, rules, is_training=name == "train")
-    if len(rules.counts) > 1:
-        counts = enumerate(rules.counts)
-        names = [f"{target}: {label}" for target, count in counts for label in range(count)]
-    else:
-        names = read_class_names(path.with_name("classes.txt"), rules.counts[0])
-    return replace(split, class_names=names)
+    return replace(split, class_names=read_target_names(path.parent, rules.counts))
 
 
 def build_splits(cfg: ConfigNode, names: Sequence[str]) -> tuple[list[Split], ClipSampler]:
@@ -40,7 +35,9 @@ def build_splits(cfg: ConfigNode, names: Sequence[str]) -> tuple[list[Split], Cl
         traits, is_training = DATASETS.get(cfg[SECTIONS[name]].DATASET), name == "train"
         try:
             if traits.has_plain_lists and cfg.DATA.MODALITY == "rgb":
-                split = read_plain_split(cfg.DATA.PATH_TO_DATA_DIR, name, build_list_rules(cfg))
+                split = read_plain_split(
+                    cfg.DATA.PATH_TO_DATA_DIR, name, list_rules(cfg.DATA, cfg.MODEL.NUM_CLASSES)
+                )
             else:
                 annotations = traits.build_annotations(cfg, name)
                 entries = [Entry(0, record, record.classes()) for record in annotations.records]

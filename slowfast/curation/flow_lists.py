@@ -9,8 +9,8 @@ from slowfast.config.node import ConfigNode
 from slowfast.curation.flow import FlowJob, FlowSettings, describe, make_flow
 from slowfast.curation.prepare import FAILURES, find_videos
 from slowfast.curation.splits import Split, label_problems, read_csv_splits
+from slowfast.datasets.annotations.kinetics import ListRules, fields_of, typed_separator
 from slowfast.datasets.build import DATASETS, SECTIONS
-from slowfast.datasets.lists.reader import ListRules, fields_of, typed_separator
 from slowfast.datasets.records import Record
 from slowfast.datasets.traits import names_with
 from slowfast.utils.io import write_csv, write_lines

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from slowfast.datasets.annotations.list_files import read_lines
 from slowfast.datasets.annotations.locate import walk_videos
-from slowfast.datasets.lists.formats import split_fields
+from slowfast.datasets.list_lines import split_fields
 from slowfast.utils.io import write_csv, write_lines
 from slowfast.utils.video_names import SUFFIXES, is_video
 

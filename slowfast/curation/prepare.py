@@ -23,8 +23,8 @@ from slowfast.curation.convert import (
 from slowfast.curation.probe import fingerprint
 from slowfast.curation.splits import Split, label_problems, read_csv_splits
 from slowfast.curation.workers import Failure, StateFile, run_parallel
+from slowfast.datasets.annotations.kinetics import ListRules, fields_of, typed_separator
 from slowfast.datasets.annotations.locate import walk_videos
-from slowfast.datasets.lists.reader import ListRules, fields_of, typed_separator
 from slowfast.datasets.records import Record
 from slowfast.utils.io import atomic_write, write_csv
 from slowfast.utils.video_names import SUFFIXES

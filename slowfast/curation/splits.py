@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
 
-from slowfast.datasets.lists.reader import ListRules, read_rows, with_frames
+from slowfast.datasets.annotations.kinetics import ListRules, read_rows, with_frames
 from slowfast.datasets.records import Record
 
 

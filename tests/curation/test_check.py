@@ -5,7 +5,7 @@ import pytest
 from slowfast.curation.check import Fault, find_faults, fixed_path, write_fixed
 from slowfast.curation.probe import Facts
 from slowfast.curation.splits import Entry, Split, class_names_of, read_csv_split, read_csv_splits
-from slowfast.datasets.lists.reader import ListRules
+from slowfast.datasets.annotations.kinetics import ListRules
 from slowfast.datasets.records import FrameFiles, KeyFrame, Record
 
 

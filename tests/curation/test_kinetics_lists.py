@@ -6,7 +6,7 @@ import logging
 import pytest
 
 from slowfast.curation.kinetics_lists import ListCounts, make_kinetics_lists
-from slowfast.datasets.lists.reader import ListRules, read_records
+from slowfast.datasets.annotations.kinetics import ListRules, read_records
 
 K400 = """label,youtube_id,time_start,time_end,split,is_cc
 abseiling,0wR5jVB-WPk,417,427,train,0

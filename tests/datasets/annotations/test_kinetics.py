@@ -3,8 +3,7 @@ from functools import partial
 
 import pytest
 
-from slowfast.datasets.annotations.kinetics import build_kinetics
-from slowfast.datasets.lists.reader import ListRules, read_records
+from slowfast.datasets.annotations.kinetics import ListRules, build_kinetics, read_records
 from slowfast.datasets.records import Record
 from tests.helpers.annotation_files import build_annotations
 
