@@ -3,13 +3,15 @@
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from slowfast.datasets.records import Record
 from slowfast.utils.distributed import gather_objects, is_main_process
 from slowfast.utils.io import write_csv
 
 logger = logging.getLogger(__name__)
+
+_MAX_NAMED = 1000  # damaged videos in a JSON
 
 
 class Damage(NamedTuple):
@@ -86,6 +88,18 @@ class UnreadableVideos:
         level = logging.DEBUG if path in self._told else logging.WARNING
         logger.log(level, "unreadable video: %s (%s)", name, reason)
         self._told.add(path)
+
+    def counts(self) -> dict[str, int]:
+        """Say for a log how many there are."""
+        return {"num_unreadable": len(self.reasons), "num_damaged": len(self.damaged)}
+
+    def named(self) -> dict[str, Any]:
+        """Name them for a JSON; of damaged videos, which `write` lists, only so many."""
+        damaged = sorted(self.damaged.items())[:_MAX_NAMED]
+        return {
+            "unreadable": self.reasons,
+            "damaged": [{"path": path, **damage._asdict()} for path, damage in damaged],
+        }
 
     def write(self, folder: Path, split: str) -> list[Path]:
         """Write unreadable_SPLIT.csv and damaged_SPLIT.csv where there is anything to list."""
