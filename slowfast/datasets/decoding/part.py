@@ -57,9 +57,16 @@ class PartReader:
         self._video, self._numbers = video, frames_within(video.index, part)
         self.index = VideoIndex(len(self._numbers), video.index.fps)
 
-    def read(self, numbers: Sequence[int], *, short_side: int | None = None) -> np.ndarray:
+    def read(
+        self,
+        numbers: Sequence[int],
+        *,
+        short_side: int | None = None,
+        size: tuple[int, int] | None = None,
+    ) -> np.ndarray:
         """Frames T,H,W,C (uint8) of the given numbers, as the whole video's reader gives them."""
-        return self._video.read([self._numbers[int(n)] for n in numbers], short_side=short_side)
+        places = [self._numbers[int(number)] for number in numbers]
+        return self._video.read(places, short_side=short_side, size=size)
 
     def frames(self, size: tuple[int, int] | None = None) -> Iterator[np.ndarray]:
         """All frames H,W,C of the part, one after another; those before it are decoded, too."""

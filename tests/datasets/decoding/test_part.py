@@ -60,6 +60,7 @@ def test_numbers_count_from_the_start_of_the_part(video, frame_number):
         assert (part.index.num_frames, part.index.fps) == (30, 30.0)
         frames = part.read([0, 7, 29, 0], short_side=48)
         every = list(part.frames())
+        assert part.read([1], size=(20, 24)).shape == (1, 20, 24, 3)
     assert [frame_number(frame) for frame in frames] == [30, 37, 59, 30]
     assert [frame_number(frame) for frame in every] == list(range(30, 60))
     assert part.num_broken == 0
