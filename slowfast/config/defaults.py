@@ -206,6 +206,8 @@ _C.MODEL.ARCH = Default("slowfast", Word())
 _C.MODEL.WIDTH = Default(1.0, Above(0, at_most=1))
 # Number of classes; of several targets per video a list, e.g. [97, 300] for verb and noun.
 _C.MODEL.NUM_CLASSES = Default(400, ClassCounts())
+# Ours. Most parameters of a network; one with more is refused before it is built.
+_C.MODEL.MAX_PARAMS = Default(2_000_000_000, AtLeast(1))
 # cross_entropy, soft_cross_entropy, or where several labels hold at once bce or bce_logit: both are
 # the binary cross entropy of logits.
 _C.MODEL.LOSS_FUNC = Default(
@@ -297,7 +299,7 @@ _C.VOV3D.NUM_MODULES = []
 # t_osa_1plus2_transform or t_osa_2plus1_transform.
 _C.VOV3D.TRANS_FUNC = "t_osa_2plus1_transform"
 # Sub-blocks per T-OSA module.
-_C.VOV3D.NUM_CONV = Default(5, AtLeast(1, 1000))
+_C.VOV3D.NUM_CONV = Default(5, AtLeast(1, 100))
 # Base of the inner widths.
 _C.VOV3D.INNER_CH = Default(40, AtLeast(2))
 # Inner width of each stage over INNER_CH.
