@@ -21,7 +21,12 @@ def read_plain_split(folder: str, name: str, rules: ListRules) -> Split:
     """The list <name>.csv in DATA.PATH_TO_DATA_DIR, line by line, with the classes' names."""
     path = find_file("DATA.PATH_TO_DATA_DIR", folder, f"{name}.csv")
     split = read_csv_split(path, rules, is_training=name == "train")
-    return replace(split, class_names=read_target_names(path.parent, rules.counts))
+    names = read_target_names(path.parent, rules.counts)
+    if len(rules.counts) > 1:  # of several targets the same name may be a class
+        targets = [target for target, count in enumerate(rules.counts, 1) for _ in range(count)]
+        names = names or [str(number) for count in rules.counts for number in range(count)]
+        names = [f"{target}: {name}" for target, name in zip(targets, names, strict=True)]
+    return replace(split, class_names=names)
 
 
 def build_splits(cfg: ConfigNode, names: Sequence[str]) -> tuple[list[Split], ClipSampler]:
