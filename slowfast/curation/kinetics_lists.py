@@ -8,11 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from slowfast.datasets.annotations.kinetics import parse_line
 from slowfast.datasets.annotations.list_files import read_lines
-from slowfast.datasets.annotations.locate import walk_videos
-from slowfast.datasets.list_lines import split_fields
 from slowfast.utils.io import write_csv, write_lines
-from slowfast.utils.video_names import SUFFIXES, is_video
+from slowfast.utils.video_names import SUFFIXES, composed, is_video
+from slowfast.utils.walk import walk_videos
 
 logger = logging.getLogger(__name__)
 
@@ -86,10 +86,11 @@ class Subset:
 
 def _stem(line: str) -> str:
     for separator in (" ", ",", "\t"):
-        path, numbers = split_fields(line, separator)
-        if numbers:
-            line = path
+        try:
+            line, _ = parse_line(line, separator)
             break
+        except ValueError:
+            continue
     name = os.path.basename(line)
     return os.path.splitext(name)[0] if is_video(name) else line
 
@@ -120,7 +121,7 @@ def _class_of(path: str) -> str:
 
 
 def _plain(name: str) -> str:
-    return name.casefold().replace("_", " ")
+    return composed(name).casefold().replace("_", " ")
 
 
 def _number_classes(splits: Mapping[str, Sequence[Segment]]) -> dict[str, int]:
@@ -181,6 +182,8 @@ def make_kinetics_lists(
             else:
                 lines.append(f"{_relative(path, output)} {numbers[segment.label]}")
         counts[split] = ListCounts(len(lines), len(segments) - len(lines))
+        if not lines:
+            logger.warning("%s: none of its %d videos is below %s", split, len(segments), videos)
         write_lines(output / f"{split}.csv", lines)
         if split == "val" and "test" not in splits:
             write_lines(output / "test.csv", lines)

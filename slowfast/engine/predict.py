@@ -17,7 +17,6 @@ from slowfast.checkpoint.classes import ClassList, match_classes
 from slowfast.config.cli import load_cfg
 from slowfast.config.derived import class_counts
 from slowfast.datasets.annotations.class_names import load_class_names
-from slowfast.datasets.annotations.locate import walk_videos
 from slowfast.datasets.build import build_clip_pack, build_views
 from slowfast.datasets.clip_dataset import ClipDataset
 from slowfast.datasets.decoding.open import open_frames
@@ -27,10 +26,10 @@ from slowfast.datasets.records import Annotations, Record
 from slowfast.evaluation.video_evaluator import ViewEvaluator
 from slowfast.runtime.launch import single_process
 from slowfast.runtime.stop import StopRequest
-from slowfast.runtime.unreadable import Damage
 from slowfast.tasks.evaluate import build_evaluation_loop
 from slowfast.utils.io import write_csv, write_json
 from slowfast.utils.video_names import SUFFIXES
+from slowfast.utils.walk import walk_videos
 
 logger = logging.getLogger(__name__)
 
@@ -55,14 +54,12 @@ class Prediction:
 class VideoResult:
     """The likeliest classes of a video, best first; none, and the reason, if it is unreadable.
 
-    Of several targets those of the first, then those of the second, ... damage: of a video that is
-    readable all the same.
+    Of several targets those of the first, then those of the second, ...
     """
 
     path: str
     predictions: tuple[Prediction, ...]
     error: str | None = None
-    damage: Damage | None = None
 
 
 class Predictor:
@@ -127,8 +124,7 @@ class Predictor:
         results = []
         for record, row, is_seen in zip(loader.dataset.records, values, seen.tolist(), strict=True):
             if is_seen:
-                damage = unreadable.damaged.get(record.path)
-                results.append(VideoResult(record.path, self._best(row, topk), damage=damage))
+                results.append(VideoResult(record.path, self._best(row, topk)))
             elif record.path in unreadable.reasons:
                 results.append(VideoResult(record.path, (), unreadable.reasons[record.path]))
         return results
@@ -247,8 +243,7 @@ def _as_dict(result: VideoResult) -> dict[str, Any]:
         }
         for p in result.predictions
     ]
-    damage = {"damage": result.damage._asdict()} if result.damage else {}
-    return {**shown, **damage, "predictions": predictions}
+    return {**shown, "predictions": predictions}
 
 
 def _as_rows(result: VideoResult) -> list[list]:

@@ -6,7 +6,7 @@ import logging
 import pytest
 
 from slowfast.curation.kinetics_lists import ListCounts, make_kinetics_lists
-from slowfast.datasets.annotations.kinetics import ListRules, read_records
+from slowfast.datasets.annotations.kinetics import read_list
 
 K400 = """label,youtube_id,time_start,time_end,split,is_cc
 abseiling,0wR5jVB-WPk,417,427,train,0
@@ -46,7 +46,7 @@ def rows(tmp_path):
 
     def rows(split, num_classes=3):
         path = tmp_path / f"lists/{split}.csv"
-        records = read_records(path, ListRules(counts=(num_classes,)))
+        records = read_list(path, separator=" ", prefix="", num_classes=num_classes)
         return [(r.path.removeprefix(f"{tmp_path}/videos/"), r.label) for r in records]
 
     return rows
@@ -161,3 +161,15 @@ def test_folder_without_videos(write_files, tmp_path):
     files = {split: tmp_path / split for split in ("train", "val")}
     with pytest.raises(ValueError, match="videos: no video in this folder"):
         make_kinetics_lists(files, tmp_path / "videos", tmp_path)
+
+
+def test_videos_behind_links_are_found(make, rows, write_files, tmp_path):
+    write_files({"disk2/zzz_000000_000010.mp4": None, **VIDEOS})
+    (tmp_path / "videos/zumba").symlink_to("../disk2", target_is_directory=True)
+    assert make()["train"] == ListCounts(3, 0)
+    assert ("zumba/zzz_000000_000010.mp4", 2) in rows("train")
+
+
+def test_a_list_without_videos_is_named(make, caplog):
+    make({"val": K600_VAL.replace("-val_1", "other")})
+    assert "val: none of its 1 videos is below" in caplog.text

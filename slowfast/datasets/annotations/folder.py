@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from os.path import relpath
@@ -10,91 +11,150 @@ from pathlib import Path
 from slowfast.config.node import ConfigNode
 from slowfast.datasets.annotations.class_names import check_number
 from slowfast.datasets.annotations.list_files import check_files_exist
-from slowfast.datasets.annotations.locate import walk_videos
+from slowfast.datasets.annotations.locate import VideoPlace, frames_among
 from slowfast.datasets.decoding.flow import as_flow
 from slowfast.datasets.records import Annotations, Record
 from slowfast.utils.seeding import derive_seed
-from slowfast.utils.video_names import SUFFIXES, is_video
+from slowfast.utils.video_names import SUFFIXES, composed
+from slowfast.utils.walk import Level, PassedOver, read_level, walk
 
 logger = logging.getLogger(__name__)
 
+_SPLITS = {"train", "val", "test"}
+_NUM_SHOWN = 10
 
-def find_class_videos(folder: Path) -> dict[str, list[str]]:
+# Name of a class -> its videos.
+Places = Mapping[str, Sequence[VideoPlace]]
+
+
+def find_class_videos(folder: Path) -> dict[str, list[VideoPlace]]:
     """Videos of each sub-folder and below it; classes and videos are sorted, a class may be empty.
 
-    ValueError if there is no video at all.
+    A class is of video files, or of folders that hold nothing but the images of a video. A line
+    says what is left out. ValueError if there is no video at all.
     """
-    classes = sorted(
-        path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")
-    )
-    videos = {path.name: walk_videos(path) for path in classes}
+    passed = PassedOver()
+    top, *levels = walk(folder, passed)
+    for path in top.videos:
+        passed.add("videos outside of the folders of classes", path)
+    passed.add_files(top)
+    classes = defaultdict(list)
+    for level in levels:
+        name, *_ = Path(level.path).relative_to(folder).parts
+        classes[composed(name)].append(level)
+    videos = {name: _find_places(classes[name], passed) for name in sorted(classes)}
+    passed.log(folder)
     if not any(videos.values()):
         raise ValueError(
             f"DATA.PATH_TO_DATA_DIR: no video in the sub-folders of {str(folder)!r}, one for each "
-            f"class (looked for {sorted(SUFFIXES)} in {list(videos)})"
+            f"class (looked for {sorted(SUFFIXES)}, and for folders of images, in {list(videos)})"
         )
     return videos
 
 
+def _find_places(levels: Sequence[Level], passed: PassedOver) -> list[VideoPlace]:
+    """The videos of a class from all its folders, its own first."""
+    own, *inner = levels
+    files = [path for level in levels for path in level.videos]
+    frames = [level for level in inner if level.is_frames]
+    for level in (own, *(level for level in inner if not level.is_frames)):
+        passed.add_files(level)
+    if files:
+        for level in frames:
+            passed.add("folders of images beside videos", level.path)
+        return [VideoPlace(path) for path in sorted(files)]
+    if own.has_images and not frames:
+        raise ValueError(
+            f"{own.path}: images lie in the folder of the class itself; the images of each video "
+            "belong into a folder of their own, CLASS/VIDEO/00001.jpg"
+        )
+    places = [VideoPlace(level.path, frames_among(level.files, level.path)) for level in frames]
+    return sorted(places)
+
+
 def hold_out(
-    videos: Mapping[str, Sequence[str]], share: float
-) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+    videos: Places, share: float
+) -> tuple[dict[str, list[VideoPlace]], dict[str, list[VideoPlace]]]:
     """Videos for training and for validation: a share of each class, chosen by their names.
 
     The choice is the same on every machine. A class of two or more has at least one in each part.
     """
     train, val = {}, {}
-    for name, paths in videos.items():
-        drawn = sorted(paths, key=lambda path: derive_seed(name, os.path.basename(path)))
-        count = min(max(round(len(paths) * share), 1), len(paths) - 1) if len(paths) > 1 else 0
+    for name, places in videos.items():
+        drawn = sorted(places, key=lambda place: _draw(name, place))
+        count = min(max(round(len(places) * share), 1), len(places) - 1) if len(places) > 1 else 0
         val[name], train[name] = sorted(drawn[:count]), sorted(drawn[count:])
     return train, val
 
 
 def hold_out_names(
-    videos: Mapping[str, Sequence[str]], folder: Path, share: float
-) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+    videos: Places, folder: Path, share: float
+) -> tuple[dict[str, list[VideoPlace]], dict[str, list[VideoPlace]]]:
     """As `hold_out`, but files of the same name below their classes, in `folder`, stay together."""
-    names = {path: relpath(path, folder / name) for name in videos for path in videos[name]}
-    _, held = hold_out({"": sorted(set(names.values()))}, share)
-    is_held = set(held[""])
+    names = {_below_class(place, folder) for places in videos.values() for place in places}
+    _, held = hold_out({"": [VideoPlace(name) for name in sorted(names)]}, share)
+    held_names = {place.path for place in held[""]}
     return tuple(
         {
-            name: [p for p in paths if (names[p] in is_held) == part]
-            for name, paths in videos.items()
+            name: [p for p in places if (_below_class(p, folder) in held_names) == part]
+            for name, places in videos.items()
         }
         for part in (False, True)
     )
 
 
-def join_classes(videos: Mapping[str, Sequence[str]], folder: Path) -> list[Record]:
+def _below_class(place: VideoPlace, folder: Path) -> str:
+    """The path of a video below the folder of its class, which lies in `folder`."""
+    _, *names = Path(place.path).relative_to(folder).parts
+    return composed(os.path.join(*names))
+
+
+def join_classes(videos: Places, folder: Path) -> list[Record]:
     """Records with all classes of each video, whose path is the one in the first of them.
 
     Files of the same name below their classes, which lie in `folder`, and of the same size are the
     same video.
     """
-    joined: dict[tuple[str, int], tuple[str, list[int]]] = {}
-    for label, (name, paths) in enumerate(videos.items()):
-        for path in paths:
-            size = os.path.getsize(path) if os.path.exists(path) else -1
-            key = relpath(path, folder / name), size
-            joined.setdefault(key, (path, []))[1].append(label)
+    joined: dict[tuple[str, int], tuple[VideoPlace, list[int]]] = {}
+    for label, places in enumerate(videos.values()):
+        for place in places:
+            key = _below_class(place, folder), _size(place)
+            joined.setdefault(key, (place, []))[1].append(label)
     num_joined = sum(len(labels) > 1 for _, labels in joined.values())
     logger.info("%s: %d of %d videos have several classes", folder, num_joined, len(joined))
-    return [Record(path, labels=tuple(labels)) for path, labels in joined.values()]
+    return [
+        Record(place.path, frames=place.frames, labels=tuple(labels))
+        for place, labels in joined.values()
+    ]
+
+
+def _size(place: VideoPlace) -> int:
+    """Bytes of a file, or number of images; -1 where there is none."""
+    if place.frames is not None:
+        return place.frames.count
+    return os.path.getsize(place.path) if os.path.exists(place.path) else -1
+
+
+def _draw(class_name: str, place: VideoPlace) -> int:
+    return derive_seed(class_name, composed(os.path.basename(place.path)))
 
 
 def _is_split(folder: Path) -> bool:
     """Whether it has folders of classes; a class that is called "train" has videos of its own."""
     if not folder.is_dir():
         return False
-    entries = list(os.scandir(folder))
-    return any(entry.is_dir() for entry in entries) and not any(is_video(e.name) for e in entries)
+    level, siblings = (
+        read_level(os.fspath(path), PassedOver()) for path in (folder, folder.parent)
+    )
+    if level.videos or not level.folders:
+        return False
+    inner = (read_level(os.path.join(folder, name), PassedOver()) for name in level.folders)
+    return _SPLITS.issuperset(siblings.folders) or not all(level.is_frames for level in inner)
 
 
 def _split_videos(
     folder: Path, split: str, share: float, *, is_multi_label: bool
-) -> tuple[Path, dict[str, list[str]]]:
+) -> tuple[Path, Places]:
     """The folder of a split's classes, and its videos by class: all those of training."""
     has_splits = _is_split(folder / "train")
     place = folder / "train" if has_splits else folder
@@ -105,12 +165,23 @@ def _split_videos(
         return place, parts[split != "train"]
     if split == "train":
         return place, train
-    place = folder / (split if split in given else given[0])
-    videos = find_class_videos(place)
-    unknown = sorted(set(videos) - set(train))
+    held_out = folder / (split if split in given else given[0])
+    videos = find_class_videos(held_out)
+    unknown = sorted(name for name in videos if videos[name] and name not in train)
     if unknown:
-        raise ValueError(f"{place}: classes that are not in {folder / 'train'}: {unknown}")
-    return place, {name: videos.get(name, []) for name in train}
+        raise ValueError(f"{held_out}: classes that are not in {place}: {unknown}")
+    return held_out, {name: videos.get(name, []) for name in train}
+
+
+def _warn_of_empty(videos: Places, folder: Path, split: str) -> None:
+    """Name the classes of which a split has no video."""
+    empty = [name for name, places in videos.items() if not places]
+    if empty:
+        shown = ", ".join(empty[:_NUM_SHOWN]) + (", ..." if len(empty) > _NUM_SHOWN else "")
+        logger.warning(
+            "%s: no video for %s in %d of %d classes: %s",
+            *(folder, "training" if split == "train" else split, len(empty), len(videos), shown),
+        )
 
 
 def build_folder(cfg: ConfigNode, split: str) -> Annotations:
@@ -126,11 +197,15 @@ def build_folder(cfg: ConfigNode, split: str) -> Annotations:
     place, videos = _split_videos(folder, split, share, is_multi_label=is_multi_label)
     class_names = list(videos)
     check_number(class_names, folder, cfg.MODEL.NUM_CLASSES)
+    _warn_of_empty(videos, place, split)
     if is_multi_label:
         records = join_classes(videos, place)
     else:
-        pairs = enumerate(videos.values())
-        records = [Record(path, label) for label, paths in pairs for path in paths]
+        records = [
+            Record(place.path, label, frames=place.frames)
+            for label, places in enumerate(videos.values())
+            for place in places
+        ]
     if not records:
         raise ValueError(
             f"DATA.VAL_SHARE: {share} of each class of {str(folder)!r} leaves no video for {split}"

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,9 +11,8 @@ from tqdm import tqdm
 
 from slowfast.datasets.annotations.frame_lists import read_frame_list
 from slowfast.datasets.records import FrameFiles, frame_files
-from slowfast.utils.video_names import is_video, without_suffix
+from slowfast.utils.video_names import composed, is_hidden, is_image, is_video, without_suffix
 
-IMAGE_SUFFIXES = frozenset([".jpg", ".jpeg", ".png", ".webp", ".bmp"])
 _NUM_THREADS = 16
 
 
@@ -30,21 +29,12 @@ def listed_place(frames: FrameFiles, root: str, video: str) -> VideoPlace:
     return VideoPlace(folder, frames)
 
 
-def walk_videos(folder: str | Path) -> list[str]:
-    """Paths of all videos below a folder, in alphabetical order."""
-    return sorted(
-        os.path.join(parent, name)
-        for parent, _, names in os.walk(folder)
-        for name in names
-        if is_video(name)
-    )
-
-
 class VideoFinder:
-    """Finds listed videos below `root` although case or suffix differ on disk.
+    """Finds listed videos below `root` although case, suffix or composed letters differ on disk.
 
-    UCF101's lists and folders differ in case, and re-encoded files have another suffix. Each folder
-    is read once. `takes_folders`: what is looked for is the folder that was made of a video.
+    UCF101's lists and folders differ in case, re-encoded files have another suffix, and a Mac takes
+    letters with accents apart. Each folder is read once. `takes_folders`: what is looked for is the
+    folder that was made of a video.
     """
 
     def __init__(self, root: str, *, takes_folders: bool = False):
@@ -67,7 +57,7 @@ class VideoFinder:
 
 
 def _read_folder(folder: str) -> tuple[dict[str, str], dict[str, str]]:
-    """Entries of a folder by name, and its videos by name without suffix; both in any case."""
+    """Entries of a folder by name, and its videos by name without suffix; both in any form."""
     try:
         names = sorted(os.listdir(folder))
     except (FileNotFoundError, NotADirectoryError):
@@ -79,12 +69,40 @@ def _read_folder(folder: str) -> tuple[dict[str, str], dict[str, str]]:
 def _by_key(keys: Iterable[str], names: Iterable[str]) -> dict[str, str]:
     by_key = dict(zip(keys, names, strict=True))
     for key, name in list(by_key.items()):
-        by_key.setdefault(key.casefold(), name)
+        by_key.setdefault(_folded(key), name)
     return by_key
 
 
 def _look_up(names: dict[str, str], key: str) -> str | None:
-    return names.get(key) or names.get(key.casefold())
+    return names.get(key) or names.get(_folded(key))
+
+
+def _folded(name: str) -> str:
+    """The same for all cases and normal forms of a name."""
+    return composed(composed(name).casefold())
+
+
+def find_in_any_form(path: str) -> str:
+    """The path on disk whose letters are composed, or taken apart, in another way than these.
+
+    The same path if it is there, or if there is none. What all plain ASCII names cost is nothing.
+    """
+    if path.isascii() or os.path.exists(path):
+        return path
+    found = ""
+    for part in Path(path).parts:
+        names = _composed_names(os.path.abspath(found))
+        found = os.path.join(found, names.get(composed(part), part))
+    return found if os.path.exists(found) else path
+
+
+@lru_cache(maxsize=64)
+def _composed_names(folder: str) -> dict[str, str]:
+    """Entries of a folder by their composed names."""
+    try:
+        return {composed(name): name for name in os.listdir(folder)}
+    except OSError:
+        return {}
 
 
 def list_frame_folders(folders: Sequence[str]) -> list[FrameFiles]:
@@ -99,10 +117,15 @@ def _list_folder(folder: str) -> FrameFiles:
         names = os.listdir(folder)
     except (FileNotFoundError, NotADirectoryError):
         names = []
-    names = [name for name in names if os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES]
+    return frames_among(names, folder)
+
+
+def frames_among(names: Iterable[str], folder: str) -> FrameFiles:
+    """The images among the names of a folder's files, in the order of their numbers."""
+    images = [name for name in names if is_image(name) and not is_hidden(name)]
     # Shorter first: 9.jpg comes before 10.jpg.
-    names.sort(key=lambda name: (len(name), name))
-    return frame_files([os.path.join(folder, name) for name in names])
+    images.sort(key=lambda name: (len(name), name))
+    return frame_files([os.path.join(folder, name) for name in images])
 
 
 def find_videos_by_id(

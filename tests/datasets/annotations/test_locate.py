@@ -2,7 +2,7 @@
 
 import pytest
 
-from slowfast.datasets.annotations.locate import VideoFinder, find_videos_by_id
+from slowfast.datasets.annotations.locate import VideoFinder, find_in_any_form, find_videos_by_id
 
 FRAME_LIST = (
     'original_vido_id video_id frame_id path labels\n7 0 0 f/7/1.jpg ""\n7 0 1 f/7/2.jpg ""'
@@ -99,3 +99,29 @@ def test_missing_video_keeps_its_path(write_files, tmp_path, there):
 
 def test_missing_folder_keeps_its_path(tmp_path):
     assert VideoFinder(str(tmp_path / "no")).find("a/v.avi") == str(tmp_path / "no/a/v.avi")
+
+
+COMPOSED = "caf\u00e9/\u00fcber.mp4"
+DECOMPOSED = "cafe\u0301/u\u0308ber.mp4"
+
+
+@pytest.mark.parametrize(
+    "there, asked", [(DECOMPOSED, COMPOSED), (COMPOSED, DECOMPOSED), (COMPOSED, COMPOSED)]
+)
+class TestNormalForms:
+    """Letters with accents are one character in most lists, and two on the disks of a Mac."""
+
+    def test_listed_videos_are_found(self, write_files, tmp_path, there, asked):
+        write_files({there: None})
+        assert VideoFinder(str(tmp_path)).find(asked) == str(tmp_path / there)
+
+    def test_paths_are_found(self, write_files, tmp_path, there, asked, monkeypatch):
+        write_files({there: None})
+        monkeypatch.chdir(tmp_path)
+        assert find_in_any_form(str(tmp_path / asked)) == str(tmp_path / there)
+        assert find_in_any_form(asked) == there
+
+
+def test_a_path_that_is_not_there_stays(tmp_path):
+    for name in (COMPOSED, DECOMPOSED, "a.mp4"):
+        assert find_in_any_form(str(tmp_path / name)) == str(tmp_path / name)
