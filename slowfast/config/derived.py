@@ -1,5 +1,6 @@
 """Values that follow from keys: classes of targets, pathway strides, budget of a network."""
 
+import os
 import re
 from dataclasses import dataclass
 
@@ -34,6 +35,23 @@ def parse_budget(text: str) -> Budget:
 def class_counts(num_classes: int | list[int]) -> tuple[int, ...]:
     """Classes of each target of MODEL.NUM_CLASSES: (400,), or (97, 300) for verb and noun."""
     return (num_classes,) if isinstance(num_classes, int) else tuple(num_classes)
+
+
+def num_processes(num_gpus: int) -> int:
+    """Processes on this machine; torchrun's number wins over NUM_GPUS."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", max(num_gpus, 1)))
+
+
+def clips_of_statistics(train: ConfigNode, norm: ConfigNode, num_gpus: int, num_shards: int) -> int:
+    """Clips of a training batch that share batch-norm statistics, without multigrid."""
+    num_local = num_processes(num_gpus)
+    clips = train.BATCH_SIZE // num_local
+    if norm.NORM_TYPE == "sub_batchnorm":
+        return clips // norm.NUM_SPLITS
+    if norm.NORM_TYPE == "sync_batchnorm":
+        num_all = num_local * num_shards
+        return clips * (num_all if norm.GLOBAL_SYNC else min(norm.NUM_SYNC_DEVICES, num_all))
+    return clips
 
 
 def kind_of_labels(is_detection: bool, is_multi_label: bool, num_classes: int | list[int]) -> str:

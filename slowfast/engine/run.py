@@ -1,7 +1,7 @@
 """A training run: its parts, built from the config, at the point where it goes on."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 from slowfast.checkpoint import files
 from slowfast.checkpoint.classes import build_class_list
 from slowfast.checkpoint.initialize import initialize_from
-from slowfast.config.derived import class_counts
+from slowfast.config.derived import class_counts, clips_of_statistics
 from slowfast.config.node import ConfigNode
 from slowfast.datasets.balance import build_class_weights
 from slowfast.datasets.build import build_loader
@@ -24,6 +24,9 @@ from slowfast.engine.state import TrainState, resume
 from slowfast.engine.step import SeededPasses, TrainStep
 from slowfast.evaluation.evaluator import Evaluator
 from slowfast.models import build_model
+from slowfast.models.batch_norm import ONE_VALUE
+from slowfast.models.build import build_meta_inputs
+from slowfast.models.norm import norms_of_one_position
 from slowfast.models.slimmable import make_slimmable
 from slowfast.runtime.device import build_autocast, build_device, place_model
 from slowfast.runtime.memory import PeakMemory
@@ -128,6 +131,21 @@ def freeze(model: nn.Module, prefixes: list[str], *, has_frozen_norms: bool) -> 
     return frozen
 
 
+def refuse_single_values(
+    model: nn.Module, frozen: Iterable[str], inputs: tuple, device: torch.device
+) -> None:
+    """ValueError where a batch norm of a single clip would get one value per channel.
+
+    `inputs` are like those of a training step, of one clip. Frozen norms do without statistics.
+    """
+    clips, boxes = inputs
+    clips = [torch.zeros(clip.shape, device=device) for clip in clips]
+    boxes = None if boxes is None else torch.zeros(boxes.shape, device=device)
+    names = [name for name in norms_of_one_position(model, clips, boxes) if name not in frozen]
+    if names:
+        raise ValueError(f"{ONE_VALUE}; it is {', '.join(names[:3])}")
+
+
 def build_state(cfg: ConfigNode, device: torch.device) -> tuple[TrainState, list[str]]:
     """Model, optimizer and the rest at epoch 0, and the names of modules in evaluation mode."""
     # Without the rank: all processes begin with the same weights.
@@ -136,6 +154,9 @@ def build_state(cfg: ConfigNode, device: torch.device) -> tuple[TrainState, list
     if cfg.ADAPTIVE.ENABLE:
         make_slimmable(model)
     frozen = freeze(model, cfg.TRAIN.FREEZE, has_frozen_norms=cfg.MODEL.FROZEN_BN)
+    if clips_of_statistics(cfg.TRAIN, cfg.BN, cfg.NUM_GPUS, cfg.NUM_SHARDS) == 1:
+        inputs = build_meta_inputs(cfg, cfg.DATA.TRAIN_CROP_SIZE)
+        refuse_single_values(model, frozen, inputs, device)
     if cfg.TRAIN.COMPILE:
         model.compile()
     needs_scaling = cfg.TRAIN.MIXED_PRECISION and cfg.TRAIN.AMP_DTYPE == "float16"

@@ -13,6 +13,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+ONE_VALUE = (
+    "TRAIN.BATCH_SIZE: a batch norm gets one value per channel, of one position of one clip, which "
+    "has no variance; take 2 clips or more for each process (and for each of BN.NUM_SPLITS), "
+    "larger or longer clips (DATA.TRAIN_CROP_SIZE, DATA.NUM_FRAMES), or MODEL.FROZEN_BN True"
+)
 _LANES = 16  # floats in the widest vector register
 
 
@@ -100,7 +105,12 @@ def batch_norm(
     momentum: float,
     eps: float,
 ) -> Tensor:
-    """F.batch_norm in training: statistics of `x`, which also move the running ones, if any."""
+    """F.batch_norm in training: statistics of `x`, which also move the running ones, if any.
+
+    ValueError for a single position, which has no variance.
+    """
+    if x.numel() == x.shape[1]:
+        raise ValueError(ONE_VALUE)
     if not _can_pack(x, weight):
         return F.batch_norm(x, running_mean, running_var, weight, bias, True, momentum, eps)
     y, mean, var = _BatchNorm.apply(x, weight, bias, eps)

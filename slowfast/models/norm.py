@@ -5,7 +5,6 @@ from functools import partial
 
 import torch
 import torch.distributed as dist
-import torch.nn.functional as F
 from torch import nn
 
 from slowfast.config.node import ConfigNode
@@ -99,7 +98,7 @@ class SyncBatchNorm3d(nn.BatchNorm3d):
     ) -> torch.Tensor:
         """In training with other weights than its own, which leaves no trace in the buffers."""
         if not distributed.is_distributed():
-            return F.batch_norm(x, None, None, weight, bias, training=True, eps=self.eps)
+            return batch_norm(x, None, None, weight, bias, 0.0, self.eps)
         mean, var, _ = self._shared_statistics(x)
         return self._normalise(x, mean, var, weight, bias)
 
@@ -225,6 +224,33 @@ def _converted(old: nn.BatchNorm3d, new: nn.BatchNorm3d) -> nn.BatchNorm3d:
         setattr(new, name, getattr(old, name))
     new.eps, new.momentum = old.eps, old.momentum
     return new.train(old.training)
+
+
+@torch.no_grad()
+def norms_of_one_position(
+    model: nn.Module, clips: list[torch.Tensor], boxes: torch.Tensor | None = None
+) -> list[str]:
+    """Names of the batch norms whose map of one clip has a single position.
+
+    Does one pass in evaluation.
+    """
+    found, was_training = [], model.training
+    names = {module: name for name, module in model.named_modules()}
+
+    def look(module: nn.Module, inputs: tuple[torch.Tensor]) -> None:
+        if inputs[0].shape[2:].numel() == 1:
+            found.append(names[module])
+
+    norms = (module for module in names if isinstance(module, nn.BatchNorm3d))
+    handles = [norm.register_forward_pre_hook(look) for norm in norms]
+    model.eval()
+    try:
+        model(clips, boxes)
+    finally:
+        model.train(was_training)
+        for handle in handles:
+            handle.remove()
+    return found
 
 
 def build_norm(cfg: ConfigNode) -> Norm:

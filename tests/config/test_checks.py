@@ -232,6 +232,22 @@ def test_steps_and_rates_must_fit(steps, factors, expected):
     assert expected in mistakes(*policy, "SOLVER.STEPS", steps, "SOLVER.LRS", factors)
 
 
+X3D = ["MODEL.MODEL_NAME", "X3D", "RESNET.TRANS_FUNC", "x3d_transform", "X3D.BN_LIN5", True]
+TWO_PARTS = ["BN.NORM_TYPE", "sub_batchnorm", "BN.NUM_SPLITS", 2]
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [["TRAIN.BATCH_SIZE", 1], ["TRAIN.BATCH_SIZE", 2, *TWO_PARTS]]
+    + [["TRAIN.BATCH_SIZE", 8, "TEST.BATCH_SIZE", 8, "NUM_GPUS", 8]],
+)
+def test_batch_norm_of_pooled_features_needs_two_clips(overrides):
+    message = mistakes(*X3D, *overrides)
+    assert "X3D.BN_LIN5: True" in message and "TRAIN.BATCH_SIZE" in message
+    for option in (["MODEL.FROZEN_BN", True], ["TRAIN.ENABLE", False], ["X3D.BN_LIN5", False]):
+        check_cfg(make_cfg(*X3D, *overrides, *option))
+
+
 def test_step_that_is_never_reached_needs_no_rate():
     policy = ["SOLVER.LR_POLICY", "steps_with_relative_lrs", "SOLVER.MAX_EPOCH", 3]
     check_cfg(make_cfg(*policy, "SOLVER.STEPS", [0, 1, 2, 3], "SOLVER.LRS", [1, 0.1, 0.01]))

@@ -1,7 +1,9 @@
 import pytest
+import torch
 from torch import nn
 
-from slowfast.engine.run import freeze_batch_norm, freeze_modules
+from slowfast.engine.run import freeze_batch_norm, freeze_modules, refuse_single_values
+from slowfast.engine.train import train
 
 
 def _model():
@@ -27,3 +29,28 @@ def test_frozen_batch_norm_has_no_gradients():
     model = _model()
     assert freeze_batch_norm(model) == ["bn"]
     assert "bn.weight" not in _trained(model)
+
+
+class _Pooled(nn.Module):
+    """Two batch norms: before a pool over everything, and after it."""
+
+    def __init__(self):
+        super().__init__()
+        self.bn, self.pooled_bn = nn.BatchNorm3d(2), nn.BatchNorm3d(2)
+
+    def forward(self, clips, boxes):
+        return self.pooled_bn(self.bn(clips[0]).mean((2, 3, 4), keepdim=True))
+
+
+def test_batch_norm_that_one_clip_gives_one_value_is_named():
+    inputs = ([torch.zeros(1, 2, 4, 8, 8, device="meta")], None)
+    with pytest.raises(ValueError, match="TRAIN.BATCH_SIZE: .* BN.NUM_SPLITS.*; it is pooled_bn$"):
+        refuse_single_values(_Pooled(), [], inputs, torch.device("cpu"))
+    refuse_single_values(_Pooled(), ["pooled_bn"], inputs, torch.device("cpu"))
+
+
+@pytest.mark.slow
+def test_training_on_one_clip_of_one_position_is_refused_before_its_first_step(toy_cfg):
+    small = ["DATA.NUM_FRAMES", 1, "DATA.TRAIN_CROP_SIZE", 32, "TRAIN.BATCH_SIZE", 1]
+    with pytest.raises(ValueError, match="TRAIN.BATCH_SIZE: a batch norm .*; it is s5"):
+        train(toy_cfg(*small))

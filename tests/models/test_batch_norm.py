@@ -98,9 +98,10 @@ def test_mean_far_from_zero():
     torch.testing.assert_close(y.double(), theirs(x.double()), rtol=1e-3, atol=1e-3)
 
 
-def test_one_value_per_channel_is_refused_as_in_batch_norm():
-    with pytest.raises(ValueError, match="more than 1 value per channel"):
-        pair(20)[0](clips(1, 20, 1, 1, 1))
+@pytest.mark.parametrize("dim", [16, 20])
+def test_one_value_per_channel_is_refused_by_the_keys_that_help(dim):
+    with pytest.raises(ValueError, match="TRAIN.BATCH_SIZE.*BN.NUM_SPLITS.*MODEL.FROZEN_BN"):
+        pair(dim)[0](clips(1, dim, 1, 1, 1))
 
 
 @pytest.mark.slow

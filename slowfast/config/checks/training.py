@@ -1,12 +1,11 @@
 """Rules for the optimizer, its schedule, the cycles of multigrid, and processes."""
 
-import os
 from collections.abc import Iterator
 from typing import Any
 
 from slowfast.config.checks.clips import MODEL_STRIDE
 from slowfast.config.checks.rules import register_rule
-from slowfast.config.derived import slow_stride
+from slowfast.config.derived import num_processes, slow_stride
 from slowfast.config.limits import are_factors, are_numbers
 from slowfast.config.node import ConfigNode
 
@@ -116,7 +115,7 @@ def check_shard(number: int, count: int) -> Iterator[str]:
 @register_rule("TRAIN", "TEST", "NUM_GPUS")
 def check_batches(train: ConfigNode, test: ConfigNode, num_gpus: int) -> Iterator[str]:
     """Check that batches are shared evenly."""
-    num_local = _num_local(num_gpus)
+    num_local = num_processes(num_gpus)
     for name, section in (("TRAIN", train), ("TEST", test)):
         if section.ENABLE and section.BATCH_SIZE % num_local:
             yield (
@@ -132,7 +131,7 @@ def check_shared_statistics(
     """Check that batch norms split or join batches evenly."""
     if not train.ENABLE:
         return
-    num_local = _num_local(num_gpus)
+    num_local = num_processes(num_gpus)
     per_process = train.BATCH_SIZE // num_local
     if norm.NORM_TYPE == "sub_batchnorm" and per_process % norm.NUM_SPLITS:
         yield (
@@ -146,8 +145,3 @@ def check_shared_statistics(
                 f"BN.NUM_SYNC_DEVICES: {num_synced} must be at least 2 and divide the "
                 f"{num_total} processes; BN.GLOBAL_SYNC True takes all of them"
             )
-
-
-def _num_local(num_gpus: int) -> int:
-    """Count the processes on this machine; torchrun's number wins over NUM_GPUS."""
-    return int(os.environ.get("LOCAL_WORLD_SIZE", max(num_gpus, 1)))

@@ -18,7 +18,7 @@ Names fixed by released weights: s{2..5}.pathway0_res{i} and, inside, those that
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -26,6 +26,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from slowfast.config.checks import register_rule
+from slowfast.config.derived import clips_of_statistics
 from slowfast.config.node import ConfigNode
 from slowfast.models.blocks import BlockSpec, HasFinalConv
 from slowfast.models.conv import Triple, conv3d
@@ -59,6 +61,25 @@ _KERNELS = {
 
 # Blocks of res2 ... res5 before the depth factor.
 _DEPTHS = (1, 2, 5, 3)
+
+
+@register_rule("MODEL", "X3D.BN_LIN5", "TRAIN", "BN", "NUM_GPUS", "NUM_SHARDS")
+def check_bn_lin5(
+    model: ConfigNode,
+    has_bn_lin5: bool,
+    train: ConfigNode,
+    norm: ConfigNode,
+    num_gpus: int,
+    num_shards: int,
+) -> Iterator[str]:
+    """Check that the batch norm of pooled features has several of them."""
+    is_trained = train.ENABLE and model.MODEL_NAME in ("X3D", "VoV3D") and not model.FROZEN_BN
+    if has_bn_lin5 and is_trained and clips_of_statistics(train, norm, num_gpus, num_shards) < 2:
+        yield (
+            "X3D.BN_LIN5: True is a batch norm of one position per clip, and one clip has no "
+            f"variance: it needs TRAIN.BATCH_SIZE {train.BATCH_SIZE} of 2 or more for each process "
+            "(and for each of BN.NUM_SPLITS), or False"
+        )
 
 
 class X3DStem(nn.Module):
