@@ -65,6 +65,17 @@ def add_check_arguments(parser: argparse.ArgumentParser) -> None:
         "--num-classes", type=int, metavar="N", help="of --csv (default: labels that occur)"
     )
     parser.add_argument(
+        "--list-format",
+        choices=["labels", "frames", "parts"],
+        help="of --csv, as DATA.LIST_FORMAT (default: recognised)",
+    )
+    parser.add_argument(
+        "--multi-label",
+        action="store_true",
+        default=None,
+        help="lines of --csv have any number of labels",
+    )
+    parser.add_argument(
         "--clip",
         type=int,
         nargs=2,
@@ -86,15 +97,17 @@ def add_check_arguments(parser: argparse.ArgumentParser) -> None:
 def run_check(args: argparse.Namespace) -> int:
     """Exit code 1 if there are faults."""
     from slowfast.config.cli import load_cfg
+    from slowfast.config.derived import class_counts
     from slowfast.curation import check, config_splits, splits
 
     if bool(args.cfg) == bool(args.csv):
         raise ValueError("give either --cfg or --csv")
     if args.cfg:
-        of_lists = ("videos", "separator", "num_classes", "clip", "fix")
+        of_lists = ("videos", "separator", "list_format", "multi_label")
+        of_lists += ("num_classes", "clip", "fix")
         _refuse(args, of_lists, "with --cfg, only with --csv")
         cfg = load_cfg(args.cfg, args.overrides)
-        num_classes = cfg.MODEL.NUM_CLASSES
+        num_classes = sum(class_counts(cfg.MODEL.NUM_CLASSES))
         lists, sampler = config_splits.build_splits(cfg, args.splits or ["train", "val"])
     else:
         _refuse(args, ("splits",), "with --csv, only with --cfg")
@@ -103,9 +116,7 @@ def run_check(args: argparse.Namespace) -> int:
                 f"{args.overrides[0]}: KEY VALUE has no effect with --csv, only with --cfg"
             )
         num_classes, sampler = args.num_classes, config_splits.span_sampler(*args.clip or (8, 8))
-        lists = splits.read_csv_splits(
-            args.csv, separator=_separator(args), prefix=args.videos, num_classes=num_classes
-        )
+        lists = splits.read_csv_splits(args.csv, _list_rules(args))
     fixed = [] if args.fix is None else [(check.fixed_path(split), split) for split in lists]
     names = splits.class_names_of(lists, num_classes)
     limit = {"max_pixels": cfg.DATA.MAX_PIXELS} if args.cfg else {}
@@ -272,6 +283,18 @@ def _add_list_arguments(parser: argparse.ArgumentParser, help_text: str) -> None
         "--videos", default="", metavar="DIR", help="where paths start (default: the list's folder)"
     )
     parser.add_argument("--separator", help="of path and label (default: a space)")
+
+
+def _list_rules(args: argparse.Namespace):
+    from slowfast.datasets.annotations.kinetics import ListRules, typed_separator
+
+    return ListRules(
+        args.list_format or "auto",
+        typed_separator(_separator(args)),
+        args.videos,
+        None if args.num_classes is None else (args.num_classes,),
+        is_multi_label=bool(args.multi_label),
+    )
 
 
 def _separator(args: argparse.Namespace) -> str:

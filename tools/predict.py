@@ -96,6 +96,7 @@ def run(args: argparse.Namespace) -> int:
     )
     if args.output:
         about = {"config": args.cfg, "checkpoint": args.checkpoint, "views": views}
+        about |= predictor.views.sizes()
         if predictor.row:
             about["configuration"] = str(predictor.row.point)
         about |= {"num_videos": len(videos), "was_interrupted": bool(stop.signum)}

@@ -55,7 +55,7 @@ class BudgetTable:
 
     settings: how whole clips become reduced ones. calibration: how the statistics were measured
     with which it was made. about: how the table was made; its keys are config, checkpoint, device,
-    views, num_videos (that were scored), num_test_videos, unreadable, num_damaged.
+    views, num_videos (that were scored), num_test_videos, unreadable, num_damaged, damaged.
     """
 
     parent: str
@@ -88,6 +88,7 @@ def load_table(path: str | Path, checkpoint: str | Path) -> BudgetTable:
         rows = tuple(_parse_row(row) for row in content.pop("configurations"))
         about = {name: content[name] for name in _ABOUT}
         about["num_damaged"] = content.get("num_damaged", 0)  # not in older tables
+        about["damaged"] = content.get("damaged", [])
     except FileNotFoundError:
         raise ValueError(
             f"{path}: there is no such table; write it with `tools/budget.py table`, or name "

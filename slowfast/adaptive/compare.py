@@ -50,7 +50,7 @@ class ComparedRow:
 @dataclass(frozen=True)
 class Comparison:
     """about: how it was made, with the keys config, checkpoints, num_videos, num_test_videos,
-    unreadable and num_damaged."""
+    unreadable, num_damaged and damaged."""
 
     about: dict
     rows: tuple[ComparedRow, ...]

@@ -116,8 +116,8 @@ def score_sub_networks(
     about = {
         "num_videos": found[0].metrics["num_videos"],
         "num_test_videos": len(labels),
-        "unreadable": unreadable.reasons,
         "num_damaged": len(unreadable.damaged),
+        **unreadable.named(),
     }
     return dict(zip(networks, accuracies, strict=True)), about
 

@@ -110,7 +110,7 @@ def extract(run: TrainedRun, layer: str) -> Features:
     values = values[seen].float().numpy()
     kept = [record for record, is_seen in zip(records, seen.tolist(), strict=True) if is_seen]
     labels = np.array([record.label for record in kept])
-    return Features(values, labels, [record.path for record in kept])
+    return Features(values, labels, [record.name for record in kept])
 
 
 def embed(values: np.ndarray, *, perplexity: float, seed: int) -> np.ndarray:

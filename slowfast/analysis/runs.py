@@ -24,7 +24,7 @@ from slowfast.datasets.clips.views import EvalViews, JointViews
 from slowfast.datasets.loader import ShardedBatchSampler, make_loader
 from slowfast.engine.predict import names_or_numbers
 from slowfast.engine.test import find_weights
-from slowfast.evaluation.evaluator import Evaluation
+from slowfast.evaluation.evaluator import Evaluation, Evaluator
 from slowfast.evaluation.video_evaluator import MultiLabelEvaluator, VideoEvaluator
 from slowfast.runtime.launch import single_process
 from slowfast.tasks import build_evaluator
@@ -241,6 +241,7 @@ def load_run(
     cfg, weights = load_run_cfg(files, options)
     dataset, loop = build_dataset(cfg, "test"), build_evaluation_loop(cfg)
     draw_videos(dataset, num_videos, seed=cfg.RNG_SEED)
+    _check_evaluator(build_evaluator(cfg, dataset), cfg.TASK)
     network = load_for_evaluation(cfg, weights, loop.device, class_names=dataset.class_names)
     names = dataset.class_names or network.report.class_names
     return TrainedRun(
@@ -250,6 +251,15 @@ def load_run(
         sampling_rate=cfg.DATA.SAMPLING_RATE,
         num_workers=cfg.DATA_LOADER.NUM_WORKERS,
     )
+
+
+def _check_evaluator(evaluator: Evaluator, task: str) -> None:
+    """ValueError for an evaluator of a user's own that cannot judge some views alone."""
+    if not isinstance(evaluator, VideoEvaluator):
+        raise ValueError(
+            f"TASK: {task!r} is judged by {type(evaluator).__name__}, which is no VideoEvaluator "
+            "(slowfast.evaluation.video_evaluator); only scores of whole videos are analysed"
+        )
 
 
 def draw_videos(dataset: ClipDataset, num_videos: int | None, *, seed: int) -> None:

@@ -147,11 +147,9 @@ def move_rows(state: State, order: Sequence[int]) -> State:
 
 
 def target_counts(model: nn.Module) -> tuple[int, ...] | None:
-    """Classes of each of several targets of a model; None where it has one."""
-    for name, module in model.named_modules():
-        if name == CLASSIFIER and len(getattr(module, "class_counts", ())) > 1:
-            return module.class_counts
-    return None
+    """Classes of each target of a model, mostly one; None where its classifier is another one."""
+    modules = dict(model.named_modules())
+    return getattr(modules.get(CLASSIFIER), "class_counts", None)
 
 
 def num_rows(state: State) -> int | None:

@@ -128,7 +128,7 @@ class _Weights:
     """A file's tensors under our names; the names of those that were changed to fit, by the way.
 
     other_classes: how its classes differ from the data's, "" where they do not. class_counts: of
-    each of several targets; None where the file has one.
+    each target; None where the file does not say.
     """
 
     path: Path
@@ -182,6 +182,8 @@ def load_for_test(
     `clear_name_patterns` belong to the file, so a test takes them from the key of TRAIN as well.
     """
     weights = _with_classes(_read(Path(path), clear_name_patterns), classes)
+    if weights.class_counts and (difference := _other_targets(weights.class_counts, model)):
+        raise CheckpointError(f"{path}: MODEL.NUM_CLASSES: {difference}")
     shapes = _own_shapes(model, weights.state)
     # A test must not make temporal kernels up: only kernels of one frame are reshaped.
     state, inflated = inflate(weights.state, shapes, repeats_frames=False)
@@ -216,8 +218,11 @@ def convert_file(
 
     Only names and shapes of `model` count, so it may be on the meta device.
     """
-    weights = _with_targets(_read(Path(path), clear_name_patterns), model)
-    weights = weights if weights.other_classes else _with_classes(weights, classes)
+    weights = _read(Path(path), clear_name_patterns)
+    if difference := _other_targets(weights.class_counts, model):
+        weights = replace(weights, other_classes=difference)
+    else:
+        weights = _with_classes(weights, classes)
     if weights.other_classes:
         logger.info("%s: the classifier starts fresh: %s", path, weights.other_classes)
     shapes = _own_shapes(model, weights.state)
@@ -247,13 +252,17 @@ def _read(path: Path, clear_name_patterns: Sequence[str]) -> _Weights:
     return _Weights(path, layout, content.get("class_names"), state, class_counts=counts)
 
 
-def _with_targets(weights: _Weights, model: nn.Module) -> _Weights:
-    """With classes that are others where as many rows of the classifier are of other targets."""
-    counts = target_counts(model)
-    if counts == weights.class_counts:
-        return weights
-    theirs, ours = weights.class_counts or "one target", counts or "one target"
-    return replace(weights, other_classes=f"the file has {theirs}, the model {ours}")
+def _other_targets(counts: Sequence[int] | None, model: nn.Module) -> str:
+    """Difference between the targets of a file, with so many classes, and a model's, or "".
+
+    As many rows of a classifier may be of one target or of several. None: the file has one.
+    """
+    own = target_counts(model)
+    if own is None or len(own) == len(counts or [1]) == 1 or own == tuple(counts or ()):
+        return ""
+    theirs = f"targets of {list(counts)} classes" if counts and len(counts) > 1 else "one target"
+    ours = f"targets of {list(own)} classes" if len(own) > 1 else "one target"
+    return f"the weights are for {theirs}, the model for {ours}"
 
 
 def _with_classes(weights: _Weights, classes: ClassList | None) -> _Weights:

@@ -206,6 +206,8 @@ _C.MODEL.ARCH = Default("slowfast", Word())
 _C.MODEL.WIDTH = Default(1.0, Above(0, at_most=1))
 # Number of classes; of several targets per video a list, e.g. [97, 300] for verb and noun.
 _C.MODEL.NUM_CLASSES = Default(400, ClassCounts())
+# Ours. Most parameters of a network; one with more is refused before it is built.
+_C.MODEL.MAX_PARAMS = Default(2_000_000_000, AtLeast(1))
 # cross_entropy, soft_cross_entropy, or where several labels hold at once bce or bce_logit: both are
 # the binary cross entropy of logits.
 _C.MODEL.LOSS_FUNC = Default(
@@ -297,7 +299,7 @@ _C.VOV3D.NUM_MODULES = []
 # t_osa_1plus2_transform or t_osa_2plus1_transform.
 _C.VOV3D.TRANS_FUNC = "t_osa_2plus1_transform"
 # Sub-blocks per T-OSA module.
-_C.VOV3D.NUM_CONV = Default(5, AtLeast(1, 1000))
+_C.VOV3D.NUM_CONV = Default(5, AtLeast(1, 100))
 # Base of the inner widths.
 _C.VOV3D.INNER_CH = Default(40, AtLeast(2))
 # Inner width of each stage over INNER_CH.
@@ -343,8 +345,15 @@ _C.SLOWFAST.FUSION_KERNEL_SZ = Default(5, AtLeast(1, 1001))
 _C.DATA = ConfigNode()
 # Folder of the dataset's lists and labels (DATA.md): for kinetics train.csv, val.csv and test.csv.
 _C.DATA.PATH_TO_DATA_DIR = ""
-# Separator between path and label in a csv.
+# Separator between path and label in a csv; a tab may be written \t.
 _C.DATA.PATH_LABEL_SEPARATOR = Default(" ", NotEmpty())
+# Ours. Lines of the lists of kinetics: labels (path label, several labels with MULTI_LABEL or
+# several targets), frames (path num_frames label: folders of images), parts (path start end label:
+# seconds of a file), or auto, which recognises these by the lines and the files.
+_C.DATA.LIST_FORMAT = Default("auto", OneOf("auto", "labels", "frames", "parts"))
+# Ours. Frames per second of folders of images in lists of kinetics, whose parts in seconds need it;
+# 0: unknown, they count as frames at TARGET_FPS.
+_C.DATA.FRAMES_FPS = Default(0.0, AtLeast(0))
 # Folder that the paths of videos, frames or flow start from; empty: PATH_TO_DATA_DIR.
 _C.DATA.PATH_PREFIX = ""
 # Ours. What the network sees: rgb, or the optical flow of the same videos (flow), which
@@ -434,7 +443,8 @@ _C.DATA.RESIZE_BACKEND = Default("swscale", OneOf("swscale", "torch"))
 # Ours. False: frames are squeezed to squares as large as the short side would be, as for S3D; not
 # for detection.
 _C.DATA.KEEP_ASPECT = True
-# Ours. Stop training when a larger share of the training videos turned out unreadable.
+# Ours. Stop when a larger share of the videos of a split is missing before it is read, and training
+# when so many of its videos turned out unreadable.
 _C.DATA.MAX_UNREADABLE_SHARE = Default(0.2, Share())
 
 # ---------------------------------------------------------------------------- detection

@@ -1,15 +1,72 @@
-"""Forms of configs that PySlowFast and its forks take, turned into ours, each with a warning."""
+"""Names of models, datasets and tasks, and forms of configs that PySlowFast and its forks take.
 
+Names of other projects for what is here are turned into ours, other forms too, each with a warning.
+Names of what is not part of this project are one clear mistake.
+"""
+
+import difflib
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from itertools import pairwise
+from typing import Any, Protocol
 
-from slowfast.config.checks.names import is_registered
 from slowfast.config.limits import are_numbers
 from slowfast.config.node import ConfigNode
-from slowfast.config.unsupported import RENAMED_NAMES, find_name
+from slowfast.config.unsupported import RENAMED_NAMES, UNSUPPORTED_NAMES, find_name
+from slowfast.utils.words import shorten
 
 logger = logging.getLogger(__name__)
+
+
+class Names(Container[str], Iterable[str], Protocol):
+    """A table, which may grow."""
+
+
+Get = Callable[[str], Any]
+_TABLES: dict[str, Names] = {}
+
+
+def register_names(key: str, names: Names) -> None:
+    """Let `key` take one of these names; later packages register their tables as this one does."""
+    _TABLES[key] = names
+
+
+def is_registered(key: str, name: str) -> bool:
+    """Whether a name of the key is in its table, a user's own included."""
+    return name in _TABLES.get(key, ())
+
+
+def unsupported_feature(get: Get) -> str:
+    """A sentence about the first thing that is not part of this project; "" for none.
+
+    `get` gives the value of a key or section.
+    """
+    for key in UNSUPPORTED_NAMES:
+        name = get(key)
+        reason = find_name(UNSUPPORTED_NAMES, key, name)
+        if reason and _is_read(get, key) and not is_registered(key, name):
+            return f"{key}: {shorten(name)} is not supported: {reason}"
+    return ""
+
+
+def name_mistakes(get: Get) -> Iterator[str]:
+    """Mistakes about names that are in no table."""
+    for key, names in _TABLES.items():
+        name = get(key)
+        if _is_read(get, key) and name not in names:
+            yield f"{key}: {shorten(name)} is not one of {sorted(names)}{_nearest(name, names)}"
+
+
+def _nearest(name: str, names: Names) -> str:
+    by_lower = {known.lower(): known for known in names}
+    close = difflib.get_close_matches(name.lower()[:100], by_lower, n=1, cutoff=0.7)
+    return f"; did you mean {by_lower[close[0]]}?" if close else ""
+
+
+def _is_read(get: Get, key: str) -> bool:
+    """Whether the section of the key is switched on, where it has a switch."""
+    section = key.rpartition(".")[0]
+    return not section or get(section).get("ENABLE", True)
 
 
 def adopt_foreign_forms(cfg: ConfigNode) -> None:

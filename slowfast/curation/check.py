@@ -9,7 +9,10 @@ from typing import NamedTuple
 from slowfast.curation.probe import Facts, examine_all
 from slowfast.curation.splits import Entry, Split
 from slowfast.curation.workers import StateFile
-from slowfast.datasets.decoding.video import MAX_PIXELS
+from slowfast.datasets.decoding.packets import VideoIndex
+from slowfast.datasets.decoding.part import frames_within
+from slowfast.datasets.decoding.video import MAX_PIXELS, UnreadableVideo
+from slowfast.datasets.records import Record
 from slowfast.utils.io import atomic_write, write_csv, write_json
 
 # Kinds of faults that make an entry useless, and those that a user may want to live with.
@@ -85,7 +88,28 @@ def _faults_of_files(
 ) -> Iterator[Fault]:
     for path, entry in _unique(split).items():
         for kind, reason in _problems(facts[path], span):
-            yield Fault(kind, split.name, entry.line, path, reason)
+            if kind != "short" or entry.record.part is None:
+                yield Fault(kind, split.name, entry.line, path, reason)
+    for entry in split.entries:
+        if entry.record is not None and entry.record.part is not None:
+            for kind, reason in _problems_of_part(entry.record, facts[entry.record.path], span):
+                yield Fault(kind, split.name, entry.line, entry.record.name, reason)
+
+
+def _problems_of_part(
+    record: Record, facts: Facts | None, span: Callable[[float | None], float]
+) -> Iterator[tuple[str, str]]:
+    """(kind, reason) of each thing wrong with a part of a video that can be read."""
+    if facts is None or facts.error:
+        return
+    try:
+        numbers = frames_within(VideoIndex(facts.num_frames, facts.fps), record.part)
+    except UnreadableVideo as error:
+        yield "unreadable", str(error)
+        return
+    needed = math.floor(span(facts.fps) + 1e-6)
+    if len(numbers) < needed:
+        yield "short", f"{len(numbers)} frames, a clip spans {needed}"
 
 
 def _problems(
@@ -110,18 +134,19 @@ def _repetitions(splits: Sequence[Split], facts: dict[str, Facts | None]) -> Ite
     held_out: dict[str, str] = {}  # path or digest -> where
     for split in splits:
         if not split.is_training:
-            for path, entry in _unique(split).items():
-                where = split.where(entry)
-                held_out.setdefault(path, where)
-                held_out.setdefault(_digest(facts[path]), f"{where} ({path})")
+            for entry in split.entries:
+                if entry.record is not None:
+                    where, name = split.where(entry), _name(entry)
+                    held_out.setdefault(name, where)
+                    held_out.setdefault(_digest(entry, facts), f"{where} ({name})")
     held_out.pop("", None)
     for split in splits:
         paths, digests = {}, {}
         for entry in split.entries:
-            path = _path(entry)
+            path = _name(entry)
             if not path or entry.problem or (path in paths and entry.record.key is not None):
                 continue
-            digest, labels = _digest(facts[path]), list(entry.labels)
+            digest, labels = _digest(entry, facts), list(entry.labels)
             if path in paths:
                 reason = f"labels {labels}, as in {paths[path]}"
                 yield Fault("same path twice", split.name, entry.line, path, reason)
@@ -199,5 +224,14 @@ def _path(entry: Entry) -> str:
     return "" if entry.record is None else entry.record.path
 
 
-def _digest(facts: Facts | None) -> str:
-    return facts.digest if facts else ""
+def _name(entry: Entry) -> str:
+    """The path, with the part of the file if it is one; the same for all key frames of a video."""
+    return _path(entry) if entry.record is None or entry.record.part is None else entry.record.name
+
+
+def _digest(entry: Entry, facts: dict[str, Facts | None]) -> str:
+    """Digest of the file, and the part of it if it is one; "" where it cannot be read."""
+    found = facts[entry.record.path]
+    if not found or not found.digest:
+        return ""
+    return found.digest + _name(entry).removeprefix(entry.record.path)

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from slowfast.config.node import ConfigNode
 from slowfast.curation.splits import Entry, Split, read_csv_split
-from slowfast.datasets.annotations.class_names import read_class_names
+from slowfast.datasets.annotations.class_names import read_target_names
+from slowfast.datasets.annotations.kinetics import ListRules, list_rules
 from slowfast.datasets.annotations.list_files import find_file
 from slowfast.datasets.build import DATASETS, SECTIONS, build_sampler
 from slowfast.datasets.clips.samplers import ClipSampler, SpanSampler
@@ -17,19 +17,16 @@ def span_sampler(num_frames: int, sampling_rate: int) -> ClipSampler:
     return SpanSampler(num_frames, sampling_rate, target_fps=30)
 
 
-def read_plain_split(
-    folder: str, name: str, *, separator: str, prefix: str, num_classes: int
-) -> Split:
+def read_plain_split(folder: str, name: str, rules: ListRules) -> Split:
     """The list <name>.csv in DATA.PATH_TO_DATA_DIR, line by line, with the classes' names."""
-    split = read_csv_split(
-        find_file("DATA.PATH_TO_DATA_DIR", folder, f"{name}.csv"),
-        separator=separator,
-        prefix=prefix,
-        num_classes=num_classes,
-        is_training=name == "train",
-    )
-    class_names = read_class_names(Path(folder) / "classes.txt", num_classes)
-    return replace(split, class_names=class_names)
+    path = find_file("DATA.PATH_TO_DATA_DIR", folder, f"{name}.csv")
+    split = read_csv_split(path, rules, is_training=name == "train")
+    names = read_target_names(path.parent, rules.counts)
+    if len(rules.counts) > 1:  # of several targets the same name may be a class
+        targets = [target for target, count in enumerate(rules.counts, 1) for _ in range(count)]
+        names = names or [str(number) for count in rules.counts for number in range(count)]
+        names = [f"{target}: {name}" for target, name in zip(targets, names, strict=True)]
+    return replace(split, class_names=names)
 
 
 def build_splits(cfg: ConfigNode, names: Sequence[str]) -> tuple[list[Split], ClipSampler]:
@@ -44,11 +41,7 @@ def build_splits(cfg: ConfigNode, names: Sequence[str]) -> tuple[list[Split], Cl
         try:
             if traits.has_plain_lists and cfg.DATA.MODALITY == "rgb":
                 split = read_plain_split(
-                    cfg.DATA.PATH_TO_DATA_DIR,
-                    name,
-                    separator=cfg.DATA.PATH_LABEL_SEPARATOR,
-                    prefix=cfg.DATA.PATH_PREFIX,
-                    num_classes=cfg.MODEL.NUM_CLASSES,
+                    cfg.DATA.PATH_TO_DATA_DIR, name, list_rules(cfg.DATA, cfg.MODEL.NUM_CLASSES)
                 )
             else:
                 annotations = traits.build_annotations(cfg, name)

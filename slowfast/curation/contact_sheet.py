@@ -1,8 +1,9 @@
 """A picture of what the network sees: a row for each sample, with its labels and boxes."""
 
 import logging
+import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -68,7 +69,7 @@ def sheet_rows(
     for index in np.random.default_rng(seed).permutation(len(dataset))[:num].tolist():
         sample = dataset[SampleKey(seed, index)]
         for failed, reason in sample.failures:
-            logger.warning("unreadable video: %s (%s)", dataset.records[failed].path, reason)
+            logger.warning("unreadable video: %s (%s)", dataset.records[failed].name, reason)
         if not sample.clips:
             continue
         frames = _middle_view(sample.clips)
@@ -106,7 +107,8 @@ def _title(record: Record, sample: Sample, class_names: list[list[str]]) -> str:
         numbers = torch.as_tensor(label).reshape(-1).tolist()
         pairs = zip(class_names, numbers, strict=True)
         named = ", ".join(names[number] for names, number in pairs)
-    return f"{Path(record.path).name}  {named}"
+    name = os.path.basename(replace(record, key=None).name)
+    return f"{name}  {named}"
 
 
 def draw_contact_sheet(

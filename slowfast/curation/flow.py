@@ -10,7 +10,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -94,7 +94,7 @@ def convert(
     shutil.rmtree(made, ignore_errors=True)
     made.mkdir()
     try:
-        with open_frames(job.record) as video:
+        with open_frames(replace(job.record, part=None)) as video:
             count = write_flow(compute_flow(_scaled_frames(video, settings.short_side)), made)
             about = {"num_frames": count, "fps": video.index.fps, "num_broken": video.num_broken}
     except UnreadableVideo as error:

@@ -9,6 +9,7 @@ from slowfast.config.node import ConfigNode
 from slowfast.curation.flow import FlowJob, FlowSettings, describe, make_flow
 from slowfast.curation.prepare import FAILURES, find_videos
 from slowfast.curation.splits import Split, label_problems, read_csv_splits
+from slowfast.datasets.annotations.kinetics import ListRules, fields_of, typed_separator
 from slowfast.datasets.build import DATASETS, SECTIONS
 from slowfast.datasets.records import Record
 from slowfast.datasets.traits import names_with
@@ -32,11 +33,12 @@ def _list_lines(records: Sequence[Record], done: dict[str, FlowJob], output: Pat
     for record in records:
         if record.path in done:
             target = done[record.path].target
-            yield f"{target} {describe(output / target)['num_frames']} {record.label}"
+            count = [] if record.part else [str(describe(output / target)["num_frames"])]
+            yield " ".join([target, *count, *fields_of(record)])
 
 
 def _write_list(one: FlowList, done: dict[str, FlowJob], output: Path) -> None:
-    if any(record.label >= 0 for record in one.records):
+    if any(record.labels or record.label >= 0 for record in one.records):
         path, lines = output / f"{one.name}.csv", list(_list_lines(one.records, done, output))
         if lines:
             write_lines(path, lines)
@@ -86,7 +88,8 @@ def read_flow_lists(
     root = Path(videos or Path(paths[0]).parent)
     if not paths:
         return [FlowList("all", [Record(path) for path in find_videos(root)])], root, []
-    splits = read_csv_splits(paths, separator=separator, prefix=videos)
+    rules = ListRules(separator=typed_separator(separator), prefix=videos, is_multi_label=True)
+    splits = read_csv_splits(paths, rules)
     lists = [FlowList(split.name, _records(split), _names_beside(split)) for split in splits]
     return lists, root, label_problems(splits)
 

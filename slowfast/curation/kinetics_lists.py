@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from slowfast.datasets.annotations.kinetics import parse_line
 from slowfast.datasets.annotations.list_files import read_lines
+from slowfast.datasets.list_lines import split_fields
 from slowfast.utils.io import write_csv, write_lines
 from slowfast.utils.video_names import SUFFIXES, composed, is_video
 from slowfast.utils.walk import walk_videos
@@ -86,11 +86,10 @@ class Subset:
 
 def _stem(line: str) -> str:
     for separator in (" ", ",", "\t"):
-        try:
-            line, _ = parse_line(line, separator)
+        path, numbers = split_fields(line, separator)
+        if numbers:
+            line = path
             break
-        except ValueError:
-            continue
     name = os.path.basename(line)
     return os.path.splitext(name)[0] if is_video(name) else line
 

@@ -23,6 +23,7 @@ from slowfast.curation.convert import (
 from slowfast.curation.probe import fingerprint
 from slowfast.curation.splits import Split, label_problems, read_csv_splits
 from slowfast.curation.workers import Failure, StateFile, run_parallel
+from slowfast.datasets.annotations.kinetics import ListRules, fields_of, typed_separator
 from slowfast.datasets.records import Record
 from slowfast.utils.io import atomic_write, write_csv
 from slowfast.utils.video_names import SUFFIXES
@@ -128,14 +129,15 @@ def prepare(
     return done, failed
 
 
-def _lines(rows: Sequence[tuple[Prepared, int]], separator: str) -> Iterator[str]:
-    for made, label in rows:
-        yield f"{made.target}{separator}{label}\n"
+def _lines(rows: Sequence[tuple[Prepared, Record]], separator: str) -> Iterator[str]:
+    for made, record in rows:
+        yield separator.join([made.target, *fields_of(record)]) + "\n"
 
 
-def _frame_lines(rows: Sequence[tuple[Prepared, int]]) -> Iterator[str]:
+def _frame_lines(rows: Sequence[tuple[Prepared, Record]]) -> Iterator[str]:
     yield "original_vido_id video_id frame_id path labels\n"
-    for number, (made, label) in enumerate(rows):
+    for number, (made, record) in enumerate(rows):
+        label = ",".join(fields_of(record))
         name = os.path.basename(made.target)
         for frame in range(made.num_frames):
             path = f"{made.target}/{image_name(name, frame + 1)}"
@@ -145,7 +147,7 @@ def _frame_lines(rows: Sequence[tuple[Prepared, int]]) -> Iterator[str]:
 def _lines_of(split: Split, done: dict[str, Prepared], separator: str | None) -> Iterator[str]:
     """Lines of a new list, of frames where there is no separator."""
     used = [entry.record for entry in split.entries if not entry.problem]
-    rows = [(done[record.path], record.label) for record in used if record.path in done]
+    rows = [(done[record.path], record) for record in used if record.path in done]
     return _frame_lines(rows) if separator is None else _lines(rows, separator)
 
 
@@ -165,7 +167,9 @@ def prepare_lists(
     """
     if not videos and not lists:
         raise ValueError("give --videos, --csv or both")
-    splits = read_csv_splits(lists, separator=separator, prefix=videos)
+    separator = typed_separator(separator)
+    rules = ListRules(separator=separator, prefix=videos, is_multi_label=True)
+    splits = read_csv_splits(lists, rules)
     entries = [entry for split in splits for entry in split.entries]
     root, output = Path(videos or Path(lists[0]).parent), Path(output)
     if output.resolve().is_relative_to(root.resolve()):

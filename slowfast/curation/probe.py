@@ -5,7 +5,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 
 import av
@@ -62,10 +62,10 @@ def fingerprint(record: Record) -> str | None:
 
 
 def examine(record: Record, *, max_pixels: int = MAX_PIXELS) -> Facts:
-    """Decode every frame; errors are part of the facts."""
+    """Decode every frame of its file; errors are part of the facts."""
     try:
         digest, num_missing = _digest(files_of(record))
-        with open_frames(record, max_pixels=max_pixels) as source:
+        with open_frames(replace(record, part=None), max_pixels=max_pixels) as source:
             for _ in source.frames((16, 16)):
                 pass
             index, num_broken = source.index, source.num_broken

@@ -2,11 +2,11 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import accumulate
 from pathlib import Path
 
-from slowfast.datasets.annotations.kinetics import parse_line
-from slowfast.datasets.annotations.list_files import read_lines
+from slowfast.datasets.annotations.kinetics import ListRules, read_rows, with_frames
 from slowfast.datasets.records import Record
 
 
@@ -43,50 +43,50 @@ class Split:
         return f"{self.path or self.name}:{entry.line}" if entry.line else self.name
 
 
-def read_csv_split(
-    path: str | Path, *, separator: str, prefix: str, num_classes: int | None, is_training: bool
-) -> Split:
-    """A list of lines `path label`; paths start from `prefix`, or from the list's own folder."""
-    path = Path(path)
-    entries = []
-    for number, line in read_lines(path):
+def read_csv_split(path: str | Path, rules: ListRules, *, is_training: bool) -> Split:
+    """A plain list with the mistakes in its lines."""
+    path, folder = Path(path), str(Path(path).parent)
+    entries, counts = [], []
+    for line, video, problem in read_rows(path, rules):
+        record = None
         try:
-            name, label = parse_line(line, separator)
+            if video is not None:
+                record = rules.record(video, os.path.normpath(rules.path_of(video.path, folder)))
         except ValueError as error:
-            entries.append(Entry(number, None, problem=str(error)))
-            continue
-        record = Record(os.path.normpath(os.path.join(prefix or path.parent, name)), label)
-        entries.append(_labelled_entry(number, record, num_classes))
+            problem = problem or str(error)
+        labels = () if problem else numbered_labels(video.labels, rules)
+        entries.append(Entry(line, record, labels, problem))
+        if record is not None and video.num_frames is not None:
+            counts.append(video.num_frames)
     if not entries:
         raise ValueError(f"{path}: the list holds no videos")
-    return Split(path.stem, entries, is_training, path)
+    return Split(path.stem, _with_frames(entries, counts, path, rules), is_training, path)
 
 
-def _labelled_entry(line: int, record: Record, num_classes: int | None) -> Entry:
-    label = record.label
-    if 0 <= label and (num_classes is None or label < num_classes):
-        return Entry(line, record, (label,))
-    last = "" if num_classes is None else num_classes - 1
-    return Entry(line, record, problem=f"label {label} is not in 0..{last}")
+def _with_frames(
+    entries: Sequence[Entry], counts: Sequence[int], path: Path, rules: ListRules
+) -> list[Entry]:
+    records = [entry.record for entry in entries if entry.record is not None]
+    found = iter(with_frames(records, counts, path=path, fps=rules.fps))
+    return [e if e.record is None else replace(e, record=next(found)) for e in entries]
 
 
-def read_csv_splits(
-    paths: Sequence[str | Path], *, separator: str, prefix: str, num_classes: int | None = None
-) -> list[Split]:
+def numbered_labels(labels: Sequence[int], rules: ListRules) -> tuple[int, ...]:
+    """Classes that count; of several targets those of the second follow on those of the first."""
+    if rules.is_multi_label or not rules.counts or len(rules.counts) == 1:
+        return tuple(labels)
+    starts = accumulate(rules.counts[:-1], initial=0)
+    return tuple(start + label for start, label in zip(starts, labels, strict=True))
+
+
+def read_csv_splits(paths: Sequence[str | Path], rules: ListRules) -> list[Split]:
     """Lists with names of their own; the first one is for training."""
-    if not separator:
+    if not rules.separator:
         raise ValueError("--separator: '' is empty; use for example ' ' or ','")
     if len({Path(path).stem for path in paths}) < len(paths):
         raise ValueError(f"--csv: {list(map(str, paths))} do not differ in their names")
     return [
-        read_csv_split(
-            path,
-            separator=separator,
-            prefix=prefix,
-            num_classes=num_classes,
-            is_training=number == 0,
-        )
-        for number, path in enumerate(paths)
+        read_csv_split(path, rules, is_training=number == 0) for number, path in enumerate(paths)
     ]
 
 

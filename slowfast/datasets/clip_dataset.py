@@ -141,7 +141,7 @@ class ClipDataset(Dataset):
             return sample
         if not self.replace_unreadable:
             return Sample([], self.records[index].label, index, failures)
-        named = "\n".join(f"  {self.records[i].path}: {reason}" for i, reason in failures)
+        named = "\n".join(f"  {self.records[i].name}: {reason}" for i, reason in failures)
         raise NoReadableVideo(f"{len(failures)} videos in a row are unreadable:\n{named}")
 
     def _candidates(self, index: int, rng: np.random.Generator) -> Iterator[int]:

@@ -123,6 +123,13 @@ class Record:
             return tuple(sorted({label for labels in self.key.labels for label in labels}))
         return self.labels or ((self.label,) if self.label >= 0 else ())
 
+    @property
+    def name(self) -> str:
+        """Name in results and messages: the path, and the part or the key frame if it has one."""
+        if self.part is not None:
+            return f"{self.path} [{self.part[0]:.10g}, {self.part[1]:.10g}]"
+        return self.path if self.key is None else f"{self.path} ({self.key.key})"
+
 
 @dataclass(frozen=True)
 class Annotations:

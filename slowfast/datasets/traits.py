@@ -107,7 +107,9 @@ def check_tasks(
 def check_keys_of_some(train: ConfigNode, test: ConfigNode, data: ConfigNode) -> Iterator[str]:
     """Check that keys that some datasets read are used with one of these."""
     used, default = _used(train, test), get_cfg().DATA
-    for key, trait in (("SOURCE", "has_sources"), ("SPLIT_NUMBER", "has_splits")):
+    lists = "has_plain_lists"
+    traits = {"SOURCE": "has_sources", "SPLIT_NUMBER": "has_splits", "LIST_FORMAT": lists}
+    for key, trait in {**traits, "FRAMES_FPS": lists}.items():
         readers = names_with(trait)
         if data[key] != default[key] and used and not set(used.values()) & set(readers):
             named = ", ".join(f"{dataset_key} {name!r}" for dataset_key, name in used.items())

@@ -226,11 +226,12 @@ def validate(run: Run, epoch: int) -> dict:
     unreadable = loop.run(run.val_loader, judged, title="validate", stop=run.stop)
     if agreed(run.stop, run.device) or not distributed.is_main_process():
         return {}
+    unreadable.write(run.output_dir, "val")
     evaluation = run.evaluator.evaluate()
     if evaluation is None:
         logger.warning("nothing could be scored: this epoch has no validation metrics")
         return {}
-    metrics = {**evaluation.metrics, "num_unreadable": len(unreadable.reasons)}
+    metrics = {**evaluation.metrics, **unreadable.counts()}
     line = {"_type": "val_epoch", "epoch": epoch + 1, **metrics}
     run.log.write({**line, "seconds": time.perf_counter() - start}, step=epoch + 1)
     name = run.evaluator.metric

@@ -26,6 +26,7 @@ from slowfast.datasets.records import Annotations, Record
 from slowfast.evaluation.video_evaluator import ViewEvaluator
 from slowfast.runtime.launch import single_process
 from slowfast.runtime.stop import StopRequest
+from slowfast.runtime.unreadable import Damage
 from slowfast.tasks.evaluate import build_evaluation_loop
 from slowfast.utils.io import write_csv, write_json
 from slowfast.utils.video_names import SUFFIXES
@@ -54,12 +55,14 @@ class Prediction:
 class VideoResult:
     """The likeliest classes of a video, best first; none, and the reason, if it is unreadable.
 
-    Of several targets those of the first, then those of the second, ...
+    Of several targets those of the first, then those of the second, ... damage: of a video that is
+    readable all the same.
     """
 
     path: str
     predictions: tuple[Prediction, ...]
     error: str | None = None
+    damage: Damage | None = None
 
 
 class Predictor:
@@ -124,7 +127,8 @@ class Predictor:
         results = []
         for record, row, is_seen in zip(loader.dataset.records, values, seen.tolist(), strict=True):
             if is_seen:
-                results.append(VideoResult(record.path, self._best(row, topk)))
+                damage = unreadable.damaged.get(record.path)
+                results.append(VideoResult(record.path, self._best(row, topk), damage=damage))
             elif record.path in unreadable.reasons:
                 results.append(VideoResult(record.path, (), unreadable.reasons[record.path]))
         return results
@@ -243,7 +247,8 @@ def _as_dict(result: VideoResult) -> dict[str, Any]:
         }
         for p in result.predictions
     ]
-    return {**shown, "predictions": predictions}
+    damage = {"damage": result.damage._asdict()} if result.damage else {}
+    return {**shown, **damage, "predictions": predictions}
 
 
 def _as_rows(result: VideoResult) -> list[list]:

@@ -18,15 +18,12 @@ from slowfast.datasets.traits import DATASETS
 from slowfast.evaluation.video_sets import set_facts
 from slowfast.runtime.run_log import RunLog, build_run_log
 from slowfast.runtime.stop import Interrupted, StopRequest, agreed
-from slowfast.runtime.unreadable import UnreadableVideos
 from slowfast.tasks import build_evaluator
 from slowfast.tasks.evaluate import build_evaluation_loop
 from slowfast.utils import distributed
 from slowfast.utils.io import write_json
 
 logger = logging.getLogger(__name__)
-
-_MAX_NAMED = 1000  # damaged videos in test_results.json
 
 
 def test(cfg: ConfigNode) -> dict:
@@ -58,7 +55,7 @@ def test(cfg: ConfigNode) -> dict:
     about_set = {"split": split, "num_classes": cfg.MODEL.NUM_CLASSES}
     results = {
         **evaluation.metrics,
-        **_counts(unreadable),
+        **unreadable.counts(),
         **evaluator.details(),
         **loader.dataset.views.sizes(),
         "reversed_in_time": cfg.TEST.REVERSE_TIME,
@@ -66,7 +63,7 @@ def test(cfg: ConfigNode) -> dict:
         "checkpoint": str(path),
         **({"configuration": str(row.point), "gmacs": row.gmacs} if row else {}),
         "test_set": _set_facts(loader.dataset, cfg.TEST.DATASET, **about_set),
-        **_named(unreadable),
+        **unreadable.named(),
     }
     scores_path = output_dir / (cfg.TEST.SAVE_RESULTS_PATH or "test_scores.npz")
     written = [
@@ -138,20 +135,47 @@ def _label_text(record: Record, names: Sequence[str] | None) -> str:
     return f"{record.part} {[names[label] for label in classes] if names else list(classes)}"
 
 
-def _counts(unreadable: UnreadableVideos) -> dict[str, int]:
-    return {
-        "num_unreadable": len(unreadable.reasons),
-        "num_damaged": len(unreadable.damaged),
-    }
+def _tell_of_names(names: Sequence[str] | None, of_weights: Sequence[str] | None) -> None:
+    if of_weights and not names:
+        logger.info("classes go by their numbers: the weights have names, but the data has none")
 
 
-def _named(unreadable: UnreadableVideos) -> dict[str, Any]:
-    """Names for the JSON, of damaged videos the first; damaged_test.csv has them all."""
-    damaged = sorted(unreadable.damaged.items())[:_MAX_NAMED]
-    return {
-        "unreadable": unreadable.reasons,
-        "damaged": [{"path": path, **damage._asdict()} for path, damage in damaged],
-    }
+def _write_results(output_dir: Path, results: dict) -> Path:
+    """Write the JSON, and remove the lists of videos of an earlier test."""
+    for kind in ("unreadable", "damaged"):
+        (output_dir / f"{kind}_test.csv").unlink(missing_ok=True)
+    path = output_dir / "test_results.json"
+    write_json(path, results)
+    return path
+
+
+def _set_facts(
+    dataset: ClipDataset, name: str, *, split: int | None, num_classes: int | list[int]
+) -> dict[str, Any]:
+    """Facts on the test split, by which the results of several runs are compared."""
+    names = dataset.class_names if isinstance(num_classes, int) else None
+    found = [(record.path, _label_text(record, names)) for record in dataset.records]
+    if dataset.truth is not None:  # the key frames of the records are a detector's
+        truth = dataset.truth.table
+        labels: dict[str, list[int]] = {}
+        for key, label in zip(truth.keys.tolist(), truth.labels.tolist(), strict=True):
+            labels.setdefault(key, []).append(label)
+        found = [(key, str(sorted(each))) for key, each in labels.items()]
+    paths, texts = zip(*found, strict=True)
+    return set_facts(
+        name,
+        paths,
+        texts,
+        split=split,
+        num_classes=num_classes,
+        class_names=dataset.class_names,
+    )
+
+
+def _label_text(record: Record, names: Sequence[str] | None) -> str:
+    """A record's part of its video, and its classes: by name where they have one."""
+    classes = record.classes()
+    return f"{record.part} {[names[label] for label in classes] if names else list(classes)}"
 
 
 def _write_line(log: RunLog, results: dict) -> None:

@@ -56,14 +56,21 @@ def set_facts(
     }
 
 
-def read_facts(run: str | Path) -> dict[str, Any] | None:
-    """The facts in a run's test_results.json (or the file itself); None in older ones."""
-    path = results_path(run)
+def read_facts(run: str | Path) -> tuple[dict[str, Any], int | None]:
+    """The facts in a run's test_results.json (or the file itself), and how many videos counted.
+
+    Of older results no more than the number of videos; {} of files without any of this.
+    """
     try:
-        found = json.loads(path.read_text(encoding="utf-8")).get("test_set")
+        results = json.loads(results_path(run).read_text(encoding="utf-8"))
+        num_scored = results.get("num_videos")
+        if isinstance(facts := results.get("test_set"), dict):
+            return facts, num_scored
     except (OSError, ValueError, AttributeError):
-        return None  # whoever reads the metrics says what is wrong
-    return found if isinstance(found, dict) else None
+        return {}, None  # whoever reads the metrics says what is wrong
+    if not isinstance(num_scored, int):
+        return {}, None
+    return {"num_videos": num_scored + results.get("num_unreadable", 0)}, num_scored
 
 
 def results_path(run: str | Path) -> Path:
@@ -112,16 +119,17 @@ def check_same_set(
     may_differ: a warning in its place. Older results do not say on what; a warning names them.
     """
     found = {str(run): read_facts(run) for run in runs}
-    unknown = [run for run, facts in found.items() if facts is None]
+    facts = {run: one for run, (one, _) in found.items()}
+    unknown = [run for run, one in facts.items() if "videos" not in one]
     if unknown and len(runs) > 1:
         logger.warning(
             "%s: written before results said what they were tested on; whether it is the same as "
             "of the others is not checked",
             ", ".join(unknown),
         )
-    known = {run: facts for run, facts in found.items() if facts is not None}
-    lines = "".join(f"\n  {line}" for line in differences(known, across_splits=across_splits))
+    lines = "".join(f"\n  {line}" for line in differences(facts, across_splits=across_splits))
     if not lines:
+        _tell_of_left_out({run: (one.get("num_videos"), n) for run, (one, n) in found.items()})
         return
     if not may_differ:
         raise ValueError(
@@ -129,3 +137,14 @@ def check_same_set(
             f"(--mixed-sets takes them all the same):{lines}"
         )
     logger.warning("the runs were not tested on the same set:%s", lines)
+
+
+def _tell_of_left_out(counts: Mapping[str, tuple[int | None, int | None]]) -> None:
+    """Warn where the metrics of one set are of more videos in one run than in another.
+
+    counts: of each run the videos listed and those that counted.
+    """
+    known = {run: pair for run, pair in counts.items() if None not in pair}
+    if len({num_listed for num_listed, _ in known.values()}) == 1 < len(set(known.values())):
+        shown = ", ".join(f"{n} of {total} in {run}" for run, (total, n) in known.items())
+        logger.warning("the metrics are not of the same videos, some were unreadable: %s", shown)

@@ -6,8 +6,10 @@ import torch
 from torch import nn
 
 from slowfast.config.checks import register_names
+from slowfast.config.defaults import get_cfg
 from slowfast.config.derived import pathway_strides
-from slowfast.config.node import ConfigNode
+from slowfast.config.node import ConfigNode, flatten
+from slowfast.models.bounds import TooLarge, parameters_up_to, size_mistake, try_on_meta
 from slowfast.models.families.resnet import build_resnet
 from slowfast.models.families.s3d import build_s3d
 from slowfast.models.families.slowfast import build_slowfast
@@ -25,6 +27,7 @@ MODELS.register("S3D")(build_s3d)
 MODELS.register("SlowFast")(build_slowfast)
 MODELS.register("VoV3D")(build_vov3d)
 MODELS.register("X3D")(build_x3d)
+_OURS = frozenset(MODELS)
 
 
 def build_meta_inputs(cfg: ConfigNode, crop: int, *, num_frames: int = 0) -> tuple:
@@ -42,8 +45,20 @@ def build_meta_inputs(cfg: ConfigNode, crop: int, *, num_frames: int = 0) -> tup
 
 
 def build_model(cfg: ConfigNode) -> nn.Module:
-    """The model that MODEL.MODEL_NAME names, with initial weights, on the default device."""
-    model = MODELS.get(cfg.MODEL.MODEL_NAME)(cfg)
+    """The model that MODEL.MODEL_NAME names, with initial weights, on the default device.
+
+    ValueError where it would have more parameters than MODEL.MAX_PARAMS.
+    """
+    name, most = cfg.MODEL.MODEL_NAME, cfg.MODEL.MAX_PARAMS
+    make = partial(MODELS.get(name), cfg)
+    try:
+        if name in _OURS:  # models of others may do more than build
+            try_on_meta(make, most)
+        with parameters_up_to(most):
+            model = make()
+    except TooLarge as error:
+        values, defaults = dict(flatten(cfg)), dict(flatten(get_cfg()))
+        raise ValueError(size_mistake(most, values, defaults)) from error
     if cfg.MODEL.WIDTH < 1.0:
         model = narrow(model, cfg.MODEL.WIDTH)
         build_init(cfg)(model)  # again: their variance follows the number of channels

@@ -223,7 +223,7 @@ def per_stage(key: str, table: Sequence[Any], pathway: int) -> list[Any]:
 
 
 def _is_count(value: Any) -> bool:
-    return type(value) is int and value >= 1
+    return type(value) is int and 1 <= value <= 1000
 
 
 def _is_number(value: Any) -> bool:
@@ -240,12 +240,12 @@ def _is_size(value: Any) -> bool:
 
 # Key of a table -> test of its values, and what they must be.
 _TABLES = {
-    "RESNET.SPATIAL_STRIDES": (_is_count, "a whole number of at least 1"),
-    "RESNET.SPATIAL_DILATIONS": (_is_count, "a whole number of at least 1"),
+    "RESNET.SPATIAL_STRIDES": (_is_count, "a whole number of at least 1 and at most 1000"),
+    "RESNET.SPATIAL_DILATIONS": (_is_count, "a whole number of at least 1 and at most 1000"),
     "RESNET.NUM_BLOCK_TEMP_KERNEL": (_is_number, "a number of blocks"),
     "NONLOCAL.LOCATION": (_is_locations, "a list of numbers of blocks, e.g. [1, 3], or []"),
-    "NONLOCAL.GROUP": (_is_count, "a whole number of at least 1"),
-    "NONLOCAL.POOL": (_is_size, "three whole numbers T, H, W of at least 1"),
+    "NONLOCAL.GROUP": (_is_count, "a whole number of at least 1 and at most 1000"),
+    "NONLOCAL.POOL": (_is_size, "three whole numbers T, H, W of at least 1 and at most 1000"),
 }
 
 

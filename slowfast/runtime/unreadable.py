@@ -1,15 +1,17 @@
 """Keeps the list of videos that could not be read, or not whole, the same in all processes."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from slowfast.datasets.records import Record
 from slowfast.utils.distributed import gather_objects, is_main_process
 from slowfast.utils.io import write_csv
 
 logger = logging.getLogger(__name__)
+
+_MAX_NAMED = 1000  # damaged videos in a JSON
 
 
 class Damage(NamedTuple):
@@ -19,16 +21,8 @@ class Damage(NamedTuple):
     num_frames: int
 
 
-def names_of(records: Iterable[Record]) -> list[str]:
-    """Names of records in messages: the path, and the key frame where there is one."""
-    return [
-        record.path if record.key is None else f"{record.path} ({record.key.key})"
-        for record in records
-    ]
-
-
 class UnreadableVideos:
-    """Names (see `names_of`) of the records that could not be read, and why.
+    """Names of the records that could not be read, and why.
 
     A log line tells of the first one of each path; those of further key frames of a video go only
     to the file of the log. `max_share` (0..1) is the share of unreadable records beyond which
@@ -37,7 +31,7 @@ class UnreadableVideos:
     """
 
     def __init__(self, records: Sequence[Record], *, max_share: float = 1.0):
-        self.names = names_of(records)
+        self.names = [record.name for record in records]
         self._paths = {n: record.path for n, record in zip(self.names, records, strict=True)}
         self._told: set[str] = set()
         self._max_share = max_share
@@ -94,6 +88,18 @@ class UnreadableVideos:
         level = logging.DEBUG if path in self._told else logging.WARNING
         logger.log(level, "unreadable video: %s (%s)", name, reason)
         self._told.add(path)
+
+    def counts(self) -> dict[str, int]:
+        """Say for a log how many there are."""
+        return {"num_unreadable": len(self.reasons), "num_damaged": len(self.damaged)}
+
+    def named(self) -> dict[str, Any]:
+        """Name them for a JSON; of damaged videos, which `write` lists, only so many."""
+        damaged = sorted(self.damaged.items())[:_MAX_NAMED]
+        return {
+            "unreadable": self.reasons,
+            "damaged": [{"path": path, **damage._asdict()} for path, damage in damaged],
+        }
 
     def write(self, folder: Path, split: str) -> list[Path]:
         """Write unreadable_SPLIT.csv and damaged_SPLIT.csv where there is anything to list."""

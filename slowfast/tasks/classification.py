@@ -123,7 +123,7 @@ def build_classification(cfg: ConfigNode) -> Classification:
 def build_one_label_evaluator(cfg: ConfigNode, dataset: ClipDataset) -> OneLabelEvaluator:
     """The evaluator of a split whose videos have one class each."""
     labels = torch.tensor([record.label for record in dataset.records])
-    paths = [record.path for record in dataset.records]
+    paths = [record.name for record in dataset.records]
     return OneLabelEvaluator(
         LabelledVideos(paths, labels, dataset.class_names),
         activation=cfg.MODEL.HEAD_ACT,

@@ -41,7 +41,7 @@ def build_multi_label_evaluator(cfg: ConfigNode, dataset: ClipDataset) -> MultiL
     records, num_classes = dataset.records, cfg.MODEL.NUM_CLASSES
     labels = torch.stack([multi_hot(record.classes(), num_classes) for record in records])
     return MultiLabelEvaluator(
-        LabelledVideos([record.path for record in records], labels, dataset.class_names),
+        LabelledVideos([record.name for record in records], labels, dataset.class_names),
         num_views=dataset.num_views,
         num_crops=dataset.views.num_crops,
         num_classes=num_classes,

@@ -77,7 +77,7 @@ def build_several_targets(cfg: ConfigNode) -> SeveralTargets:
 def build_targets_evaluator(cfg: ConfigNode, dataset: ClipDataset) -> TargetsEvaluator:
     """The evaluator of a split whose videos have a class for each target."""
     labels = torch.tensor([record.labels for record in dataset.records])
-    paths = [record.path for record in dataset.records]
+    paths = [record.name for record in dataset.records]
     return TargetsEvaluator(
         LabelledVideos(paths, labels, dataset.class_names),
         class_counts(cfg.MODEL.NUM_CLASSES),

@@ -137,7 +137,9 @@ def test_damaged_videos_count_and_are_named(budget_copy, monkeypatch, caplog, tm
     assert (table.about["num_videos"], table.about["num_damaged"]) == (5, 1)
     assert "test_1.mp4 (3 of 12 packets" in caplog.text
     write_table(tmp_path / "table.json", table)
-    assert load_table(tmp_path / "table.json", weights).about["num_damaged"] == 1
+    about = load_table(tmp_path / "table.json", weights).about
+    (damaged,) = about["damaged"]
+    assert about["num_damaged"] == 1 and damaged["path"].endswith("test_1.mp4")
 
 
 def test_plain_networks_have_no_table(budget_run):

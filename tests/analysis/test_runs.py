@@ -5,10 +5,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from slowfast.analysis import runs
 from slowfast.analysis.runs import draw_videos, load_run, load_runs, parse_run, parse_runs
 from slowfast.checkpoint import files
 from slowfast.config.cli import load_cfg
 from slowfast.datasets.build import build_dataset
+from slowfast.evaluation.evaluator import Evaluator
 from slowfast.evaluation.video_evaluator import OneLabelEvaluator
 
 
@@ -49,6 +51,22 @@ def test_a_mistake_names_its_run(make_run):
     folder = make_run("a")
     with pytest.raises(ValueError, match="^a: .*is a checkpoint of another model"):
         list(load_runs([str(folder)], ["VOV3D.INNER_CH", 16]))
+
+
+def test_an_evaluator_of_ones_own_cannot_be_analysed(make_run, monkeypatch):
+    class Own(Evaluator):
+        def reset(self):
+            self.scores = []
+
+        def add(self, batch, output):
+            self.scores.append(output)
+
+        def evaluate(self):
+            return None
+
+    monkeypatch.setattr(runs, "build_evaluator", lambda cfg, dataset: Own())
+    with pytest.raises(ValueError, match="TASK: '' is judged by Own, which is no VideoEvaluator"):
+        load_run(parse_run(str(make_run("a"))), [])
 
 
 def test_all_runs_are_looked_for_before_the_first_is_built(make_run):

@@ -15,28 +15,43 @@ CONFIGS = ROOT / "configs"
 SOURCES = {
     "pretrained/SLOWFAST_8x8_R50.pkl": "Kinetics/c2/SLOWFAST_8x8_R50.yaml",
     "pretrained/SLOW_4x16_R50.pkl": "Kinetics/c2/SLOW_4x16_R50.yaml",
-    "pretrained/x3d_m.pyth": "Kinetics/x3d/X3D_M.yaml",
+    "pretrained/SLOW_8x8_R50.pkl": "Kinetics/c2/SLOW_8x8_R50.yaml",
+    "pretrained/x3d_m_k400.pyth": "Kinetics/x3d/X3D_M.yaml",
+    "pretrained/x3d_xl_k400.pyth": "Kinetics/x3d/X3D_XL.yaml",
+    "pretrained/x3d_m_k600.pyth": "Kinetics600/x3d/X3D_M.yaml",
+    "pretrained/x3d_xl_k600.pyth": "Kinetics600/x3d/X3D_XL.yaml",
+    "pretrained/x3d_M_k400.pth": "Kinetics/x3d/X3D_M_256e.yaml",
+    "pretrained/x3d_L_k400.pth": "Kinetics/x3d/X3D_L_256scale_256e.yaml",
     "pretrained/vov3d_M_k400.pth": "Kinetics/vov3d/vov3d_M.yaml",
     "pretrained/vov3d_L_k400.pth": "Kinetics/vov3d/vov3d_L.yaml",
     "pretrained/s3d_g_k400.pth": "Kinetics/s3d/S3D_G.yaml",
     "pretrained/A3D_SLOW_8x8_R50_06.pyth": "Kinetics/a3d/A3D_SLOW_8x8_R50_06.yaml",
     "pretrained/A3D_SLOWFAST_4x16_R50_06.pyth": "Kinetics/a3d/A3D_SLOWFAST_4x16_R50_06.yaml",
 }
+NETWORK = "MODEL RESNET VOV3D X3D S3D SLOWFAST NONLOCAL DETECTION ADAPTIVE".split()
 IMAGENET = "pretrained/R50_IN1K.pyth"
 
 
-FILES = [
-    path.relative_to(CONFIGS).as_posix()
-    for path in sorted(CONFIGS.rglob("*.yaml"))
-    if load_cfg(path).TRAIN.CHECKPOINT_FILE_PATH
-]
+def _by_tensors() -> dict[tuple, str]:
+    """The first config of each network and file of weights; clips change no tensor."""
+    chosen: dict[tuple, str] = {}
+    for path in sorted(CONFIGS.rglob("*.yaml")):
+        cfg = load_cfg(path)
+        if cfg.TRAIN.CHECKPOINT_FILE_PATH:
+            sections = (str(cfg[name]) for name in NETWORK)
+            key = (cfg.TRAIN.CHECKPOINT_FILE_PATH, cfg.TRAIN.CHECKPOINT_MIN_COVERAGE, *sections)
+            chosen.setdefault(key, path.relative_to(CONFIGS).as_posix())
+    return chosen
+
+
+FILES = list(_by_tensors().values())
 # One of each layout of weights and family.
 FAST = [
     "AVA/a3d/A3D_SLOW_8x8_R50.yaml",
     "AVA/x3d/X3D_M.yaml",
     "HMDB51/s3d/S3D_G_finetune.yaml",
     "Kinetics/c2d/C2D_NLN_8x8_R50_IN1K.yaml",
-    "SSv2/vov3d/vov3d_M_F32_finetune.yaml",
+    "SSv1/vov3d/finetune/vov3d_M_F16.yaml",
 ]
 
 

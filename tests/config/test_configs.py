@@ -1,11 +1,13 @@
 """The YAML files of configs/."""
 
 import functools
+import itertools
 import json
 import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from slowfast.config.cli import load_cfg
 from slowfast.config.defaults import get_cfg
@@ -57,8 +59,8 @@ NEW_NONLOCAL = {"TRAIN.CHECKPOINT_MIN_COVERAGE": 0.8}
 
 def recipe_of(path: Path) -> str | None:
     """The published recipe that a YAML file goes back to."""
-    dataset, family, name = path.relative_to(ROOT / "configs").parts[-3:]
-    folder = f"{family}/finetune" if "finetune" in name else family
+    dataset, family, *folders, name = path.relative_to(ROOT / "configs").parts
+    folder = f"{family}/finetune" if "finetune" in name or folders else family
     names = [
         f"vov3d:configs/{dataset}/{folder}/{name}",
         f"pyslowfast:configs/{dataset}/{family}/{name}",
@@ -76,7 +78,7 @@ def theirs_of(path: Path) -> ConfigNode:
 
 def mends_of(path: Path) -> dict:
     """Values that we chose instead of the recipe's."""
-    dataset, family, name = path.parts[-3:]
+    dataset, family, *_, name = path.relative_to(ROOT / "configs").parts
     mends = BN_BY_NAME if family == "vov3d" else {}
     if family in ("vov3d", "x3d"):
         mends = mends | NOT_RESNET
@@ -122,9 +124,9 @@ def test_config_loads_without_a_warning(path, caplog):
 
 @pytest.mark.parametrize("path", FILES, ids=names(FILES))
 def test_config_starts_with_its_command(path):
-    header = path.read_text().split("\nMODEL:")[0]
+    lines = path.read_text().splitlines()
+    header = "\n".join(itertools.takewhile(lambda line: line.startswith("#"), lines))
     assert f"--cfg {path.relative_to(ROOT)}" in header
-    assert all(line.startswith("#") for line in header.splitlines())
 
 
 PUBLISHED = [path for path in FILES if not {"demo", "tiny"} & set(path.parts)]
@@ -138,7 +140,8 @@ def test_config_states_its_size_and_the_published_result(path):
 
 SIZE = re.compile(
     r"# Size: (?P<params>[\d.]+) M parameters(?: \(.*?\))?, (?P<train>[\d.]+) GMACs at "
-    r"(?P<train_crop>\d+)(?:, (?P<test>[\d.]+) at (?P<test_crop>\d+))?\.\n"
+    r"(?P<train_crop>\d+)"
+    r"(?:, (?P<test>[\d.]+) at (?P<test_crop>\d+)(?: on (?P<frames>\d+) frames)?)?\.\n"
 )
 
 
@@ -153,6 +156,8 @@ def test_config_states_its_size_as_it_was_counted(path):
         counted["macs_test"], rel=2e-3
     )
     assert int(stated["test_crop"] or stated["train_crop"]) == data.TEST_CROP_SIZE
+    whole_video = load(path).TEST.WHOLE_VIDEO
+    assert int(stated["frames"] or data.NUM_FRAMES) == (whole_video or data.NUM_FRAMES)
 
 
 @pytest.mark.parametrize(
@@ -176,9 +181,23 @@ def test_resnet_config_has_the_published_size(name, params, gmacs_224, gmacs_256
     assert counted["macs_test"] / 1e9 == pytest.approx(gmacs_256, abs=5.1e-4)
 
 
+def is_other_name(path: Path) -> bool:
+    """Whether a file is another name of the one that it begins with."""
+    return set(yaml.safe_load(path.read_text())) == {"_BASE_"}
+
+
 def test_runs_do_not_share_a_folder():
-    folders = [load(path).OUTPUT_DIR for path in FILES]
-    assert len(set(folders)) == len(FILES)
+    paths = [path for path in FILES if not is_other_name(path)]
+    assert len({load(path).OUTPUT_DIR for path in paths}) == len(paths)
+
+
+OTHER_NAMES = [path for path in FILES if is_other_name(path)]
+
+
+@pytest.mark.parametrize("path", OTHER_NAMES, ids=names(OTHER_NAMES))
+def test_other_name_is_the_same_run(path):
+    base = path.parent / yaml.safe_load(path.read_text())["_BASE_"]
+    assert load(path) == load_cfg(base)
 
 
 DERIVED = [path for path in PUBLISHED if recipe_of(path)]

@@ -4,7 +4,8 @@ import pytest
 
 from slowfast.curation.check import Fault, find_faults, fixed_path, write_fixed
 from slowfast.curation.probe import Facts
-from slowfast.curation.splits import Entry, Split, class_names_of, read_csv_splits
+from slowfast.curation.splits import Entry, Split, class_names_of, read_csv_split, read_csv_splits
+from slowfast.datasets.annotations.kinetics import ListRules
 from slowfast.datasets.records import FrameFiles, KeyFrame, Record
 
 
@@ -21,7 +22,7 @@ def found(tmp_path):
         for name, lines in (("train", train), ("val", val)):
             paths.append(tmp_path / f"{name}.csv")
             paths[-1].write_text("\n".join(lines))
-        splits = read_csv_splits(paths, separator=" ", prefix="", num_classes=num_classes)
+        splits = read_csv_splits(paths, ListRules(counts=num_classes and (num_classes,)))
         facts = {str(tmp_path / name): value for name, value in facts.items()}
         names = class_names_of(splits, num_classes)
         faults = find_faults(splits, facts, span=lambda fps: 8 / 30 * fps, class_names=names)
@@ -93,7 +94,7 @@ def test_key_frames_of_one_video_are_no_repetition():
 def test_a_fixed_list_keeps_the_bytes_of_the_other_lines(tmp_path):
     path = tmp_path / "train.csv"
     path.write_bytes(b'\xef\xbb\xbf"a b",0\r\nmiss,1\r\n\r\nmiss,0\r\nw\xe9,x\r\n\xe9,1')
-    (split,) = read_csv_splits([path], separator=",", prefix="")
+    (split,) = read_csv_splits([path], ListRules(separator=","))
     missing = str(tmp_path / "miss")
     faults = [
         Fault("missing", "train", 2, missing, ""),
@@ -106,3 +107,32 @@ def test_a_fixed_list_keeps_the_bytes_of_the_other_lines(tmp_path):
     assert fixed == b'\xef\xbb\xbf"a b",0\r\n\xe9,1'
     with pytest.raises(FileExistsError, match=r"train\.fixed\.csv"):
         fixed_path(split)
+
+
+def test_two_parts_of_a_file_are_two_entries(found):
+    facts = {"a": _good("a", 90), "b": _good("b")}
+    assert found(["a 0.0 1.0 0", "a 1.0 2.0 1"], ["a 2.0 3.0 0", "b 0.0 0.5 1"], facts) == []
+
+
+def test_faults_of_parts_have_their_lines(found):
+    train = ["a 0.0 1.0 0", "a 1.0 1.1 1", "a 5.0 6.0 1", "a 0.0 1.0 0", "c 0.0 1.0 1"]
+    facts = {"a": _good("a", 90), "b": _good("b"), "c": None}
+    assert found(train, ["b 0.0 0.5 1", "a 0.0 1.0 0"], facts) == [
+        ("missing", "train", 5),
+        ("short", "train", 2),
+        ("unreadable", "train", 3),
+        ("in train and val", "train", 1),
+        ("same path twice", "train", 4),
+        ("in train and val", "train", 4),
+    ]
+
+
+def test_second_label_is_a_wrong_label(found):
+    facts = {name: _good(name) for name in ("a.mp4", "b.mp4")}
+    assert found(["a.mp4 0 3"], ["b.mp4 0"], facts, 4)[0] == ("wrong label", "train", 1)
+
+
+def test_labels_of_all_targets_are_counted(tmp_path):
+    (tmp_path / "train.csv").write_text("a.mp4 1 2\n")
+    split = read_csv_split(tmp_path / "train.csv", ListRules(counts=(3, 5)), is_training=True)
+    assert split.entries[0].labels == (1, 5)

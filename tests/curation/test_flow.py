@@ -231,7 +231,7 @@ def test_flow_can_be_checked_and_shown(videos, tmp_path, toy_cfg):
     )
     (split,), _ = build_splits(cfg, ["val"])
     assert [entry.labels for entry in split.entries] == [(1,), (0,)]
-    drawn = {"num": 2, "seed": 0, "num_classes": 2}
+    drawn = {"num": 2, "seed": 0, "counts": (2,)}
     assert draw_contact_sheet(tmp_path / "sheet.png", build_dataset(cfg, "val"), **drawn) == 2
 
 

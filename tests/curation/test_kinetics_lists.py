@@ -6,7 +6,7 @@ import logging
 import pytest
 
 from slowfast.curation.kinetics_lists import ListCounts, make_kinetics_lists
-from slowfast.datasets.annotations.kinetics import read_list
+from slowfast.datasets.annotations.kinetics import ListRules, read_records
 
 K400 = """label,youtube_id,time_start,time_end,split,is_cc
 abseiling,0wR5jVB-WPk,417,427,train,0
@@ -46,7 +46,7 @@ def rows(tmp_path):
 
     def rows(split, num_classes=3):
         path = tmp_path / f"lists/{split}.csv"
-        records = read_list(path, separator=" ", prefix="", num_classes=num_classes)
+        records = read_records(path, ListRules(counts=(num_classes,)))
         return [(r.path.removeprefix(f"{tmp_path}/videos/"), r.label) for r in records]
 
     return rows

@@ -14,7 +14,7 @@ from slowfast.curation.convert import (
     frame_times,
     resampled,
 )
-from slowfast.curation.prepare import name_targets
+from slowfast.curation.prepare import name_targets, prepare_lists
 from slowfast.datasets.decoding.packets import VideoIndex
 from slowfast.datasets.decoding.video import open_video
 
@@ -91,3 +91,16 @@ def test_a_varying_frame_rate_survives(tmp_path, numbered_frames, frame_number):
 def test_two_videos_that_would_become_one_are_named(names, as_images, message):
     with pytest.raises(ValueError, match=message):
         name_targets([f"/v/{name}" for name in names], "/v", as_images=as_images)
+
+
+def test_lists_keep_all_labels_and_parts(tmp_path, video_dir):
+    lines = {
+        "labels": "video0.mp4 0 3\n",
+        "parts": "video1.mp4 0.0 0.25 1\nvideo1.mp4 0.25 0.5 2\n",
+    }
+    paths = [tmp_path / f"{name}.csv" for name in lines]
+    for path, text in zip(paths, lines.values(), strict=True):
+        path.write_text(text)
+    settings, folder = PrepareSettings(24), tmp_path / "small"
+    prepare_lists(paths, str(video_dir), folder, settings, separator=" ", workers=1)
+    assert {name: (folder / f"{name}.csv").read_text() for name in lines} == lines

@@ -180,6 +180,18 @@ def test_the_whole_video_is_one_clip(cfg, video_dir):
     assert torch.equal(clips[0], torch.from_numpy(frames).permute(3, 0, 1, 2))
 
 
+def test_the_whole_of_a_part_is_one_clip(cfg, tmp_path, numbered_frames, frame_number):
+    write_video(tmp_path / "a.mp4", numbered_frames(30))
+    cfg.TEST.WHOLE_VIDEO, cfg.TEST.NUM_ENSEMBLE_VIEWS, cfg.TEST.NUM_SPATIAL_CROPS = 8, 1, 1
+    cfg.DATA.TRAIN_JITTER_SCALES, cfg.DATA.TEST_CROP_SIZE = [48, 48], 48
+    dataset, frames = build.build_dataset(cfg, "test"), []
+    dataset.records = [Record(str(tmp_path / "a.mp4"), 0, part=(0.5, 0.7))]
+    read = dataset.views.read
+    dataset.views.read = lambda *given: frames.append(read(*given)) or frames[0]
+    assert dataset[0].clips[0].shape == (1, 3, 8, 48, 48)
+    assert numbers(frames[0], frame_number) == [15, 16, 17, 18, 19, 20]
+
+
 def test_one_crop_is_the_centre(cfg):
     (three,) = build.build_dataset(cfg, "test")[0].clips
     cfg.TEST.NUM_SPATIAL_CROPS = 1

@@ -43,7 +43,11 @@ def run_both(run_net_in_two, tmp_path):
 
 @pytest.mark.parametrize(
     "yaml, names",
-    [("many_yaml", ["map", "charades_map"]), ("box_yaml", ["map", "num_boxes", "num_key_frames"])],
+    [
+        ("many_yaml", ["map", "charades_map"]),
+        ("pairs_yaml", ["top1_acc", "top5_acc", "top1_acc_1", "top1_acc_2"]),
+        ("box_yaml", ["map", "num_boxes", "num_key_frames"]),
+    ],
 )
 def test_two_processes_do_other_tasks_like_one(request, run_both, yaml, names):
     """Every clip has two boxes: then each process has half of them."""
@@ -51,6 +55,14 @@ def test_two_processes_do_other_tasks_like_one(request, run_both, yaml, names):
     assert _losses(two) == pytest.approx(_losses(one), abs=_ABS)
     for name in names:
         assert _results(two)[name] == pytest.approx(_results(one)[name])
+
+
+@pytest.mark.parametrize(
+    "options", [["TRAIN.CLASS_WEIGHTS", "[0.5, 1, 3]"], ["DATA.SAMPLER", "balanced"]]
+)
+def test_two_processes_weigh_and_draw_classes_like_one(run_both, toy_yaml, options):
+    one, two = run_both(toy_yaml, *options)
+    assert _losses(two) == pytest.approx(_losses(one), abs=_ABS)
 
 
 def test_two_processes_train_and_test_like_one(run_both, toy_yaml):

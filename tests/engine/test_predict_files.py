@@ -12,6 +12,7 @@ from slowfast.engine.predict import (
     printable,
     write_results,
 )
+from slowfast.runtime.unreadable import Damage
 
 RESULTS = [
     VideoResult("a b.mp4", (Prediction(2, "run", 0.75), Prediction(0, "eat, drink", 0.25))),
@@ -49,6 +50,13 @@ def test_json_holds_names_scores_and_reasons(tmp_path):
     first, second = content["videos"]
     assert first["predictions"][1] == {"class": 0, "name": "eat, drink", "score": 0.25}
     assert second == {"path": "broken.mp4", "error": "InvalidDataError: no"}
+
+
+def test_json_says_what_a_damaged_video_lost(tmp_path):
+    result = VideoResult("a.mp4", RESULTS[0].predictions, damage=Damage(3, 9))
+    write_results(tmp_path / "r.json", [result], {})
+    (video,) = json.loads((tmp_path / "r.json").read_text())["videos"]
+    assert video["damage"] == {"num_lost": 3, "num_frames": 9}
 
 
 def test_csv_has_a_line_per_class_and_one_per_reason(tmp_path):

@@ -94,6 +94,7 @@ def test_unreadable_training_video_is_replaced_and_listed(toy_cfg, damaged_set, 
     state = train(toy_cfg("DATA.PATH_TO_DATA_DIR", damaged_set, "SOLVER.MAX_EPOCH", 1))
     assert "train_1.mp4,InvalidDataError" in (tmp_path / "run/unreadable_train.csv").read_text()
     assert state.history[0]["val_num_unreadable"] == 1
+    assert "val_1.mp4,InvalidDataError" in (tmp_path / "run/unreadable_val.csv").read_text()
 
 
 def test_too_many_unreadable_training_videos_stop_the_run(toy_cfg, damaged_set):

@@ -149,6 +149,28 @@ def many_cfg(many_yaml):
 
 
 @pytest.fixture
+def pairs_yaml(toy_set, toy_yaml, tmp_path):
+    """A YAML file for the toy set with two targets: the class of a video, and whether it is odd."""
+    folder = tmp_path / "pairs"
+    folder.mkdir()
+    for split, name, count in (("train", "train", 8), ("val", "val", 5), ("test", "val", 5)):
+        lines = [f"{name}_{index}.mp4 {index % 3} {index % 2}\n" for index in range(count)]
+        (folder / f"{split}.csv").write_text("".join(lines))
+    (folder / "classes_1.txt").write_text("red\ngreen\nblue\n")
+    changes = {
+        "MODEL": {"NUM_CLASSES": [3, 2]},
+        "DATA": {"PATH_TO_DATA_DIR": str(folder), "PATH_PREFIX": str(toy_set)},
+    }
+    return _write_yaml(tmp_path / "pairs.yaml", toy_yaml, changes)
+
+
+@pytest.fixture
+def pairs_cfg(pairs_yaml):
+    """A function from overrides (KEY, VALUE, ...) to the frozen config of a run of two targets."""
+    return _loader(pairs_yaml)
+
+
+@pytest.fixture
 def train_once(tmp_path):
     """Function (function from overrides to a config) -> function from overrides to the state after
     one epoch in a new folder, run0, run1, ..."""

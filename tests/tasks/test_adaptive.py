@@ -214,3 +214,16 @@ def test_two_processes_train_as_one_does(run_in_two, adaptive_cfg, tmp_path):
     assert one["drawn"] == two[0]["drawn"] == two[1]["drawn"]
     assert all(torch.equal(two[0]["model"][name], two[1]["model"][name]) for name in one["model"])
     torch.testing.assert_close(two[0]["model"], one["model"], rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("distils", [True, False])
+def test_all_networks_that_learn_from_labels_weigh_classes(adaptive_cfg, distils):
+    cfg = adaptive_cfg(*PLAIN_HEAD, "ADAPTIVE.DISTILL", distils)
+    model, batch = model_of(cfg), batch_of(cfg)
+    task, losses = build_task(cfg), []
+    for weights in (torch.ones(3), torch.full((3,), 2.0)):
+        task.weigh_classes(weights)
+        passes = task.train_passes(model, batch, *map(np.random.default_rng, (0, 1)))
+        losses.append([forward()[0].item() for forward in passes])
+    factors = [2, *[1 if distils else 2] * (len(losses[0]) - 1)]
+    assert losses[1] == pytest.approx([a * b for a, b in zip(factors, losses[0], strict=True)])

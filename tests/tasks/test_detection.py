@@ -155,6 +155,21 @@ def test_key_frame_without_a_detected_box_is_missed_and_counted(box_cfg, box_set
     assert (results["num_key_frames"], results["num_key_frames_scored"]) == (5, 4)
 
 
+def test_boxes_outside_of_the_centre_are_missed_and_those_inside_stay_whole(box_cfg, tmp_path):
+    """The centre 32 of 64 x 64 is 0.25 to 0.75 of a frame."""
+    path = tmp_path / "found.csv"
+    corner, wide = "0.0,0.0,0.2,0.9", "0.1,0.5,0.6,0.7"
+    lines = [f"val_{n},904,{box},,0.9\n" for n, box in ((0, corner), (1, wide), (1, corner))]
+    path.write_text("".join(lines))
+    train(box_cfg(*ONE_EPOCH))
+    center = ["DETECTION.TEST_VIEW", "center", "DATA.TEST_CROP_SIZE", 32, "TEST.SHORT_SIDE", 64]
+    results = run_test(box_cfg(*center, "AVA.TEST_PREDICT_BOX_LISTS", [str(path)]))
+    assert (results["num_key_frames"], results["num_key_frames_scored"]) == (5, 1)
+    assert (results["short_side"], results["crop_size"], results["num_boxes"]) == (64, 32, 1)
+    boxes = read_detections(tmp_path / "run/detections.csv").boxes
+    np.testing.assert_allclose(np.unique(boxes, axis=0), [[0.1, 0.5, 0.6, 0.7]])
+
+
 @pytest.mark.parametrize(
     "options",
     [

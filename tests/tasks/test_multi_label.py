@@ -93,3 +93,38 @@ def test_weights_can_predict_files(many_yaml, many_cfg, tested, toy_set, tmp_pat
     best = Predictor(many_yaml, weights)(toy_set / "val_0.mp4", topk=1)
     row = read_rows(tmp_path / "run/test_results.csv")[0]
     assert best[0][1] == pytest.approx(float(row["scores"].split()[0]), abs=1e-5)
+
+
+def _own_lists(folder, toy_set):
+    for split, name, count in (("train", "train", 8), ("val", "val", 5), ("test", "val", 5)):
+        lines = [f"{name}_{n}.mp4 {n % 3} {(n + 1) % 3}\n" for n in range(count)]
+        (folder / f"{split}.csv").write_text("".join(lines))
+    return ["DATA.PATH_PREFIX", toy_set]
+
+
+def _own_folders(folder, toy_set):
+    for split, name, count in (("train", "train", 8), ("val", "val", 5)):
+        for index in range(count):
+            for label in (index % 3, (index + 1) % 3):
+                path = folder / split / f"class {label}" / f"{index}.mp4"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.symlink_to(toy_set / f"{name}_{index}.mp4")
+    return []
+
+
+@pytest.mark.parametrize(("name", "write"), [("kinetics", _own_lists), ("folder", _own_folders)])
+def test_lists_and_folders_of_ones_own_have_several_labels(
+    many_cfg, toy_set, tmp_path, name, write
+):
+    (tmp_path / "own").mkdir()
+    options = [*write(tmp_path / "own", toy_set), "DATA.PATH_TO_DATA_DIR", tmp_path / "own"]
+    options += ["TRAIN.DATASET", name, "TEST.DATASET", name, "DATA.SOURCE", "auto"]
+    cfg = many_cfg(*options, "SOLVER.MAX_EPOCH", 1, "TRAIN.CLASS_WEIGHTS", "balanced")
+    train(cfg)
+    assert run_test(cfg)["map"] > 0
+    with np.load(tmp_path / "run/test_scores.npz") as saved:
+        found = {
+            path[-5]: row
+            for path, row in zip(saved["paths"], saved["labels"].tolist(), strict=True)
+        }
+    assert found == {str(n): [int(c != (n + 2) % 3) for c in range(3)] for n in range(5)}

@@ -9,12 +9,16 @@ import torch
 import torch.nn.functional as F
 
 from slowfast.checkpoint import files
-from slowfast.checkpoint.initialize import initialize_from
+from slowfast.checkpoint.files import CheckpointError
+from slowfast.checkpoint.initialize import initialize_from, load_for_test
 from slowfast.config.cli import load_cfg
 from slowfast.engine.predict import Predictor, write_results
 from slowfast.engine.state import Sums
+from slowfast.engine.test import test as run_test
+from slowfast.engine.train import train
 from slowfast.models import build_model
 from slowfast.tasks import build_task
+from tools import dataset, predict
 
 LABELS = torch.tensor([[1, 0], [0, 2], [1, 1]])
 LOGITS = torch.tensor(
@@ -124,3 +128,63 @@ def test_a_classifier_of_other_targets_starts_fresh(toy_cfg, tmp_path, counts, i
     assert bool(report.replaced) != is_loaded and report.coverage == 1
     report = initialize_from(build_model(toy_cfg("MODEL.NUM_CLASSES", 5)), path)
     assert bool(report.replaced) == (counts is not None)
+
+
+def test_weights_of_other_targets_are_not_tested(toy_cfg, tmp_path):
+    path, model = tmp_path / "weights.pyth", build_model(toy_cfg(*TARGETS))
+    content = {"model_state": model.state_dict()}
+    for counts in ([5], [3, 2]):
+        files.save(path, {**content, "class_counts": counts})
+        with pytest.raises(CheckpointError, match=r"MODEL.NUM_CLASSES: .* the model for targets"):
+            load_for_test(model, path)
+    for about in ({}, {"class_counts": [2, 3]}):
+        files.save(path, {**content, **about})
+        assert not load_for_test(model, path).missing
+
+
+def test_a_run_judges_each_target_and_both(pairs_cfg, tmp_path):
+    state = train(pairs_cfg())
+    best = max(state.history, key=lambda row: row["val_top1_acc"])
+    assert state.best["top1_acc"] == best["val_top1_acc"]
+    assert {"train_top1_acc", "train_top1_acc_1", "train_top1_acc_2"} <= set(state.history[0])
+    results = run_test(pairs_cfg())
+    with np.load(tmp_path / "run/test_scores.npz") as saved:
+        scores, labels = saved["scores"].mean(axis=1), saved["labels"]
+    assert scores.shape == (5, 5) and labels.tolist() == [[0, 0], [1, 1], [2, 0], [0, 1], [1, 0]]
+    right = np.stack([scores[:, :3].argmax(1), scores[:, 3:].argmax(1)], 1) == labels
+    assert results["top1_acc"] == pytest.approx(100 * right.all(1).mean())
+    assert results["top1_acc_1"] == pytest.approx(100 * right[:, 0].mean())
+    assert results["top1_acc_2"] == pytest.approx(100 * right[:, 1].mean())
+    assert results["top5_acc"] >= results["top1_acc"] and results["fewer_views"][-1].items() >= {
+        (name, results[name]) for name in ("top1_acc", "top5_acc", "top5_acc_2")
+    }
+    saved = files.load(files.last_checkpoint(tmp_path / "run"))
+    assert saved["class_names"] == ["red", "green", "blue", "0", "1"]
+
+
+def test_weights_of_one_target_can_be_tuned_to_several(pairs_cfg, toy_cfg, tmp_path, caplog):
+    train(toy_cfg("SOLVER.MAX_EPOCH", 1, "OUTPUT_DIR", tmp_path / "one"))
+    caplog.set_level("INFO")
+    weights = files.last_checkpoint(tmp_path / "one")
+    state = train(pairs_cfg("TRAIN.CHECKPOINT_FILE_PATH", weights, "SOLVER.MAX_EPOCH", 1))
+    assert "2  classifier of other shape" in caplog.text and state.epoch == 1
+
+
+def test_predict_names_the_classes_of_each_target(run_tool, pairs_yaml, pairs_cfg, tmp_path):
+    torch.manual_seed(0)
+    files.save(tmp_path / "w.pyth", {"model_state": build_model(pairs_cfg()).state_dict()})
+    video = pairs_cfg().DATA.PATH_PREFIX + "/val_0.mp4"
+    words = [video, "--cfg", pairs_yaml, "--checkpoint", tmp_path / "w.pyth", "--topk", 1]
+    code, output = run_tool(predict, *words)[:2]
+    assert code == 0 and "1: class " in output and "2: class " in output
+
+
+def test_classes_of_each_target_are_counted(run_tool, pairs_yaml, tmp_path):
+    words = ["check", "--cfg", pairs_yaml, "--output", tmp_path / "report", "--workers", 1]
+    run_tool(dataset, *words)
+    report = json.loads((tmp_path / "report/report.json").read_text())
+    assert report["splits"]["train"]["classes"] == {
+        **{"1: red": 3, "1: green": 3, "1: blue": 2},
+        **{"2: 0": 4, "2: 1": 4},
+    }
+    assert run_tool(dataset, "show", "--cfg", pairs_yaml, "--output", tmp_path / "a.png")[0] == 0

@@ -120,3 +120,19 @@ def test_within_an_official_split_the_videos_are_the_same(run_tool, on_sets):
 def test_older_results_are_named_as_not_compared(run_tool, runs):
     code, output = run_tool(average_results, *runs)
     assert code == 0 and re.search("split1, .*split3: written before results said", output)
+
+
+def test_older_results_of_other_numbers_of_videos_are_refused(run_tool, runs, tmp_path):
+    path = tmp_path / "split2/test_results.json"
+    path.write_text(json.dumps({"top1_acc": 82.0, "num_videos": 9, "num_unreadable": 1}))
+    code, output = run_tool(average_results, *runs)
+    assert code == 1 and re.search("number of videos: 9 in .*split3; 10 in .*split2", output)
+
+
+def test_videos_that_some_runs_could_not_read_are_said(run_tool, on_sets):
+    folders = on_sets({}, {})
+    for folder, num_videos in zip(folders, (9, 7), strict=True):
+        results = {"top1_acc": 50.0, "num_videos": num_videos, "test_set": FACTS}
+        (folder / "test_results.json").write_text(json.dumps(results))
+    code, output = run_tool(average_results, *folders)
+    assert code == 0 and re.search("some were unreadable: 9 of 9 in .*, 7 of 9 in", output)

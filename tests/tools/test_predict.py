@@ -56,6 +56,13 @@ def test_views_crops_classes_and_overrides_are_heeded(run, folder, tmp_path):
     assert code == 0 and "trois" in output and "1 x 1 views" in output
 
 
+def test_one_crop_is_the_centre_of_frames_as_in_a_test(run, folder, tmp_path):
+    words = ["--views", 1, "--crops", 1, "DATA.TRAIN_JITTER_SCALES", "[36, 40]"]
+    assert run(folder / "a.mp4", *words, "--output", tmp_path / "out.json")[0] == 0
+    about = json.loads((tmp_path / "out.json").read_text())
+    assert (about["short_side"], about["crop_size"]) == (36, 32)
+
+
 def test_names_in_another_order_go_to_the_classes_of_the_weights(run, folder, tmp_path):
     names, found = tmp_path / "names.txt", []
     for text in ("run\neat\nsit", "sit\nRun\neat"):

@@ -80,11 +80,11 @@ def test_missing_csv_is_named(run, tmp_path):
 
 def test_only_the_test_list_is_read_twice(run, monkeypatch):
     """Before training for its mistakes, after it for the test; lists have up to 25M lines."""
-    read, read_list = [], kinetics.read_list
+    read, read_records = [], kinetics.read_records
     monkeypatch.setattr(
         kinetics,
-        "read_list",
-        lambda path, **keys: read.append(path.name) or read_list(path, **keys),
+        "read_records",
+        lambda path, rules: read.append(path.name) or read_records(path, rules),
     )
     assert run("SOLVER.MAX_EPOCH", 1)[0] == 0
     assert read == ["test.csv", "train.csv", "val.csv", "test.csv"]

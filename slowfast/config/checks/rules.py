@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any
 
-from slowfast.config.checks.names import name_mistakes, unsupported_feature
+from slowfast.config.foreign import name_mistakes, unsupported_feature
 from slowfast.config.limits import odd_numbers
 from slowfast.config.node import ConfigNode, flatten
 from slowfast.utils.words import cut, shorten

@@ -7,6 +7,7 @@ from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 
+from slowfast.datasets.annotations.list_files import open_text
 from slowfast.datasets.records import FrameFiles, TimedLabels, frame_files
 
 # The first column is misspelled in the files that people share.
@@ -49,7 +50,7 @@ def read_frame_list(
 def _read_rows(path: Path, num_classes: int | None) -> Iterator[tuple[str, str, tuple[int, ...]]]:
     """(video, path, labels) of each line."""
     known: dict[str, tuple[int, ...]] = {}
-    with open(path, encoding="utf-8-sig", errors="surrogateescape") as file:
+    with open_text(path) as file:
         header = file.readline()
         if not header.startswith(_HEADERS):
             raise ValueError(f"{path}:1: {header.strip()!r} is not the header {_FIELDS!r}")

@@ -1,90 +1,285 @@
-"""Kinetics-style lists, one video per line: `path label`. The rules are in DATA.md."""
+"""Kinetics-style lists, one video per line: `path label` and the like. The rules are in DATA.md."""
 
+import logging
 import os
-import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain, islice
 from pathlib import Path
+from typing import NamedTuple
 
+from slowfast.config.derived import class_counts
 from slowfast.config.node import ConfigNode
-from slowfast.datasets.annotations.class_names import read_class_names
+from slowfast.datasets.annotations.class_names import read_target_names
 from slowfast.datasets.annotations.list_files import check_files_exist, find_file, read_lines
-from slowfast.datasets.decoding.flow import as_flow
+from slowfast.datasets.annotations.locate import list_frame_folders
+from slowfast.datasets.decoding.flow import as_flow, flow_folder
+from slowfast.datasets.list_lines import (
+    Disk,
+    LineFormat,
+    ListedVideo,
+    in_message,
+    line_hint,
+    local_path,
+    path_hint,
+    recognise,
+)
 from slowfast.datasets.records import Annotations, Record
+from slowfast.utils.video_names import is_video
 
-_INTEGER = re.compile(r"-?[0-9]+")
+logger = logging.getLogger(__name__)
+
+_NUM_PROBED = 100
 
 
-def parse_line(line: str, separator: str) -> tuple[str, int]:
-    """(path, label) of one line; ValueError says what is wrong with it.
+class Row(NamedTuple):
+    """A line of a list. video: None where it cannot be read. problem: what is wrong, else ""."""
 
-    Fields are split from the right, so a path may hold the separator. An integer between path and
-    label (the number of frames in lists of frame folders) is ignored.
+    line: int
+    video: ListedVideo | None
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class ListRules:
+    """Rules by which a list is read.
+
+    kind: "auto", or one of `formats.KINDS`. prefix: folder of the paths, "" for the list's own.
+    counts: classes of each target, None where any label will do. fps: frames per second of folders
+    of images, None where it is unknown.
     """
-    line = line.strip()
-    path, label = _split_last(line, separator)
-    label = _unquoted(label)
-    if not path:
-        raise ValueError(f"no label in {line!r} (separator {separator!r})")
-    if not _INTEGER.fullmatch(label):
-        raise ValueError(
-            f"the label {label!r} is not an integer in {line!r} (separator {separator!r})"
+
+    kind: str = "auto"
+    separator: str = " "
+    prefix: str = ""
+    counts: tuple[int, ...] | None = None
+    is_multi_label: bool = False
+    is_flow: bool = False
+    fps: float | None = None
+
+    @property
+    def num_labels(self) -> int | None:
+        """Labels of a line; None: any number."""
+        return None if self.is_multi_label else len(self.counts or (1,))
+
+    def problem_of(self, labels: Sequence[int]) -> str:
+        """Say what is wrong with the labels of a line; "" if nothing is."""
+        if self.is_multi_label and len(set(labels)) < len(labels):
+            repeated = next(label for label in labels if labels.count(label) > 1)
+            return f"label {repeated} stands there twice"
+        counts = self.counts * len(labels) if self.is_multi_label and self.counts else self.counts
+        for target, label in enumerate(labels):
+            if label < 0 or (counts and label >= counts[target]):
+                return self._out_of_range(label, target)
+        return ""
+
+    def _out_of_range(self, label: int, target: int) -> str:
+        if not self.counts:
+            return f"label {label} is not within 0.."
+        is_one = len(self.counts) == 1
+        count, place = self.counts[0 if is_one else target], "" if is_one else f" {target + 1}"
+        value = count if is_one else list(self.counts)
+        return (
+            f"label{place} {label} is not within 0..{count - 1} (MODEL.NUM_CLASSES {value}"
+            f"{'' if is_one else f', its entry {target}'})"
         )
-    shorter, middle = _split_last(path, separator)
-    if shorter and _INTEGER.fullmatch(middle):
-        path = shorter
-    return _unquoted(path), int(label)
+
+    def path_of(self, name: str, folder: str) -> str:
+        """Path of a video by its name in a list that lies in a folder."""
+        return os.path.join(local_path(self.prefix) or folder, local_path(name))
+
+    def record(self, video: ListedVideo, path: str) -> Record:
+        """The record of a line."""
+        if self.num_labels == 1:
+            return Record(path, video.labels[0], part=video.part)
+        return Record(path, labels=video.labels, part=video.part)
 
 
-def read_list(path: Path, *, separator: str, prefix: str, num_classes: int) -> list[Record]:
-    """Records of a list file, in its order.
-
-    Paths start from `prefix`, or from the list's own folder if that is empty.
-    ValueError names file and line for a line that cannot be read and for a label outside
-    0..num_classes-1.
-    """
-    folder = prefix or str(path.parent)
-    records = []
-    for number, line in read_lines(path):
+def _disk(path_of: Callable[[str], str], *, is_flow: bool) -> Disk:
+    def look(name: str) -> str:
         try:
-            name, label = parse_line(line, separator)
+            path = path_of(name)
+        except ValueError:  # an address: said where the line is read
+            return ""
+        return flow_folder(path) if is_flow else path
+
+    return Disk(
+        is_folder=lambda name: os.path.isdir(look(name)),
+        exists=lambda name: os.path.exists(look(name)),
+        num_images=lambda name: len(list_frame_folders([look(name)])[0]),
+        is_video_name=is_video,
+    )
+
+
+def read_rows(path: Path, rules: ListRules) -> Iterator[Row]:
+    """All lines of a list that are not blank.
+
+    Their format is recognised by the first of them where rules do not name it, and told in the log.
+    """
+    lines = read_lines(path)
+    first = list(islice(lines, _NUM_PROBED))
+    kind = rules.kind
+    if kind == "auto":
+        disk = _disk(lambda name: rules.path_of(name, str(path.parent)), is_flow=rules.is_flow)
+        texts = [line for _, line in first]
+        kind = recognise(texts, rules.separator, rules.num_labels, disk)
+    form = LineFormat(kind, rules.separator, rules.num_labels)
+    if first:
+        logger.info("%s: lines are `%s` (DATA.LIST_FORMAT %s)", path, form, rules.kind)
+    for number, line in chain(first, lines):
+        try:
+            video = form.parse(line)
         except ValueError as error:
-            raise ValueError(
-                f"{path}:{number}: {error}; a line is `path label`, separated by "
-                "DATA.PATH_LABEL_SEPARATOR"
-            ) from None
-        if not 0 <= label < num_classes:
-            raise ValueError(
-                f"{path}:{number}: label {label} is not within 0..{num_classes - 1} "
-                f"(MODEL.NUM_CLASSES {num_classes})"
+            hint = line_hint(line, number, rules.separator, _numbers_beside(path))
+            yield Row(number, None, f"{error}; {hint or f'a line is `{form}`'}")
+            continue
+        problem = rules.problem_of(video.labels)
+        if problem:
+            problem += _one_based_hint(path, form, rules)
+        yield Row(number, video, problem)
+
+
+def _numbers_beside(path: Path) -> dict[str, int]:
+    names = path.with_name("classes.txt")
+    lines = [line for _, line in read_lines(names)] if names.is_file() else []
+    return {name: number for number, name in enumerate(lines)}
+
+
+def _one_based_hint(path: Path, form: LineFormat, rules: ListRules) -> str:
+    """A hint where the largest label is the number of classes, and none is 0."""
+    if not rules.counts:
+        return ""
+    labels = []
+    for _, line in read_lines(path):
+        try:
+            labels.append(form.parse(line).labels)
+        except ValueError:
+            continue
+    columns = [sum(labels, ())] if rules.is_multi_label else zip(*labels, strict=True)
+    for column, count in zip(columns, rules.counts, strict=False):
+        if max(column) == count and min(column) == 1:
+            return (
+                f"; no label is 0, the largest is {count}: are labels counted from 1? "
+                "Here they count from 0"
             )
-        records.append(Record(os.path.join(folder, name), label))
+    return ""
+
+
+def read_records(path: Path, rules: ListRules) -> list[Record]:
+    """Records of a list, in its order.
+
+    ValueError names file and line for a line that cannot be used, and for a list of which no video
+    exists.
+    """
+    folder, records, counts, first = str(path.parent), [], [], []
+    for line, video, problem in read_rows(path, rules):
+        try:
+            if problem:
+                raise ValueError(problem)
+            records.append(rules.record(video, rules.path_of(video.path, folder)))
+        except ValueError as error:
+            raise ValueError(f"{path}:{line}: {error}") from None
+        if video.num_frames is not None:
+            counts.append(video.num_frames)
+        if len(first) < _NUM_PROBED:
+            first.append((line, video.path))
     if not records:
         raise ValueError(f"{path}: the list holds no videos")
-    return records
+    if rules.is_flow:
+        return records
+    _explain_if_missing(path, first, records)
+    return with_frames(records, counts, path=path, fps=rules.fps)
 
 
-def _split_last(text: str, separator: str) -> tuple[str, str]:
-    """Text before the last separator, "" where there is none, and text after it."""
-    before, _, after = text.rpartition(separator)
-    return before.strip(), after.strip()
+def _explain_if_missing(
+    path: Path, first: Sequence[tuple[int, str]], records: Sequence[Record]
+) -> None:
+    """ValueError where none of the first videos is there and a line shows why."""
+    pairs = list(zip(first, records, strict=False))
+    if any(os.path.exists(record.path) for _, record in pairs):
+        return
+    for (line, name), record in pairs:
+        if hint := path_hint(name, record.path):
+            raise ValueError(
+                f"{path}:{line}: none of its videos exists; {in_message(name)} is not there: {hint}"
+            )
 
 
-def _unquoted(field: str) -> str:
-    if len(field) >= 2 and field[0] == field[-1] == '"':
-        return field[1:-1].replace('""', '"')
-    return field
+def with_frames(
+    records: Sequence[Record], counts: Sequence[int], *, path: Path, fps: float | None
+) -> list[Record]:
+    """The records, those of folders with their images.
+
+    counts: images of each record as the list says, or empty where it does not. Others than it says
+    are counted in a warning.
+    """
+    probed = records[:_NUM_PROBED]
+    if not counts and not any(os.path.isdir(record.path) for record in probed):
+        return list(records)
+    paths = list(dict.fromkeys(record.path for record in records))
+    if not counts:
+        paths = [path for path in paths if os.path.isdir(path)]
+    if counts and (file := next((r.path for r in probed if os.path.isfile(r.path)), None)):
+        raise ValueError(
+            f"{path}: {file!r} is a file, but a line is `path num_frames label` of a folder of "
+            "images (DATA.LIST_FORMAT frames)"
+        )
+    found = dict(zip(paths, list_frame_folders(paths), strict=True))
+    if fps is not None:
+        found = {path: replace(frames, fps=fps) for path, frames in found.items()}
+    elif part := next((r for r in records if r.part and r.path in found), None):
+        raise ValueError(
+            f"{path}: {part.name!r} is a part in seconds of a folder of images; set "
+            "DATA.FRAMES_FPS to its frames per second"
+        )
+    _warn_of_counts([(r.path, len(found[r.path])) for r in records] if counts else [], counts, path)
+    return [replace(record, frames=found.get(record.path)) for record in records]
+
+
+def _warn_of_counts(found: Sequence[tuple[str, int]], counts: Sequence[int], path: Path) -> None:
+    pairs = zip(found, counts, strict=True)
+    other = [(folder, num, said) for (folder, num), said in pairs if num and num != said]
+    if other:
+        folder, num, said = other[0]
+        logger.warning(
+            "%s: %d of %d folders hold another number of images than the list says, for example "
+            "%s: %d, not %d; the images count",
+            *(path, len(other), len(counts), folder, num, said),
+        )
+
+
+def list_rules(data: ConfigNode, num_classes: int | Sequence[int]) -> ListRules:
+    """The rules of the section DATA of a config."""
+    if not data.PATH_LABEL_SEPARATOR:
+        raise ValueError("DATA.PATH_LABEL_SEPARATOR: '' is empty; use for example ' ' or ','")
+    return ListRules(
+        data.LIST_FORMAT,
+        typed_separator(data.PATH_LABEL_SEPARATOR),
+        data.PATH_PREFIX,
+        class_counts(num_classes),
+        is_multi_label=data.MULTI_LABEL,
+        is_flow=data.MODALITY == "flow",
+        fps=data.FRAMES_FPS or None,
+    )
+
+
+def fields_of(record: Record) -> list[str]:
+    """Fields of a record's line after its path: the part of the file, and the labels."""
+    times = [repr(float(time)) for time in record.part or ()]
+    return times + [str(label) for label in record.labels or (record.label,)]
+
+
+def typed_separator(text: str) -> str:
+    """A separator; a tab may be typed as a backslash and a t."""
+    return text.replace("\\t", "\t")
 
 
 def build_kinetics(cfg: ConfigNode, split: str) -> Annotations:
-    """<split>.csv in DATA.PATH_TO_DATA_DIR; names in classes.txt there, if any."""
+    """<split>.csv in DATA.PATH_TO_DATA_DIR; names beside it, if any (see `read_target_names`)."""
     path = find_file("DATA.PATH_TO_DATA_DIR", cfg.DATA.PATH_TO_DATA_DIR, f"{split}.csv")
-    num_classes = cfg.MODEL.NUM_CLASSES
-    records = read_list(
-        path,
-        separator=cfg.DATA.PATH_LABEL_SEPARATOR,
-        prefix=cfg.DATA.PATH_PREFIX,
-        num_classes=num_classes,
-    )
+    rules = list_rules(cfg.DATA, cfg.MODEL.NUM_CLASSES)
+    records = read_records(path, rules)
     if cfg.DATA.MODALITY == "flow":
         records = as_flow(records)
     check_files_exist(records, path)
-    return Annotations(records, read_class_names(path.with_name("classes.txt"), num_classes))
+    return Annotations(records, read_target_names(path.parent, rules.counts))

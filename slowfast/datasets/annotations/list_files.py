@@ -4,7 +4,7 @@ import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import TextIO, TypeVar
 
 from slowfast.datasets.decoding.flow import flow_folder
 from slowfast.datasets.records import Record
@@ -36,10 +36,24 @@ def find_file(key: str, folder: str, *names: str) -> Path:
     )
 
 
+def open_text(path: str | Path) -> TextIO:
+    """Open a text file in UTF-8; bytes that are not UTF-8 survive the way into a file name.
+
+    ValueError for UTF-16, which some programs of Windows write.
+    """
+    with open(path, "rb") as file:
+        start = file.read(200)
+    if start.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in start:
+        raise ValueError(
+            f"{path}:1: the text is UTF-16, or none at all: save it as UTF-8 "
+            "(iconv -f UTF-16 -t UTF-8)"
+        )
+    return open(path, encoding="utf-8-sig", errors="surrogateescape")
+
+
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:
     """(number from 1, text without surrounding space) of each line that is not blank."""
-    # Bytes that are not UTF-8 survive the round trip into a file name.
-    with open(path, encoding="utf-8-sig", errors="surrogateescape") as file:
+    with open_text(path) as file:
         for number, line in enumerate(file, start=1):
             if line := line.strip():
                 yield number, line

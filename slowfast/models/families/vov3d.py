@@ -24,6 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from slowfast.config.limits import are_numbers
 from slowfast.config.node import ConfigNode
 from slowfast.models.blocks import BlockSpec, HasFinalConv
 from slowfast.models.conv import Triple, conv3d
@@ -142,11 +143,11 @@ def vov3d_stages(
 ) -> list[StageSpec]:
     """The table of stages; ValueError unless four positive entries each give positive widths."""
     _check_lists(
+        depths,
         {
-            "VOV3D.NUM_MODULES": depths,
             "VOV3D.INNER_MULTIPLIER": inner_multiplier,
             "VOV3D.OUT_MULTIPLIER": out_multiplier,
-        }
+        },
     )
     stages = [
         StageSpec(depth, dim_inner=int(inner_ch * inner), dim_out=int(inner_ch * out))
@@ -160,10 +161,16 @@ def vov3d_stages(
     return stages
 
 
-def _check_lists(lists: Mapping[str, Sequence[float]]) -> None:
+def _check_lists(depths: Sequence[int], multipliers: Mapping[str, Sequence[float]]) -> None:
+    lists = {"VOV3D.NUM_MODULES": depths, **multipliers}
     for key, values in lists.items():
-        if len(values) != 4 or min(values) <= 0:
-            raise ValueError(f"{key}: {list(values)} must be four numbers above 0, one per stage")
+        is_table = len(values) == 4 and are_numbers(values)
+        if not is_table or not 0 < min(values) <= max(values) <= 1000:
+            raise ValueError(
+                f"{key}: {list(values)} must be four numbers above 0, one per stage, at most 1000"
+            )
+    if any(type(depth) is not int for depth in depths):
+        raise ValueError(f"VOV3D.NUM_MODULES: {list(depths)} must be whole numbers")
 
 
 def build_vov3d(cfg: ConfigNode) -> VideoNetwork:
@@ -171,8 +178,6 @@ def build_vov3d(cfg: ConfigNode) -> VideoNetwork:
     vov3d, norm = cfg.VOV3D, build_norm(cfg)
     if vov3d.TRANS_FUNC not in _MIDDLES:
         raise ValueError(f"VOV3D.TRANS_FUNC: {vov3d.TRANS_FUNC!r} is not one of {sorted(_MIDDLES)}")
-    if vov3d.NUM_CONV < 1:
-        raise ValueError(f"VOV3D.NUM_CONV: {vov3d.NUM_CONV} must be at least 1")
     if not cfg.X3D.SWISH_INNER:
         raise ValueError("X3D.SWISH_INNER: False has no effect on VoV3D; VOV3D.SWISH_INNER has")
     middle = Middle(
@@ -181,6 +186,8 @@ def build_vov3d(cfg: ConfigNode) -> VideoNetwork:
         has_swish=vov3d.SWISH_INNER,
         norm=norm,
     )
+    if vov3d.NUM_CONV < 1:
+        raise ValueError(f"VOV3D.NUM_CONV: {vov3d.NUM_CONV} must be at least 1")
     stages = vov3d_stages(
         vov3d.INNER_CH,
         depths=num_modules(vov3d.DEPTH, vov3d.NUM_MODULES),

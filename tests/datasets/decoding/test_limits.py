@@ -10,7 +10,7 @@ from PIL import Image
 
 from slowfast.config.defaults import get_cfg
 from slowfast.datasets.build import build_dataset
-from slowfast.datasets.decoding.image_size import image_size
+from slowfast.datasets.decoding.images import image_size
 from slowfast.datasets.decoding.open import open_frames
 from slowfast.datasets.decoding.video import MAX_PIXELS, UnreadableVideo, open_video, scan_video
 from slowfast.datasets.records import Record, frame_files
