@@ -84,8 +84,8 @@ class CoverageReport:
     replaced: the head's, kept fresh as the file's has other shapes or other classes. mismatched:
     other shapes elsewhere. Entries of both read "name (file's shape -> model's shape)".
     coverage: share of the model's tensors outside the head that were loaded. class_names: those
-    that training put into the file, in the order of the model's classes; None in files of other
-    programs.
+    that training put into the file, in the order of the model's classes; num_examples: how many of
+    each it had. None in files of other programs.
     """
 
     path: Path
@@ -100,6 +100,7 @@ class CoverageReport:
     unexpected: tuple[str, ...]
     coverage: float
     class_names: list[str] | None
+    num_examples: list[int] | None
 
     def table(self) -> str:
         """Counts and names as text; long lists are shortened."""
@@ -140,6 +141,7 @@ class _Weights:
     identities: Sequence[str] = ()
     other_classes: str = ""
     class_counts: tuple[int, ...] | None = None
+    num_examples: list[int] | None = None
 
 
 def initialize_from(
@@ -249,7 +251,8 @@ def _read(path: Path, clear_name_patterns: Sequence[str]) -> _Weights:
         raise CheckpointError(f"{path}: {error}") from error
     counts = content.get("class_counts")
     counts = None if counts is None else tuple(counts)
-    return _Weights(path, layout, content.get("class_names"), state, class_counts=counts)
+    about = {"class_counts": counts, "num_examples": content.get("num_examples")}
+    return _Weights(path, layout, content.get("class_names"), state, **about)
 
 
 def _other_targets(counts: Sequence[int] | None, model: nn.Module) -> str:
@@ -278,8 +281,10 @@ def _with_classes(weights: _Weights, classes: ClassList | None) -> _Weights:
         return replace(weights, other_classes=match.differences())
     for remark in match.remarks():
         logger.warning("%s: %s", weights.path, remark)
-    state = move_rows(weights.state, match.order)
-    return replace(weights, state=state, class_names=list(classes.names))
+    state, examples = move_rows(weights.state, match.order), weights.num_examples
+    if examples and len(examples) == len(names):
+        examples = [examples[row] for row in match.order]
+    return replace(weights, state=state, class_names=list(classes.names), num_examples=examples)
 
 
 def _own_shapes(model: nn.Module, state: State) -> Shapes:
@@ -334,6 +339,7 @@ def _compare(weights: _Weights, shapes: Shapes, *, classifier: str | None) -> Co
         unexpected=tuple(n for n in state if n not in shapes),
         coverage=len(chosen(backbone)) / max(len(backbone), 1),
         class_names=weights.class_names,
+        num_examples=weights.num_examples,
     )
 
 

@@ -42,6 +42,33 @@ def class_remarks(train: ClipDataset, val: ClipDataset, counts: Sequence[int]) -
     return remarks
 
 
+def count_examples(dataset: ClipDataset, counts: Sequence[int]) -> list[int]:
+    """Examples (videos, or boxes) of each class, of several targets one after another."""
+    found = []
+    for target, count in enumerate(counts):
+        sets = _sets(dataset, None if len(counts) == 1 else target)
+        tally = Counter(label for each in sets for label in each)
+        found += [tally[label] for label in range(count)]
+    return found
+
+
+def untrained_remark(
+    num_trained: Sequence[int], num_tested: Sequence[int], names: Sequence[str] | None
+) -> str:
+    """A sentence on classes that a test has, and the training had not; "" where there are none.
+
+    num_trained, num_tested: examples of each class.
+    """
+    pairs = enumerate(zip(num_trained, num_tested, strict=True))
+    untrained = [label for label, (before, now) in pairs if now and not before]
+    if not untrained:
+        return ""
+    return (
+        f"the test list has {sum(num_tested[label] for label in untrained)} examples of classes "
+        f"that the training list lacked: {_named(untrained, names)}"
+    )
+
+
 def _sets(dataset: ClipDataset, target: int | None) -> list[Collection[int]]:
     return [classes for record in dataset.records for classes in class_sets(record, target)]
 

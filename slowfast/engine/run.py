@@ -12,13 +12,13 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
 from slowfast.checkpoint import files
-from slowfast.checkpoint.classes import build_class_list
+from slowfast.checkpoint.classes import ClassList, build_class_list, match_classes
 from slowfast.checkpoint.initialize import initialize_from
 from slowfast.config.derived import class_counts, clips_of_statistics
 from slowfast.config.node import ConfigNode
 from slowfast.datasets.balance import build_class_weights
-from slowfast.datasets.build import build_loader
-from slowfast.datasets.class_report import class_remarks
+from slowfast.datasets.build import build_dataset, build_loader
+from slowfast.datasets.class_report import class_remarks, count_examples
 from slowfast.engine.schedule import NormSchedule, log_schedule, steps_of_epochs
 from slowfast.engine.state import TrainState, resume
 from slowfast.engine.step import SeededPasses, TrainStep
@@ -199,7 +199,24 @@ def build_loaders(cfg: ConfigNode) -> tuple[DataLoader, DataLoader]:
     train, val = build_loader(cfg, "train"), build_loader(cfg, "val")
     for remark in class_remarks(train.dataset, val.dataset, class_counts(cfg.MODEL.NUM_CLASSES)):
         logger.warning("%s", remark)
+    if cfg.TEST.ENABLE and cfg.TEST.DATASET != cfg.TRAIN.DATASET:
+        tested = build_class_list(cfg, build_dataset(cfg, "test").class_names)
+        _check_tested_classes(train.dataset.class_names, tested)
     return train, val
+
+
+def _check_tested_classes(names: list[str] | None, tested: ClassList | None) -> None:
+    """ValueError where the test after the training would refuse the classes."""
+    if not names or tested is None:
+        return
+    match = match_classes(names, tested)
+    if match.order is None:
+        raise ValueError(
+            "TEST.DATASET: its classes are not those of TRAIN.DATASET, whose network is to be "
+            f"tested: {match.differences()} (the weights are those to be trained, the data is the "
+            "test's). Correct the names, or set TEST.ENABLE False, or DATA.MATCH_CLASSES False to "
+            "go by the numbers of the classes"
+        )
 
 
 def build_run(cfg: ConfigNode) -> Run:
@@ -212,6 +229,7 @@ def build_run(cfg: ConfigNode) -> Run:
         task.weigh_classes(weights.to(device))
     state, frozen = build_state(cfg, device)
     state.class_names = train_loader.dataset.class_names
+    state.num_examples = count_examples(train_loader.dataset, class_counts(cfg.MODEL.NUM_CLASSES))
     norms = NormSchedule(state, schedule)
     begin(cfg, state, norms)
     steps = steps_of_epochs(schedule, train_loader.batch_sampler, cfg.TRAIN.ACCUMULATION_STEPS)

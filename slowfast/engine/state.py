@@ -60,7 +60,8 @@ class TrainState:
 
     `epoch` is the number of finished epochs and `step` the finished optimizer steps of the epoch
     under way; `sums` are what those steps added up, `lr` is the last one's rate.
-    `class_names` travel with the weights, for predictions; None where unknown.
+    `class_names`, and `num_examples`, those of each class in training, travel with the weights, for
+    predictions and tests; None where unknown.
     """
 
     model: nn.Module
@@ -74,6 +75,7 @@ class TrainState:
     best: dict = field(default_factory=dict)
     history: list[dict] = field(default_factory=list)
     class_names: list[str] | None = None
+    num_examples: list[int] | None = None
 
     @property
     def models(self) -> list[nn.Module]:
@@ -105,6 +107,8 @@ class TrainState:
             state["ema_state"] = self.ema.state_dict()
         if self.class_names is not None:
             state["class_names"] = self.class_names
+        if self.num_examples is not None:
+            state["num_examples"] = self.num_examples
         if counts := target_counts(self.model):
             state["class_counts"] = list(counts)
         return state

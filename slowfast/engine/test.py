@@ -10,8 +10,11 @@ from tabulate import tabulate
 
 from slowfast.adaptive.network import load_for_evaluation
 from slowfast.checkpoint import files
+from slowfast.checkpoint.initialize import CoverageReport
+from slowfast.config.derived import class_counts
 from slowfast.config.node import ConfigNode
 from slowfast.datasets.build import build_loader
+from slowfast.datasets.class_report import count_examples, untrained_remark
 from slowfast.datasets.clip_dataset import ClipDataset
 from slowfast.datasets.records import Record
 from slowfast.datasets.traits import DATASETS
@@ -38,9 +41,9 @@ def test(cfg: ConfigNode) -> dict:
     path = find_weights(output_dir, cfg.TEST.CHECKPOINT_FILE_PATH, cfg.TRAIN.CHECKPOINT_FILE_PATH)
     loader, loop = build_loader(cfg, "test"), build_evaluation_loop(cfg)
     evaluator = build_evaluator(cfg, loader.dataset)
-    names = loader.dataset.class_names
-    network = load_for_evaluation(cfg, path, loop.device, class_names=names)
-    _tell_of_names(names, network.report.class_names)
+    dataset, counts = loader.dataset, class_counts(cfg.MODEL.NUM_CLASSES)
+    network = load_for_evaluation(cfg, path, loop.device, class_names=dataset.class_names)
+    _tell_of_classes(dataset, counts, network.report)
     with StopRequest() as stop:
         unreadable = loop.run(loader, [(network.model, evaluator)], title="test", stop=stop)
     if agreed(stop, loop.device):
@@ -62,7 +65,7 @@ def test(cfg: ConfigNode) -> dict:
         **({} if split is None else {"split": split}),
         "checkpoint": str(path),
         **({"configuration": str(row.point), "gmacs": row.gmacs} if row else {}),
-        "test_set": _set_facts(loader.dataset, cfg.TEST.DATASET, **about_set),
+        "test_set": _set_facts(dataset, cfg.TEST.DATASET, **about_set),
         **unreadable.named(),
     }
     scores_path = output_dir / (cfg.TEST.SAVE_RESULTS_PATH or "test_scores.npz")
@@ -92,9 +95,15 @@ def find_weights(output_dir: Path, test_path: str, train_path: str) -> Path:
     return Path(path)
 
 
-def _tell_of_names(names: Sequence[str] | None, of_weights: Sequence[str] | None) -> None:
-    if of_weights and not names:
+def _tell_of_classes(dataset: ClipDataset, counts: Sequence[int], report: CoverageReport) -> None:
+    """Log what is odd about the classes of the data, seen from those of the weights."""
+    names, trained = dataset.class_names, report.num_examples
+    if report.class_names and not names:
         logger.info("classes go by their numbers: the weights have names, but the data has none")
+    if trained and len(trained) == sum(counts):
+        remark = untrained_remark(trained, count_examples(dataset, counts), names)
+        if remark:
+            logger.warning("%s", remark)
 
 
 def _write_results(output_dir: Path, results: dict) -> Path:

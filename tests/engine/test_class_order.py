@@ -1,9 +1,12 @@
 """Classes keep their names when data has them in another order, or has others."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 from slowfast.checkpoint import files
+from slowfast.engine import run
 from slowfast.engine.test import test as run_test
 from slowfast.engine.train import train
 
@@ -66,3 +69,22 @@ def test_fine_tuning_moves_the_classifier_and_its_average(toy_cfg, named, traine
     rows = files.load(weights)["model_state"]["head.projection.weight"][[2, 0, 1]]
     assert all(torch.equal(m.head.projection.weight, rows) for m in state.models)
     assert state.class_names == TURNED
+
+
+def test_a_test_names_the_classes_that_were_not_trained(toy_cfg, named, tmp_path, caplog):
+    options = named(TRAINED)
+    path = tmp_path / "red_green_blue/train.csv"
+    lines = path.read_text().splitlines()
+    path.write_text("".join(f"{line[:-1]}{min(int(line[-1]), 1)}\n" for line in lines))
+    train(toy_cfg("SOLVER.MAX_EPOCH", 1, *options))
+    caplog.clear()
+    run_test(toy_cfg(*named(TURNED)))
+    assert "the test list has 1 examples of classes that the training list lacked" in caplog.text
+    assert "lacked: 0 (blue)" in caplog.text
+
+
+def test_a_test_set_of_other_classes_is_refused_before_training(toy_cfg, named, monkeypatch):
+    others = SimpleNamespace(class_names=["red", "green", "violet"])
+    monkeypatch.setattr(run, "build_dataset", lambda cfg, split: others)
+    with pytest.raises(ValueError, match="TEST.DATASET: .*'blue'.*'violet'"):
+        run.build_loaders(toy_cfg(*named(TRAINED), "TEST.ENABLE", True, "TEST.DATASET", "folder"))
