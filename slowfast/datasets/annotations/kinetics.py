@@ -12,7 +12,7 @@ from slowfast.config.derived import class_counts
 from slowfast.config.node import ConfigNode
 from slowfast.datasets.annotations.class_names import read_target_names
 from slowfast.datasets.annotations.list_files import check_files_exist, find_file, read_lines
-from slowfast.datasets.annotations.locate import list_frame_folders
+from slowfast.datasets.annotations.locate import find_in_any_form, list_frame_folders
 from slowfast.datasets.decoding.flow import as_flow, flow_folder
 from slowfast.datasets.list_lines import (
     Disk,
@@ -85,8 +85,12 @@ class ListRules:
         )
 
     def path_of(self, name: str, folder: str) -> str:
-        """Path of a video by its name in a list that lies in a folder."""
-        return os.path.join(local_path(self.prefix) or folder, local_path(name))
+        """Path of a video by its name in a list that lies in a folder.
+
+        Its letters may be composed in another way than those on disk.
+        """
+        path = os.path.join(local_path(self.prefix) or folder, local_path(name))
+        return find_in_any_form(path)
 
     def record(self, video: ListedVideo, path: str) -> Record:
         """The record of a line."""

@@ -32,6 +32,12 @@ def test_names_that_are_not_utf8_reach_the_file_system(write_list):
     assert record.path.encode(errors="surrogateescape") == b"/p/caf\xe9.mp4"
 
 
+def test_names_whose_letters_are_composed_in_another_way_are_found(write_list, tmp_path):
+    (tmp_path / "cafe\u0301.mp4").touch()
+    (record,) = write_list("caf\u00e9.mp4 0\n", prefix="")
+    assert record.path == str(tmp_path / "cafe\u0301.mp4")
+
+
 def test_repeated_lines_are_kept(write_list):
     assert len(write_list("a.mp4 0\na.mp4 0\n")) == 2
 
