@@ -13,6 +13,7 @@ from slowfast.datasets.annotations.flip_labels import find_flip_labels
 from slowfast.datasets.annotations.folder import build_folder
 from slowfast.datasets.annotations.hmdb51 import build_hmdb51
 from slowfast.datasets.annotations.kinetics import build_kinetics
+from slowfast.datasets.annotations.list_files import look_for_files, report_missing
 from slowfast.datasets.annotations.something_something import build_ssv1, build_ssv2
 from slowfast.datasets.annotations.tubes import build_jhmdb, build_ucf101_24
 from slowfast.datasets.annotations.ucf101 import build_ucf101
@@ -187,12 +188,21 @@ def build_batch_sampler(cfg: ConfigNode, split: str, dataset: ClipDataset) -> Sh
     )
 
 
+def _count_missing(dataset: ClipDataset, split: str, max_share: float, folder: str) -> None:
+    """`look_for_files` in one process, and tell all of what is missing."""
+    is_main = distributed.is_main_process()
+    found = look_for_files(dataset.records, folder) if is_main else None
+    found = distributed.gather_objects(found)[0]
+    report_missing(found, len(dataset), split, max_share=max_share)
+
+
 def build_loader(cfg: ConfigNode, split: str) -> DataLoader:
     """Batches (see `collate`) of a split; its batch_sampler is a ShardedBatchSampler.
 
     Whole frames differ in size: in val and test of detection, an item is a list of batches.
     """
     dataset = build_dataset(cfg, split)
+    _count_missing(dataset, split, cfg.DATA.MAX_UNREADABLE_SHARE, cfg.OUTPUT_DIR)
     has_sizes = split != "train" and dataset.box_labels is not None
     return make_loader(
         dataset,

@@ -1,18 +1,34 @@
 """Lines of annotation files, and the mistakes that users make with any of them."""
 
+import json
 import logging
 import os
+import stat
+import time
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from hashlib import sha1
 from pathlib import Path
-from typing import TextIO, TypeVar
+from typing import NamedTuple, TextIO, TypeVar
+
+from tqdm import tqdm
 
 from slowfast.datasets.decoding.flow import flow_folder
 from slowfast.datasets.records import Record
+from slowfast.utils.io import atomic_write, json_text
 
 logger = logging.getLogger(__name__)
 
 _NUM_PROBED = 100
 _NUM_SHOWN = 10
+_NUM_NAMED = 5
+_NUM_THREADS = 16
+_FEW = 8  # files of a folder that are looked for one by one: the folder may hold a million others
+_WORTH_SECONDS = 1.0  # a look that takes longer is kept for the next run
+# A folder that changed so shortly before it was listed may have changed since within one tick.
+_TICK_SECONDS = 2.0
 
 T = TypeVar("T")
 
@@ -109,3 +125,172 @@ def _first_file(record: Record) -> str:
     if record.frames is None:
         return record.path
     return record.frames.path(0) if record.frames.count else os.path.join(record.path, "*.jpg")
+
+
+class _Group(NamedTuple):
+    """Paths that lie in one folder, all of files or all of folders."""
+
+    folder: str
+    paths: list[str]
+    are_folders: bool
+
+    @property
+    def key(self) -> str:
+        """Key of the group in the cache."""
+        return sha1("\0".join(self.paths).encode(errors="surrogateescape")).hexdigest()
+
+
+class FileFacts:
+    """Folders whose listed files were all there, and when those had changed last.
+
+    A file whose folder has not changed since is there still. What is missing is not kept, so that
+    it is looked for again.
+    """
+
+    def __init__(self, path: Path):
+        self.path, self._new = path, {}
+        try:
+            self._known = dict(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            self._known = {}
+
+    def holds(self, group: _Group) -> bool:
+        """Whether all of the group's files are known to be there."""
+        known = self._known.get(group.key)
+        return known is not None and known == _mtime(group.folder)
+
+    def add(self, group: _Group, mtime: int | None) -> None:
+        """Remember that all of the group's files were there after its folder changed last."""
+        if mtime is not None and time.time() - mtime / 1e9 > _TICK_SECONDS:
+            self._new[group.key] = mtime
+
+    def save(self) -> None:
+        """Write what is known; a folder that cannot be written to has no cache."""
+        try:
+            with atomic_write(self.path, "w") as file:
+                file.write(json_text({**self._known, **self._new}))
+        except OSError as error:
+            logger.debug("%s: not written (%s)", self.path, error)
+
+
+def _mtime(folder: str) -> int | None:
+    try:
+        return os.stat(folder).st_mtime_ns
+    except OSError:
+        return None
+
+
+def _place(record: Record) -> tuple[str, bool]:
+    """Path that a record is read from, and whether it is a folder."""
+    if record.is_flow:
+        return flow_folder(record.path), True
+    if record.frames is None:
+        return record.path, False
+    return os.path.dirname(record.frames.path(0)) if len(record.frames) else record.path, True
+
+
+def _groups(records: Iterable[Record]) -> list[_Group]:
+    found: dict[tuple[str, bool], dict[str, None]] = defaultdict(dict)
+    for record in records:
+        path, is_folder = _place(record)
+        found[path[: path.rfind("/") + 1] or ".", is_folder][path] = None
+    return [_Group(folder, list(paths), kind) for (folder, kind), paths in found.items()]
+
+
+def _not_listed(group: _Group, facts: FileFacts | None) -> list[str]:
+    """Paths that a glance at their folder does not show to be there."""
+    if len(group.paths) < _FEW:
+        return group.paths
+    if facts is not None and facts.holds(group):
+        return []
+    mtime = _mtime(group.folder)
+    try:
+        with os.scandir(group.folder) as entries:
+            listed = {entry.name: entry for entry in entries}
+    except OSError:
+        return group.paths
+    left = [path for path in group.paths if not _is_there(listed.get(_name(path)), group)]
+    if facts is not None and not left:
+        facts.add(group, mtime)
+    return left
+
+
+def _name(path: str) -> str:
+    return path[path.rfind("/") + 1 :]
+
+
+def _is_there(entry: os.DirEntry | None, group: _Group) -> bool:
+    try:
+        return entry is not None and (entry.is_dir() if group.are_folders else entry.is_file())
+    except OSError:  # a loop of links
+        return False
+
+
+def _reason(path: str, is_folder: bool) -> str:
+    """Say why a path cannot be read; "" if nothing speaks against it."""
+    try:
+        mode = os.stat(path).st_mode
+    except OSError as error:
+        return f"{type(error).__name__}: {error.strerror}"
+    if is_folder:
+        return "" if stat.S_ISDIR(mode) else "not a folder"
+    return "" if stat.S_ISREG(mode) else "not a file" if stat.S_ISDIR(mode) else "no ordinary file"
+
+
+def find_missing(records: Sequence[Record], facts: FileFacts | None = None) -> dict[str, str]:
+    """Why each path of the records cannot be read that is not there, or is no file or folder."""
+    groups = _groups(records)
+    count = sum(len(group.paths) for group in groups)
+    missing = {}
+    with (
+        ThreadPoolExecutor(_NUM_THREADS) as pool,
+        tqdm(desc="looking for files", total=count, disable=None, delay=2) as bar,
+    ):
+        left = []
+        unlisted = pool.map(partial(_not_listed, facts=facts), groups)
+        for group, paths in zip(groups, unlisted, strict=True):
+            left += [(path, group.are_folders) for path in paths]
+            bar.update(len(group.paths) - len(paths))
+        reasons = pool.map(_reason, *zip(*left, strict=True)) if left else ()
+        for (path, _), reason in zip(left, reasons, strict=True):
+            missing |= {path: reason} if reason else {}
+            bar.update()
+    return missing
+
+
+def look_for_files(records: Sequence[Record], folder: str | Path) -> list[tuple[str, str]]:
+    """(name, reason) of each record whose file or folder is not there.
+
+    All are looked for; what takes long is kept in file_facts.json in `folder` for the next run.
+    """
+    facts, start = FileFacts(Path(folder) / "file_facts.json"), time.monotonic()
+    missing = find_missing(records, facts)
+    if time.monotonic() - start > _WORTH_SECONDS:
+        facts.save()
+    found = []
+    for record in records:
+        if missing and (reason := missing.get(_place(record)[0])):
+            found.append((record.name, reason))
+        elif record.frames is not None and not len(record.frames):
+            found.append((record.name, "no images in its folder or frame list"))
+    return found
+
+
+def report_missing(
+    found: Sequence[tuple[str, str]], num_records: int, split: str, *, max_share: float
+) -> None:
+    """A warning with the number of records that cannot be read, and some of them.
+
+    found: (name, reason) of each. ValueError where their share is above `max_share`.
+    """
+    if not found:
+        return
+    examples = "\n".join(f"  {name}: {reason}" for name, reason in found[:_NUM_NAMED])
+    text = f"{len(found)} of {num_records} videos of the {split} split are not there"
+    share = len(found) / num_records
+    if share > max_share:
+        raise ValueError(
+            f"DATA.MAX_UNREADABLE_SHARE: {text}, more than the allowed share of {max_share} "
+            f"({100 * share:.1f} %); tools/dataset.py check lists all; the first:\n{examples}"
+        )
+    logger.warning("%s (%.1f %%); the first:\n%s", text, 100 * share, examples)
