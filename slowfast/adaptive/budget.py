@@ -1,6 +1,5 @@
 """The operating point of an adaptive network that fits a budget, by the table of its points."""
 
-import json
 import logging
 import math
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,7 @@ from slowfast.adaptive.calibration_file import file_hash
 from slowfast.config.derived import Budget, parse_budget
 from slowfast.models.operating_point import OperatingPoint
 from slowfast.runtime.device import device_name
+from slowfast.utils.io import read_json
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +83,7 @@ def load_table(path: str | Path, checkpoint: str | Path) -> BudgetTable:
     """The table of this checkpoint; ValueError when it is something else or of other weights."""
     path = Path(path)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
         heads = [content.pop(name) for name in ("parent", "settings", "calibration")]
         rows = tuple(_parse_row(row) for row in content.pop("configurations"))
         about = {name: content[name] for name in _ABOUT}

@@ -139,7 +139,7 @@ def _check_checkpoints(adaptive: Sequence[str | Path], alone: Sequence[str | Pat
     for path, is_adaptive in paths:
         if resolved.count(path.resolve()) > 1:
             raise ValueError(f"{path}: this checkpoint is given twice")
-        found = was_adaptive(files.load(path))
+        found = was_adaptive(files.load(path), path)
         if found is not None and found != is_adaptive:
             raise ValueError(
                 f"{path}: was trained with ADAPTIVE.ENABLE {found}, so it belongs to "

@@ -1,21 +1,20 @@
 """Features of a layer, exported and drawn in two dimensions (arXiv 1712.04851, Fig. 7)."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-import yaml
 from tabulate import tabulate
 from torch import nn
 
 from slowfast.analysis.runs import TrainedRun, load_runs
+from slowfast.config.yaml_file import parse_plain
 from slowfast.evaluation.evaluator import Evaluator
 from slowfast.evaluation.video_scores import VideoScores
 from slowfast.models.operating_point import ReducedNetwork
-from slowfast.utils.io import atomic_write, write_csv, write_json
+from slowfast.utils.io import atomic_write, read_json, read_small_text, write_csv, write_json
 from slowfast.utils.plots import new_figure, save_figure, shorten, style, wrap
 
 PENULTIMATE = "penultimate"
@@ -133,9 +132,9 @@ def embed(values: np.ndarray, *, perplexity: float, seed: int) -> np.ndarray:
 
 def _read_groups(path: Path) -> dict[str, list]:
     try:
-        text = path.read_text(encoding="utf-8-sig")
-        content = json.loads(text) if path.suffix.lower() == ".json" else yaml.safe_load(text)
-    except (ValueError, yaml.YAMLError) as error:
+        is_json = path.suffix.lower() == ".json"
+        content = read_json(path) if is_json else parse_plain(read_small_text(path))
+    except ValueError as error:
         raise ValueError(f"{path}: cannot be read ({error})") from error
     if not isinstance(content, dict) or not all(isinstance(v, list) for v in content.values()):
         raise ValueError(f"{path}: groups are {{group: [names or numbers of classes]}}")

@@ -1,7 +1,6 @@
 """Accuracy against cost of several runs, and which of them no other one beats."""
 
 import csv
-import json
 import math
 import shlex
 import statistics
@@ -33,7 +32,7 @@ from slowfast.runtime.device import (
 )
 from slowfast.runtime.latency import build_inferences, time_in_turns
 from slowfast.runtime.launch import single_process
-from slowfast.utils.io import write_csv, write_json
+from slowfast.utils.io import read_json, write_csv, write_json
 from slowfast.utils.plots import new_figure, save_figure, shorten, style, tidy
 
 COSTS = {
@@ -81,7 +80,7 @@ def read_points(path: Path) -> list[Point]:
 
 def tested_point(folder: Path) -> OperatingPoint | None:
     """The choice of TEST.BUDGET when the run of this folder was tested; None: whole network."""
-    results = json.loads((folder / "test_results.json").read_text(encoding="utf-8"))
+    results = read_json(folder / "test_results.json")
     text = results.get("configuration")
     return None if text is None else OperatingPoint.parse(text)
 

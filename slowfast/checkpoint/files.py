@@ -9,8 +9,8 @@ from itertools import count
 from pathlib import Path
 
 import torch
-import yaml
 
+from slowfast.config.yaml_file import parse_plain
 from slowfast.utils.io import atomic_write
 from slowfast.utils.unpickle import load_arrays
 
@@ -221,12 +221,15 @@ def _megabytes(num_bytes: int) -> str:
     return f"{num_bytes / 2**20:.1f} MiB"
 
 
-def was_adaptive(content: dict) -> bool | None:
+def was_adaptive(content: dict, path: str | Path) -> bool | None:
     """ADAPTIVE.ENABLE in training; False where the config has no such key, None without a config.
 
-    content: of the checkpoint file.
+    content: of the checkpoint file `path`.
     """
     text = content.get("cfg")
     if not isinstance(text, str) or not text:
         return None
-    return bool((yaml.safe_load(text) or {}).get("ADAPTIVE", {}).get("ENABLE", False))
+    try:
+        return bool((parse_plain(text) or {}).get("ADAPTIVE", {}).get("ENABLE", False))
+    except (ValueError, AttributeError) as error:
+        raise CheckpointError(f"{path}: its config cannot be read: {error}") from error

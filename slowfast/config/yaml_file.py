@@ -113,6 +113,19 @@ def _read_text(path: Path) -> str:
         raise ValueError(f"{path}: not a YAML file: {error}") from error
 
 
+def parse_plain(text: str) -> Any:
+    """Content of YAML text, of plain values only; ValueError in one line for all else."""
+    if len(text) > _MOST_BYTES:
+        raise ValueError(f"it has {len(text)} characters, at most {_MOST_BYTES} are read")
+    try:
+        return yaml.safe_load(text)
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
+    except yaml.YAMLError as error:
+        problem = getattr(error, "problem", None) or str(error)
+        raise ValueError(f"it is not valid YAML: {' '.join(problem.split())}") from error
+
+
 def _measure(root: yaml.Node, path: Path) -> None:
     """ValueError unless what the file says, with its aliases written out, keeps to the bounds."""
     num_values, remaining = 0, [(root, 1)]

@@ -181,7 +181,7 @@ def resume(
     _check_classes(content, path, classes)
     prepare(content["epoch"] + 1)
     state.load_state_dict(content, path)
-    if is_adaptive != bool(was_adaptive(content)):
+    if is_adaptive != bool(was_adaptive(content, path)):
         raise ValueError(
             f"ADAPTIVE.ENABLE: {is_adaptive}, but the run in {output_dir} was trained with "
             f"{not is_adaptive} ({path.name}); choose another OUTPUT_DIR, or set "

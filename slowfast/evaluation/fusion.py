@@ -1,6 +1,5 @@
 """Late fusion: the scores of several runs on the same videos, added up (arXiv 1406.2199)."""
 
-import json
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from tabulate import tabulate
 
 from slowfast.evaluation.metrics import topk_accuracies
 from slowfast.evaluation.video_scores import VideoScores
-from slowfast.utils.io import write_csv, write_json
+from slowfast.utils.io import read_json, write_csv, write_json
 from slowfast.utils.video_names import without_suffix
 
 _NUM_SHOWN = 5
@@ -72,8 +71,8 @@ def read_scores(run: str | Path) -> RunScores:
 
 def _ensemble(path: Path) -> str:
     try:
-        return json.loads(path.read_text(encoding="utf-8")).get("ensemble", "sum")
-    except (OSError, ValueError):
+        return read_json(path).get("ensemble", "sum")
+    except (OSError, ValueError, AttributeError):
         return "sum"
 
 

@@ -1,6 +1,5 @@
 """Mean and spread of the metrics of several runs, such as those of the official splits."""
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ import numpy as np
 from tabulate import tabulate
 
 from slowfast.evaluation.video_sets import check_same_set, results_path
-from slowfast.utils.io import write_csv, write_json
+from slowfast.utils.io import read_json, write_csv, write_json
 
 
 @dataclass(frozen=True)
@@ -37,11 +36,13 @@ def read_metrics(run: str | Path) -> dict[str, float]:
     """
     path = results_path(run)
     try:
-        results = json.loads(path.read_text(encoding="utf-8"))
+        results = read_json(path)
     except FileNotFoundError:
         raise ValueError(f"{path}: no results here; the run has not been tested") from None
-    except json.JSONDecodeError as error:
+    except ValueError as error:
         raise ValueError(f"{path}: is not JSON ({error})") from error
+    if not isinstance(results, dict):
+        raise ValueError(f"{path}: is not an object of metrics, but a {type(results).__name__}")
     return {
         name: math.nan if value is None else value
         for name, value in results.items()

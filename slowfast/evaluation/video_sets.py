@@ -6,13 +6,13 @@ in whatever order; num_classes; classes, a hash of their names (null where unkno
 """
 
 import hashlib
-import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from slowfast.evaluation.fusion import video_keys
+from slowfast.utils.io import read_json
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ def read_facts(run: str | Path) -> tuple[dict[str, Any], int | None]:
     Of older results no more than the number of videos; {} of files without any of this.
     """
     try:
-        results = json.loads(results_path(run).read_text(encoding="utf-8"))
+        results = read_json(results_path(run))
         num_scored = results.get("num_videos")
         if isinstance(facts := results.get("test_set"), dict):
             return facts, num_scored

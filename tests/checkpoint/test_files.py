@@ -282,3 +282,20 @@ def test_kill_while_saving_leaves_a_readable_last_checkpoint(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) > 0, "no process was killed in the middle of a write"
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("ADAPTIVE: !!python/object/apply:os.getpid []", "not valid YAML: could not determine a"),
+        ("A: " + "[" * 5000, "nested too deep"),
+        ("- 1", "has no attribute 'get'"),
+        ("# " + "x" * 2**21, "at most 1048576 are read"),
+    ],
+)
+def test_config_of_a_checkpoint_that_cannot_be_read_is_one_line(text, problem):
+    with pytest.raises(CheckpointError) as caught:
+        files.was_adaptive({"cfg": text}, "a.pyth")
+    message = str(caught.value)
+    assert message.startswith("a.pyth: its config cannot be read: ") and problem in message
+    assert "\n" not in message and len(message) < 300

@@ -6,7 +6,14 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from slowfast.utils.io import atomic_write, json_text, write_csv, write_json
+from slowfast.utils.io import (
+    atomic_write,
+    json_text,
+    read_json,
+    read_small_text,
+    write_csv,
+    write_json,
+)
 
 
 def test_atomic_write_replaces_the_old_file_only_at_the_end(tmp_path):
@@ -71,3 +78,27 @@ def test_all_else_is_written_as_the_standard_library_does(indent):
         **{str(key): 2**70 for key in (3, 1)},
     }
     assert json_text(value, indent=indent) == json.dumps(value, indent=indent)
+
+
+@pytest.mark.parametrize("deep", ["[" * 200_000, '{"a":' * 200_000])
+def test_json_that_is_nested_without_end_is_refused(tmp_path, deep):
+    (tmp_path / "deep.json").write_text(deep)
+    with pytest.raises(ValueError, match="it is nested too deep"):
+        read_json(tmp_path / "deep.json")
+
+
+def test_byte_order_mark_is_no_part_of_a_text(tmp_path):
+    (tmp_path / "a.json").write_text("[1]", encoding="utf-8-sig")
+    assert read_json(tmp_path / "a.json") == [1]
+
+
+def test_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ValueError, match="it is not an ordinary file, but a pipe or a device"):
+        read_small_text(tmp_path / "pipe")
+
+
+def test_text_of_too_many_bytes_is_refused(tmp_path):
+    (tmp_path / "long.txt").write_text("x" * 2_000_000)
+    with pytest.raises(ValueError, match="it has 2.0 MB, at most 1.0 MB are read"):
+        read_small_text(tmp_path / "long.txt", most_bytes=1_000_000)

@@ -1,9 +1,10 @@
 """Names of classes from files that people keep beside their data and weights."""
 
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
+
+from slowfast.utils.io import read_json
 
 
 def read_class_names(path: Path, num_classes: int) -> list[str] | None:
@@ -45,7 +46,7 @@ def load_class_names(path: str | Path, num_classes: int) -> list[str]:
             raise ValueError(f"{path}: no such file of class names")
         return names
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        content = read_json(path)
         if isinstance(content, dict):
             numbers = {name: int(number) for name, number in content.items()}
             content = sorted(numbers, key=numbers.get)

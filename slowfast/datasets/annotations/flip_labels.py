@@ -1,12 +1,13 @@
 """Classes of mirrored videos: "left to right" becomes "right to left"."""
 
-import json
 import logging
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from tabulate import tabulate
+
+from slowfast.utils.io import read_json
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +52,7 @@ def read_flip_labels(path: str | Path, derived: Sequence[int], names: Sequence[s
     """
     where = f"DATA.FLIP_LABELS_FILE: {str(path)!r}"
     try:
-        changes = dict(json.loads(Path(path).read_text(encoding="utf-8-sig")))
+        changes = dict(read_json(path))
     except (OSError, TypeError, ValueError) as error:
         raise ValueError(f"{where}: {error}; it is an object {{class: class}}") from error
     numbers = {str(number): number for number in range(len(names))}

@@ -1,6 +1,5 @@
 """Something-Something: a class for each video id, in csv files (V1) or JSON files (V2)."""
 
-import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from slowfast.datasets.annotations.list_files import (
 from slowfast.datasets.annotations.locate import VideoPlace, find_videos_by_id
 from slowfast.datasets.decoding.flow import as_flow
 from slowfast.datasets.records import Annotations, Record
+from slowfast.utils.io import read_json
 
 # The labels of the test videos are not public; everybody tests on the validation videos.
 _PARTS = {"train": "train", "val": "validation", "test": "validation"}
@@ -51,9 +51,9 @@ def read_json_labels(path: Path, numbers: Mapping[str, int]) -> dict[str, int]:
             yield str(path), str(video["id"]), numbers[name]
 
     try:
-        videos = json.loads(path.read_text(encoding="utf-8-sig"))
+        videos = read_json(path)
         return collect_by_id(rows(), path)
-    except (AttributeError, KeyError, TypeError, json.JSONDecodeError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f"{path}: {type(error).__name__}: {error}; it is a list of {{id, template, ...}}"
         ) from error

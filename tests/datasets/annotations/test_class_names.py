@@ -42,6 +42,7 @@ def test_text_has_one_name_per_line(tmp_path):
         ("n.json", '{"run": "a", "eat": "b"}', "invalid literal"),
         ("n.json", "3", "not iterable"),
         ("n.json", "{", "Expecting"),
+        ("n.json", "[" * 200_000, "nested too deep"),
     ],
 )
 def test_a_file_that_does_not_fit_is_named(tmp_path, name, content, message):
