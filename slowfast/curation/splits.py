@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
 
-from slowfast.datasets.annotations.kinetics import ListRules, read_rows, with_frames
+from slowfast.datasets.annotations.kinetics import ListRules, place_in, read_rows, with_frames
 from slowfast.datasets.records import Record
 
 
@@ -45,13 +45,14 @@ class Split:
 
 def read_csv_split(path: str | Path, rules: ListRules, *, is_training: bool) -> Split:
     """A plain list with the mistakes in its lines."""
-    path, folder = Path(path), str(Path(path).parent)
+    path = Path(path)
+    root = rules.root(path)
     entries, counts = [], []
     for line, video, problem in read_rows(path, rules):
         record = None
         try:
             if video is not None:
-                record = rules.record(video, os.path.normpath(rules.path_of(video.path, folder)))
+                record = rules.record(video, os.path.normpath(place_in(root, video.path)))
         except ValueError as error:
             problem = problem or str(error)
         labels = () if problem else numbered_labels(video.labels, rules)

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
@@ -64,6 +64,8 @@ class ListRules:
 
     def problem_of(self, labels: Sequence[int]) -> str:
         """Say what is wrong with the labels of a line; "" if nothing is."""
+        if self.counts and len(labels) == 1 and 0 <= labels[0] < self.counts[0]:
+            return ""
         if self.is_multi_label and len(set(labels)) < len(labels):
             repeated = next(label for label in labels if labels.count(label) > 1)
             return f"label {repeated} stands there twice"
@@ -84,25 +86,29 @@ class ListRules:
             f"{'' if is_one else f', its entry {target}'})"
         )
 
-    def path_of(self, name: str, folder: str) -> str:
-        """Path of a video by its name in a list that lies in a folder.
-
-        Its letters may be composed in another way than those on disk.
-        """
-        path = os.path.join(local_path(self.prefix) or folder, local_path(name))
-        return find_in_any_form(path)
+    def root(self, path: Path) -> str:
+        """Folder that the paths of a list start from."""
+        return local_path(self.prefix) or str(path.parent)
 
     def record(self, video: ListedVideo, path: str) -> Record:
         """The record of a line."""
-        if self.num_labels == 1:
+        if len(video.labels) == 1 and not self.is_multi_label:
             return Record(path, video.labels[0], part=video.part)
         return Record(path, labels=video.labels, part=video.part)
 
 
-def _disk(path_of: Callable[[str], str], *, is_flow: bool) -> Disk:
+def place_in(root: str, name: str) -> str:
+    """Path of a video by its name in a list whose paths start from `root`.
+
+    Its letters may be composed in another way than those on disk.
+    """
+    return find_in_any_form(os.path.join(root, local_path(name)))
+
+
+def _disk(root: str, *, is_flow: bool) -> Disk:
     def look(name: str) -> str:
         try:
-            path = path_of(name)
+            path = place_in(root, name)
         except ValueError:  # an address: said where the line is read
             return ""
         return flow_folder(path) if is_flow else path
@@ -124,7 +130,7 @@ def read_rows(path: Path, rules: ListRules) -> Iterator[Row]:
     first = list(islice(lines, _NUM_PROBED))
     kind = rules.kind
     if kind == "auto":
-        disk = _disk(lambda name: rules.path_of(name, str(path.parent)), is_flow=rules.is_flow)
+        disk = _disk(rules.root(path), is_flow=rules.is_flow)
         texts = [line for _, line in first]
         kind = recognise(texts, rules.separator, rules.num_labels, disk)
     form = LineFormat(kind, rules.separator, rules.num_labels)
@@ -175,12 +181,12 @@ def read_records(path: Path, rules: ListRules) -> list[Record]:
     ValueError names file and line for a line that cannot be used, and for a list of which no video
     exists.
     """
-    folder, records, counts, first = str(path.parent), [], [], []
+    root, records, counts, first = rules.root(path), [], [], []
     for line, video, problem in read_rows(path, rules):
         try:
             if problem:
                 raise ValueError(problem)
-            records.append(rules.record(video, rules.path_of(video.path, folder)))
+            records.append(rules.record(video, place_in(root, video.path)))
         except ValueError as error:
             raise ValueError(f"{path}:{line}: {error}") from None
         if video.num_frames is not None:

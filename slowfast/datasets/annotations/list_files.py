@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from slowfast.datasets.decoding.flow import flow_folder
 from slowfast.datasets.records import Record
-from slowfast.utils.io import atomic_write, json_text
+from slowfast.utils.io import atomic_write, check_is_file, json_text
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +57,7 @@ def open_text(path: str | Path) -> TextIO:
 
     ValueError for UTF-16, which some programs of Windows write.
     """
+    check_is_file(path)
     with open(path, "rb") as file:
         start = file.read(200)
     if start.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in start:
@@ -176,7 +177,7 @@ class FileFacts:
 def _mtime(folder: str) -> int | None:
     try:
         return os.stat(folder).st_mtime_ns
-    except OSError:
+    except (OSError, ValueError):
         return None
 
 
@@ -207,7 +208,7 @@ def _not_listed(group: _Group, facts: FileFacts | None) -> list[str]:
     try:
         with os.scandir(group.folder) as entries:
             listed = {entry.name: entry for entry in entries}
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a NUL byte
         return group.paths
     left = [path for path in group.paths if not _is_there(listed.get(_name(path)), group)]
     if facts is not None and not left:
@@ -229,12 +230,13 @@ def _is_there(entry: os.DirEntry | None, group: _Group) -> bool:
 def _reason(path: str, is_folder: bool) -> str:
     """Say why a path cannot be read; "" if nothing speaks against it."""
     try:
-        mode = os.stat(path).st_mode
+        if not is_folder:
+            check_is_file(path)
+        elif not stat.S_ISDIR(os.stat(path).st_mode):
+            return "NotADirectoryError: not a folder"
     except OSError as error:
         return f"{type(error).__name__}: {error.strerror}"
-    if is_folder:
-        return "" if stat.S_ISDIR(mode) else "not a folder"
-    return "" if stat.S_ISREG(mode) else "not a file" if stat.S_ISDIR(mode) else "no ordinary file"
+    return ""
 
 
 def find_missing(records: Sequence[Record], facts: FileFacts | None = None) -> dict[str, str]:

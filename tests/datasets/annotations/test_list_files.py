@@ -12,6 +12,7 @@ from slowfast.datasets.annotations.list_files import (
     find_missing,
     look_for_files,
     numbers_by_name,
+    read_lines,
     report_missing,
 )
 from slowfast.datasets.records import Record, frame_files
@@ -97,10 +98,12 @@ def test_all_files_are_looked_for(listed, tmp_path):
 def test_kind_of_a_file_is_looked_at(name, listed, tmp_path):
     (tmp_path / name).unlink()
     os.mkfifo(tmp_path / name)
-    assert find_missing(listed) == {str(tmp_path / name): "no ordinary file"}
+    assert find_missing(listed) == {
+        str(tmp_path / name): "OSError: a named pipe, not an ordinary file"
+    }
     (tmp_path / name).unlink()
     (tmp_path / name).mkdir()
-    assert find_missing(listed) == {str(tmp_path / name): "not a file"}
+    assert find_missing(listed) == {str(tmp_path / name): "IsADirectoryError: Is a directory"}
     (tmp_path / name).rmdir()
     (tmp_path / name).symlink_to(tmp_path / name)
     assert "OSError" in find_missing(listed)[str(tmp_path / name)]
@@ -188,3 +191,9 @@ def test_cache_that_cannot_be_written_is_none(tmp_path):
 def test_quick_look_leaves_no_file(listed, tmp_path):
     assert look_for_files(listed, tmp_path / "run") == []
     assert not (tmp_path / "run").exists()
+
+
+def test_list_that_is_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "train.csv")
+    with pytest.raises(OSError, match="a named pipe"):
+        next(read_lines(tmp_path / "train.csv"))
