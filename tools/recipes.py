@@ -207,8 +207,8 @@ def _printed(row: dict[str, Any]) -> str:
 
 
 def _command(row: dict[str, Any]) -> str:
-    notes = [row[key] for key in ("known", "note") if key in row]
-    return ". ".join([_what_runs(row), *notes])
+    notes = (row[key] for key in ("known", "note") if key in row)
+    return ". ".join([_what_runs(row), *(note[0].upper() + note[1:] for note in notes)])
 
 
 def _what_runs(row: dict[str, Any]) -> str:
