@@ -30,11 +30,21 @@ class Orientation(NamedTuple):
 
 
 _AS_STORED = Orientation()
+# By quarters of a turn against the clock.
+_TURNED = (
+    _AS_STORED,
+    Orientation(True, mirrors_y=True),
+    Orientation(False, mirrors_x=True, mirrors_y=True),
+    Orientation(True, mirrors_x=True),
+)
 
 
 def read_orientation(frame: av.VideoFrame) -> Orientation:
     """The orientation in the display matrix of a frame, by the nearest multiple of 90 degrees."""
-    matrix = frame.side_data.get("DISPLAYMATRIX")
+    try:
+        matrix = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:  # PyAV does not know all that newer files hold beside it
+        return _TURNED[round(frame.rotation / 90) % 4]
     if matrix is None:
         return _AS_STORED
     # A point (x, y) is shown at (a x + c y, b x + d y); ISO/IEC 14496-12, 6.2.2.

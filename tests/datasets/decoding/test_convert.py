@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from av.filter import Graph
 
-from slowfast.datasets.decoding.convert import Orientation
+from slowfast.datasets.decoding.convert import Orientation, read_orientation
 from slowfast.datasets.decoding.video import open_video
 from slowfast.datasets.synthetic import write_video
 from tests.helpers.videos import read_frames
@@ -100,3 +100,21 @@ def test_the_short_side_is_of_the_picture_that_is_shown(plain, tmp_path):
     path = with_matrix(plain, (0, 1, 1, 0), tmp_path)
     assert read_frames(path, [0]).shape == (1, 64, 48, 3)
     assert read_frames(path, [0], short_side=30).shape == (1, 40, 30, 3)
+
+
+class _Frame:
+    """A frame with side data of a kind that PyAV does not know."""
+
+    def __init__(self, rotation):
+        self.rotation = rotation
+
+    @property
+    def side_data(self):
+        raise ValueError("29 is not a valid Type")
+
+
+@pytest.mark.parametrize("quarters", range(4))
+def test_a_frame_with_unknown_side_data_is_turned(quarters):
+    picture = np.arange(6).reshape(2, 3, 1)
+    shown = read_orientation(_Frame(90 * quarters if quarters < 3 else -90))(picture)
+    np.testing.assert_array_equal(shown, np.rot90(picture, quarters))
