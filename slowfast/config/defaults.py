@@ -80,8 +80,8 @@ _C.TRAIN.FREEZE = []
 # off.
 _C.TRAIN.EMA_DECAY = Default(0.0, Share())
 # Ours. Factors of the classes in the training loss: balanced (the rarer the larger, 1 on average
-# over the labels) or a list, that of several targets one after another. Of a binary cross entropy
-# they weigh the labels that hold. The loss is not divided by them. Empty: all 1.
+# over the labels) or a list, that of several targets one after another. With MULTI_LABEL they weigh
+# the labels that hold. The loss is not divided by them. Empty: all 1.
 _C.TRAIN.CLASS_WEIGHTS = Default("", ClassWeights())
 
 # Ours, the whole section: one set of weights for many widths, frames and crops (A3D, arXiv

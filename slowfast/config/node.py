@@ -201,7 +201,9 @@ def _convert_to_kinds(limit: Any, entry: Entry) -> Any:
     value = limit.plain(value)
     if type(value) not in limit.kinds:
         allowed = " or ".join(KINDS[kind] for kind in limit.kinds)
-        raise ValueError(f"{entry.key}: {shorten(entry.value)} is not {allowed}")
+        raise ValueError(
+            f"{entry.key}: {shorten(entry.value)} is not {allowed}; it must be {limit}"
+        )
     return value
 
 

@@ -14,7 +14,7 @@ from slowfast.models.slimmable import width
 from slowfast.tasks.base import TrainPass
 from slowfast.tasks.classification import (
     Classification,
-    Loss,
+    OneLabelLoss,
     build_classification_options,
 )
 
@@ -107,7 +107,7 @@ def distillation(temperature: float) -> SubLoss:
     return sub_loss
 
 
-def from_labels(loss: Loss) -> SubLoss:
+def from_labels(loss: OneLabelLoss) -> SubLoss:
     """Sub-networks learn from the labels, as the full network does."""
     return lambda logits, _full_logits, targets: loss(logits, targets)
 

@@ -1,5 +1,6 @@
 """One label per video."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -22,41 +23,60 @@ Mix = Callable[
 
 
 @dataclass
-class CrossEntropy:
-    """Mean cross entropy of class numbers, which are smoothed, or of soft labels.
+class OneLabelLoss(ABC):
+    """Base class for losses of class numbers, which are smoothed, or of mixed labels N,classes.
 
-    class_weights: (classes,) factors of the terms of each class, None: all 1. The mean is over the
-    clips, not over their weights: so processes whose clips have other classes count as they should.
+    mixed_smoothing: smoothing that mixed labels have already. class_weights: (classes,) factors of
+    the losses of clips with these labels, of a mixed clip by the shares of its labels; None: all 1.
+    The mean is over the clips, not over their weights, so that the loss of several processes, whose
+    clips have other classes, is that of one.
     """
 
     smoothing: float
+    mixed_smoothing: float = 0.0
     class_weights: torch.Tensor | None = None
 
+    @abstractmethod
     def __call__(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Mean over the clips."""
+
+    def _weighed(self, labels: torch.Tensor, num_classes: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Smoothed labels N,classes times the weight of their clip, and these weights N,1.
+
+        What is smoothed away from a label goes to all classes alike, whatever their weights.
+        """
+        if labels.ndim == 1:
+            weights = self.class_weights[labels][:, None]
+            return weights * smooth_labels(labels, num_classes, self.smoothing), weights
+        even, kept = self.mixed_smoothing / num_classes, 1 - self.mixed_smoothing
+        if not kept:
+            return labels, torch.ones_like(labels[:, :1])
+        weighed = (labels - even) * self.class_weights
+        weights = weighed.sum(1, keepdim=True) / kept
+        return weighed + even * weights, weights
+
+
+class CrossEntropy(OneLabelLoss):
+    """Mean cross entropy."""
+
+    def __call__(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        if self.class_weights is not None:
+            labels, _ = self._weighed(labels, logits.shape[1])
         smoothing = 0.0 if labels.ndim == 2 else self.smoothing
-        if self.class_weights is None:
-            return F.cross_entropy(logits, labels, label_smoothing=smoothing)
-        options = {"weight": self.class_weights, "label_smoothing": smoothing}
-        return F.cross_entropy(logits, labels, **options, reduction="none").mean()
+        return F.cross_entropy(logits, labels, label_smoothing=smoothing)
 
 
-@dataclass
-class BinaryCrossEntropy:
-    """Mean binary cross entropy over the classes, of class numbers or of labels within 0..1.
-
-    class_weights: (classes,) factors of the terms of labels that hold, None: all 1.
-    """
-
-    smoothing: float = 0.0
-    class_weights: torch.Tensor | None = None
+class BinaryCrossEntropy(OneLabelLoss):
+    """Mean binary cross entropy over the classes."""
 
     def __call__(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        if self.class_weights is not None:
+            labels, weights = self._weighed(labels, logits.shape[1])
+            others = (weights - labels) * F.logsigmoid(-logits)
+            return -(labels * F.logsigmoid(logits) + others).mean()
         if labels.ndim == 1:
             labels = smooth_labels(labels, logits.shape[1], self.smoothing)
-        return F.binary_cross_entropy_with_logits(logits, labels, pos_weight=self.class_weights)
-
-
-Loss = CrossEntropy | BinaryCrossEntropy
+        return F.binary_cross_entropy_with_logits(logits, labels)
 
 
 class Classification(Task):
@@ -68,7 +88,7 @@ class Classification(Task):
 
     moved = ("labels",)
 
-    def __init__(self, loss: Loss, *, mix: Mix | None, **normalization):
+    def __init__(self, loss: OneLabelLoss, *, mix: Mix | None, **normalization):
         super().__init__(**normalization)
         self._loss = loss
         self._mix = mix
@@ -108,7 +128,7 @@ def build_classification_options(cfg: ConfigNode) -> dict[str, Any]:
     if cfg.MODEL.LOSS_FUNC not in losses:
         raise ValueError(f"MODEL.LOSS_FUNC: {cfg.MODEL.LOSS_FUNC!r} is not one of {sorted(losses)}")
     return {
-        "loss": losses[cfg.MODEL.LOSS_FUNC](smoothing),
+        "loss": losses[cfg.MODEL.LOSS_FUNC](smoothing, cfg.MIXUP.LABEL_SMOOTH_VALUE),
         "mix": build_mix(cfg),
         "mean": cfg.DATA.MEAN,
         "std": cfg.DATA.STD,

@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from slowfast.config.node import ConfigNode
@@ -9,7 +10,6 @@ from slowfast.datasets.clip_dataset import ClipDataset
 from slowfast.datasets.labels import multi_hot
 from slowfast.evaluation.video_evaluator import LabelledVideos, MultiLabelEvaluator
 from slowfast.tasks.base import Task
-from slowfast.tasks.classification import BinaryCrossEntropy
 
 
 class MultiLabel(Task):
@@ -19,16 +19,18 @@ class MultiLabel(Task):
 
     def __init__(self, **normalization):
         super().__init__(**normalization)
-        self._loss = BinaryCrossEntropy()
+        self._weights: torch.Tensor | None = None
 
     def weigh_classes(self, weights: torch.Tensor) -> None:
-        self._loss.class_weights = weights
+        """The weights multiply the terms of labels that hold."""
+        self._weights = weights
 
     def loss(
         self, network: nn.Module, batch: dict, _rng: np.random.Generator
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         logits = network(*self.inputs(batch)).float()
-        return self._loss(logits, batch["labels"]), {}
+        loss = F.binary_cross_entropy_with_logits(logits, batch["labels"], pos_weight=self._weights)
+        return loss, {}
 
 
 def build_multi_label(cfg: ConfigNode) -> MultiLabel:

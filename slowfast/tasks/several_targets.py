@@ -14,24 +14,29 @@ from slowfast.evaluation.metrics import topk_hits
 from slowfast.evaluation.targets_evaluator import TargetsEvaluator
 from slowfast.evaluation.video_evaluator import LabelledVideos
 from slowfast.tasks.base import Task
-from slowfast.tasks.classification import CrossEntropy, Mix
+from slowfast.tasks.classification import CrossEntropy, Mix, OneLabelLoss
 
 
 class SeveralTargets(Task):
     """One class for each of several targets, trained with the mean of their cross entropies.
 
-    counts: classes of each target, whose logits stand side by side. The labels of a batch are
-    N,targets class numbers, mixed ones soft labels of all classes.
+    counts: classes of each target, whose logits stand side by side; losses: of each. The labels of
+    a batch are N,targets class numbers, mixed ones soft labels of all classes.
     """
 
     moved = ("labels",)
 
     def __init__(
-        self, counts: Sequence[int], *, smoothing: float, mix: Mix | None, **normalization
+        self,
+        counts: Sequence[int],
+        losses: Sequence[OneLabelLoss],
+        *,
+        mix: Mix | None,
+        **normalization,
     ):
         super().__init__(**normalization)
         self._counts = tuple(counts)
-        self._losses = [CrossEntropy(smoothing) for _ in counts]
+        self._losses = losses
         self._mix = mix
 
     def weigh_classes(self, weights: torch.Tensor) -> None:
@@ -65,9 +70,10 @@ def _accuracies(
 
 def build_several_targets(cfg: ConfigNode) -> SeveralTargets:
     """The task of a list in MODEL.NUM_CLASSES."""
+    smoothing, counts = cfg.MODEL.LABEL_SMOOTHING, class_counts(cfg.MODEL.NUM_CLASSES)
     return SeveralTargets(
-        class_counts(cfg.MODEL.NUM_CLASSES),
-        smoothing=cfg.MODEL.LABEL_SMOOTHING,
+        counts,
+        [CrossEntropy(smoothing, cfg.MIXUP.LABEL_SMOOTH_VALUE) for _ in counts],
         mix=build_mix(cfg),
         mean=cfg.DATA.MEAN,
         std=cfg.DATA.STD,

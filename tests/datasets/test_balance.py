@@ -166,18 +166,45 @@ def test_weights_of_1_change_nothing(toy_cfg, name, options):
     torch.testing.assert_close(loss_of(cfg, labels, torch.ones(3)), loss_of(cfg, labels))
 
 
-def test_smoothed_and_mixed_labels_weigh_each_term_by_its_class(toy_cfg):
+def one_by_one(name, clip, label, smoothing):
+    """The loss of a clip by the book, times the weight of its label."""
+    smooth = F.one_hot(torch.tensor(label), 3) * (1 - smoothing) + smoothing / 3
+    if name == "cross_entropy":
+        return WEIGHTS[label] * F.cross_entropy(LOGITS[clip], smooth)
+    return WEIGHTS[label] * F.binary_cross_entropy_with_logits(LOGITS[clip], smooth)
+
+
+@pytest.mark.parametrize("name", ["cross_entropy", "bce_logit"])
+def test_a_smoothed_label_has_the_weight_of_its_class(toy_cfg, name):
+    labels = [0, 1, 1, 2]
+    cfg = toy_cfg("MODEL.LOSS_FUNC", name, "MODEL.LABEL_SMOOTHING", 0.2)
+    expected = sum(one_by_one(name, clip, label, 0.2) for clip, label in enumerate(labels)) / 4
+    torch.testing.assert_close(loss_of(cfg, torch.tensor(labels), WEIGHTS), expected)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+@pytest.mark.parametrize("name", ["cross_entropy", "bce_logit"])
+def test_mixed_labels_have_their_shares_of_the_weights(toy_cfg, name, smoothing):
+    labels = [0, 1, 1, 2]
+    cfg = toy_cfg(
+        *("MODEL.LOSS_FUNC", name, "MIXUP.ENABLE", True, "MIXUP.CUTMIX_ALPHA", 0),
+        *("MIXUP.LABEL_SMOOTH_VALUE", smoothing),
+    )
+    rng = np.random.default_rng(0)
+    rng.uniform()
+    share = rng.beta(0.8, 0.8)
+    expected = sum(
+        share * one_by_one(name, clip, labels[clip], smoothing)
+        + (1 - share) * one_by_one(name, clip, labels[3 - clip], smoothing)
+        for clip in range(4)
+    )
+    torch.testing.assert_close(loss_of(cfg, torch.tensor(labels), WEIGHTS), expected / 4)
+
+
+def test_labels_that_are_smoothed_away_have_no_weight(toy_cfg):
+    cfg = toy_cfg("MIXUP.ENABLE", True, "MIXUP.LABEL_SMOOTH_VALUE", 1)
     labels = torch.tensor([0, 1, 1, 2])
-    terms = -LOGITS.log_softmax(1) * WEIGHTS
-    smooth = F.one_hot(labels, 3) * 0.8 + 0.2 / 3
-    found = loss_of(toy_cfg("MODEL.LABEL_SMOOTHING", 0.2), labels, WEIGHTS)
-    torch.testing.assert_close(found, (terms * smooth).sum(1).mean())
-    cfg = toy_cfg("MIXUP.ENABLE", True, "MIXUP.CUTMIX_ALPHA", 0, "MIXUP.LABEL_SMOOTH_VALUE", 0.2)
-    share = np.random.default_rng(0)
-    share.uniform()
-    share = share.beta(0.8, 0.8)
-    mixed = torch.lerp(smooth.flip(0), smooth, share)
-    torch.testing.assert_close(loss_of(cfg, labels, WEIGHTS), (terms * mixed).sum(1).mean())
+    torch.testing.assert_close(loss_of(cfg, labels, WEIGHTS), loss_of(cfg, labels))
 
 
 def test_labels_that_hold_are_weighed_where_there_are_several(many_cfg):
