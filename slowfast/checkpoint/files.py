@@ -1,6 +1,8 @@
 """Checkpoint files: written whole or not at all, read without running code from them."""
 
+import hashlib
 import io
+import os
 import pickle
 import re
 import shutil
@@ -17,7 +19,10 @@ from slowfast.utils.unpickle import load_arrays
 _NAME = re.compile(r"checkpoint_epoch_(\d+)\.pyth")
 _SUFFIXES = {".pyth", ".pth", ".pt", ".pkl"}
 _ZIP_MAGIC = b"PK\x03\x04"
+_FOLDER = 0x10  # bit of an entry's attributes
 _LFS_MAGIC = b"version https://git-lfs"
+# torch.save does not compress: what unpacks to far more than the file is made to fill the memory.
+_MAX_UNPACKED = 4  # times the size of the file
 # Pickles that torch.save did not write (those begin with a magic number): a protocol, or, before
 # there were numbers for protocols, a dictionary.
 _PLAIN_PICKLE = re.compile(
@@ -48,8 +53,14 @@ def interrupted_path(output_dir: str | Path) -> Path:
 
 def last_checkpoint(output_dir: str | Path) -> Path | None:
     """File of the latest epoch, None when there is none."""
-    found = _epoch_files(output_dir)
+    found = epoch_checkpoints(output_dir)
     return found[-1] if found else None
+
+
+def epoch_checkpoints(output_dir: str | Path) -> list[Path]:
+    """Files of all epochs, the latest last."""
+    named = [(_NAME.fullmatch(path.name), path) for path in _folder(output_dir).glob("*.pyth")]
+    return [path for _, path in sorted((int(match[1]), path) for match, path in named if match)]
 
 
 def prune(output_dir: str | Path, keep: int) -> None:
@@ -57,7 +68,7 @@ def prune(output_dir: str | Path, keep: int) -> None:
 
     Also removes what a killed process left half written: only for the process that saves.
     """
-    outdated = _epoch_files(output_dir)[:-keep] if keep else []
+    outdated = epoch_checkpoints(output_dir)[:-keep] if keep else []
     for path in [*outdated, *_folder(output_dir).glob(".checkpoint_*.tmp")]:
         path.unlink(missing_ok=True)
 
@@ -95,11 +106,23 @@ def save(path: str | Path, state: dict) -> None:
         ) from error
 
 
+def link(path: Path, name: Path) -> None:
+    """Give a checkpoint a second name, whole at every moment; a copy where links are unknown."""
+    temporary = name.with_name(f".{name.name}.tmp")
+    temporary.unlink(missing_ok=True)
+    try:
+        os.link(path, temporary)
+    except OSError:
+        shutil.copyfile(path, temporary)
+    os.replace(temporary, name)
+
+
 def load(path: str | Path) -> dict:
     """The content of a checkpoint on the CPU: tensors, arrays and plain values only, never code.
 
     What torch.save wrote, or a pickle of numpy arrays such as Caffe2's, whatever the file's name.
-    CheckpointError when the file is missing or is no such checkpoint.
+    CheckpointError when the file is missing, damaged or no such checkpoint: the check sums of an
+    archive are compared before any tensor is made of it.
     """
     path = Path(path)
     try:
@@ -107,6 +130,8 @@ def load(path: str | Path) -> dict:
             with open(path, "rb") as file:
                 content = load_arrays(file)
         else:
+            if zipfile.is_zipfile(path):
+                _check_archive(path)
             content = torch.load(path, map_location="cpu", weights_only=True)
     except CheckpointError:
         raise
@@ -120,14 +145,18 @@ def load(path: str | Path) -> dict:
     return content
 
 
+def fingerprint(path: str | Path) -> str:
+    """Digest of the check sums in an archive, by which copies know one another; "" without one."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            sums = [(info.filename, info.CRC, info.file_size) for info in archive.infolist()]
+    except (OSError, zipfile.BadZipFile):
+        return ""
+    return hashlib.sha256(repr(sums).encode()).hexdigest()
+
+
 def _folder(output_dir: str | Path) -> Path:
     return Path(output_dir) / "checkpoints"
-
-
-def _epoch_files(output_dir: str | Path) -> list[Path]:
-    """Checkpoints of epochs, the latest last."""
-    named = [(_NAME.fullmatch(path.name), path) for path in _folder(output_dir).glob("*.pyth")]
-    return [path for _, path in sorted((int(match[1]), path) for match, path in named if match)]
 
 
 def _assert_loadable(content: io.BytesIO) -> None:
@@ -176,6 +205,29 @@ def _check_kind(path: Path) -> str:
     if _TEXT.fullmatch(head):
         raise CheckpointError(f"{path}: is a text file, not a checkpoint: {head[:80].decode()!r}")
     return "torch"
+
+
+def _check_archive(path: Path) -> None:
+    """Compare all check sums, which torch.load passes over."""
+    with zipfile.ZipFile(path) as archive:
+        unpacked = sum(info.file_size for info in archive.infolist())
+        if unpacked > _MAX_UNPACKED * path.stat().st_size:
+            raise CheckpointError(
+                f"{path}: {_megabytes(path.stat().st_size)} would unpack to {_megabytes(unpacked)}:"
+                " torch.save writes no such files; get it from a source that you trust"
+            )
+        name = archive.testzip()
+        for info in archive.infolist():
+            is_plain = info.compress_type == zipfile.ZIP_STORED
+            has_other_size = is_plain and info.compress_size != info.file_size
+            # torch reads nothing from an entry that is marked as a folder, and says nothing.
+            if has_other_size or info.external_attr & _FOLDER:
+                name = info.filename
+        if name is not None:
+            raise CheckpointError(
+                f"{path}: is damaged ({name} does not have its check sum); copy or download it "
+                "again, or use an earlier checkpoint"
+            )
 
 
 def _explain(path: Path, error: Exception) -> str:

@@ -55,6 +55,9 @@ _C.TRAIN.BATCH_SIZE = Default(64, AtLeast(1, 1_000_000))
 _C.TRAIN.EVAL_PERIOD = Default(10, AtLeast(1))
 # Save a checkpoint every so many epochs.
 _C.TRAIN.CHECKPOINT_PERIOD = Default(10, AtLeast(1))
+# Ours. Save the state in the middle of an epoch, too, after so many minutes; 0 never. SIGUSR1 and
+# SIGUSR2 save it at once.
+_C.TRAIN.CHECKPOINT_MINUTES = Default(30.0, AtLeast(0))
 # Go on from the last checkpoint in OUTPUT_DIR when there is one.
 _C.TRAIN.AUTO_RESUME = True
 # Initialise the weights from this file: epoch 0, fresh optimizer, new head when the classes differ.
@@ -72,6 +75,10 @@ _C.TRAIN.MIXED_PRECISION = False
 _C.TRAIN.AMP_DTYPE = Default("float16", OneOf("float16", "bfloat16"))
 # Ours. Batches whose gradients are added up before one optimizer step.
 _C.TRAIN.ACCUMULATION_STEPS = Default(1, AtLeast(1, 1_000_000))
+# Ours. Clips of one optimizer step over all machines: ACCUMULATION_STEPS follows from it, and the
+# learning rate does not change with the number of machines. 0: BATCH_SIZE of each machine times
+# ACCUMULATION_STEPS.
+_C.TRAIN.GLOBAL_BATCH_SIZE = Default(0, AtLeast(0, 1_000_000_000))
 # Ours. Run the model through torch.compile.
 _C.TRAIN.COMPILE = False
 # Ours. Name prefixes of modules that are not trained, e.g. ["s1", "s2"].

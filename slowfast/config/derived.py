@@ -66,6 +66,20 @@ def kind_of_labels(is_detection: bool, is_multi_label: bool, num_classes: int | 
     return "several_targets" if len(class_counts(num_classes)) > 1 else "classification"
 
 
+def accumulation_steps(train: ConfigNode, num_shards: int) -> int:
+    """Batches whose gradients are added up before one optimizer step of so many machines."""
+    if not train.GLOBAL_BATCH_SIZE:
+        return train.ACCUMULATION_STEPS
+    per_batch = train.BATCH_SIZE * num_shards
+    count, rest = divmod(train.GLOBAL_BATCH_SIZE, per_batch)
+    if rest or not count:
+        raise ValueError(
+            f"TRAIN.GLOBAL_BATCH_SIZE: {train.GLOBAL_BATCH_SIZE} is not a multiple of {per_batch}, "
+            f"TRAIN.BATCH_SIZE {train.BATCH_SIZE} on {num_shards} machine(s)"
+        )
+    return count
+
+
 def slow_stride(num_pathways: int, alpha: int) -> int:
     """Temporal stride of the first pathway's frames within the clip."""
     return 1 if num_pathways == 1 else alpha

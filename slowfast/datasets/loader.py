@@ -43,7 +43,7 @@ class ShardedBatchSampler(Sampler[list[SampleKey]]):
         self.rank, self.world_size = rank, world_size
         self._order = order
         self._epoch = 0
-        self._start = 0
+        self._start = self._skipped = 0
         self._shapes: tuple[BatchShape | None, ...] = (None,)
 
     def set_epoch(self, epoch: int, shapes: Sequence[BatchShape | None] = (None,)) -> None:
@@ -52,29 +52,33 @@ class ShardedBatchSampler(Sampler[list[SampleKey]]):
         In training the batches have these shapes, over and over; None: batch_size clips, as the
         dataset makes them.
         """
-        self._epoch, self._start, self._shapes = epoch, 0, tuple(shapes)
+        self._epoch, self._shapes = epoch, tuple(shapes)
+        self._start = self._skipped = 0
 
-    def set_start(self, step: int) -> None:
-        """Leave out the first `step` batches of the epoch that is set."""
-        self._start = step
+    def set_start(self, step: int, skipped: int = 0) -> None:
+        """Leave out the first `skipped` samples of the epoch that is set, then `step` batches.
 
-    def num_batches(self, shapes: Sequence[BatchShape | None]) -> int:
-        """Batches in a whole epoch of training with these shapes."""
+        skipped: samples that batches of other sizes had before, in an epoch of training.
+        """
+        self._start, self._skipped = step, skipped
+
+    def num_batches(self, shapes: Sequence[BatchShape | None], skipped: int = 0) -> int:
+        """Batches of training with these shapes in an epoch, or in what `skipped` samples leave."""
         sizes = [self._num_clips(shape) * self.world_size for shape in shapes]
-        num_cycles, rest = divmod(self.num_samples, sum(sizes))
+        num_cycles, rest = divmod(self.num_samples - skipped, sum(sizes))
         return num_cycles * len(sizes) + sum(end <= rest for end in accumulate(sizes))
 
     def __len__(self) -> int:
         """Batches in a whole epoch."""
         if self.shuffle:
-            return self.num_batches(self._shapes)
+            return self.num_batches(self._shapes, self._skipped)
         own = len(range(self.rank, self.num_samples, self.world_size))
         return -(-own // self.batch_size)
 
     def __iter__(self) -> Iterator[list[SampleKey]]:
         # Fixed now: a set_epoch or set_start during the iteration is for the next one.
         batches = (
-            self._shuffled_batches(self._epoch, self._shapes)
+            self._shuffled_batches(self._epoch, self._shapes, self._skipped)
             if self.shuffle
             else self._batches_in_order(self._epoch)
         )
@@ -86,11 +90,10 @@ class ShardedBatchSampler(Sampler[list[SampleKey]]):
             yield [SampleKey(epoch, index) for index in own[start : start + self.batch_size]]
 
     def _shuffled_batches(
-        self, epoch: int, shapes: Sequence[BatchShape | None]
+        self, epoch: int, shapes: Sequence[BatchShape | None], start: int
     ) -> Iterator[list[SampleKey]]:
         order, repeats = self._drawn(epoch)
-        start = 0
-        for shape in islice(cycle(shapes), self.num_batches(shapes)):
+        for shape in islice(cycle(shapes), self.num_batches(shapes, start)):
             size = self._num_clips(shape)
             own = start + self.rank * size
             part = slice(own, own + size)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -129,6 +131,20 @@ class Record:
         if self.part is not None:
             return f"{self.path} [{self.part[0]:.10g}, {self.part[1]:.10g}]"
         return self.path if self.key is None else f"{self.path} ({self.key.key})"
+
+
+def digest(records: Sequence[Record]) -> str:
+    """Digest of a list: the names of its videos, their folders, and their labels, in order.
+
+    Where the whole set lies makes no difference.
+    """
+    total = hashlib.blake2b(digest_size=16)
+    for record in records:
+        name = "/".join(record.path.rsplit(os.sep, 2)[-2:])
+        key = record.key and (record.key.key, record.key.labels)
+        row = (name, record.label, record.labels, record.part, record.spans, key)
+        total.update(repr(row).encode(errors="surrogateescape"))
+    return total.hexdigest()
 
 
 @dataclass(frozen=True)

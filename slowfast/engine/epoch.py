@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 
 import numpy as np
@@ -14,6 +15,8 @@ from torch import nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from slowfast.checkpoint import files
+from slowfast.engine.resume import step_sizes
 from slowfast.engine.run import Run
 from slowfast.engine.schedule import repeated
 from slowfast.engine.state import Sums
@@ -102,12 +105,16 @@ def train_epoch(run: Run, epoch: int) -> dict:
     """Do the steps of an epoch that are not done yet, or some before a stop; returns its means."""
     state, num_steps, num_earlier = run.state, run.steps[epoch], sum(run.steps[:epoch])
     num_done, meter = state.step, TrainMeter(run.steps, run.memory)
+    is_new = num_done < num_steps or num_steps == 0  # else its line is in the log already
+    shapes = run.schedule.phase(epoch).shapes
+    state.step_sizes = step_sizes(shapes, run.train_loader.batch_sampler, run.accumulation)
+    state.num_steps = num_steps
     _set_training(state.model, run.frozen)
     start = time.perf_counter()
     with _progress(f"epoch {epoch + 1}", num_steps, unit="step", initial=num_done) as bar:
         for batches in _remaining_batches(run, epoch):
             loaded = time.perf_counter()
-            lr = run.lr_at(epoch + state.step / num_steps)
+            lr = run.lr_at(epoch + state.share_done)
             result = run.train_step(batches, lr=lr, stop=run.stop)
             end = time.perf_counter()
             meter.add(result, data_time=loaded - start, step_time=end - start)
@@ -119,12 +126,25 @@ def train_epoch(run: Run, epoch: int) -> dict:
                 bar.set_postfix(loss=f"{values['loss']:.3f}")
             if result.is_stopped:
                 break
+            _save_if_due(run)
     for model in state.models:
         _broadcast_buffers(model)
     summary = meter.epoch(epoch, state.lr, state.sums)
-    if num_done < state.step == num_steps:  # else it goes on later, or its line is there already
+    if is_new and state.step == num_steps:
         run.log.write(summary, step=epoch + 1)
     return {"epoch": epoch + 1, **_prefixed("train", summary)}
+
+
+def _save_if_due(run: Run) -> None:
+    """Save the state in the middle of the epoch, after a while or where a signal asks for it."""
+    is_due = run.stop.take_save_request() or run.clock.is_due
+    if is_due and distributed.is_main_process():
+        path = files.interrupted_path(run.output_dir)
+        run.writer.submit(run.state.state_dict(run.cfg_text), partial(files.save, path))
+        run.clock.restart()
+        logger.info(
+            "epoch %d, step %d: the state is saved to %s", run.state.epoch + 1, run.state.step, path
+        )
 
 
 def _set_training(model: nn.Module, frozen: list[str]) -> None:
@@ -142,7 +162,7 @@ def _remaining_batches(run: Run, epoch: int) -> Iterator[tuple[dict, ...]]:
     """
     sampler, state = run.train_loader.batch_sampler, run.state
     sampler.set_epoch(epoch, repeated(run.schedule.phase(epoch).shapes, run.accumulation))
-    sampler.set_start(state.step * run.accumulation)
+    sampler.set_start(state.step * run.accumulation, state.skipped)
     return _groups(run.train_loader, run.accumulation, run.steps[epoch] - state.step)
 
 
@@ -235,8 +255,9 @@ def validate(run: Run, epoch: int) -> dict:
     line = {"_type": "val_epoch", "epoch": epoch + 1, **metrics}
     run.log.write({**line, "seconds": time.perf_counter() - start}, step=epoch + 1)
     name = run.evaluator.metric
+    best = state.best.get(name, math.nan)  # another metric judged before
     # NaN, where there is no ground truth, is beaten by anything and beats nothing.
-    if not state.best or math.isnan(state.best[name]) or metrics[name] > state.best[name]:
+    if math.isnan(best) or metrics[name] > best:
         state.best = {"epoch": epoch + 1, **metrics}
     return _prefixed("val", metrics)
 

@@ -14,13 +14,16 @@ from torch.utils.data import DataLoader
 from slowfast.checkpoint import files
 from slowfast.checkpoint.classes import ClassList, build_class_list, match_classes
 from slowfast.checkpoint.initialize import initialize_from
-from slowfast.config.derived import class_counts, clips_of_statistics
-from slowfast.config.node import ConfigNode
+from slowfast.checkpoint.writer import CheckpointWriter
+from slowfast.config.derived import accumulation_steps, class_counts, clips_of_statistics
+from slowfast.config.node import ConfigNode, flatten
 from slowfast.datasets.balance import build_class_weights
 from slowfast.datasets.build import build_dataset, build_loader
 from slowfast.datasets.class_report import class_remarks, count_examples
-from slowfast.engine.schedule import NormSchedule, log_schedule, steps_of_epochs
-from slowfast.engine.state import TrainState, resume
+from slowfast.datasets.records import digest
+from slowfast.engine.resume import check_agreement, plan_steps, resume
+from slowfast.engine.schedule import NormSchedule
+from slowfast.engine.state import TrainState
 from slowfast.engine.step import SeededPasses, TrainStep
 from slowfast.evaluation.evaluator import Evaluator
 from slowfast.models import build_model
@@ -31,7 +34,7 @@ from slowfast.models.slimmable import make_slimmable
 from slowfast.runtime.device import build_autocast, build_device, place_model
 from slowfast.runtime.memory import PeakMemory
 from slowfast.runtime.run_log import RunLog, build_run_log
-from slowfast.runtime.stop import StopRequest
+from slowfast.runtime.stop import SaveClock, StopRequest
 from slowfast.runtime.unreadable import UnreadableVideos
 from slowfast.solver.ema import ModelEma
 from slowfast.solver.lr_schedule import build_lr_schedule
@@ -76,7 +79,9 @@ class Run:
     seed: int
     log_period: int
     num_kept: int
+    clock: SaveClock
     stop: StopRequest = field(default_factory=StopRequest)
+    writer: CheckpointWriter = field(default_factory=CheckpointWriter)
     memory: PeakMemory = field(default_factory=PeakMemory)
 
 
@@ -174,13 +179,13 @@ def begin(cfg: ConfigNode, state: TrainState, norms: NormSchedule) -> None:
 
     With TRAIN.AUTO_RESUME False an earlier run's checkpoints are set aside.
     """
-    output_dir, classes = Path(cfg.OUTPUT_DIR), build_class_list(cfg, state.class_names)
+    classes = build_class_list(cfg, state.class_names)
     norms.to_epoch(0)
     if cfg.TRAIN.AUTO_RESUME:
-        is_adaptive, to_epoch = cfg.ADAPTIVE.ENABLE, norms.to_epoch
-        if resume(state, output_dir, to_epoch, is_adaptive=is_adaptive, classes=classes):
+        settings, output_dir = dict(flatten(cfg)), Path(cfg.OUTPUT_DIR)
+        if resume(state, output_dir, norms.to_epoch, settings=settings, classes=classes):
             return
-    elif distributed.is_main_process() and (aside := files.set_aside(output_dir)):
+    elif distributed.is_main_process() and (aside := files.set_aside(cfg.OUTPUT_DIR)):
         logger.warning("TRAIN.AUTO_RESUME is False: the checkpoints found are now in %s", aside)
     if cfg.TRAIN.CHECKPOINT_FILE_PATH:
         initialize_from(
@@ -224,19 +229,18 @@ def build_run(cfg: ConfigNode) -> Run:
     device, schedule = build_device(cfg), build_schedule(cfg)
     train_loader, val_loader = build_loaders(cfg)
     autocast, task, log = build_autocast(cfg, device), build_task(cfg), build_run_log(cfg)
-    weights = build_class_weights(cfg, train_loader.dataset)
-    if weights is not None:
+    if (weights := build_class_weights(cfg, train_loader.dataset)) is not None:
         task.weigh_classes(weights.to(device))
     state, frozen = build_state(cfg, device)
-    state.class_names = train_loader.dataset.class_names
-    state.num_examples = count_examples(train_loader.dataset, class_counts(cfg.MODEL.NUM_CLASSES))
+    dataset = train_loader.dataset
+    state.class_names, state.list_digest = dataset.class_names, digest(dataset.records)
+    state.num_examples = count_examples(dataset, class_counts(cfg.MODEL.NUM_CLASSES))
     norms = NormSchedule(state, schedule)
     begin(cfg, state, norms)
-    steps = steps_of_epochs(schedule, train_loader.batch_sampler, cfg.TRAIN.ACCUMULATION_STEPS)
-    log_schedule(schedule, steps)
-    unreadable = UnreadableVideos(
-        train_loader.dataset.records, max_share=cfg.DATA.MAX_UNREADABLE_SHARE
-    )
+    check_agreement(state, dict(flatten(cfg)))
+    accumulation = accumulation_steps(cfg.TRAIN, cfg.NUM_SHARDS)
+    steps = plan_steps(state, schedule, train_loader.batch_sampler, accumulation=accumulation)
+    unreadable = UnreadableVideos(dataset.records, max_share=cfg.DATA.MAX_UNREADABLE_SHARE)
     train_step = TrainStep(
         state,
         wrap_distributed(state.model, device),
@@ -263,9 +267,10 @@ def build_run(cfg: ConfigNode) -> Run:
         lr_at=build_lr_schedule(cfg),
         train_step=train_step,
         unreadable=unreadable,
-        accumulation=cfg.TRAIN.ACCUMULATION_STEPS,
+        accumulation=accumulation,
         num_precise_batches=cfg.BN.NUM_BATCHES_PRECISE if cfg.BN.USE_PRECISE_STATS else 0,
         seed=cfg.RNG_SEED,
         log_period=cfg.LOG_PERIOD,
         num_kept=cfg.TRAIN.KEEP_CHECKPOINTS,
+        clock=SaveClock(cfg.TRAIN.CHECKPOINT_MINUTES),
     )

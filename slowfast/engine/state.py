@@ -1,7 +1,6 @@
 """Everything that changes while a run trains, and how it is written and resumed."""
 
 import logging
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -9,10 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from slowfast.checkpoint import files
-from slowfast.checkpoint.classes import ClassList, match_classes, target_counts
+from slowfast.checkpoint.classes import target_counts
 from slowfast.checkpoint.convert import split_sub_bn
-from slowfast.checkpoint.files import was_adaptive
 from slowfast.solver.ema import ModelEma
+from slowfast.solver.optimizer import load_state_by_name, parameter_names
+from slowfast.utils import distributed
 
 logger = logging.getLogger(__name__)
 
@@ -59,9 +59,12 @@ class TrainState:
     """Model, optimizer and progress of a run.
 
     `epoch` is the number of finished epochs and `step` the finished optimizer steps of the epoch
-    under way; `sums` are what those steps added up, `lr` is the last one's rate.
+    under way; `sums` are what those steps added up, `lr` is the last one's rate. An epoch that was
+    begun with steps of another size counts its steps anew: `skipped` clips and a share `progress`
+    of it were done before. `step_sizes` are the clips of its steps, over and over, `num_steps`
+    their number.
     `class_names`, and `num_examples`, those of each class in training, travel with the weights, for
-    predictions and tests; None where unknown.
+    predictions and tests; None where unknown. `list_digest` tells the training list from others.
     """
 
     model: nn.Module
@@ -70,22 +73,42 @@ class TrainState:
     ema: ModelEma | None = None
     epoch: int = 0
     step: int = 0
+    skipped: int = 0
+    progress: float = 0.0
+    step_sizes: list[int] = field(default_factory=list)
+    num_steps: int = 0
     sums: Sums = field(default_factory=Sums)
     lr: float = 0.0
     best: dict = field(default_factory=dict)
     history: list[dict] = field(default_factory=list)
     class_names: list[str] | None = None
     num_examples: list[int] | None = None
+    list_digest: str = ""
 
     @property
     def models(self) -> list[nn.Module]:
         """The model, and its moving average when there is one."""
         return [self.model] if self.ema is None else [self.model, self.ema.module]
 
+    @property
+    def samples(self) -> int:
+        """Clips of the epoch under way that were trained, over all processes."""
+        if not self.step_sizes:
+            return self.skipped
+        cycles, rest = divmod(self.step, len(self.step_sizes))
+        return self.skipped + cycles * sum(self.step_sizes) + sum(self.step_sizes[:rest])
+
+    @property
+    def share_done(self) -> float:
+        """Share of the epoch under way that is done."""
+        share = self.step / self.num_steps if self.num_steps else 0.0
+        return self.progress + (1 - self.progress) * share
+
     def finish_epoch(self, summary: dict) -> None:
         """Count the epoch under way as done; `summary` is its row of the history."""
         self.history.append(summary)
         self.epoch, self.step, self.sums = self.epoch + 1, 0, Sums()
+        self.skipped, self.progress = 0, 0.0
 
     def state_dict(self, cfg_text: str) -> dict:
         """PySlowFast's keys (`epoch` is the 0-based last finished epoch), and ours beside them."""
@@ -94,14 +117,14 @@ class TrainState:
             "epoch": self.epoch - 1,
             "model_state": model_state,
             "optimizer_state": self.optimizer.state_dict(),
+            "optimizer_names": parameter_names(self.optimizer, self.model),
             "cfg": cfg_text,
             "scaler_state": self.scaler.state_dict(),
-            "step": self.step,
             "sums": asdict(self.sums),
-            "lr": self.lr,
             "sub_bn_state": split_state,
-            "best": self.best,
-            "history": self.history,
+            **{name: getattr(self, name) for name in _PLAIN},
+            "samples": self.samples,
+            "world_size": distributed.world_size(),
         }
         if self.ema is not None:
             state["ema_state"] = self.ema.state_dict()
@@ -114,94 +137,62 @@ class TrainState:
         return state
 
     def load_state_dict(self, state: dict, path: Path) -> None:
-        """Restore everything; ValueError when the file belongs to another model or optimizer."""
-        if "step" not in state:
-            raise ValueError(
-                f"{path} was not written by this program, so this run cannot go on from it; "
-                "to start from its weights set TRAIN.CHECKPOINT_FILE_PATH to it and choose an "
-                "empty OUTPUT_DIR"
-            )
+        """Restore everything; ValueError when the file belongs to another model or optimizer.
+
+        state: as `check_content` lets it pass.
+        """
         try:
             self.model.load_state_dict({**state["model_state"], **state["sub_bn_state"]})
-            self.optimizer.load_state_dict(state["optimizer_state"])
-        except (RuntimeError, ValueError) as error:
+            _load_optimizer(self.optimizer, self.model, state)
+        except (RuntimeError, ValueError, KeyError) as error:
             raise ValueError(
                 f"{path} holds another model or optimizer than this config; choose another "
                 f"OUTPUT_DIR, or set "
                 f"TRAIN.AUTO_RESUME False to start anew: {str(error)[:1000]}"
             ) from error
-        self.scaler.load_state_dict(state["scaler_state"])
-        if self.ema is not None:
-            if "ema_state" not in state:
-                raise ValueError(
-                    f"TRAIN.EMA_DECAY: {path} has no moving average; it was trained without"
-                )
+        if state["scaler_state"] and self.scaler.is_enabled():
+            self.scaler.load_state_dict(state["scaler_state"])
+        self._load_ema(state)
+        self.epoch = state["epoch"] + 1
+        self.sums = read_sums(state["sums"])
+        for name in _PLAIN:
+            setattr(self, name, state.get(name, getattr(self, name)))
+
+    def _load_ema(self, state: dict) -> None:
+        if self.ema is None:
+            return
+        if "ema_state" in state:
             self.ema.load_state_dict(state["ema_state"])
-        self.epoch, self.step = state["epoch"] + 1, state["step"]
-        self.sums, self.lr = read_sums(state["sums"]), state["lr"]
-        self.best, self.history = state["best"], state["history"]
-        self.class_names = self.class_names or state.get("class_names")
+        else:
+            logger.warning("TRAIN.EMA_DECAY: the moving average begins with the weights of now")
+            self.ema = self.ema.restarted(self.model)
 
 
-def save_epoch(state: TrainState, output_dir: Path, cfg_text: str, *, keep: int) -> Path:
-    """Write the checkpoint of a finished epoch, and drop what is older than the last `keep`."""
-    path = files.checkpoint_path(output_dir, state.epoch - 1)
-    files.save(path, state.state_dict(cfg_text))
+# Attributes that a checkpoint holds as they are.
+_PLAIN = ("step", "skipped", "progress", "step_sizes", "num_steps", "lr", "best", "history")
+_PLAIN += ("list_digest",)
+
+
+def _load_optimizer(optimizer: torch.optim.Optimizer, model: nn.Module, state: dict) -> None:
+    saved, now = state["optimizer_state"], optimizer.state_dict()
+    names = state.get("optimizer_names")
+    if names is None:  # written before parameters were named there: they must be grouped alike
+        sizes = [[len(group["params"]) for group in s["param_groups"]] for s in (saved, now)]
+        if sizes[0] != sizes[1]:
+            raise ValueError(f"groups of {sizes[0]} parameters, not of {sizes[1]}")
+        names = parameter_names(optimizer, model)
+    load_state_by_name(optimizer, model, saved, names)
+
+
+def save_epoch(content: dict, output_dir: Path, *, keep: int, is_best: bool) -> Path:
+    """Write the checkpoint of a finished epoch, and drop what is older than the last `keep`.
+
+    content: of `TrainState.state_dict`. The best epoch gets a second name.
+    """
+    path = files.checkpoint_path(output_dir, content["epoch"])
+    files.save(path, content)
+    if is_best:
+        files.link(path, files.best_path(output_dir))
     files.interrupted_path(output_dir).unlink(missing_ok=True)
     files.prune(output_dir, keep)
     return path
-
-
-def save_interrupted(state: TrainState, output_dir: Path, cfg_text: str) -> Path:
-    """Write the state in the middle of an epoch."""
-    path = files.interrupted_path(output_dir)
-    files.save(path, state.state_dict(cfg_text))
-    return path
-
-
-def resume(
-    state: TrainState,
-    output_dir: Path,
-    prepare: Callable[[int], None],
-    *,
-    is_adaptive: bool,
-    classes: ClassList | None = None,
-) -> bool:
-    """Go on from the furthest checkpoint of this run; False when there is none.
-
-    `prepare(epoch)` is called before loading, with the number of finished epochs. `is_adaptive` is
-    ADAPTIVE.ENABLE, `classes` are those of the data, None: not compared. ValueError when the run
-    was begun with the other value, or with other classes.
-    """
-    candidates = [files.last_checkpoint(output_dir), files.interrupted_path(output_dir)]
-    loaded = [(files.load(path), path) for path in candidates if path and path.exists()]
-    if not loaded:
-        return False
-    content, path = max(loaded, key=lambda item: (item[0]["epoch"], item[0].get("step", 0)))
-    _check_classes(content, path, classes)
-    prepare(content["epoch"] + 1)
-    state.load_state_dict(content, path)
-    if is_adaptive != bool(was_adaptive(content, path)):
-        raise ValueError(
-            f"ADAPTIVE.ENABLE: {is_adaptive}, but the run in {output_dir} was trained with "
-            f"{not is_adaptive} ({path.name}); choose another OUTPUT_DIR, or set "
-            "TRAIN.AUTO_RESUME False to start anew"
-        )
-    logger.info("resumed from %s: %d epochs and %d steps done", path, state.epoch, state.step)
-    return True
-
-
-def _check_classes(content: dict, path: Path, classes: ClassList | None) -> None:
-    """ValueError unless the classes of the checkpoint are those of the data, in their order."""
-    names = content.get("class_names")
-    if classes is None or not names:
-        return
-    match = match_classes(names, classes)
-    if match.order is None or match.num_moved:
-        how = match.differences() if match.order is None else match.remarks()[0]
-        raise ValueError(
-            f"{path}: this run was begun with other classes than the data has now, and cannot go "
-            f"on with these: {how}. Put the old list of classes back, choose another OUTPUT_DIR "
-            "(with TRAIN.CHECKPOINT_FILE_PATH to start from these weights), or set "
-            "DATA.MATCH_CLASSES False to go by the numbers of the classes"
-        )

@@ -153,7 +153,8 @@ class TrainStep:
         return norm
 
     def _place(self, part: int) -> tuple[int, int, int]:
-        return self._state.epoch, self._state.step, part
+        # Steps of an epoch that was begun with batches of another size have numbers of their own.
+        return self._state.epoch, self._state.skipped + self._state.step, part
 
     def _raise_nonfinite(self, batches: Sequence[dict]) -> None:
         """Find the first pass astray of each process; raise the same in all processes."""

@@ -1,6 +1,7 @@
 """Trains one model: epochs, validation, checkpoints."""
 
 import logging
+from functools import partial
 from pathlib import Path
 
 from tabulate import tabulate
@@ -9,7 +10,7 @@ from slowfast.checkpoint import files
 from slowfast.config.node import ConfigNode
 from slowfast.engine.epoch import recalibrate, train_epoch, validate
 from slowfast.engine.run import Run, build_run
-from slowfast.engine.state import TrainState, save_epoch, save_interrupted
+from slowfast.engine.state import TrainState, save_epoch
 from slowfast.runtime.stop import Interrupted, agreed
 from slowfast.utils import distributed
 from slowfast.utils.io import write_csv
@@ -33,6 +34,7 @@ def train(cfg: ConfigNode) -> TrainState:
             summary |= validate(run, epoch)
             finish(run, summary)
         run.log.close()
+        run.writer.wait()
         if agreed(run.stop, run.device):  # since the last epoch was saved
             raise Interrupted(run.stop.exit_code)
     rows = [row for row in state.history if any(key.startswith("val_") for key in row)]
@@ -60,10 +62,15 @@ def _write(run: Run) -> None:
     """Write the checkpoints that are due, and the lists of a run."""
     state, output_dir = run.state, run.output_dir
     epoch = state.epoch - 1
+    is_best = epoch in run.schedule.validated and state.best.get("epoch") == state.epoch
+    write = None
     if epoch in run.schedule.saved:
-        save_epoch(state, output_dir, run.cfg_text, keep=run.num_kept)
-    if epoch in run.schedule.validated and state.best.get("epoch") == state.epoch:
-        files.save(files.best_path(output_dir), state.state_dict(run.cfg_text))
+        write = partial(save_epoch, output_dir=output_dir, keep=run.num_kept, is_best=is_best)
+    elif is_best:
+        write = partial(files.save, files.best_path(output_dir))
+    if write is not None:
+        run.writer.submit(state.state_dict(run.cfg_text), write)
+        run.clock.restart()
     run.unreadable.write(output_dir, "train")
     write_history(state.history, output_dir)
 
@@ -81,11 +88,14 @@ def write_history(history: list[dict], output_dir: Path) -> None:
 def _save_and_raise(run: Run) -> None:
     state = run.state
     if distributed.is_main_process():
+        path = files.interrupted_path(run.output_dir)
+        run.writer.wait()
+        files.save(path, state.state_dict(run.cfg_text))
         logger.warning(
             "stopped in epoch %d after %d steps, saved %s; the same command goes on from here",
             state.epoch + 1,
             state.step,
-            save_interrupted(state, run.output_dir, run.cfg_text),
+            path,
         )
     distributed.barrier()
     raise Interrupted(run.stop.exit_code)

@@ -13,6 +13,7 @@ import torch.multiprocessing as mp
 
 from slowfast.config.cli import import_modules
 from slowfast.config.node import ConfigNode
+from slowfast.runtime.stop import SAVE_SIGNALS, STOP_SIGNALS
 from slowfast.utils import distributed
 from slowfast.utils.logging import setup_logging
 
@@ -112,9 +113,7 @@ def run_in_processes(function: Callable, args: tuple, count: int) -> None:
             if process.is_alive():
                 os.kill(process.pid, signum)
 
-    previous = {
-        number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM)
-    }
+    previous = {number: signal.signal(number, forward) for number in STOP_SIGNALS + SAVE_SIGNALS}
     try:
         while not context.join():
             continue

@@ -10,7 +10,9 @@ from slowfast.utils import distributed
 
 logger = logging.getLogger(__name__)
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# Slurm's --signal=USR1@120 and submitit send one of these some time before they end a job.
+SAVE_SIGNALS = (signal.SIGUSR1, signal.SIGUSR2)
 
 
 def agreed(stop: "StopRequest", device: torch.device) -> bool:
@@ -23,19 +25,39 @@ class Interrupted(SystemExit):
     """The run was asked to stop and has saved what it had; exits with 128 + the signal's number."""
 
 
-class StopRequest:
-    """Remembers SIGINT and SIGTERM while its `with` block runs.
+class SaveClock:
+    """Says when some minutes have gone by since the last save; never with 0."""
 
-    A second signal, more than a second after the first, raises KeyboardInterrupt at once.
+    def __init__(self, minutes: float):
+        self._seconds = 60 * minutes
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin anew, after a save."""
+        self._start = time.monotonic()
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it is time to save."""
+        return 0 < self._seconds < time.monotonic() - self._start
+
+
+class StopRequest:
+    """Remembers SIGINT and SIGTERM while its `with` block runs, and SIGUSR1 and SIGUSR2 apart.
+
+    A second signal to stop, more than a second after the first, raises KeyboardInterrupt at once.
     """
 
     def __init__(self):
         self.signum = 0
+        self._wants_save = False
         self._time = 0.0
         self._previous = {}
 
     def __enter__(self) -> "StopRequest":
-        self._previous = {number: signal.signal(number, self._note) for number in _SIGNALS}
+        self._previous = {
+            number: signal.signal(number, self._note) for number in STOP_SIGNALS + SAVE_SIGNALS
+        }
         return self
 
     def __exit__(self, *exception) -> None:
@@ -47,7 +69,15 @@ class StopRequest:
         """Of a run that stops: 128 + the signal's number, 1 if another process got the signal."""
         return 128 + self.signum if self.signum else 1
 
+    def take_save_request(self) -> bool:
+        """Whether a signal has asked for a save since the last call."""
+        wants_save, self._wants_save = self._wants_save, False
+        return wants_save
+
     def _note(self, signum: int, frame) -> None:
+        if signum in SAVE_SIGNALS:
+            self._wants_save = True
+            return
         if self.signum and time.monotonic() - self._time > 1:
             raise KeyboardInterrupt
         if not self.signum:

@@ -31,6 +31,10 @@ class ModelEma:
         for average, current in zip(self.module.buffers(), model.buffers(), strict=True):
             average.copy_(current)
 
+    def restarted(self, model: nn.Module) -> "ModelEma":
+        """The average of the weights of `model` from now on."""
+        return ModelEma(model, self._decay)
+
     def state_dict(self) -> dict:
         """All that `load_state_dict` needs to go on."""
         return {"num_updates": self.num_updates, "model_state": self.module.state_dict()}

@@ -53,7 +53,8 @@ def build_lr_schedule(cfg: ConfigNode) -> Schedule:
     Multigrid training has steps and factors of its own in place of SOLVER.STEPS and SOLVER.LRS.
     """
     solver, run, policy = cfg.SOLVER, build_schedule(cfg), cfg.SOLVER.LR_POLICY
-    scale = cfg.NUM_SHARDS if solver.BASE_LR_SCALE_NUM_SHARDS else 1
+    is_scaled = solver.BASE_LR_SCALE_NUM_SHARDS and not cfg.TRAIN.GLOBAL_BATCH_SIZE
+    scale = cfg.NUM_SHARDS if is_scaled else 1
     base_lr = solver.BASE_LR * scale
     start_epoch = solver.WARMUP_EPOCHS if solver.COSINE_AFTER_WARMUP else 0.0
     if policy == "cosine":

@@ -1,6 +1,6 @@
 """The optimizer: the weight decay and learning rate of each parameter, and clipped gradients."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 
 import torch
@@ -47,6 +47,30 @@ def set_learning_rate(optimizer: optim.Optimizer, lr: float) -> None:
     """Give every group the learning rate `lr`, times its "lr_factor" where it has one."""
     for group in optimizer.param_groups:
         group["lr"] = lr * group.get("lr_factor", 1.0)
+
+
+def parameter_names(optimizer: optim.Optimizer, model: nn.Module) -> list[str]:
+    """Names of the parameters in the order in which the optimizer's state numbers them."""
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    return [names[p] for group in optimizer.param_groups for p in group["params"]]
+
+
+def load_state_by_name(
+    optimizer: optim.Optimizer, model: nn.Module, state: dict, names: Sequence[str]
+) -> None:
+    """Take over the momentum of each parameter of `names`, the parameters of `state` in order.
+
+    Weight decay, momentum and all else of the groups stay as this optimizer was built. A parameter
+    without a saved state, one that was frozen, begins without momentum.
+    """
+    saved = {name: state["state"].get(number) for number, name in enumerate(names)}
+    found = {
+        number: saved[name]
+        for number, name in enumerate(parameter_names(optimizer, model))
+        if saved.get(name) is not None
+    }
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": found, "param_groups": groups})
 
 
 def _bn_parameter_names(model: nn.Module, group_by: str) -> set[str]:

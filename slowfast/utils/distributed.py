@@ -61,3 +61,12 @@ def gather_to_main(value: Any) -> list[Any]:
     values = [None] * world_size() if is_main_process() else None
     dist.gather_object(value, values)
     return values or []
+
+
+def from_main(value: Any) -> Any:
+    """The picklable `value` of the main process, on every process."""
+    if not is_distributed():
+        return value
+    values = [value if is_main_process() else None]
+    dist.broadcast_object_list(values)
+    return values[0]

@@ -9,7 +9,8 @@ import torch
 from slowfast.checkpoint import files
 from slowfast.checkpoint.initialize import initialize_from
 from slowfast.config.defaults import get_cfg
-from slowfast.engine.state import TrainState, resume, save_epoch
+from slowfast.engine.resume import resume
+from slowfast.engine.state import TrainState, save_epoch
 from slowfast.engine.train import train
 from slowfast.models import build_model
 from slowfast.solver.optimizer import build_optimizer
@@ -41,7 +42,7 @@ def _as_pyslowfast(path, model, *, epoch):
 def test_1_format_of_a_saved_checkpoint(tmp_path):
     state = _state(build_thin("X3D-M"))
     state.epoch = 5  # finished epochs
-    path = save_epoch(state, tmp_path, "AVA:\n", keep=0)
+    path = save_epoch(state.state_dict("AVA:\n"), tmp_path, keep=0, is_best=False)
     assert path == tmp_path / "checkpoints" / "checkpoint_epoch_00005.pyth"
     content = torch.load(path, weights_only=True)
     assert content["epoch"] == 4 and content["cfg"].splitlines()[0] == "AVA:"
@@ -52,10 +53,10 @@ def test_1_format_of_a_saved_checkpoint(tmp_path):
 def test_2_resuming_goes_on_with_the_next_epoch_and_the_whole_optimizer(tmp_path):
     before = _after_a_step(build_thin("VoV3D-M"))
     before.epoch = 5
-    save_epoch(before, tmp_path, "", keep=0)
+    save_epoch(before.state_dict(""), tmp_path, keep=0, is_best=False)
     after = _state(build_thin("VoV3D-M"))
     prepared = []
-    assert resume(after, tmp_path, prepared.append, is_adaptive=False) and after.epoch == 5
+    assert resume(after, tmp_path, prepared.append, settings={}) and after.epoch == 5
     assert prepared == [5]
     assert len(after.optimizer.state_dict()["state"]) == 542  # as in the reference
     assert_same_weights(after.model, before.model)
@@ -63,7 +64,7 @@ def test_2_resuming_goes_on_with_the_next_epoch_and_the_whole_optimizer(tmp_path
 
 def test_2b_without_a_checkpoint_nothing_is_resumed(tmp_path):
     assert files.last_checkpoint(tmp_path) is None
-    assert not resume(_state(build_thin("X3D-M")), tmp_path, lambda epoch: None, is_adaptive=False)
+    assert not resume(_state(build_thin("X3D-M")), tmp_path, lambda epoch: None, settings={})
 
 
 @pytest.mark.parametrize("num_classes", [10, 20], ids=["3a_3b_more_classes", "3c_half_as_many"])

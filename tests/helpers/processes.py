@@ -62,10 +62,19 @@ def forked(monkeypatch):
 def run_in_two(forked, tmp_path):
     """Function (function, *args) that calls function(rank, *args) in two processes of a group."""
 
-    def run(function: Callable, *args) -> None:
-        launch.run_in_processes(_call_in_group, (tmp_path / "store", function, args), 2)
+    return lambda function, *args: _run_in_group(2, tmp_path, function, args)
 
-    return run
+
+@pytest.fixture
+def run_in_group(forked, tmp_path):
+    """Function (count, function, *args): the same in `count` processes."""
+    return lambda count, function, *args: _run_in_group(count, tmp_path, function, args)
+
+
+def _run_in_group(count: int, folder: Path, function: Callable, args: tuple) -> None:
+    store = folder / "store"
+    store.unlink(missing_ok=True)
+    launch.run_in_processes(_call_in_group, (store, count, function, args), count)
 
 
 @pytest.fixture
@@ -80,9 +89,9 @@ def run_net_in_two(forked):
     return run
 
 
-def _call_in_group(rank: int, store: Path, function: Callable, args: tuple) -> None:
+def _call_in_group(rank: int, store: Path, count: int, function: Callable, args: tuple) -> None:
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", f"file://{store}", rank=rank, world_size=2)
+    dist.init_process_group("gloo", f"file://{store}", rank=rank, world_size=count)
     function(rank, *args)
     dist.barrier()  # a process that leaves early breaks the others' connections
     dist.destroy_process_group()
