@@ -360,7 +360,7 @@ _C.DATA.PATH_LABEL_SEPARATOR = Default(" ", NotEmpty())
 _C.DATA.LIST_FORMAT = Default("auto", OneOf("auto", "labels", "frames", "parts"))
 # Ours. Frames per second of folders of images in lists of kinetics, whose parts in seconds need it;
 # 0: unknown, they count as frames at TARGET_FPS.
-_C.DATA.FRAMES_FPS = Default(0.0, AtLeast(0))
+_C.DATA.FRAMES_FPS = Default(0.0, AtLeast(0, 10_000))
 # Folder that the paths of videos, frames or flow start from; empty: PATH_TO_DATA_DIR.
 _C.DATA.PATH_PREFIX = ""
 # Ours. What the network sees: rgb, or the optical flow of the same videos (flow), which
@@ -474,7 +474,7 @@ _C.AVA = ConfigNode()
 # DATA.PATH_TO_DATA_DIR.
 _C.AVA.FRAME_DIR = ""
 # Ours. Image files per second. Video files say their own rate.
-_C.AVA.FPS = Default(30.0, Above(0))
+_C.AVA.FPS = Default(30.0, Above(0, at_most=10_000))
 # Folder of the frame lists; empty: "frame_lists" below DATA.PATH_TO_DATA_DIR.
 _C.AVA.FRAME_LIST_DIR = ""
 # Folder of the files with boxes and labels; empty: "annotations" below DATA.PATH_TO_DATA_DIR.

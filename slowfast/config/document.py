@@ -16,7 +16,13 @@ from typing import Any
 from slowfast.config import defaults
 from slowfast.config.limits import OneOf
 from slowfast.config.node import KINDS
-from slowfast.config.unsupported import UNSUPPORTED, unsupported_reason
+from slowfast.config.unsupported import (
+    RENAMED,
+    RENAMED_NAMES,
+    UNSUPPORTED,
+    UNSUPPORTED_NAMES,
+    unsupported_reason,
+)
 
 _INTRODUCTION = """\
 # Config keys
@@ -39,6 +45,24 @@ a warning.
 |---|---|
 """
 
+
+_OTHER_NAMES = """
+## Names of other versions
+
+Keys and names of PySlowFast, its earlier versions and its forks that mean something here. Each is
+taken with a warning.
+
+| key | there | here |
+|---|---|---|
+"""
+_OTHER_PROJECTS = """
+## Not part of this project
+
+A config that asks for one of these is refused in one line.
+
+| key | name | reason |
+|---|---|---|
+"""
 
 _NO_SECTION = "No section"
 
@@ -132,7 +156,22 @@ def markdown() -> str:
     index = textwrap.fill(" · ".join(links), 110, break_long_words=False, break_on_hyphens=False)
     unsupported = [f"| `{key}` | {_cell(reason)} |\n" for key, reason in UNSUPPORTED.items()]
     tables = map(_section_markdown, titles, sections)
-    return "".join([_INTRODUCTION, index, "\n\n", *tables, _NOT_SUPPORTED, *unsupported])
+    parts = [_INTRODUCTION, index, "\n\n", *tables, _NOT_SUPPORTED, *unsupported]
+    return "".join([*parts, _OTHER_NAMES, *_other_names(), _OTHER_PROJECTS, *_other_projects()])
+
+
+def _other_names() -> Iterator[str]:
+    for there, here in RENAMED.items():
+        yield f"| `{there}` | | `{here}` |\n"
+    for key, names in RENAMED_NAMES.items():
+        for there, (here, sense) in names.items():
+            yield f"| `{key}` | `{there}` | `{here!r}`, {_cell(sense)} |\n"
+
+
+def _other_projects() -> Iterator[str]:
+    for key, names in UNSUPPORTED_NAMES.items():
+        for name, reason in names.items():
+            yield f"| `{key}` | `{name}` | {_cell(reason)} |\n"
 
 
 def _section_markdown(title: str, section: Section) -> str:

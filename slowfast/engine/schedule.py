@@ -56,9 +56,12 @@ def steps_of_epochs(
         count = sampler.num_batches(repeated(phase.shapes, accumulation)) // accumulation
         if count == 0:
             needed = phase.shapes[0].num_clips * sampler.world_size * accumulation
+            key = "TRAIN.BATCH_SIZE"
+            if accumulation > 1:
+                key = f"TRAIN.ACCUMULATION_STEPS {accumulation} times {key}"
             raise ValueError(
-                f"TRAIN.BATCH_SIZE: a step of epoch {phase.start + 1} needs {needed} clips, but "
-                f"the training list holds {sampler.num_samples} videos"
+                f"{key}: a step of epoch {phase.start + 1} needs {needed} clips, but the training "
+                f"list holds {sampler.num_samples} videos"
             )
         steps += [count] * (phase.end - phase.start)
     return steps

@@ -56,12 +56,21 @@ def check_cfg(cfg: ConfigNode) -> None:
         for mistake in limit.mistakes(value)
     ]
     mistakes += _odd_numbers(flatten(cfg), {mistake.partition(":")[0] for mistake in mistakes})
-    mistakes += name_mistakes(cfg.get_value)
+    mistakes += [*_zero_bytes(flatten(cfg)), *name_mistakes(cfg.get_value)]
     if not mistakes:  # rules take single values for granted
         for rule, keys in _RULES:
             mistakes += rule(*map(cfg.get_value, keys))
     if mistakes:
         raise ValueError("\n".join(cut(mistake, _MOST_CHARACTERS) for mistake in mistakes))
+
+
+def _zero_bytes(values: Iterable[tuple[str, Any]]) -> list[str]:
+    """Mistakes of texts that nothing can be called."""
+    return [
+        f"{key}: {shorten(value)} holds a zero byte"
+        for key, value in values
+        if "\0" in (value if isinstance(value, str) else repr(value).replace("\\x00", "\0"))
+    ]
 
 
 def _odd_numbers(values: Iterable[tuple[str, Any]], named: set[str]) -> list[str]:

@@ -194,6 +194,14 @@ for _key, _reason in {
 
 
 @register_rule("AVA")
+def check_lists(ava: ConfigNode) -> Iterator[str]:
+    """Check that lists of files hold their names."""
+    for name, values in ava.items():
+        if isinstance(values, list) and not all(isinstance(value, str) for value in values):
+            yield f"AVA.{name}: {values} must be names of files"
+
+
+@register_rule("AVA")
 def check_image_rate(ava: ConfigNode) -> Iterator[str]:
     """Check that the rate of images is not given for video files."""
     default = get_cfg().AVA.FPS

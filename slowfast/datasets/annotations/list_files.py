@@ -46,9 +46,10 @@ def find_file(key: str, folder: str, *names: str) -> Path:
     # Lists of the kind that is missing say more than thousands of videos.
     there = [name for name in there if name.endswith(paths[0].suffix)] or there
     rest = f" and {len(there) - _NUM_SHOWN} more" if len(there) > _NUM_SHOWN else ""
+    no_test = "; TEST.ENABLE False does without a test" if names[0].startswith("test.") else ""
     raise ValueError(
         f"{key}: {folder!r} holds no {' or '.join(names)} "
-        f"(looked for {paths[0].absolute()}; there: {there[:_NUM_SHOWN]}{rest})"
+        f"(looked for {paths[0].absolute()}; there: {there[:_NUM_SHOWN]}{rest}){no_test}"
     )
 
 
@@ -117,7 +118,9 @@ def check_files_exist(
     step = -(-len(records) // _NUM_PROBED)
     files = [_first_file(record) for record in records[::step]]
     if not any(map(os.path.exists, files)):
-        raise ValueError(f"{path}: none of its videos exists, for example {files[0]!r}; {hint}")
+        raise ValueError(
+            f"{path}: none of its videos exists, for example {os.path.abspath(files[0])!r}; {hint}"
+        )
 
 
 def _first_file(record: Record) -> str:
