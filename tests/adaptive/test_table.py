@@ -12,9 +12,11 @@ import pytest
 import torch
 
 from slowfast.adaptive.budget import TableRow, load_table, table_path
+from slowfast.adaptive.calibration_file import calibration_path
 from slowfast.adaptive.report import best_by_budget, front_text, write_table
 from slowfast.adaptive.scores import HitCounter
 from slowfast.adaptive.table import build_costs, measure_table
+from slowfast.checkpoint import files
 from slowfast.config.cli import load_cfg
 from slowfast.datasets.clip_dataset import ClipDataset
 from slowfast.engine.test import test as run_test
@@ -88,6 +90,19 @@ def test_the_table_holds_the_accuracy_of_a_test(table, budget_run, tmp_path):
     cfg = load_cfg(path, ["TEST.CHECKPOINT_FILE_PATH", str(weights), "OUTPUT_DIR", str(tmp_path)])
     (full,) = [row for row in table.rows if str(row.point) == "1,4,40"]
     assert run_test(cfg)["top1_acc"] == full.top1_acc
+
+
+@pytest.mark.slow
+def test_classes_of_the_weights_are_found_by_their_names(budget_copy, named):
+    path, weights = budget_copy
+    names = ["red", "green", "blue"]
+    files.save(weights, {**files.load(weights), "class_names": names})
+    calibration_path(weights).unlink()  # was measured with the file as it was
+    first, second = (
+        measure_table(path, weights, list(map(str, named(order))), repeats=0, stop=StopRequest())
+        for order in (names, ["blue", "red", "green"])
+    )
+    assert [row.top1_acc for row in first.rows] == [row.top1_acc for row in second.rows]
 
 
 def test_each_video_is_read_once_and_nothing_is_calibrated_again(budget_copy, reads):

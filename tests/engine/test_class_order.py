@@ -10,26 +10,8 @@ from slowfast.engine import run
 from slowfast.engine.test import test as run_test
 from slowfast.engine.train import train
 
-TRAINED = ["red", "green", "blue"]  # classes of the toy set
+TRAINED = ["red", "green", "blue"]
 TURNED = ["blue", "red", "green"]
-
-
-@pytest.fixture
-def named(toy_set, tmp_path):
-    """Function (names) -> overrides for the toy set with the classes in this order."""
-
-    def make(names):
-        folder = tmp_path / "_".join(names)
-        folder.mkdir(exist_ok=True)
-        for split in ("train", "val", "test"):
-            rows = [line.split() for line in (toy_set / f"{split}.csv").read_text().splitlines()]
-            known = {n: names.index(name) for n, name in enumerate(TRAINED) if name in names}
-            lines = [f"{path} {known.get(int(label), 0)}\n" for path, label in rows]
-            (folder / f"{split}.csv").write_text("".join(lines))
-        (folder / "classes.txt").write_text("\n".join(names))
-        return ["DATA.PATH_TO_DATA_DIR", folder, "DATA.PATH_PREFIX", toy_set]
-
-    return make
 
 
 @pytest.fixture

@@ -27,6 +27,11 @@ def _results(folder):
     return json.loads((folder / "test_results.json").read_text())
 
 
+def _rows(path):
+    with open(path) as file:
+        return list(csv.DictReader(file))
+
+
 @pytest.fixture
 def run_both(run_net_in_two, tmp_path):
     """Function (yaml, *overrides) -> OUTPUT_DIRs of a run in one process and in two."""
@@ -74,8 +79,19 @@ def test_two_processes_train_and_test_like_one(run_both, toy_yaml):
         assert _results(one)[key] == _results(two)[key]
     assert _results(one)["num_videos"] == 5
     for folder in (one, two):
-        with open(folder / "test_results.csv") as file:
-            assert len(list(csv.DictReader(file))) == 5
+        assert len(_rows(folder / "test_results.csv")) == 5
+
+
+def test_two_processes_name_damaged_videos_and_judge_classes_like_one(
+    run_both, toy_yaml, lossy_set
+):
+    one, two = run_both(toy_yaml, "DATA.PATH_TO_DATA_DIR", lossy_set, "SOLVER.MAX_EPOCH", 1)
+    assert _results(two)["damaged"] == _results(one)["damaged"] != []
+    for name in ("damaged_test.csv", "test_results_per_class.csv"):
+        assert (two / name).read_text() == (one / name).read_text()
+    for folder in (one, two):
+        lost = [row["num_broken"] for row in _rows(folder / "test_results.csv")]
+        assert sum(map(int, lost)) == _results(one)["damaged"][0]["num_lost"]
 
 
 def test_torchrun_starts_the_processes(toy_yaml, tmp_path):

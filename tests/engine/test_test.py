@@ -56,20 +56,6 @@ def test_unreadable_test_video_is_named_and_left_out(toy_cfg, damaged_set, tmp_p
         assert not any(row["path"].endswith("test_1.mp4") for row in csv.DictReader(file))
 
 
-@pytest.fixture
-def lossy_set(toy_set, tmp_path):
-    """The toy set with a part of test_3.mp4 overwritten by zeros."""
-    folder = tmp_path / "lossy"
-    shutil.copytree(toy_set, folder)
-    path = folder / "test_3.mp4"
-    content = bytearray(path.read_bytes())
-    start, end = content.index(b"mdat"), content.index(b"moov")
-    middle = start + (end - start) * 6 // 10
-    content[middle : middle + 4000] = bytes(4000)
-    path.write_bytes(content)
-    return folder
-
-
 def test_damaged_test_video_is_named_with_what_it_lost(toy_cfg, lossy_set, tmp_path):
     train(toy_cfg("SOLVER.MAX_EPOCH", 1))
     results = run_test(toy_cfg("DATA.PATH_TO_DATA_DIR", lossy_set))

@@ -2,6 +2,7 @@
 
 import csv
 import itertools
+import shutil
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from slowfast.engine.train import train
 
 SECOND = 904  # one key frame per video, with which its file begins; validation takes such seconds
 LEFT, RIGHT = "0.02,0.1,0.48,0.9", "0.52,0.1,0.98,0.9"
+_COLOURS = ("red", "green", "blue")  # the toy set's classes
 _LABEL_MAP = "".join(f'item {{\n  name: "colour {i}"\n  id: {i}\n}}\n' for i in (1, 2, 3))
 
 
@@ -27,6 +29,38 @@ def _write_yaml(path, toy_yaml, changes):
 
 def _loader(path):
     return lambda *options: load_cfg(path, [str(option) for option in options])
+
+
+@pytest.fixture
+def named(toy_set, tmp_path):
+    """Function (names) -> overrides for the toy set with the classes in this order."""
+
+    def make(names):
+        folder = tmp_path / "_".join(names)
+        folder.mkdir(exist_ok=True)
+        for split in ("train", "val", "test"):
+            rows = [line.split() for line in (toy_set / f"{split}.csv").read_text().splitlines()]
+            known = {n: names.index(name) for n, name in enumerate(_COLOURS) if name in names}
+            lines = [f"{path} {known.get(int(label), 0)}\n" for path, label in rows]
+            (folder / f"{split}.csv").write_text("".join(lines))
+        (folder / "classes.txt").write_text("\n".join(names))
+        return ["DATA.PATH_TO_DATA_DIR", folder, "DATA.PATH_PREFIX", toy_set]
+
+    return make
+
+
+@pytest.fixture
+def lossy_set(toy_set, tmp_path):
+    """The toy set with a part of test_3.mp4 overwritten by zeros."""
+    folder = tmp_path / "lossy"
+    shutil.copytree(toy_set, folder)
+    path = folder / "test_3.mp4"
+    content = bytearray(path.read_bytes())
+    start, end = content.index(b"mdat"), content.index(b"moov")
+    middle = start + (end - start) * 6 // 10
+    content[middle : middle + 4000] = bytes(4000)
+    path.write_bytes(content)
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -145,6 +145,22 @@ def test_unreadable_key_frame_is_named_and_its_boxes_are_missed(box_cfg, box_set
     assert whole["num_key_frames_scored"] == 5
 
 
+def test_classes_of_boxes_are_found_by_their_names(box_cfg, box_set, tmp_path):
+    train(box_cfg(*ONE_EPOCH))
+    expected = run_test(box_cfg(*GROUND_TRUTH))
+    folder = tmp_path / "turned"
+    shutil.copytree(box_set, folder)
+    annotations = folder / "annotations"
+    (annotations / "labels.pbtxt").write_text(
+        "".join(f'item {{ name: "colour {i}" id: {i % 3 + 1} }}\n' for i in (1, 2, 3))
+    )
+    path = annotations / "ava_val_v2.2.csv"
+    rows = [line.split(",") for line in path.read_text().splitlines()]
+    path.write_text("".join(",".join([*r[:6], str(int(r[6]) % 3 + 1), r[7]]) + "\n" for r in rows))
+    found = run_test(box_cfg(*GROUND_TRUTH, "DATA.PATH_TO_DATA_DIR", folder))
+    assert found["map"] == pytest.approx(expected["map"])
+
+
 def test_key_frame_without_a_detected_box_is_missed_and_counted(box_cfg, box_set, tmp_path):
     lines = (box_set / "annotations/val_detected.csv").read_text().splitlines(keepends=True)
     path = tmp_path / "found.csv"
