@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from slowfast.datasets.annotations.list_files import read_lines
+from slowfast.datasets.annotations.list_files import open_text, read_lines
 from slowfast.datasets.list_lines import split_fields
 from slowfast.utils.io import write_csv, write_lines
 from slowfast.utils.video_names import SUFFIXES, composed, is_video
@@ -43,7 +43,7 @@ class ListCounts(NamedTuple):
 
 def read_official_csv(path: Path) -> list[Segment] | None:
     """Rows of a Kinetics-400, 600 or 700 csv, by column name; None without labels (test files)."""
-    with open(path, encoding="utf-8-sig", newline="") as file:
+    with open_text(path, newline="") as file:
         table = csv.DictReader(file)
         missing = set(_COLUMNS) - set(table.fieldnames or ())
         if missing == {"label"}:

@@ -64,7 +64,7 @@ class LineFormat:
             raise ValueError(f"{in_message(line)} is not `{self}`")
         labels = _parse_labels(fields[extra:], line)
         if self.num_labels not in (None, len(labels)):
-            raise ValueError(self._other_number(len(fields), len(labels), line))
+            raise ValueError(self._other_number(len(labels), line))
         if self.kind == "frames":
             return ListedVideo(path, labels, num_frames=_parse_count(fields[0], line))
         if self.kind == "parts":
@@ -78,8 +78,9 @@ class LineFormat:
             return f"no label {where}"
         return f"the label {in_message(last)} is not an integer {where}"
 
-    def _other_number(self, num_fields: int, num_labels: int, line: str) -> str:
+    def _other_number(self, num_labels: int, line: str) -> str:
         """Say which settings would explain the numbers of a line."""
+        num_fields = len(KINDS[self.kind]) + num_labels
         wanted = f"{self.num_labels} label" + "s" * (self.num_labels > 1)
         advice = ["DATA.MULTI_LABEL True if all are labels"]
         if num_labels > 1 and self.kind == "labels":
@@ -102,7 +103,7 @@ def _parse_plain(line: str, separator: str) -> ListedVideo | None:
     path, _, label = line.rpartition(separator)
     end = path[-3:]
     is_name = end.isalnum() and not end.isdecimal() and separator not in end and path[0] != '"'
-    return ListedVideo(path, (int(label),)) if is_name and label.isdecimal() else None
+    return ListedVideo(path, (int(label),)) if is_name and _INTEGER.fullmatch(label) else None
 
 
 def split_fields(line: str, separator: str, most: int | None = None) -> tuple[str, list[str]]:
@@ -235,13 +236,20 @@ def _causes(line: str, number: int, separator: str, class_names: dict[str, int])
         yield "lists have no comments: remove the line"
     if any(space in line for space in "\u00a0\u2007\u202f\u3000"):
         yield "the line holds a no-break or wide space, which is no separator: replace it"
-    for other, (name, typed) in _SEPARATORS.items():
+    if line[0] in "[{":
+        yield "this looks like JSON: a list has a line for each video"
+    for other, (name, typed) in () if split_fields(line, separator)[1] else _SEPARATORS.items():
         field = line.rpartition(other)[2].strip().strip('"')
         if other != separator and other in line and field.lstrip("-").isdecimal():
             yield f"fields seem to be separated by {name}: set DATA.PATH_LABEL_SEPARATOR {typed}"
     if number == 1 and not re.search(r"[0-9./\\]", line):
         yield "this looks like a header: remove it (pandas: to_csv(..., header=False, index=False))"
-    yield from _causes_of_label(last, separator, class_names)
+    if line.endswith(separator):
+        yield f"the line ends in {separator!r}: remove that, or write a label after it"
+    if line.partition(separator)[0].strip('"').isdecimal():
+        yield "the label seems to stand first: it follows the path"
+    if separator in line:
+        yield from _causes_of_label(last, separator, class_names)
 
 
 def _causes_of_label(label: str, separator: str, class_names: dict[str, int]) -> Iterator[str]:
@@ -260,7 +268,7 @@ def _causes_of_label(label: str, separator: str, class_names: dict[str, int]) ->
         yield f"remove the {label[-1]!r} at its end"
     if label in class_names:
         yield f"it is a name in classes.txt: write its number, {class_names[label]}"
-    if label and not label.strip("\"'.").isdecimal():
+    if label and not _NUMBER.fullmatch(label.strip("\"'")):
         yield (
             "labels are numbers from 0: number the names, and write them in this order into "
             "classes.txt beside the list"
@@ -308,6 +316,9 @@ def _causes_of_path(name: str, path: str) -> Iterator[str]:
         yield "it begins with a number: is it a column of line numbers (pandas: index=False)?"
     if name.startswith("#"):
         yield "lists have no comments"
+    shorter = next(filter(os.path.isfile, (path.rpartition(end)[0] for end in " ,\t;")), None)
+    if shorter is not None:
+        yield f"there is {in_message(shorter)}: the text after it is not understood"
     folder, stem = os.path.split(path)
     if stem and not os.path.splitext(stem)[1] and os.path.isdir(folder):
         named = (entry for entry in sorted(os.listdir(folder)) if entry.startswith(f"{stem}."))

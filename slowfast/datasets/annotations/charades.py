@@ -6,7 +6,12 @@ from pathlib import Path
 from slowfast.config.node import ConfigNode
 from slowfast.datasets.annotations.class_names import check_number
 from slowfast.datasets.annotations.frame_lists import read_frame_list
-from slowfast.datasets.annotations.list_files import check_files_exist, collect_by_id, find_file
+from slowfast.datasets.annotations.list_files import (
+    check_files_exist,
+    collect_by_id,
+    find_file,
+    open_text,
+)
 from slowfast.datasets.annotations.locate import find_videos_by_id, listed_place
 from slowfast.datasets.records import Annotations, Record, TimedLabels
 
@@ -22,7 +27,7 @@ def read_actions(path: Path, num_classes: int) -> dict[str, TimedLabels]:
 
     def rows():
         # Scripts and descriptions hold commas, quotes and line ends.
-        with open(path, encoding="utf-8-sig", newline="") as file:
+        with open_text(path, newline="") as file:
             table = csv.DictReader(file)
             missing = {"id", "actions"} - set(table.fieldnames or ())
             if missing:

@@ -7,6 +7,7 @@ from slowfast.datasets.annotations.class_names import check_number
 from slowfast.datasets.annotations.list_files import check_files_exist, read_lines
 from slowfast.datasets.annotations.locate import VideoFinder
 from slowfast.datasets.decoding.flow import as_flow
+from slowfast.datasets.list_lines import in_message
 from slowfast.datasets.records import Annotations, Record
 
 _MARKS = {"0": None, "1": "train", "2": "test"}
@@ -34,7 +35,9 @@ def _read_marks(path: Path) -> dict[str, list[str]]:
     for number, line in read_lines(path):
         video, _, mark = line.rpartition(" ")
         if mark not in _MARKS or not video:
-            raise ValueError(f"{path}:{number}: {line!r} is not a video and one of {list(_MARKS)}")
+            raise ValueError(
+                f"{path}:{number}: {in_message(line)} is not a video and one of {list(_MARKS)}"
+            )
         if _MARKS[mark]:
             videos[_MARKS[mark]].append(video.strip())
     return videos

@@ -141,7 +141,9 @@ def read_rows(path: Path, rules: ListRules) -> Iterator[Row]:
             video = form.parse(line)
         except ValueError as error:
             hint = line_hint(line, number, rules.separator, _numbers_beside(path))
-            yield Row(number, None, f"{error}; {hint or f'a line is `{form}`'}")
+            known = "a line is" in str(error) or "is not `" in str(error)
+            ending = hint or ("" if known else f"a line is `{form}`")
+            yield Row(number, None, "; ".join(filter(None, [str(error), ending])))
             continue
         problem = rules.problem_of(video.labels)
         if problem:

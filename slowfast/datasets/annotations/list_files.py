@@ -53,7 +53,7 @@ def find_file(key: str, folder: str, *names: str) -> Path:
     )
 
 
-def open_text(path: str | Path) -> TextIO:
+def open_text(path: str | Path, *, newline: str | None = None) -> TextIO:
     """Open a text file in UTF-8; bytes that are not UTF-8 survive the way into a file name.
 
     ValueError for UTF-16, which some programs of Windows write.
@@ -66,7 +66,7 @@ def open_text(path: str | Path) -> TextIO:
             f"{path}:1: the text is UTF-16, or none at all: save it as UTF-8 "
             "(iconv -f UTF-16 -t UTF-8)"
         )
-    return open(path, encoding="utf-8-sig", errors="surrogateescape")
+    return open(path, encoding="utf-8-sig", errors="surrogateescape", newline=newline)
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:

@@ -14,6 +14,7 @@ from slowfast.datasets.annotations.list_files import (
 )
 from slowfast.datasets.annotations.locate import VideoFinder
 from slowfast.datasets.decoding.flow import as_flow
+from slowfast.datasets.list_lines import in_message
 from slowfast.datasets.records import Annotations, Record
 
 
@@ -23,7 +24,9 @@ def read_class_index(path: Path, num_classes: int) -> list[str]:
     for number, line in read_lines(path):
         index, _, name = line.partition(" ")
         if index != str(len(names) + 1) or not name:
-            raise ValueError(f"{path}:{number}: {line!r} is not {len(names) + 1} and a class name")
+            raise ValueError(
+                f"{path}:{number}: {in_message(line)} is not {len(names) + 1} and a class name"
+            )
         names.append(name.strip())
     check_number(names, path, num_classes)
     return names

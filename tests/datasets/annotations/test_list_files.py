@@ -1,9 +1,12 @@
 import json
 import logging
 import os
+from functools import partial
 
 import pytest
 
+from slowfast.curation.kinetics_lists import read_official_csv
+from slowfast.datasets.annotations.charades import read_actions
 from slowfast.datasets.annotations.list_files import (
     FileFacts,
     check_files_exist,
@@ -197,3 +200,12 @@ def test_list_that_is_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "train.csv")
     with pytest.raises(OSError, match="a named pipe"):
         next(read_lines(tmp_path / "train.csv"))
+
+
+@pytest.mark.parametrize(
+    "read", [read_lines, read_official_csv, partial(read_actions, num_classes=2)]
+)
+def test_utf16_is_named_by_every_reader(read, tmp_path):
+    (tmp_path / "list.csv").write_bytes("id,actions\na,c000 0 1\n".encode("utf-16"))
+    with pytest.raises(ValueError, match="list.csv:1: the text is UTF-16"):
+        list(read(tmp_path / "list.csv") or ())
