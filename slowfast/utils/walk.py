@@ -5,6 +5,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,10 +32,16 @@ class PassedOver:
                 self.add("files with other suffixes", os.path.join(level.path, name))
 
     def log(self, folder: str | Path) -> None:
-        """One line, if there is anything to say."""
+        """One line, if there is anything to say; the same one once in a process."""
         named = [f"{n} {kind} (as {self.examples[kind]})" for kind, n in self.counts.items()]
         if named:
-            logger.info("%s: left out %s", folder, ", ".join(named))
+            _log_once(f"{folder}: left out {', '.join(named)}")
+
+
+@cache
+def _log_once(line: str) -> None:
+    # Splits of one set walk through the same folders.
+    logger.info("%s", line)
 
 
 class Level(NamedTuple):

@@ -58,6 +58,7 @@ def test_hidden_and_foreign_files_are_left_out_and_counted(found, caplog):
 def test_files_with_other_suffixes_are_counted_once(found, caplog):
     caplog.set_level(logging.INFO)
     found("0.mp4", *(f"{name}/{number}.txt" for name in "ab" for number in range(6)))
+    found()
     (line,) = caplog.messages
     assert "12 files with other suffixes" in line and "a/0.txt" in line
 

@@ -9,6 +9,7 @@ from slowfast.datasets.annotations.locate import VideoFinder
 from slowfast.datasets.decoding.flow import as_flow
 from slowfast.datasets.list_lines import in_message
 from slowfast.datasets.records import Annotations, Record
+from slowfast.utils.video_names import is_hidden
 
 _MARKS = {"0": None, "1": "train", "2": "test"}
 
@@ -20,7 +21,8 @@ def read_split(folder: Path, number: int) -> dict[str, dict[str, list[str]]]:
     out, 1 is for training and 2 for testing.
     """
     ending = f"_test_split{number}.txt"
-    paths = sorted(folder.glob(f"*{ending}"), key=lambda path: path.name.removesuffix(ending))
+    paths = [path for path in folder.glob(f"*{ending}") if not is_hidden(path.name)]
+    paths.sort(key=lambda path: path.name.removesuffix(ending))
     if not paths:
         others = sorted({path.name[-len(ending) :] for path in folder.glob("*_test_split*.txt")})
         raise ValueError(

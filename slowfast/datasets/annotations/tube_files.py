@@ -16,7 +16,7 @@ from tqdm import tqdm
 from slowfast.datasets.annotations.box_lists import BoxRow
 from slowfast.datasets.annotations.list_files import read_lines
 from slowfast.utils.unpickle import load_arrays
-from slowfast.utils.video_names import SUFFIXES
+from slowfast.utils.video_names import SUFFIXES, is_hidden
 
 _SPLIT_FOLDERS = ("", "splitfiles", "splits", "ucfTrainTestlist")
 
@@ -91,7 +91,8 @@ def read_texts(
 
     They are <class>/<video>/<frame>.txt or <class>_<video>_<frame>.txt.
     """
-    for path in tqdm(sorted(folder.rglob("*.txt")), desc=str(folder), disable=None, delay=2):
+    paths = sorted(path for path in folder.rglob("*.txt") if not is_hidden(path.name))
+    for path in tqdm(paths, desc=str(folder), disable=None, delay=2):
         *parents, name = path.relative_to(folder).with_suffix("").parts
         if not parents:
             parents, name = _split_name(name, class_names)
@@ -126,7 +127,7 @@ def read_split(folder: Path, *, split_number: int, is_train: bool) -> set[str]:
             if path.is_file():
                 return {_video_of_line(line) for _, line in read_lines(path)}
         suffix = f"_test_split{split_number}.txt"
-        paths = sorted(parent.glob(f"*{suffix}"))
+        paths = sorted(p for p in parent.glob(f"*{suffix}") if not is_hidden(p.name))
         if paths:
             return set(_read_class_lists(paths, suffix, "1" if is_train else "2"))
     raise ValueError(

@@ -1,7 +1,8 @@
-"""Packets without a frame to show: the hidden references of VP8, VP9 and AV1.
+"""Packets without a frame to show: hidden references of VP8, VP9 and AV1, lost heads of HEVC.
 
 A frame that is only referred to may be a packet of its own, or share one with a frame that is
-shown. Their first bits tell, so that nothing has to be decoded.
+shown. A clip that was cut from a HEVC file may begin with frames that refer to others before the
+cut. Their first bits tell, so that nothing has to be decoded.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,12 +14,12 @@ _SEQUENCE_HEADER = 1
 Data = memoryview
 
 
-def find_hidden_test(codec: str) -> Callable[[Data], bool] | None:
-    """Test whether a packet of this codec, by FFmpeg's name of its decoder, shows no frame.
+def find_hidden_test(codec: str, extradata: bytes | None = None) -> Callable[[Data], bool] | None:
+    """Test whether the next packet of a stream shows no frame; None where every packet shows one.
 
-    None where every packet shows one.
+    codec: FFmpeg's name of the decoder. extradata: what the file holds for it before all packets.
     """
-    return _TESTS.get(codec)
+    return LeadingPictures(extradata or b"") if codec == "hevc" else _TESTS.get(codec)
 
 
 def _is_hidden_vp8(data: Data) -> bool:
@@ -89,6 +90,47 @@ def _read_leb128(data: Data, place: int) -> tuple[int, int]:
         if not byte & 0x80:
             return value, place + number + 1
     return len(data), len(data)  # damaged: no unit after it
+
+
+class LeadingPictures:
+    """Frames of HEVC that refer to others before the place at which the stream begins.
+
+    They follow the key frame that is shown after them (H.265, 7.4.2.2 and 8.3.3: RASL pictures of
+    the first CRA picture, and those of any BLA picture), and no decoder shows them.
+    """
+
+    def __init__(self, extradata: bytes):
+        has_lengths = extradata[:1] == b"\1" and len(extradata) > 21
+        self._num_bytes = (extradata[21] & 3) + 1 if has_lengths else 0
+        self._is_first, self._follows_cut = True, False
+
+    def __call__(self, data: Data) -> bool:
+        kind = self._kind(bytes(data))
+        if 16 <= kind <= 23:  # a key frame; BLA is 16..18, CRA is 21
+            self._follows_cut = kind <= 18 or (kind == 21 and self._is_first)
+            self._is_first = False
+        return self._follows_cut and kind in (8, 9)
+
+    def _kind(self, data: bytes) -> int:
+        """Type of the first slice of a packet; those from 32 on are none."""
+        units = self._sized(data) if self._num_bytes else _marked(data)
+        return next((head >> 1 & 63 for head in units if head >> 1 & 63 < 32), -1)
+
+    def _sized(self, data: bytes) -> Iterator[int]:
+        """First byte of each unit, as MP4 and Matroska hold them: after its length."""
+        place = 0
+        while place + self._num_bytes < len(data):
+            start = place + self._num_bytes
+            yield data[start]
+            place = start + int.from_bytes(data[place:start], "big")
+
+
+def _marked(data: bytes) -> Iterator[int]:
+    """First byte of each unit, as transport streams hold them: after 0, 0, 1."""
+    place = data.find(b"\0\0\1")
+    while 0 <= place < len(data) - 3:
+        yield data[place + 3]
+        place = data.find(b"\0\0\1", place + 3)
 
 
 _VP8, _VP9, _AV1 = _is_hidden_vp8, _is_hidden_vp9, _is_hidden_av1

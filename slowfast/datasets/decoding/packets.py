@@ -45,11 +45,15 @@ class PacketFacts(NamedTuple):
     is_shown: bool
 
 
-def packet_facts(packets: Iterable[av.Packet], codec: str) -> Iterator[PacketFacts]:
+def packet_facts(
+    packets: Iterable[av.Packet], codec: av.VideoCodecContext
+) -> Iterator[PacketFacts]:
     """Facts of each; those without a frame are cut by an edit list, or hidden references."""
-    is_hidden = find_hidden_test(codec)
+    is_hidden = find_hidden_test(codec.name, codec.extradata)
     for packet in packets:
-        is_shown = not (packet.is_discard or (is_hidden and is_hidden(memoryview(packet))))
+        # Each packet is looked at, as some tell of those after it.
+        has_none = is_hidden is not None and is_hidden(memoryview(packet))
+        is_shown = not (has_none or packet.is_discard)
         yield PacketFacts(packet.pts, packet.dts, packet.is_keyframe, is_shown)
 
 

@@ -61,7 +61,7 @@ class VideoReader:
             self._packets = list(_demux(container, stream, errors))
             # Past the last packet: damage at the end.
             self._broken.update((len(self._packets), error) for error in errors)
-            facts = list(packet_facts(self._packets, self._context.name))
+            facts = list(packet_facts(self._packets, self._context))
             self.index = index_packets(facts, stream, container.format.name)
             self._lead = len(self._packets)  # in memory: back to the beginning costs nothing
             self._is_in_memory = True
@@ -288,7 +288,7 @@ def scan_video(path: str, *, max_pixels: int = MAX_PIXELS) -> VideoIndex:
     with _open_stream(path, max_pixels) as (container, stream):
         errors: list[av.FFmpegError] = []
         packets = _demux(container, stream, errors)
-        facts = list(packet_facts(packets, stream.codec_context.name))
+        facts = list(packet_facts(packets, stream.codec_context))
         index = index_packets(facts, stream, container.format.name)
         if not index.num_frames:
             raise _unreadable(errors)

@@ -65,3 +65,7 @@ def test_split_without_videos(build):
 def test_wrong_folder_of_videos_is_named(build):
     with pytest.raises(ValueError, match="none of its videos exists, .*DATA.PATH_PREFIX"):
         build(PATH_PREFIX="/no")
+
+
+def test_hidden_files_of_a_mac_archive_are_no_classes(build):
+    assert build({"._wave_test_split1.txt": b"\0\5\x16\7"}).class_names == ["brush_hair", "wave"]

@@ -1,4 +1,4 @@
-"""Packets that are no frames: hidden references of VP8, VP9 and AV1."""
+"""Packets that are no frames: hidden references of VP8, VP9 and AV1, lost heads of HEVC."""
 
 import av
 import numpy as np
@@ -144,3 +144,49 @@ def test_bits_of_av1(data, is_hidden):
 
 def test_other_codecs_have_no_hidden_frames():
     assert find_hidden_test("h264") is None
+
+
+class TestLeadingPictures:
+    """HEVC that was cut at a key frame before which others are shown."""
+
+    @pytest.mark.parametrize("suffix", [".mkv", ".ts"])
+    def test_frames_before_the_first_key_frame_are_not_counted(self, suffix, tmp_path, pictures):
+        path = tmp_path / f"v{suffix}"
+        options = {"x265-params": "keyint=8:min-keyint=8:open-gop=1:bframes=3:log-level=none"}
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream("libx265", rate=25, options=options)
+            stream.width, stream.height, stream.pix_fmt = 96, 72, "yuv420p"
+            packets = []
+            for number, picture in enumerate(pictures):
+                frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+                frame.pts = number
+                packets += stream.encode(frame)
+            packets += stream.encode(None)
+            second_key = [place for place, packet in enumerate(packets) if packet.is_keyframe][1]
+            container.mux(packets[second_key:])
+        with av.open(str(path)) as container:
+            num_shown = sum(1 for _ in container.decode(video=0))
+        index = scan_video(path)
+        assert index.num_packets > index.num_frames == len(index.pts) == num_shown
+        with open_video(path) as video:
+            assert len(list(video.frames((8, 8)))) == num_shown and video.num_broken == 0
+        assert_frames_equal_full_decode(path)
+
+    @pytest.mark.parametrize(
+        "kinds, hidden",
+        [
+            ([21, 9, 8, 1, 21, 9, 1], [1, 2]),  # of the first CRA picture, not of the second
+            ([19, 8, 21, 9], []),
+            ([21, 1, 17, 9, 1], [3]),  # of any BLA picture
+        ],
+    )
+    def test_kinds_of_units(self, kinds, hidden):
+        heads = [bytes([kind << 1]) for kind in kinds]
+        other = bytes([32 << 1])  # parameters, which are no slice
+        extradata = b"\1" + bytes(20) + b"\3"
+        with_lengths = [b"\0\0\0\1" + other + b"\0\0\0\1" + head for head in heads]
+        marked = [b"\0\0\0\1" + other + b"\0\0\1" + head for head in heads]
+        for packets, extra in ((with_lengths, extradata), (marked, None)):
+            is_hidden = find_hidden_test("hevc", extra)
+            found = [is_hidden(memoryview(packet)) for packet in packets]
+            assert [place for place, answer in enumerate(found) if answer] == hidden
