@@ -79,6 +79,20 @@ def plain_batch_norm(state: State) -> State:
     return rename(plain, plain_name)
 
 
+def join_targets(state: State) -> tuple[State, tuple[int, ...] | None]:
+    """The verb and noun classifiers of EPIC-KITCHENS' PySlowFast as one, and classes of each.
+
+    None, and the state as it is, where there is one classifier.
+    """
+    names = [f"head.projection_{target}." for target in ("verb", "noun")]
+    if not all(f"{name}weight" in state for name in names):
+        return state, None
+    others = {name: value for name, value in state.items() if not name.startswith(tuple(names))}
+    for kind in ("weight", "bias"):
+        others[f"head.projection.{kind}"] = torch.cat([state[f"{name}{kind}"] for name in names])
+    return others, tuple(len(state[f"{name}bias"]) for name in names)
+
+
 def inflate(
     state: State, shapes: Mapping[str, torch.Size], *, repeats_frames: bool
 ) -> tuple[State, list[str]]:

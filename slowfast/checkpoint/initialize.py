@@ -32,6 +32,7 @@ from slowfast.checkpoint.convert import (
     clear_names,
     find_model_state,
     inflate,
+    join_targets,
     plain_batch_norm,
     split_sub_bn,
     strip_wrappers,
@@ -246,11 +247,10 @@ def _read(path: Path, clear_name_patterns: Sequence[str]) -> _Weights:
     try:
         state = strip_wrappers(clear_names(find_model_state(content), clear_name_patterns))
         state, layout = detect_and_rename(state)
-        state = plain_batch_norm(state)
+        state, counts = join_targets(plain_batch_norm(state))
     except ValueError as error:
         raise CheckpointError(f"{path}: {error}") from error
-    counts = content.get("class_counts")
-    counts = None if counts is None else tuple(counts)
+    counts = tuple(content.get("class_counts") or counts or ()) or None
     about = {"class_counts": counts, "num_examples": content.get("num_examples")}
     return _Weights(path, layout, content.get("class_names"), state, **about)
 

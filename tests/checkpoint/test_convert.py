@@ -6,6 +6,7 @@ from slowfast.checkpoint.convert import (
     clear_names,
     find_model_state,
     inflate,
+    join_targets,
     plain_batch_norm,
     split_sub_bn,
     strip_wrappers,
@@ -138,3 +139,16 @@ def test_other_shapes_are_not_inflated(shape, target):
 def test_pattern_that_begins_with_a_wrapper_is_cleared():
     names = clear_names({"module.encoder.s1.weight": torch.zeros(1)}, [r"module\.encoder\."])
     assert list(strip_wrappers(names)) == ["s1.weight"]
+
+
+def test_classifiers_of_verbs_and_nouns_become_one():
+    verb, noun = "head.projection_verb", "head.projection_noun"
+    state = {
+        **{"s1.weight": ONE, f"{verb}.weight": torch.zeros(2, 4), f"{verb}.bias": torch.zeros(2)},
+        **{f"{noun}.weight": torch.ones(3, 4), f"{noun}.bias": torch.ones(3)},
+    }
+    joined, counts = join_targets(state)
+    assert set(joined) == {"s1.weight", "head.projection.weight", "head.projection.bias"}
+    assert counts == (2, 3) and joined["head.projection.bias"].tolist() == [0, 0, 1, 1, 1]
+    assert joined["head.projection.weight"].shape == (5, 4)
+    assert join_targets({"head.projection.bias": ONE}) == ({"head.projection.bias": ONE}, None)

@@ -188,3 +188,15 @@ def test_classes_of_each_target_are_counted(run_tool, pairs_yaml, tmp_path):
         **{"2: 0": 4, "2: 1": 4},
     }
     assert run_tool(dataset, "show", "--cfg", pairs_yaml, "--output", tmp_path / "a.png")[0] == 0
+
+
+def test_weights_of_the_epic_kitchens_fork_are_tested(toy_cfg, tmp_path):
+    model = build_model(toy_cfg(*TARGETS))
+    state = model.state_dict()
+    for kind in ("weight", "bias"):
+        verb, noun = state.pop(f"head.projection.{kind}").split([2, 3])
+        state |= {f"head.projection_verb.{kind}": verb, f"head.projection_noun.{kind}": noun}
+    files.save(tmp_path / "epic.pyth", {"model_state": state})
+    loaded = build_model(toy_cfg(*TARGETS))
+    assert not load_for_test(loaded, tmp_path / "epic.pyth").missing
+    torch.testing.assert_close(loaded.head.projection.weight, model.head.projection.weight)
