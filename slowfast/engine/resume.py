@@ -240,7 +240,9 @@ def _check_classes(content: dict, path: Path, classes: ClassList | None) -> None
         return
     match = match_classes(names, classes)
     if match.order is None or match.num_moved:
-        how = match.differences() if match.order is None else match.remarks()[0]
+        how = f"{match.num_moved} of {len(names)} have another number now"
+        if match.order is None:
+            how = match.differences()
         raise ValueError(
             f"{path}: this run was begun with other classes than the data has now, and cannot go "
             f"on with these: {how}. Put the old list of classes back, choose another OUTPUT_DIR "

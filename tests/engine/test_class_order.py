@@ -38,7 +38,7 @@ def test_a_test_on_other_classes_is_refused(toy_cfg, named, trained):
 
 
 def test_a_run_does_not_go_on_with_classes_in_another_order(toy_cfg, named, trained):
-    with pytest.raises(ValueError, match="checkpoint_epoch_00001.*begun with other classes.*3 of"):
+    with pytest.raises(ValueError, match="epoch_00001.*begun with other classes.*3 of 3 have"):
         train(toy_cfg("SOLVER.MAX_EPOCH", 2, *named(TURNED)))
     train(toy_cfg("SOLVER.MAX_EPOCH", 2, *named(["Red", "green", "blue"])))
 
