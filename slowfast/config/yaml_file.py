@@ -89,21 +89,24 @@ def _base_path(path: Path, name: str, where: str) -> Path:
 def _parse_yaml(path: Path) -> list[Entry]:
     """Entries of one YAML file, in its order, without running any code that it names."""
     try:
-        loader = yaml.SafeLoader(_read_text(path))
+        text = _read_text(path)
+        _check_extent(text, f"{path}:")
+        loader = yaml.SafeLoader(text)
         root = loader.get_single_node()
         if root is None:
             return []
-        _measure(root, path)
+        _check_aliases(root, path)
         return list(_leaves(loader, root, path, ""))
     except OSError as error:
         raise ValueError(f"{path}: cannot read this config: {error.strerror}") from error
-    except RecursionError as error:
-        raise ValueError(f"{path}: not a config: it is nested too deep") from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or " ".join(str(error).split())
-        raise ValueError(f"{path}{line}: not valid YAML: {problem}") from error
+        raise ValueError(f"{path}{line}: not valid YAML: {_problem(error)}") from error
+
+
+def _problem(error: yaml.YAMLError) -> str:
+    return " ".join((getattr(error, "problem", None) or str(error)).split())
 
 
 def _read_text(path: Path) -> str:
@@ -118,25 +121,35 @@ def parse_plain(text: str) -> Any:
     if len(text) > _MOST_BYTES:
         raise ValueError(f"it has {len(text)} characters, at most {_MOST_BYTES} are read")
     try:
+        _check_extent(text, "line ")
         return yaml.safe_load(text)
-    except RecursionError:
-        raise ValueError("it is nested too deep") from None
     except yaml.YAMLError as error:
-        problem = getattr(error, "problem", None) or str(error)
-        raise ValueError(f"it is not valid YAML: {' '.join(problem.split())}") from error
+        raise ValueError(f"it is not valid YAML: {_problem(error)}") from error
 
 
-def _measure(root: yaml.Node, path: Path) -> None:
-    """ValueError unless what the file says, with its aliases written out, keeps to the bounds."""
+def _check_extent(text: str, place: str) -> None:
+    """ValueError where the text holds more than the bounds, before all of it is taken in."""
+    level = 0
+    for number, event in enumerate(yaml.parse(text, yaml.SafeLoader)):
+        level += isinstance(event, yaml.CollectionStartEvent)
+        level -= isinstance(event, yaml.CollectionEndEvent)
+        _check_bounds(level, number, f"{place}{event.start_mark.line + 1}")
+
+
+def _check_bounds(level: int, num_values: int, place: str) -> None:
+    if level > _MOST_LEVELS:
+        raise ValueError(f"{place}: nested more than {_MOST_LEVELS} levels deep, or in itself")
+    if num_values > _MOST_VALUES:
+        raise ValueError(f"{place}: more than {_MOST_VALUES} values, too many for a config")
+
+
+def _check_aliases(root: yaml.Node, path: Path) -> None:
+    """ValueError where the file holds more than the bounds when its aliases are written out."""
     num_values, remaining = 0, [(root, 1)]
     while remaining:
         node, level = remaining.pop()
         num_values += 1
-        place = f"{path}:{node.start_mark.line + 1}"
-        if level > _MOST_LEVELS:
-            raise ValueError(f"{place}: nested more than {_MOST_LEVELS} levels deep, or in itself")
-        if num_values > _MOST_VALUES:
-            raise ValueError(f"{place}: more than {_MOST_VALUES} values, too many for a config")
+        _check_bounds(level, num_values, f"{path}:{node.start_mark.line + 1}")
         if isinstance(node, yaml.SequenceNode):
             remaining += [(child, level + 1) for child in node.value]
         elif isinstance(node, yaml.MappingNode):

@@ -288,7 +288,7 @@ def test_kill_while_saving_leaves_a_readable_last_checkpoint(tmp_path):
     ("text", "problem"),
     [
         ("ADAPTIVE: !!python/object/apply:os.getpid []", "not valid YAML: could not determine a"),
-        ("A: " + "[" * 5000, "nested too deep"),
+        ("A: " + "[" * 5000, "line 1: nested more than 30 levels deep"),
         ("- 1", "has no attribute 'get'"),
         ("# " + "x" * 2**21, "at most 1048576 are read"),
     ],

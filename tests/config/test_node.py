@@ -237,9 +237,10 @@ def test_value_that_aliases_blow_up_is_refused(tmp_path):
     assert "more than 50000 values" in merge_error(tmp_path, "\n".join(lines))
 
 
-def test_nesting_beyond_all_bounds_is_refused(tmp_path):
-    message = merge_error(tmp_path, "SOLVER: {STEPS: " + 5000 * "[" + 5000 * "]" + "}")
-    assert message == f"{tmp_path / 'run.yaml'}: not a config: it is nested too deep"
+@pytest.mark.parametrize("text", ["A: " + 5000 * "[", "A: [" + 60_000 * "1," + "]"])
+def test_text_beyond_all_bounds_is_refused_at_its_line(tmp_path, text):
+    message = merge_error(tmp_path, text)
+    assert message.startswith(f"{tmp_path / 'run.yaml'}:1: ") and "more than" in message
 
 
 def test_file_of_many_bytes_is_refused(tmp_path):
