@@ -91,6 +91,7 @@ def add_check_arguments(parser: argparse.ArgumentParser) -> None:
         "(default: all but short, damaged)",
     )
     add_workers(parser)
+    _add_max_pixels(parser)
     add_overrides(parser)
 
 
@@ -104,7 +105,7 @@ def run_check(args: argparse.Namespace) -> int:
         raise ValueError("give either --cfg or --csv")
     if args.cfg:
         of_lists = ("videos", "separator", "list_format", "multi_label")
-        of_lists += ("num_classes", "clip", "fix")
+        of_lists += ("num_classes", "clip", "fix", "max_pixels")
         _refuse(args, of_lists, "with --cfg, only with --csv")
         cfg = load_cfg(args.cfg, args.overrides)
         num_classes = sum(class_counts(cfg.MODEL.NUM_CLASSES))
@@ -119,7 +120,7 @@ def run_check(args: argparse.Namespace) -> int:
         lists = splits.read_csv_splits(args.csv, _list_rules(args))
     fixed = [] if args.fix is None else [(check.fixed_path(split), split) for split in lists]
     names = splits.class_names_of(lists, num_classes)
-    limit = {"max_pixels": cfg.DATA.MAX_PIXELS} if args.cfg else {}
+    limit = _limit(cfg.DATA.MAX_PIXELS if args.cfg else args.max_pixels)
     faults = check.check(
         lists, args.output, span=sampler.span, class_names=names, workers=args.workers, **limit
     )
@@ -167,6 +168,7 @@ def add_prepare_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--frames", action="store_true", help="JPEG files in place of videos")
     parser.add_argument("--fps", type=float, help="of --frames (default: every frame)")
     add_workers(parser)
+    _add_max_pixels(parser)
 
 
 def run_prepare(args: argparse.Namespace) -> int:
@@ -179,7 +181,7 @@ def run_prepare(args: argparse.Namespace) -> int:
         _refuse(args, ("fps",), "without --frames")
     if not args.csv:
         _refuse(args, ("separator",), "without --csv")
-    given = {name: getattr(args, name) for name in ("gop", "crf", "fps")}
+    given = {name: getattr(args, name) for name in ("gop", "crf", "fps", "max_pixels")}
     given = {name: value for name, value in given.items() if value is not None}
     settings = PrepareSettings(args.short_side, as_images=args.frames, **given)
     done, failures = prepare_lists(
@@ -205,6 +207,7 @@ def add_index_arguments(parser: argparse.ArgumentParser) -> None:
     add_output(parser, "for DATA.INDEX_FILE, best beside the videos", required=True)
     parser.add_argument("--videos", required=True, metavar="DIR", help="with all below it")
     add_workers(parser)
+    _add_max_pixels(parser)
 
 
 def run_index(args: argparse.Namespace) -> int:
@@ -215,7 +218,7 @@ def run_index(args: argparse.Namespace) -> int:
 
     paths = find_videos(args.videos)
     run = partial(run_parallel, workers=args.workers)
-    failures = write_index(args.output, paths, run=run)
+    failures = write_index(args.output, paths, run=run, **_limit(args.max_pixels))
     if failures:
         print(tabulate(list(failures.items())[:_NUM_SHOWN], ["video", "reason"]))
     logger.info("%d videos, %d of them unreadable: %s", len(paths), len(failures), args.output)
@@ -299,6 +302,19 @@ def _list_rules(args: argparse.Namespace):
 
 def _separator(args: argparse.Namespace) -> str:
     return " " if args.separator is None else args.separator
+
+
+def _add_max_pixels(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--max-pixels",
+        type=at_least(1),
+        metavar="N",
+        help="larger frames are not read (default: as DATA.MAX_PIXELS, 67108864)",
+    )
+
+
+def _limit(max_pixels: int | None) -> dict[str, int]:
+    return {} if max_pixels is None else {"max_pixels": max_pixels}
 
 
 def _refuse(args: argparse.Namespace, names: tuple[str, ...], why: str) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from slowfast.curation.workers import Failure
 from slowfast.datasets.decoding.images import import_opencv
 from slowfast.datasets.decoding.packets import VideoIndex
-from slowfast.datasets.decoding.video import UnreadableVideo, VideoReader, open_video
+from slowfast.datasets.decoding.video import MAX_PIXELS, UnreadableVideo, VideoReader, open_video
 
 # Part of the output folder: unfinished files, which the next run removes.
 PARTIAL = ".partial"
@@ -29,7 +29,8 @@ class PrepareSettings:
     """short_side: in pixels; larger videos are scaled down to it, 0 keeps every size.
 
     gop: largest distance of keyframes. crf: x264's quality, smaller is better. as_images: a folder
-    of JPEG files instead of a video, `fps` of them per second (0: every frame).
+    of JPEG files instead of a video, `fps` of them per second (0: every frame). max_pixels: of a
+    frame that is read.
     """
 
     short_side: int = 256
@@ -37,9 +38,16 @@ class PrepareSettings:
     crf: int = 20
     as_images: bool = False
     fps: float = 0
+    max_pixels: int = MAX_PIXELS
 
     def __post_init__(self):
-        for name, least in (("short_side", 0), ("gop", 1), ("crf", 0), ("fps", 0)):
+        for name, least in (
+            ("short_side", 0),
+            ("gop", 1),
+            ("crf", 0),
+            ("fps", 0),
+            ("max_pixels", 1),
+        ):
             if getattr(self, name) < least:
                 raise ValueError(f"{name}: {getattr(self, name)} is not at least {least}")
         if 0 < self.short_side < 2:
@@ -66,7 +74,7 @@ def convert(job: Job, *, output: Path, settings: PrepareSettings) -> Prepared | 
     made = output / PARTIAL / f"{os.getpid()}{target.suffix}"
     write = _write_images if settings.as_images else _write_video
     try:
-        with open_video(job.source) as video:
+        with open_video(job.source, max_pixels=settings.max_pixels) as video:
             num_frames = write(video, made, settings, name=target.name)
             damage = ""
             if video.num_broken:

@@ -81,7 +81,8 @@ def names_below(paths: Iterable[str], root: str | Path) -> dict[str, str]:
 def _key(source: str, target: str, settings: PrepareSettings) -> str | None:
     """Changes with the video and with what is made of it; None where there is no video."""
     changes_with = fingerprint(Record(source))
-    return None if changes_with is None else f"{changes_with}|{target}|{astuple(settings)}"
+    *shape, _ = astuple(settings)  # the last one is a limit on what is read
+    return None if changes_with is None else f"{changes_with}|{target}|{tuple(shape)}"
 
 
 @contextmanager

@@ -24,6 +24,7 @@ _KINDS = {
 
 def check_is_file(path: str | Path) -> None:
     """OSError unless it is an ordinary file: reading a pipe or a device may never end."""
+    path = os.fspath(path)
     try:
         kind = stat.S_IFMT(os.stat(path).st_mode)
     except ValueError as error:  # a NUL byte

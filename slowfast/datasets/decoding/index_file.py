@@ -8,6 +8,7 @@ import zlib
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ import numpy as np
 from tqdm import tqdm
 
 from slowfast.datasets.decoding.packets import VideoIndex
-from slowfast.datasets.decoding.video import UnreadableVideo, scan_video
+from slowfast.datasets.decoding.video import MAX_PIXELS, UnreadableVideo, scan_video
 from slowfast.datasets.records import Record
 from slowfast.utils.io import atomic_write, json_text
 
@@ -136,10 +137,10 @@ def run_here(function: Callable[[str], Any], items: Iterable[str]) -> Iterator[t
     return ((item, function(item)) for item in items)
 
 
-def _scan(path: str) -> _Entry | str:
+def _scan(path: str, *, max_pixels: int) -> _Entry | str:
     try:
         state = file_state(path)  # before it is read: a later change makes the entry stale
-        packed = pack_index(scan_video(path))
+        packed = pack_index(scan_video(path, max_pixels=max_pixels))
     except UnreadableVideo as error:
         return str(error)
     return _Entry(*state, packed)
@@ -170,6 +171,7 @@ def write_index(
     videos: Sequence[str],
     *,
     run: Callable[..., Iterable[tuple[str, Any]]] = run_here,
+    max_pixels: int = MAX_PIXELS,
 ) -> dict[str, str]:
     """Scan videos that an index file does not know yet, or not as they are now, and add them.
 
@@ -183,7 +185,8 @@ def write_index(
     failures: dict[str, str] = {}
     saved = time.monotonic()
     try:
-        with tqdm(run(_scan, missing), "index", total=len(missing), unit="video") as results:
+        work = partial(_scan, max_pixels=max_pixels)
+        with tqdm(run(work, missing), "index", total=len(missing), unit="video") as results:
             for file, result in results:
                 if isinstance(result, _Entry):
                     entries[file] = result

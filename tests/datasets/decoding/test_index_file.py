@@ -105,7 +105,7 @@ def test_only_new_and_changed_videos_are_scanned_again(folder, videos, monkeypat
     write_index(folder / "index", videos[:2])
     os.utime(videos[0])
     scanned, scan = [], index_file.scan_video
-    monkeypatch.setattr(index_file, "scan_video", lambda p: scanned.append(p) or scan(p))
+    monkeypatch.setattr(index_file, "scan_video", lambda p, **_: scanned.append(p) or scan(p))
     write_index(folder / "index", videos[1:] + videos[:1])
     assert sorted(scanned) == [videos[0], videos[2]]
     assert all(load_index(folder / "index").find(video) for video in videos)
@@ -114,7 +114,7 @@ def test_only_new_and_changed_videos_are_scanned_again(folder, videos, monkeypat
 def test_what_is_done_survives_an_interruption(folder, videos, monkeypatch):
     scan = index_file.scan_video
 
-    def interrupted(path):
+    def interrupted(path, **_):
         if path == videos[2]:
             raise KeyboardInterrupt
         return scan(path)

@@ -9,8 +9,11 @@ import pytest
 from PIL import Image
 
 from slowfast.config.defaults import get_cfg
+from slowfast.curation.prepare import PrepareSettings, name_targets, prepare
+from slowfast.curation.probe import examine
 from slowfast.datasets.build import build_dataset
 from slowfast.datasets.decoding.images import image_size
+from slowfast.datasets.decoding.index_file import write_index
 from slowfast.datasets.decoding.open import open_frames
 from slowfast.datasets.decoding.video import MAX_PIXELS, UnreadableVideo, open_video, scan_video
 from slowfast.datasets.records import Record, frame_files
@@ -89,6 +92,17 @@ class TestSizes:
             dataset.open_record(dataset.records[0]),
         ):
             pass
+
+
+def test_tools_take_the_limit(tmp_path, numbered_frames):
+    write_video(tmp_path / "in/v.mp4", numbered_frames(4))
+    paths, limit = [str(tmp_path / "in/v.mp4")], {"max_pixels": 64 * 48 - 1}
+    assert "FrameTooLarge" in write_index(tmp_path / "index", paths, **limit)[paths[0]]
+    settings = PrepareSettings(short_side=0, **limit)
+    targets = name_targets(paths, tmp_path / "in", as_images=False)
+    _, failed = prepare(targets, tmp_path / "out", settings, workers=1)
+    assert "FrameTooLarge" in failed[paths[0]]
+    assert "FrameTooLarge" in examine(Record(paths[0]), **limit).error
 
 
 @pytest.mark.parametrize(
