@@ -13,6 +13,7 @@ from slowfast.datasets.clips.samplers import (
 )
 from slowfast.datasets.records import Annotations, KeyFrame, Record, TimedLabels
 from slowfast.datasets.synthetic import write_video
+from slowfast.tasks import build_evaluator
 from slowfast.utils.box_table import BoxTable, BoxTruth
 from tests.helpers.configs import cfg_with
 
@@ -189,3 +190,15 @@ class TestOwnDatasets:
         labels = [index % 3 for index in train["box_indices"].tolist()]
         assert train["box_labels"].argmax(1).tolist() == labels
         assert test["clips"][0].shape[-2:] == (32, 42) and test["boxes"].shape == (4, 5)
+
+
+def test_results_name_the_parts_of_a_file(video_dir, toy_cfg, tmp_path):
+    path = video_dir / "video7.mp4"
+    (tmp_path / "test.csv").write_text(f"{path} 0.0 0.3 1\n{path} 0.5 0.8 2\n{path} 2.0 3.0 2\n")
+    cfg = toy_cfg("DATA.PATH_TO_DATA_DIR", tmp_path)
+    dataset = build.build_dataset(cfg, "test")
+    names = build_evaluator(cfg, dataset).videos.paths
+    assert names == [f"{path} [0, 0.3]", f"{path} [0.5, 0.8]", f"{path} [2, 3]"]
+    first, second, outside = (dataset[number] for number in range(3))
+    assert not torch.equal(first.clips[0], second.clips[0])
+    assert "NoSuchPart" in outside.failures[0][1]

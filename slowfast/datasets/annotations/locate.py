@@ -14,6 +14,7 @@ from slowfast.datasets.records import FrameFiles, frame_files
 from slowfast.utils.video_names import composed, is_hidden, is_image, is_video, without_suffix
 
 _NUM_THREADS = 16
+_FLOW_PREFIXES = ("flow_x_", "flow_y_")
 
 
 class VideoPlace(NamedTuple):
@@ -121,8 +122,12 @@ def _list_folder(folder: str) -> FrameFiles:
 
 
 def frames_among(names: Iterable[str], folder: str) -> FrameFiles:
-    """The images among the names of a folder's files, in the order of their numbers."""
+    """The images among the names of a folder's files, in the order of their numbers.
+
+    Flow that lies beside them, as mmaction2's tools write it, is left out.
+    """
     images = [name for name in names if is_image(name) and not is_hidden(name)]
+    images = [name for name in images if not name.startswith(_FLOW_PREFIXES)] or images
     # Shorter first: 9.jpg comes before 10.jpg.
     images.sort(key=lambda name: (len(name), name))
     return frame_files([os.path.join(folder, name) for name in images])

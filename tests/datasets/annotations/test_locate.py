@@ -2,7 +2,12 @@
 
 import pytest
 
-from slowfast.datasets.annotations.locate import VideoFinder, find_in_any_form, find_videos_by_id
+from slowfast.datasets.annotations.locate import (
+    VideoFinder,
+    find_in_any_form,
+    find_videos_by_id,
+    list_frame_folders,
+)
 
 FRAME_LIST = (
     'original_vido_id video_id frame_id path labels\n7 0 0 f/7/1.jpg ""\n7 0 1 f/7/2.jpg ""'
@@ -125,3 +130,14 @@ class TestNormalForms:
 def test_a_path_that_is_not_there_stays(tmp_path):
     for name in (COMPOSED, DECOMPOSED, "a.mp4"):
         assert find_in_any_form(str(tmp_path / name)) == str(tmp_path / name)
+
+
+def test_flow_beside_the_images_of_a_video_is_left_out(tmp_path):
+    for number in (1, 2):
+        for prefix in ("img", "flow_x", "flow_y"):
+            (tmp_path / f"{prefix}_{number:05d}.jpg").touch()
+    (frames,) = list_frame_folders([str(tmp_path)])
+    assert [frames.path(n) for n in range(len(frames))] == [
+        str(tmp_path / "img_00001.jpg"),
+        str(tmp_path / "img_00002.jpg"),
+    ]
