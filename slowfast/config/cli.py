@@ -110,9 +110,10 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--init_method",
-        default="tcp://localhost:9999",
+        default="",
         metavar="URL",
-        help="where the processes of all machines meet (default: %(default)s)",
+        help="where the processes of all machines meet, tcp://HOST:PORT of the first (default: "
+        "MASTER_ADDR and MASTER_PORT, else on one machine a free port)",
     )
     parser.add_argument("--num_shards", type=int, help="number of machines; sets NUM_SHARDS")
     parser.add_argument("--shard_id", type=int, help="number of this machine; sets SHARD_ID")

@@ -588,6 +588,9 @@ _C.LOG_PERIOD = Default(10, AtLeast(1))
 _C.LOG_MODEL_INFO = True
 # How processes exchange tensors; a run on the CPU always takes gloo.
 _C.DIST_BACKEND = Default("nccl", OneOf("nccl", "gloo"))
+# Ours. Longest wait for another process, in minutes; then the run ends. An evaluation of the first
+# process for which the others wait must take less.
+_C.DIST_TIMEOUT_MINUTES = Default(60.0, Above(0, 100_000))
 
 _C.DATA_LOADER = ConfigNode()
 # Loader processes per training process.

@@ -13,11 +13,14 @@ import torch.multiprocessing as mp
 
 from slowfast.config.cli import import_modules
 from slowfast.config.node import ConfigNode
+from slowfast.runtime.peers import free_address, meet, named_losses
 from slowfast.runtime.stop import SAVE_SIGNALS, STOP_SIGNALS
 from slowfast.utils import distributed
 from slowfast.utils.logging import setup_logging
 
 logger = logging.getLogger(__name__)
+
+_GRACE_SECONDS = 10
 
 
 @dataclass(frozen=True)
@@ -29,17 +32,20 @@ class ProcessPlace:
     world_size: int
 
 
-def launch(runs: Sequence[Callable], cfg: ConfigNode, init_method: str) -> None:
+def launch(runs: Sequence[Callable], cfg: ConfigNode, init_method: str = "") -> None:
     """Call each `run(cfg)` in turn, in every process of the job; returns when all have ended.
 
     torchrun's environment wins over NUM_GPUS, NUM_SHARDS, SHARD_ID and `init_method`. Without it,
     one process per GPU is spawned on this machine; NUM_GPUS 0 is one process on the CPU.
+    `init_method` "" is MASTER_ADDR and MASTER_PORT, or a free port of this machine.
     """
     if {"RANK", "WORLD_SIZE", "LOCAL_RANK"} <= set(os.environ):
         cfg, init_method = _with_torchrun_sizes(cfg), "env://"
+        _check_master(int(os.environ["WORLD_SIZE"]))
         places = [_place_from_torchrun(has_gpu=cfg.NUM_GPUS > 0)]
     else:
         _check_gpus(cfg.NUM_GPUS, cfg.NUM_SHARDS)
+        init_method = init_method or _default_address(cfg.NUM_SHARDS)
         places = _places_on_machine(cfg.NUM_GPUS, cfg.NUM_SHARDS, cfg.SHARD_ID)
     work = partial(
         _run_process,
@@ -48,6 +54,7 @@ def launch(runs: Sequence[Callable], cfg: ConfigNode, init_method: str) -> None:
         output_dir=cfg.OUTPUT_DIR,
         backend=cfg.DIST_BACKEND if cfg.NUM_GPUS else "gloo",
         init_method=init_method,
+        minutes=cfg.DIST_TIMEOUT_MINUTES,
     )
     if len(places) == 1:
         work(places[0])
@@ -67,6 +74,30 @@ def _places_on_machine(num_gpus: int, num_shards: int, shard_id: int) -> list[Pr
         return [ProcessPlace(None, 0, 1)]
     first = shard_id * num_gpus
     return [ProcessPlace(gpu, first + gpu, num_gpus * num_shards) for gpu in range(num_gpus)]
+
+
+def _default_address(num_shards: int) -> str:
+    """MASTER_ADDR and MASTER_PORT, else a free port of this machine, if it is the only one."""
+    if {"MASTER_ADDR", "MASTER_PORT"} <= set(os.environ):
+        return "tcp://{MASTER_ADDR}:{MASTER_PORT}".format_map(os.environ)
+    if num_shards > 1:
+        raise ValueError(
+            f"NUM_SHARDS: {num_shards} machines need a place to meet: add --init_method "
+            "tcp://HOST:PORT on each of them, with the name of the machine of SHARD_ID 0 and a "
+            "port that is open there, e.g. 29500 (or set MASTER_ADDR and MASTER_PORT, or start "
+            "them with torchrun)"
+        )
+    return free_address()
+
+
+def _check_master(world_size: int) -> None:
+    """ValueError where processes under torchrun's names cannot know where to meet."""
+    missing = [name for name in ("MASTER_ADDR", "MASTER_PORT") if not os.environ.get(name)]
+    if world_size > 1 and missing:
+        raise ValueError(
+            f"{' and '.join(missing)}: not in the environment, though RANK and WORLD_SIZE "
+            f"{world_size} are; start the processes with torchrun, or set them alike for all"
+        )
 
 
 def _check_gpus(num_gpus: int, num_shards: int) -> None:
@@ -115,9 +146,12 @@ def run_in_processes(function: Callable, args: tuple, count: int) -> None:
 
     previous = {number: signal.signal(number, forward) for number in STOP_SIGNALS + SAVE_SIGNALS}
     try:
-        while not context.join():
+        # The others may say what they saw, and save, before they are ended.
+        while not context.join(grace_period=_GRACE_SECONDS):
             continue
     except mp.ProcessExitedException as error:
+        if error.exit_code < 0:
+            logger.error("%s", _end_by_signal(error.error_index, count, -error.exit_code))
         # Negative: ended by that signal; a shell says 128 + its number.
         raise SystemExit(
             error.exit_code if error.exit_code > 0 else 128 - error.exit_code
@@ -125,6 +159,17 @@ def run_in_processes(function: Callable, args: tuple, count: int) -> None:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+def _end_by_signal(number: int, count: int, signum: int) -> str:
+    """One line about a process that a signal ended, with the likely cause."""
+    line = f"process {number} of {count} was ended by {signal.Signals(signum).name}"
+    if signum == signal.SIGKILL:
+        line += (
+            ": most often by the kernel, as memory ran out (dmesg tells; a smaller "
+            "TRAIN.BATCH_SIZE or fewer DATA_LOADER.NUM_WORKERS need less)"
+        )
+    return line + ". The others are ended, too; the same command goes on from the last checkpoint"
 
 
 def _call_in_process(number: int, function: Callable, args: tuple) -> None:
@@ -150,22 +195,21 @@ def _run_process(
     output_dir: str,
     backend: str,
     init_method: str,
+    minutes: float,
 ) -> None:
     import_modules(imports)  # a spawned process has only what it imports itself
     if place.gpu is not None:
         torch.cuda.set_device(place.gpu)
+    setup_logging(output_dir, is_main=place.rank == 0)
     if place.world_size > 1:
-        dist.init_process_group(
-            backend, init_method=init_method, rank=place.rank, world_size=place.world_size
-        )
-    try:
-        setup_logging(output_dir, is_main=distributed.is_main_process())
+        sizes = {"rank": place.rank, "world_size": place.world_size}
+        meet(backend, init_method, **sizes, gpu=place.gpu, minutes=minutes)
+    with named_losses(minutes):
         for run in runs:
             run()
         distributed.barrier()  # a process that leaves early breaks the others' connections
-    finally:
-        if dist.is_initialized():
-            dist.destroy_process_group()
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def single_process(cfg: ConfigNode) -> ConfigNode:

@@ -16,9 +16,14 @@ SAVE_SIGNALS = (signal.SIGUSR1, signal.SIGUSR2)
 
 
 def agreed(stop: "StopRequest", device: torch.device) -> bool:
-    """Whether any process was asked to stop; all must call this, and all get the same answer."""
-    flag = torch.tensor(float(bool(stop.signum)), device=device)
-    return bool(distributed.all_reduce_sum(flag).item())
+    """Whether any process was asked to stop; all must call this, and all get the same answer.
+
+    Then all have the same signal, and so the same exit code.
+    """
+    number = torch.tensor(float(stop.signum), device=device)
+    signum = int(distributed.all_reduce_max(number).item())
+    stop.adopt(signum)
+    return signum > 0
 
 
 class Interrupted(SystemExit):
@@ -66,8 +71,13 @@ class StopRequest:
 
     @property
     def exit_code(self) -> int:
-        """Of a run that stops: 128 + the signal's number, 1 if another process got the signal."""
+        """Of a run that stops: 128 + the signal's number."""
         return 128 + self.signum if self.signum else 1
+
+    def adopt(self, signum: int) -> None:
+        """Take the signal that all processes agreed on, 0 for none."""
+        if signum:
+            self.signum, self._time = signum, self._time or time.monotonic()
 
     def take_save_request(self) -> bool:
         """Whether a signal has asked for a save since the last call."""

@@ -45,6 +45,14 @@ def all_reduce_sum(values: torch.Tensor) -> torch.Tensor:
     return values
 
 
+def all_reduce_max(values: torch.Tensor) -> torch.Tensor:
+    """The largest of `values` over all processes, place by place, as a new tensor."""
+    values = values.clone()
+    if is_distributed():
+        dist.all_reduce(values, dist.ReduceOp.MAX)
+    return values
+
+
 def gather_objects(value: Any) -> list[Any]:
     """The picklable `value` of every process, in rank order, on every process."""
     if not is_distributed():

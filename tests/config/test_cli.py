@@ -52,7 +52,7 @@ def test_flags_after_overrides_are_flags():
 
 def test_defaults_of_the_flags():
     args = parse_args(["--cfg", "x.yaml"])
-    assert args.init_method == "tcp://localhost:9999"
+    assert args.init_method == ""
     assert (args.opts, args.num_shards, args.shard_id) == ([], None, None)
 
 

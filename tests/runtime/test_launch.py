@@ -89,6 +89,7 @@ def run_in_new_process(number, imports, output_dir):
         output_dir=output_dir,
         backend="gloo",
         init_method="",
+        minutes=1,
     )
 
 
