@@ -12,31 +12,49 @@ import torch
 
 State = dict[str, torch.Tensor]
 
-_CONTAINERS = ("model_state", "state_dict", "model", "blobs")
+_CONTAINERS = ("model_state", "state_dict", "model_state_dict", "model", "blobs")
+_CONTAINERS += ("net", "network", "weights", "params")
+_MAX_NESTED = 5
+# Parts of a checkpoint that hold tensors, but no weights.
+_NO_WEIGHTS = re.compile(
+    r"optim|sched|scaler|rng|random|loss|criterion|history|momentum|grad", re.I
+)
 _WRAPPERS = re.compile(r"^(?:module\.|_orig_mod\.|model\.)+")
 _SPLIT_STATS = re.compile(r"(?:^|\.)(?:split_running_(?:mean|var)|split_bn\.\w+)$")
 _SUB_BN_STATS = re.compile(r"(.+)\.bn\.(running_mean|running_var|num_batches_tracked)")
 
 
 def find_model_state(content: Mapping) -> State:
-    """The model's tensors in a loaded checkpoint.
+    """The model's tensors in a loaded checkpoint; plain values beside them are dropped.
 
-    PySlowFast's and ours, {"state_dict"}, {"model"}, Caffe2's {"blobs"}, or bare; plain values
-    among the weights are dropped. Of our own runs with a moving average, its weights: those are
-    what was evaluated.
+    PySlowFast's and ours, those under a common name, Caffe2's {"blobs"}, bare ones; else whatever
+    tensors there are, the names of the dictionaries around them before their own. Of our own runs
+    with a moving average, its weights: those are what was evaluated.
     """
-    if "ema_state" in content:
-        return find_model_state(content["ema_state"])
-    for key in _CONTAINERS:
-        if isinstance(inner := content.get(key), Mapping):
-            kinds = (torch.Tensor, np.ndarray, Mapping)
-            return find_model_state({n: v for n, v in inner.items() if isinstance(v, kinds)})
-    if content and all(isinstance(value, torch.Tensor | np.ndarray) for value in content.values()):
-        return {name: torch.as_tensor(value) for name, value in content.items()}
+    for key in ("ema_state", *_CONTAINERS):
+        if isinstance(inner := content.get(key), Mapping) and (found := _flatten(inner)):
+            return found if _is_flat(inner) else find_model_state(inner)
+    if found := _flatten(content):
+        return found
     raise ValueError(
         f"no model weights found under {', '.join(_CONTAINERS)} nor at top level; "
-        f"the keys are {sorted(map(str, content))[:10]}"
+        f"the keys are {sorted(str(key)[:100] for key in content)[:10]}"
     )
+
+
+def _is_flat(content: Mapping) -> bool:
+    return not any(isinstance(value, Mapping) for value in content.values())
+
+
+def _flatten(content: Mapping, depth: int = _MAX_NESTED) -> State:
+    """Tensors in dictionaries of dictionaries, by their dotted names."""
+    found: State = {}
+    for key, value in content.items():
+        if isinstance(value, torch.Tensor | np.ndarray):
+            found[str(key)] = torch.as_tensor(value)
+        elif isinstance(value, Mapping) and depth and not _NO_WEIGHTS.search(str(key)):
+            found |= {f"{key}.{name}": item for name, item in _flatten(value, depth - 1).items()}
+    return found
 
 
 def strip_wrappers(state: State) -> State:

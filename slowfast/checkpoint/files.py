@@ -7,8 +7,10 @@ import pickle
 import re
 import shutil
 import zipfile
+from collections.abc import Iterator, Mapping
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -19,6 +21,7 @@ from slowfast.utils.unpickle import load_arrays
 _NAME = re.compile(r"checkpoint_epoch_(\d+)\.pyth")
 _SUFFIXES = {".pyth", ".pth", ".pt", ".pkl"}
 _ZIP_MAGIC = b"PK\x03\x04"
+_MAX_NAMED = 5
 _FOLDER = 0x10  # bit of an entry's attributes
 _LFS_MAGIC = b"version https://git-lfs"
 # torch.save does not compress: what unpacks to far more than the file is made to fill the memory.
@@ -143,6 +146,38 @@ def load(path: str | Path) -> dict:
             "torch.save({'model_state': model.state_dict()}, path)"
         )
     return content
+
+
+def check_finite(content: Any, path: str | Path) -> None:
+    """CheckpointError, naming the tensors, unless all numbers in them are finite.
+
+    content: tensors in dictionaries and lists.
+    """
+    counts = {name: _num_not_finite(value) for name, value in tensors(content)}
+    odd = [f"{name} ({count})" for name, count in counts.items() if count]
+    if odd:
+        more = f" and {len(odd) - _MAX_NAMED} more" if len(odd) > _MAX_NAMED else ""
+        raise CheckpointError(
+            f"{path}: {len(odd)} of {len(counts)} tensors hold NaN or infinite values, "
+            f"{sum(counts.values())} in all: {', '.join(odd[:_MAX_NAMED])}{more}. The run that "
+            "wrote it had diverged, or the file was changed; use an earlier checkpoint"
+        )
+
+
+def tensors(content: Any, name: str = "") -> Iterator[tuple[str, torch.Tensor]]:
+    """Tensors in dictionaries and lists, by the keys that lead to them, with dots between."""
+    if isinstance(content, torch.Tensor):
+        yield name, content
+        return
+    items = enumerate(content) if isinstance(content, list | tuple) else ()
+    for key, value in content.items() if isinstance(content, Mapping) else items:
+        yield from tensors(value, f"{name}.{key}" if name else str(key))
+
+
+def _num_not_finite(value: torch.Tensor) -> int:
+    if not (value.is_floating_point() or value.is_complex()):
+        return 0
+    return value.numel() - int(value.isfinite().sum())
 
 
 def fingerprint(path: str | Path) -> str:

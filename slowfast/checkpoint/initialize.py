@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -37,7 +38,8 @@ from slowfast.checkpoint.convert import (
     split_sub_bn,
     strip_wrappers,
 )
-from slowfast.checkpoint.files import CheckpointError, load
+from slowfast.checkpoint.files import CheckpointError, check_finite, load
+from slowfast.checkpoint.prefixes import strip_prefix
 from slowfast.checkpoint.pytorchvideo import from_pytorchvideo
 from slowfast.checkpoint.torchvision import from_googlenet, from_torchvision, from_torchvision_s3d
 
@@ -130,7 +132,7 @@ class _Weights:
     """A file's tensors under our names; the names of those that were changed to fit, by the way.
 
     other_classes: how its classes differ from the data's, "" where they do not. class_counts: of
-    each target; None where the file does not say.
+    each target; None where the file does not say. hint: for when few of its names are the model's.
     """
 
     path: Path
@@ -143,6 +145,7 @@ class _Weights:
     other_classes: str = ""
     class_counts: tuple[int, ...] | None = None
     num_examples: list[int] | None = None
+    hint: str = ""
 
 
 def initialize_from(
@@ -184,7 +187,7 @@ def load_for_test(
     Its classes must be those of the data, `classes`, in any order; None: they count as the same.
     `clear_name_patterns` belong to the file, so a test takes them from the key of TRAIN as well.
     """
-    weights = _with_classes(_read(Path(path), clear_name_patterns), classes)
+    weights = _with_classes(_read(Path(path), clear_name_patterns, model), classes)
     if weights.class_counts and (difference := _other_targets(weights.class_counts, model)):
         raise CheckpointError(f"{path}: MODEL.NUM_CLASSES: {difference}")
     shapes = _own_shapes(model, weights.state)
@@ -194,7 +197,8 @@ def load_for_test(
     if report.mismatched or report.missing or report.unexpected:
         raise CheckpointError(
             f"{path}: is a checkpoint of another model than the one that this config describes "
-            f"(MODEL.MODEL_NAME, its sizes, MODEL.NUM_CLASSES)\n{report.table()}"
+            f"(MODEL.MODEL_NAME, its sizes, MODEL.NUM_CLASSES){_after(weights.hint)}\n"
+            f"{report.table()}"
         )
     if weights.other_classes:
         raise CheckpointError(
@@ -221,7 +225,7 @@ def convert_file(
 
     Only names and shapes of `model` count, so it may be on the meta device.
     """
-    weights = _read(Path(path), clear_name_patterns)
+    weights = _read(Path(path), clear_name_patterns, model)
     if difference := _other_targets(weights.class_counts, model):
         weights = replace(weights, other_classes=difference)
     else:
@@ -234,25 +238,44 @@ def convert_file(
     if report.coverage < min_coverage:
         raise CheckpointError(
             f"TRAIN.CHECKPOINT_MIN_COVERAGE: {path} fills {report.coverage:.1%} of the backbone, "
-            f"at least {min_coverage:.0%} are asked for; is it a checkpoint of another model?\n"
-            f"{report.table()}"
+            f"at least {min_coverage:.0%} are asked for; "
+            f"{weights.hint or 'is it a checkpoint of another model?'}\n{report.table()}"
         )
     kept = [n for n in weights.state if n in report.loaded or n.startswith(f"{CLASSIFIER}.")]
     return {name: weights.state[name] for name in kept}, report
 
 
-def _read(path: Path, clear_name_patterns: Sequence[str]) -> _Weights:
+def _read(path: Path, clear_name_patterns: Sequence[str], model: nn.Module) -> _Weights:
     """The file's tensors under our names, as if of a model with plain batch norms."""
     content = load(path)
     try:
         state = strip_wrappers(clear_names(find_model_state(content), clear_name_patterns))
-        state, layout = detect_and_rename(state)
+        stripped = strip_prefix(state, _own_shapes(model, {}), _to_ours)
+        state, layout = detect_and_rename(stripped.state)
         state, counts = join_targets(plain_batch_norm(state))
     except ValueError as error:
         raise CheckpointError(f"{path}: {error}") from error
-    counts = tuple(content.get("class_counts") or counts or ()) or None
-    about = {"class_counts": counts, "num_examples": content.get("num_examples")}
-    return _Weights(path, layout, content.get("class_names"), state, **about)
+    if stripped.remark:
+        logger.info("%s: %s", path, stripped.remark)
+    about = _about(content)
+    about["class_counts"] = about["class_counts"] or counts
+    return replace(_Weights(path, layout, None, state, hint=stripped.hint), **about)
+
+
+def _to_ours(state: State) -> State:
+    return plain_batch_norm(detect_and_rename(state)[0])
+
+
+def _about(content: dict) -> dict[str, Any]:
+    """Classes as our training writes them; other programs may mean other things by these names."""
+    kinds = {"class_names": str, "class_counts": int, "num_examples": int | float}
+    about = {name: content.get(name) for name in kinds}
+    for name, kind in kinds.items():
+        value = about[name]
+        if not (isinstance(value, list) and value and all(isinstance(v, kind) for v in value)):
+            about[name] = None
+    counts = about["class_counts"]
+    return {**about, "class_counts": None if counts is None else tuple(counts)}
 
 
 def _other_targets(counts: Sequence[int] | None, model: nn.Module) -> str:
@@ -343,6 +366,10 @@ def _compare(weights: _Weights, shapes: Shapes, *, classifier: str | None) -> Co
     )
 
 
+def _after(hint: str) -> str:
+    return f"; {hint}" if hint else ""
+
+
 def _with_shapes(names: set[str], state: State, shapes: Shapes) -> tuple[str, ...]:
     """Names, each with the shapes in the file and in the model, in the model's order."""
     return tuple(
@@ -352,7 +379,9 @@ def _with_shapes(names: set[str], state: State, shapes: Shapes) -> tuple[str, ..
 
 @torch.no_grad()
 def _copy(state: State, report: CoverageReport, model: nn.Module) -> None:
-    model.load_state_dict({name: state[name] for name in report.loaded}, strict=False)
+    loaded = {name: state[name] for name in report.loaded}
+    check_finite(loaded, report.path)
+    model.load_state_dict(loaded, strict=False)
 
 
 def _is_counter(name: str) -> bool:

@@ -138,6 +138,8 @@ def check_content(content: dict, path: Path) -> None:
             f"{path}: is no checkpoint that a run can go on from: {', '.join(odd)}; to start from "
             "its weights set TRAIN.CHECKPOINT_FILE_PATH to it and choose an empty OUTPUT_DIR"
         )
+    names = ("model_state", "sub_bn_state", "ema_state", "optimizer_state")
+    files.check_finite({name: content.get(name) for name in names}, path)
 
 
 def find_checkpoint(output_dir: Path) -> tuple[dict, Path] | None:

@@ -8,26 +8,7 @@ from slowfast.checkpoint.classes import ClassList
 from slowfast.checkpoint.files import CheckpointError
 from slowfast.checkpoint.initialize import initialize_from, load_for_test
 from slowfast.models.norm import SubBatchNorm3d
-
-
-class Head(nn.Module):
-    def __init__(self, num_classes):
-        super().__init__()
-        self.conv = nn.Conv3d(4, 4, 1)
-        self.projection = nn.Linear(4, num_classes)
-
-
-class Net(nn.Module):
-    """12 tensors without the head's projection, two of them counters."""
-
-    def __init__(self, num_classes=3, norm=nn.BatchNorm3d, dim=4):
-        super().__init__()
-        self.s1 = nn.Sequential(nn.Conv3d(3, dim, 1, bias=False), norm(dim))
-        self.s2 = norm(4)
-        self.head = Head(num_classes)
-        with torch.no_grad():
-            for tensor in self.state_dict().values():
-                tensor.copy_(torch.rand(tensor.shape) + 1)
+from tests.helpers.small_networks import Net
 
 
 def _save(tmp_path, content):

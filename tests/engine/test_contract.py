@@ -15,8 +15,9 @@ from slowfast.config.defaults import get_cfg
 from slowfast.config.node import flatten
 from slowfast.datasets.clip_dataset import ClipDataset
 from slowfast.engine.epoch import train_epoch
-from slowfast.engine.resume import check_changes, find_changes
+from slowfast.engine.resume import check_changes, check_content, find_changes
 from slowfast.engine.run import build_run
+from slowfast.engine.state import TrainState
 from slowfast.engine.train import train
 
 DEFAULTS = dict(flatten(get_cfg()))
@@ -228,6 +229,19 @@ def test_damage_of_every_checkpoint_ends_the_run(toy_cfg, tmp_path):
     damage(files.checkpoint_path(tmp_path / "run", 0))
     with pytest.raises(CheckpointError, match="No other checkpoint of this run is whole"):
         train(toy_cfg(*BASE))
+
+
+@pytest.mark.parametrize("part", ["model_state", "optimizer_state"])
+def test_a_checkpoint_with_numbers_that_are_not_finite_is_not_whole(tmp_path, part):
+    model = torch.nn.Linear(2, 2)
+    optimizer = torch.optim.SGD(model.parameters(), momentum=0.9)
+    model(torch.ones(1, 2)).sum().backward()
+    optimizer.step()
+    state = TrainState(model, optimizer, torch.amp.GradScaler(enabled=False)).state_dict("")
+    check_content(state, "a.pyth")
+    next(files.tensors(state[part]))[1][0] = float("nan")
+    with pytest.raises(CheckpointError, match=f"a.pyth: 1 of .* NaN .* in all: {part}"):
+        check_content(state, "a.pyth")
 
 
 @pytest.mark.slow

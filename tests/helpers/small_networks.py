@@ -1,6 +1,7 @@
 """Small networks of every family, for tests of facts that hold for all of them."""
 
 import torch
+from torch import nn
 
 from slowfast.models import build_model
 from tests.helpers.configs import cfg_with
@@ -45,3 +46,23 @@ def clips(family, num=2, frames=4, size=32, width=None, channels=3):
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(num, channels, frames, size, width or size, generator=generator)
     return [x[:, :, ::2], x] if num_pathways(family) == 2 else [x]
+
+
+class Head(nn.Module):
+    def __init__(self, num_classes):
+        super().__init__()
+        self.conv = nn.Conv3d(4, 4, 1)
+        self.projection = nn.Linear(4, num_classes)
+
+
+class Net(nn.Module):
+    """12 tensors without the head's projection, two of them counters."""
+
+    def __init__(self, num_classes=3, norm=nn.BatchNorm3d, dim=4):
+        super().__init__()
+        self.s1 = nn.Sequential(nn.Conv3d(3, dim, 1, bias=False), norm(dim))
+        self.s2 = norm(4)
+        self.head = Head(num_classes)
+        with torch.no_grad():
+            for tensor in self.state_dict().values():
+                tensor.copy_(torch.rand(tensor.shape) + 1)
