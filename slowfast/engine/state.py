@@ -155,6 +155,7 @@ class TrainState:
         self._load_ema(state)
         self.epoch = state["epoch"] + 1
         self.sums = read_sums(state["sums"])
+        self.class_names = self.class_names or state.get("class_names")
         for name in _PLAIN:
             setattr(self, name, state.get(name, getattr(self, name)))
 
