@@ -4,6 +4,7 @@ import argparse
 import logging
 import os
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 from slowfast.config.cli import load_cfg_from_args, parse_args, save_run_config
@@ -25,12 +26,15 @@ def run(args: argparse.Namespace) -> None:
     from slowfast.engine.test import test
     from slowfast.engine.train import train
     from slowfast.runtime.launch import launch
+    from slowfast.runtime.lock import only_run_in
 
     cfg = load_cfg_from_args(args)
     is_main = os.environ.get("RANK", "0") == "0" and cfg.SHARD_ID == 0
-    _prepare(cfg, args.command, is_main=is_main)
-    runs = [train] * cfg.TRAIN.ENABLE + [test] * cfg.TEST.ENABLE
-    launch(runs, cfg, args.init_method)
+    kind = "train" if cfg.TRAIN.ENABLE else "test"
+    with only_run_in(cfg.OUTPUT_DIR, kind) if is_main else nullcontext():
+        _prepare(cfg, args.command, is_main=is_main)
+        runs = [train] * cfg.TRAIN.ENABLE + [test] * cfg.TEST.ENABLE
+        launch(runs, cfg, args.init_method)
 
 
 def _prepare(cfg: ConfigNode, command: list[str], *, is_main: bool) -> None:
