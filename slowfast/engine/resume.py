@@ -95,8 +95,13 @@ def find_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]
     return [
         Change(key, old[key], value)
         for key, value in new.items()
-        if key in old and old[key] != value and not _is_in(key, FREE)
+        if key in old and _plain(old[key]) != _plain(value) and not _is_in(key, FREE)
     ]
+
+
+def _plain(value: Any) -> Any:
+    """The value with lists for tuples, as YAML has them."""
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def check_changes(changes: Sequence[Change], path: Path, *, in_epoch: bool) -> None:

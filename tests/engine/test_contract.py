@@ -70,6 +70,10 @@ def test_each_key_is_free_logged_or_refused(tmp_path, caplog, key, value, kind, 
     assert said == (kind != FREE)
 
 
+def test_a_list_is_no_other_value_than_a_tuple():
+    assert not find_changes({"SOLVER.BETAS": [0.9, [1]]}, {"SOLVER.BETAS": (0.9, (1,))})
+
+
 def stop_after(run, num_steps):
     """Let a run be asked to stop after so many steps."""
     step, calls = run.train_step, []
