@@ -5,17 +5,20 @@ python tools/dataset.py check --csv train.csv val.csv --videos data/videos --fix
 python tools/dataset.py prepare --videos data/videos --csv train.csv val.csv --output data/small
 python tools/dataset.py index --videos data/videos --output data/videos/index.npz
 python tools/dataset.py show --cfg X3D_M.yaml --split train --output sheet.png
+
+check, prepare and index on several machines: --shard 0/4 to 3/4, then --merge (docs/clusters.md).
 """
 
 # Workers are spawned and import this file: what is slow to import is imported by what needs it.
 import argparse
 import logging
 from collections import Counter
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 
 from tabulate import tabulate
 
+from slowfast.curation.shards import add_shard
 from slowfast.utils.cli import (
     Command,
     add_cfg,
@@ -91,6 +94,7 @@ def add_check_arguments(parser: argparse.ArgumentParser) -> None:
         "(default: all but short, damaged)",
     )
     add_workers(parser)
+    add_shard(parser)
     _add_max_pixels(parser)
     add_overrides(parser)
 
@@ -100,6 +104,7 @@ def run_check(args: argparse.Namespace) -> int:
     from slowfast.config.cli import load_cfg
     from slowfast.config.derived import class_counts
     from slowfast.curation import check, config_splits, splits
+    from slowfast.datasets.decoding.video import MAX_PIXELS
 
     if bool(args.cfg) == bool(args.csv):
         raise ValueError("give either --cfg or --csv")
@@ -118,18 +123,37 @@ def run_check(args: argparse.Namespace) -> int:
             )
         num_classes, sampler = args.num_classes, config_splits.span_sampler(*args.clip or (8, 8))
         lists = splits.read_csv_splits(args.csv, _list_rules(args))
+    limit = (cfg.DATA.MAX_PIXELS if args.cfg else args.max_pixels) or MAX_PIXELS
+    if args.shard.is_share:
+        _refuse(args, ("fix",), "with --shard, only with --merge")
+        found = check.examine_share(
+            lists, args.output, args.shard, workers=args.workers, max_pixels=limit
+        )
+        return _say_share(args, *found)
     fixed = [] if args.fix is None else [(check.fixed_path(split), split) for split in lists]
     names = splits.class_names_of(lists, num_classes)
-    limit = _limit(cfg.DATA.MAX_PIXELS if args.cfg else args.max_pixels)
-    faults = check.check(
-        lists, args.output, span=sampler.span, class_names=names, workers=args.workers, **limit
-    )
+    rules = {"span": sampler.span, "class_names": names}
+    if args.shard.is_merge:
+        faults = check.merge_checks(lists, args.output, **rules)
+    else:
+        faults = check.check(lists, args.output, **rules, workers=args.workers, max_pixels=limit)
     _print_check(lists, faults, names)
     logger.info("%d faults; report: %s", len(faults), args.output / "report.json")
     for path, split in fixed:
         num_left = check.write_fixed(split, faults, args.fix or check.USELESS)
         logger.info("%s: %d of %d lines", path, num_left, len(split.entries))
     return 1 if faults else 0
+
+
+def _say_share(args: argparse.Namespace, num_videos: int, failures: Sequence) -> int:
+    """Exit code 1 if some videos of a shard failed; the merge writes files with all of them."""
+    if failures:
+        print(tabulate(failures[:_NUM_SHOWN], ["video", "reason"]))
+    logger.info(
+        "shard %s: %d videos, %d failures; once all shards have ended, --merge joins them in %s",
+        *(args.shard, num_videos, len(failures), args.output),
+    )
+    return 1 if failures else 0
 
 
 def _print_check(splits: list, faults: list, names: dict[int, str]) -> None:
@@ -168,6 +192,7 @@ def add_prepare_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--frames", action="store_true", help="JPEG files in place of videos")
     parser.add_argument("--fps", type=float, help="of --frames (default: every frame)")
     add_workers(parser)
+    add_shard(parser)
     _add_max_pixels(parser)
 
 
@@ -191,7 +216,10 @@ def run_prepare(args: argparse.Namespace) -> int:
         settings,
         separator=_separator(args),
         workers=args.workers,
+        shard=args.shard,
     )
+    if args.shard.is_share:
+        return _say_share(args, len(done) + len(failures), failures)
     if failures:
         print(tabulate(failures[:_NUM_SHOWN], ["video", "reason"]))
     num_damaged = sum(bool(made.damage) for made in done.values())
@@ -207,21 +235,21 @@ def add_index_arguments(parser: argparse.ArgumentParser) -> None:
     add_output(parser, "for DATA.INDEX_FILE, best beside the videos", required=True)
     parser.add_argument("--videos", required=True, metavar="DIR", help="with all below it")
     add_workers(parser)
+    add_shard(parser)
     _add_max_pixels(parser)
 
 
 def run_index(args: argparse.Namespace) -> int:
     """Exit code 1 if a video could not be read."""
-    from slowfast.curation.prepare import find_videos
-    from slowfast.curation.workers import run_parallel
-    from slowfast.datasets.decoding.index_file import write_index
+    from slowfast.curation.index import index_folder
 
-    paths = find_videos(args.videos)
-    run = partial(run_parallel, workers=args.workers)
-    failures = write_index(args.output, paths, run=run, **_limit(args.max_pixels))
+    settings = {"workers": args.workers, "shard": args.shard, **_limit(args.max_pixels)}
+    num_videos, failures = index_folder(args.output, args.videos, **settings)
+    if args.shard.is_share:
+        return _say_share(args, num_videos, list(failures.items()))
     if failures:
         print(tabulate(list(failures.items())[:_NUM_SHOWN], ["video", "reason"]))
-    logger.info("%d videos, %d of them unreadable: %s", len(paths), len(failures), args.output)
+    logger.info("%d videos, %d of them unreadable: %s", num_videos, len(failures), args.output)
     return 1 if failures else 0
 
 

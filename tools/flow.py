@@ -5,13 +5,15 @@ python tools/flow.py --videos data/videos --output data/flow
 python tools/flow.py --cfg configs/SSv1/vov3d/vov3d_M_F16.yaml --output data/ssv1_flow \\
     DATA.PATH_TO_DATA_DIR data/ssv1
 
-The same command goes on where it was interrupted or killed.
+The same command goes on where it was interrupted or killed. On several machines: --shard 0/4 to
+3/4, then --merge (docs/clusters.md).
 """
 
 # Workers are spawned and import this file: what is slow to import is imported by what needs it.
 import argparse
 import logging
 
+from slowfast.curation.shards import add_shard
 from slowfast.utils.cli import (
     add_cfg,
     add_output,
@@ -56,6 +58,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         help="all videos are scaled to it; 0 keeps every size (default: %(default)s)",
     )
     add_workers(parser)
+    add_shard(parser)
     add_overrides(parser)
     args = parse(parser, argv)
     if args.cfg and (args.csv or args.videos):
@@ -80,11 +83,12 @@ def run(args: argparse.Namespace) -> int:
         lists, root, problems = flow_lists.read_flow_lists(
             args.csv, args.videos, args.output, separator=args.separator
         )
-    num_done, failures = flow_lists.make_flow_lists(
-        lists, root, args.output, settings, problems=problems, workers=args.workers
-    )
+    how = {"problems": problems, "workers": args.workers, "shard": args.shard}
+    num_done, failures = flow_lists.make_flow_lists(lists, root, args.output, settings, **how)
     if failures:
         print(tabulate(failures[:_NUM_SHOWN], ["video", "reason"]))
+    if args.shard.is_share:
+        logger.info("shard %s: once all have ended, --merge writes lists", args.shard)
     logger.info(
         "flow of %d videos in %s, %d failures%s",
         *(num_done, args.output, len(failures)),

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from slowfast.curation.probe import Facts, examine_all
+from slowfast.curation.probe import Facts, examine_all, known_facts
+from slowfast.curation.shards import EVERYTHING, Shard, refuse_unfinished
 from slowfast.curation.splits import Entry, Split
-from slowfast.curation.workers import StateFile
 from slowfast.datasets.decoding.packets import VideoIndex
 from slowfast.datasets.decoding.part import frames_within
 from slowfast.datasets.decoding.video import MAX_PIXELS, UnreadableVideo
@@ -22,6 +22,7 @@ USELESS = (
 )
 TOLERABLE = ("short", "damaged")
 _OF_FILES = ("missing", "unreadable", "no frames", *TOLERABLE)
+STATE = "state.jsonl"
 KINDS = (*USELESS, *TOLERABLE, "class without a video", "wrong list")
 
 
@@ -48,11 +49,51 @@ def check(
 
     What was read is in state.jsonl there, so that a run that was killed goes on.
     """
-    records = [entry.record for split in splits for entry in split.entries if entry.record]
-    with StateFile(Path(output) / "state.jsonl") as state:
+    records = _records(splits)
+    with EVERYTHING.open_state(Path(output) / STATE) as state:
         facts = examine_all(records, state, workers=workers, max_pixels=max_pixels)
+    return _report(splits, Path(output), facts, span=span, class_names=class_names)
+
+
+def examine_share(
+    splits: Sequence[Split], output: str | Path, shard: Shard, *, workers: int, max_pixels: int
+) -> tuple[int, list[tuple[str, str]]]:
+    """Read a shard's videos for `merge_checks`: their number, and (path, reason) of bad ones."""
+    records = [record for record in _records(splits) if shard.has(record.path)]
+    with shard.open_state(Path(output) / STATE) as state:
+        facts = examine_all(records, state, workers=workers, max_pixels=max_pixels)
+    reasons = {path: f.error or f.damage if f else "no such file" for path, f in facts.items()}
+    return len(facts), [(path, reason) for path, reason in reasons.items() if reason]
+
+
+def merge_checks(
+    splits: Sequence[Split],
+    output: str | Path,
+    *,
+    span: Callable[[float | None], float],
+    class_names: dict[int, str],
+) -> list[Fault]:
+    """The `check` of what shards have read; ValueError that names shards that have not ended."""
+    with EVERYTHING.open_state(Path(output) / STATE) as state:
+        facts, unknown = known_facts(_records(splits), state)
+    refuse_unfinished(unknown, Path(output) / STATE)
+    return _report(splits, Path(output), facts, span=span, class_names=class_names)
+
+
+def _records(splits: Sequence[Split]) -> list[Record]:
+    return [entry.record for split in splits for entry in split.entries if entry.record]
+
+
+def _report(
+    splits: Sequence[Split],
+    output: Path,
+    facts: dict[str, Facts | None],
+    *,
+    span: Callable[[float | None], float],
+    class_names: dict[int, str],
+) -> list[Fault]:
     faults = find_faults(splits, facts, span=span, class_names=class_names)
-    _write_report(Path(output), splits, faults, class_names)
+    _write_report(output, splits, faults, class_names)
     return faults
 
 

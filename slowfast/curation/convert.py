@@ -16,8 +16,6 @@ from slowfast.datasets.decoding.images import import_opencv
 from slowfast.datasets.decoding.packets import VideoIndex
 from slowfast.datasets.decoding.video import MAX_PIXELS, UnreadableVideo, VideoReader, open_video
 
-# Part of the output folder: unfinished files, which the next run removes.
-PARTIAL = ".partial"
 # Ticks per second of a file whose frame rate varies.
 _TICKS = 90000
 # Seconds; a frame that is off by less, as in containers that round, is where its number says.
@@ -68,10 +66,12 @@ class Job(NamedTuple):
     target: str
 
 
-def convert(job: Job, *, output: Path, settings: PrepareSettings) -> Prepared | Failure:
+def convert(
+    job: Job, *, output: Path, partial_folder: Path, settings: PrepareSettings
+) -> Prepared | Failure:
     """One video, under a temporary name until it is whole."""
     target = output / job.target
-    made = output / PARTIAL / f"{os.getpid()}{target.suffix}"
+    made = partial_folder / f"{os.getpid()}{target.suffix}"
     write = _write_images if settings.as_images else _write_video
     try:
         with open_video(job.source, max_pixels=settings.max_pixels) as video:

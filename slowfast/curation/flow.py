@@ -3,13 +3,10 @@
 import json
 import logging
 import os
-import re
 import shutil
-import socket
-import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -20,6 +17,7 @@ from tqdm import tqdm
 
 from slowfast.curation.prepare import names_below
 from slowfast.curation.probe import fingerprint
+from slowfast.curation.shards import EVERYTHING, Shard, partial_folder, refuse_unfinished
 from slowfast.curation.workers import Failure, run_parallel
 from slowfast.datasets.decoding.convert import short_side_size
 from slowfast.datasets.decoding.flow import BOUND, DESCRIPTION, FILES, encode_flow, flow_names
@@ -32,8 +30,8 @@ from slowfast.utils.video_names import without_suffix
 
 logger = logging.getLogger(__name__)
 
-# Folder of what a run has not finished, in the output folder: this, host, process, random letters.
-_PARTIAL = ".partial-"
+# Failures of shards, for the merge.
+_STATE = "flow.jsonl"
 _JPEG_QUALITY = 95
 
 
@@ -134,32 +132,6 @@ def _replace_files(made: Path, target: Path) -> None:
         os.replace(path, target / path.name)
 
 
-@contextmanager
-def _partial_folder(output: Path) -> Iterator[Path]:
-    """A new folder, gone in the end; removes folders of killed runs of this machine."""
-    host = socket.gethostname()
-    output.mkdir(parents=True, exist_ok=True)
-    name = re.compile(rf"{re.escape(_PARTIAL + host)}-(\d+)-\w+")
-    for path in output.iterdir():
-        match = name.fullmatch(path.name)
-        if match and not _is_alive(int(match[1])):
-            shutil.rmtree(path, ignore_errors=True)
-    with tempfile.TemporaryDirectory(
-        prefix=f"{_PARTIAL}{host}-{os.getpid()}-", dir=output, ignore_cleanup_errors=True
-    ) as folder:
-        yield Path(folder)
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # somebody else's
-        pass
-    return True
-
-
 def name_folders(paths: Iterable[str], root: str | Path) -> dict[str, str]:
     """Path -> folder of its flow, at the same place below the output as it has below `root`.
 
@@ -214,15 +186,13 @@ def _made_from(folder: Path) -> str | None:
 
 
 def _what_is_left(
-    records: Sequence[Record], root: str | Path, output: Path, settings: FlowSettings
-) -> tuple[list[FlowJob], dict[str, FlowJob], dict[str, str]]:
-    """(what is to do, what is done, why the rest cannot be done), the last two by path.
+    jobs: Sequence[FlowJob], output: Path, settings: FlowSettings
+) -> tuple[dict[str, FlowJob], dict[str, FlowJob], dict[str, str]]:
+    """(what is to do by key, what is done, why the rest cannot be done), the last two by path.
 
     A folder counts as done if it was made of this video as it is now, with these settings.
     """
-    unique = {record.path: record for record in records}
-    jobs = [FlowJob(unique[path], name) for path, name in name_folders(unique, root).items()]
-    left, done, failed = [], {}, {}
+    left, done, failed = {}, {}, {}
     for job in tqdm(jobs, "looking for what is done", unit="video", disable=None, delay=2):
         key = _key(job.record, settings)
         if key is None:
@@ -230,7 +200,7 @@ def _what_is_left(
         elif _made_from(output / job.target) == key:
             done[job.record.path] = job
         else:
-            left.append(job)
+            left[f"{job.target}|{key}"] = job
     logger.info("%d videos: %d are done, %d to do", len(jobs), len(done), len(left))
     return left, done, failed
 
@@ -242,18 +212,43 @@ def make_flow(
     settings: FlowSettings,
     *,
     workers: int,
+    shard: Shard = EVERYTHING,
 ) -> tuple[dict[str, FlowJob], dict[str, str]]:
-    """Compute what is not there yet: (what is there, reasons of failures), by the video's path."""
+    """Compute what is not there yet: (what is there, reasons of failures), by the video's path.
+
+    Of a shard's own videos alone.
+    """
     _check_opencv()
     output = Path(output)
-    left, done, failed = _what_is_left(records, root, output, settings)
-    with _partial_folder(output) as folder:
-        work = partial(convert, output=output, partial_folder=folder, settings=settings)
-        with closing(run_parallel(work, left, workers=workers)) as results:
-            bar = tqdm(results, "optical flow", total=len(left), unit="video", disable=None)
-            for job, result in bar:
-                if isinstance(result, Failure):
-                    failed[job.record.path] = result.reason
-                else:
-                    done[job.record.path] = job
+    unique = {record.path: record for record in records}
+    jobs = [FlowJob(unique[path], name) for path, name in name_folders(unique, root).items()]
+    jobs = [job for job in jobs if shard.has(job.target)]
+    left, done, failed = _what_is_left(jobs, output, settings)
+    is_alone = not (shard.is_share or shard.is_merge)
+    with nullcontext() if is_alone else shard.open_state(output / _STATE) as state:
+        if shard.is_merge:
+            failures = state.failures
+            names = [job.target for key, job in left.items() if key not in failures]
+            refuse_unfinished(names, output / _STATE)
+            return done, failed | {job.record.path: failures[key] for key, job in left.items()}
+        for key, result in _compute_all(left, output, settings, workers=workers):
+            path = left[key].record.path
+            if not isinstance(result, Failure):
+                done[path] = left[key]
+                continue
+            failed[path] = result.reason
+            if state:
+                state.add_failure(key, result.reason)
     return done, failed
+
+
+def _compute_all(
+    jobs: dict[str, FlowJob], output: Path, settings: FlowSettings, *, workers: int
+) -> Iterator[tuple[str, int | Failure]]:
+    keys = {job.target: key for key, job in jobs.items()}
+    with partial_folder(output) as folder:
+        work = partial(convert, output=output, partial_folder=folder, settings=settings)
+        with closing(run_parallel(work, jobs.values(), workers=workers)) as results:
+            bar = tqdm(results, "optical flow", total=len(jobs), unit="video", disable=None)
+            for job, result in bar:
+                yield keys[job.target], result

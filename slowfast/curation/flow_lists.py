@@ -8,6 +8,7 @@ from pathlib import Path
 from slowfast.config.node import ConfigNode
 from slowfast.curation.flow import FlowJob, FlowSettings, describe, make_flow
 from slowfast.curation.prepare import FAILURES, find_videos
+from slowfast.curation.shards import EVERYTHING, Shard
 from slowfast.curation.splits import Split, label_problems, read_csv_splits
 from slowfast.datasets.annotations.kinetics import ListRules, fields_of, typed_separator
 from slowfast.datasets.build import DATASETS, SECTIONS
@@ -55,18 +56,22 @@ def make_flow_lists(
     *,
     problems: Sequence[tuple[str, str]] = (),
     workers: int,
+    shard: Shard = EVERYTHING,
 ) -> tuple[int, list[tuple[str, str]]]:
     """`make_flow` of the videos of lists, and lists `folder frames class` of their flow beside it.
 
+    A shard leaves lists and failures.csv to the merge.
     failures.csv there has all failures, `problems` (where, reason) first; returns them and the
     number of videos that are done. Lists without classes and empty ones are not written.
     """
     output = Path(output)
     records = [record for one in lists for record in one.records]
-    done, failed = make_flow(records, root, output, settings, workers=workers)
+    done, failed = make_flow(records, root, output, settings, workers=workers, shard=shard)
+    failures = [*problems, *failed.items()]
+    if shard.is_share:
+        return len(done), failures
     for one in lists:
         _write_list(one, done, output)
-    failures = [*problems, *failed.items()]
     (output / FAILURES).unlink(missing_ok=True)
     if failures:
         write_csv(output / FAILURES, ["path", "reason"], failures)

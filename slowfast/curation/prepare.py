@@ -1,10 +1,9 @@
 """Videos of lists or folders made quick to load; what is done is not done again."""
 
 import os
-import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import astuple
 from functools import partial
 from pathlib import Path
@@ -12,7 +11,6 @@ from pathlib import Path
 from tqdm import tqdm
 
 from slowfast.curation.convert import (
-    PARTIAL,
     Job,
     Prepared,
     PrepareSettings,
@@ -21,6 +19,13 @@ from slowfast.curation.convert import (
     num_bytes,
 )
 from slowfast.curation.probe import fingerprint
+from slowfast.curation.shards import (
+    EVERYTHING,
+    Shard,
+    files_of_shards,
+    partial_folder,
+    refuse_unfinished,
+)
 from slowfast.curation.splits import Split, label_problems, read_csv_splits
 from slowfast.curation.workers import Failure, StateFile, run_parallel
 from slowfast.datasets.annotations.kinetics import ListRules, fields_of, typed_separator
@@ -85,49 +90,61 @@ def _key(source: str, target: str, settings: PrepareSettings) -> str | None:
     return None if changes_with is None else f"{changes_with}|{target}|{tuple(shape)}"
 
 
-@contextmanager
-def _partial_folder(output: Path) -> Iterator[None]:
-    """An empty folder for unfinished files, gone in the end."""
-    shutil.rmtree(output / PARTIAL, ignore_errors=True)
-    (output / PARTIAL).mkdir()
-    try:
-        yield
-    finally:
-        shutil.rmtree(output / PARTIAL, ignore_errors=True)
-
-
 def prepare(
-    targets: dict[str, str], output: str | Path, settings: PrepareSettings, *, workers: int
+    targets: dict[str, str],
+    output: str | Path,
+    settings: PrepareSettings,
+    *,
+    workers: int,
+    shard: Shard = EVERYTHING,
 ) -> tuple[dict[str, Prepared], dict[str, str]]:
     """Make what is not there yet; returns what is there by source, and reasons by source.
 
-    ValueError for an output folder with files that this function did not make.
+    Of a shard's own videos alone. ValueError for an output folder with files that this function did
+    not make.
     """
     output = Path(output)
-    if output.exists() and any(output.iterdir()) and not (output / STATE).exists():
+    is_used = output.exists() and any(output.iterdir())
+    if is_used and not (output / STATE).exists() and not files_of_shards(output / STATE):
         raise ValueError(
             f"{output}: holds files that this program did not make; give a new or empty folder"
         )
+    targets = {source: name for source, name in targets.items() if shard.has(name)}
     keys = {source: _key(source, target, settings) for source, target in targets.items()}
-    done: dict[str, Prepared] = {}
     failed = {source: "missing: no such file" for source, key in keys.items() if key is None}
-    with StateFile(output / STATE) as state, _partial_folder(output):
-        for source, key in keys.items():
-            made = Prepared(*state.values[key]) if key in state.values else None
-            if made and num_bytes(output / targets[source]) == made.num_bytes:
-                done[source] = made
-        left = [source for source in targets if source not in done and source not in failed]
+    with shard.open_state(output / STATE) as state:
+        done = _what_is_done(keys, targets, output, state)
+        left = {s: key for s, key in keys.items() if s not in done and s not in failed}
+        if shard.is_merge:
+            failed |= {s: state.failures[key] for s, key in left.items() if key in state.failures}
+            refuse_unfinished([targets[s] for s in left if s not in failed], output / STATE)
+            return done, failed
         jobs = [Job(source, targets[source]) for source in left]
-        work = partial(convert, output=output, settings=settings)
-        with closing(run_parallel(work, jobs, workers=workers)) as results:
-            bar = tqdm(results, "preparing", total=len(jobs), unit="video", disable=None)
-            for job, result in bar:
-                if isinstance(result, Failure):
-                    failed[job.source] = result.reason
-                else:
-                    done[job.source] = result
-                    state.add(keys[job.source], result)
+        for job, result in _convert_all(jobs, output, settings, workers=workers):
+            if isinstance(result, Failure):
+                failed[job.source] = result.reason
+                state.add_failure(keys[job.source], result.reason)
+            else:
+                done[job.source] = result
+                state.add(keys[job.source], result)
     return done, failed
+
+
+def _what_is_done(
+    keys: dict[str, str | None], targets: dict[str, str], output: Path, state: StateFile
+) -> dict[str, Prepared]:
+    """Made of this video as it is now, with these settings, and still there; by source."""
+    made = {s: Prepared(*state.values[key]) for s, key in keys.items() if key in state.values}
+    return {s: one for s, one in made.items() if num_bytes(output / targets[s]) == one.num_bytes}
+
+
+def _convert_all(
+    jobs: Sequence[Job], output: Path, settings: PrepareSettings, *, workers: int
+) -> Iterator[tuple[Job, Prepared | Failure]]:
+    with partial_folder(output) as folder:
+        work = partial(convert, output=output, partial_folder=folder, settings=settings)
+        with closing(run_parallel(work, jobs, workers=workers)) as results:
+            yield from tqdm(results, "preparing", total=len(jobs), unit="video", disable=None)
 
 
 def _lines(rows: Sequence[tuple[Prepared, Record]], separator: str) -> Iterator[str]:
@@ -160,11 +177,13 @@ def prepare_lists(
     *,
     separator: str,
     workers: int,
+    shard: Shard = EVERYTHING,
 ) -> tuple[dict[str, Prepared], list[tuple[str, str]]]:
     """`prepare` the videos of lists `path label`, or without lists all that lie below `videos`.
 
-    Writes a list of the same name for each, and failures.csv where there are failures. Returns what
-    is there by source, and (path, or line without one, reason) of each failure.
+    Writes a list of the same name for each, and failures.csv where there are failures; a shard
+    leaves both to the merge. Returns what is there by source, and (path, or line without one,
+    reason) of each failure.
     """
     if not videos and not lists:
         raise ValueError("give --videos, --csv or both")
@@ -177,11 +196,13 @@ def prepare_lists(
         raise ValueError(f"--output: {output} lies in {root}, the folder of the videos")
     paths = [entry.record.path for entry in entries if entry.record] if lists else find_videos(root)
     targets = name_targets(dict.fromkeys(paths), root, as_images=settings.as_images)
-    done, failed = prepare(targets, output, settings, workers=workers)
+    done, failed = prepare(targets, output, settings, workers=workers, shard=shard)
+    failures = [*failed.items(), *label_problems(splits)]
+    if shard.is_share:
+        return done, failures
     for split in splits:
         with atomic_write(output / split.path.name, "w") as file:
             file.writelines(_lines_of(split, done, None if settings.as_images else separator))
-    failures = [*failed.items(), *label_problems(splits)]
     (output / FAILURES).unlink(missing_ok=True)
     if failures:
         write_csv(output / FAILURES, ["path", "reason"], failures)

@@ -95,7 +95,7 @@ def examine_all(
 ) -> dict[str, Facts | None]:
     """Facts by path; None for what does not exist. Known ones come from `state`.
 
-    Errors are not kept there: they cost little time, and permissions or memory may change.
+    Errors are looked at again: they cost little time, and permissions or memory may change.
     """
     facts: dict[str, Facts | None] = {}
     keys: dict[str, str] = {}
@@ -116,9 +116,28 @@ def examine_all(
             if isinstance(result, Failure):
                 result = Facts(error=result.reason)
             facts[record.path] = result
-            if not result.error:
+            if result.error:
+                state.add_failure(keys[record.path], result.error)
+            else:
                 state.add(keys[record.path], asdict(result))
     return facts
+
+
+def known_facts(records: Iterable[Record], state: StateFile) -> tuple[dict, list[str]]:
+    """Facts by path as of `examine_all`, all from `state`, and the paths that it does not know."""
+    facts: dict[str, Facts | None] = {}
+    unknown = []
+    for record in {record.path: record for record in records}.values():
+        key = fingerprint(record)
+        if key is None:
+            facts[record.path] = None
+        elif key in state.values:
+            facts[record.path] = Facts(**state.values[key])
+        elif key in state.failures:
+            facts[record.path] = Facts(error=state.failures[key])
+        else:
+            unknown.append(record.path)
+    return facts, unknown
 
 
 def _digest(paths: Iterable[str]) -> tuple[str, int]:

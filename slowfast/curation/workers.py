@@ -112,27 +112,49 @@ def _end(code: int) -> str:
 
 
 class StateFile:
-    """Values by key, a JSON line each; the last line of a key counts, one cut short does not."""
+    """Values by key, a JSON line each; the last line of a key counts, one cut short does not.
 
-    def __init__(self, path: str | Path):
+    failures: reasons by key, where there is no value. also: files of others, which are only read.
+    """
+
+    def __init__(self, path: str | Path, *, also: Iterable[str | Path] = ()):
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         self.values: dict[str, Any] = {}
-        text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
-        for line in text.splitlines():
-            try:
-                key, value = json.loads(line)
-            except (ValueError, TypeError):
-                continue
-            self.values[key] = value
+        self.failures: dict[str, str] = {}
+        for other in map(Path, also):
+            if other != path:
+                self._read(other)
+        text = self._read(path)
         self._file = open(path, "a", encoding="utf-8")
         if text and not text.endswith("\n"):
             self._file.write("\n")
 
+    def _read(self, path: Path) -> str:
+        text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+        for line in text.splitlines():
+            try:
+                key, value, *reason = json.loads(line)
+            except (ValueError, TypeError):
+                continue
+            if reason:
+                self.failures[key] = reason[0]
+            else:
+                self.values[key] = value
+        return text
+
     def add(self, key: str, value: Any) -> None:
         """Remember a value, on disk before this returns."""
         self.values[key] = value
-        self._file.write(f"{json_text([key, value])}\n")
+        self._write([key, value])
+
+    def add_failure(self, key: str, reason: str) -> None:
+        """Remember why there is no value; a value that comes later, or from others, counts."""
+        self.failures[key] = reason
+        self._write([key, None, reason])
+
+    def _write(self, line: list) -> None:
+        self._file.write(f"{json_text(line)}\n")
         self._file.flush()
 
     def __enter__(self) -> "StateFile":

@@ -7,7 +7,6 @@ import av
 import pytest
 
 from slowfast.curation.convert import (
-    PARTIAL,
     Job,
     PrepareSettings,
     convert,
@@ -67,10 +66,9 @@ def test_a_varying_frame_rate_survives(tmp_path, numbered_frames, frame_number):
             frame.pts, frame.time_base = time, Fraction(1, 1000)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
-    (tmp_path / "out" / PARTIAL).mkdir(parents=True)
-    made = convert(
-        Job(str(source), "a/b.mp4"), output=tmp_path / "out", settings=PrepareSettings(32)
-    )
+    (tmp_path / "unfinished").mkdir()
+    folders = {"output": tmp_path / "out", "partial_folder": tmp_path / "unfinished"}
+    made = convert(Job(str(source), "a/b.mp4"), **folders, settings=PrepareSettings(32))
     assert made.num_frames == 16 and not made.damage
     with open_video(str(tmp_path / "out" / "a" / "b.mp4")) as video:
         pictures = list(video.frames())

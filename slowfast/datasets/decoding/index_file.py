@@ -172,14 +172,18 @@ def write_index(
     *,
     run: Callable[..., Iterable[tuple[str, Any]]] = run_here,
     max_pixels: int = MAX_PIXELS,
+    also: Iterable[str | Path] = (),
 ) -> dict[str, str]:
     """Scan videos that an index file does not know yet, or not as they are now, and add them.
+
+    also: other index files, whose entries are taken over.
 
     run: calls a function for each item, like `run_here`, in any order; a result with a `reason`
     in place of the function's own is a failure. The file is saved now and then, and at the
     end, however it comes. Returns "Type: reason" for each unreadable video.
     """
-    folder, entries = os.path.dirname(os.path.abspath(path)), _valid_entries(path)
+    folder = os.path.dirname(os.path.abspath(path))
+    entries = {file: entry for one in (*also, path) for file, entry in _valid_entries(one).items()}
     names = {os.path.abspath(video): video for video in videos}
     missing = [file for file in names if file not in entries]
     failures: dict[str, str] = {}
