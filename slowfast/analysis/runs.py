@@ -99,7 +99,8 @@ class TrainedRun:
     """A network with its weights and the test split of its config, on one device.
 
     weights: their file. make_evaluator: from the dataset, whose views may have changed, to the
-    judge of its scores. modality, sampling_rate: DATA.MODALITY, DATA.SAMPLING_RATE.
+    judge of its scores. modality, sampling_rate: DATA.MODALITY, DATA.SAMPLING_RATE;
+    read_timeout: DATA.READ_TIMEOUT.
     """
 
     files: RunFiles
@@ -112,6 +113,7 @@ class TrainedRun:
     modality: str
     sampling_rate: float
     num_workers: int
+    read_timeout: float
 
     @property
     def name(self) -> str:
@@ -150,6 +152,7 @@ class TrainedRun:
             ),
             num_workers=min(self.num_workers, os.cpu_count() or 1, len(dataset)),
             pin_memory=self.loop.device.type == "cuda",
+            read_timeout=self.read_timeout,
         )
 
     def judge(self, parts: Sequence[EvalViews]) -> tuple[list[Judgement], int]:
@@ -250,6 +253,7 @@ def load_run(
         modality=cfg.DATA.MODALITY,
         sampling_rate=cfg.DATA.SAMPLING_RATE,
         num_workers=cfg.DATA_LOADER.NUM_WORKERS,
+        read_timeout=cfg.DATA.READ_TIMEOUT,
     )
 
 

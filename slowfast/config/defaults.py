@@ -453,6 +453,9 @@ _C.DATA.KEEP_ASPECT = True
 # Ours. Stop when a larger share of the videos of a split is missing before it is read, and training
 # when so many of its videos turned out unreadable.
 _C.DATA.MAX_UNREADABLE_SHARE = Default(0.2, Share())
+# Ours. Longest time for one video, in seconds; then it counts as unreadable, or the run ends with
+# its name where the read cannot be interrupted (a network folder that hangs). 0: no limit.
+_C.DATA.READ_TIMEOUT = Default(600.0, AtLeast(0))
 
 # ---------------------------------------------------------------------------- detection
 _C.DETECTION = ConfigNode()

@@ -3,8 +3,6 @@
 from dataclasses import replace
 from functools import partial
 
-from torch.utils.data import DataLoader
-
 from slowfast.config.derived import kind_of_labels, pathway_strides
 from slowfast.config.node import ConfigNode
 from slowfast.datasets.annotations.ava import build_ava
@@ -36,6 +34,7 @@ from slowfast.datasets.decoding.index_file import open_index
 from slowfast.datasets.decoding.open import open_frames
 from slowfast.datasets.labels import BoxLabels, choose_label_rule
 from slowfast.datasets.loader import ShardedBatchSampler, collate, collate_by_size, make_loader
+from slowfast.datasets.reading import WatchedLoader
 from slowfast.datasets.traits import DATASETS, DatasetTraits
 from slowfast.datasets.transforms.spatial import PackPathways
 from slowfast.utils import distributed
@@ -196,7 +195,7 @@ def _count_missing(dataset: ClipDataset, split: str, max_share: float, folder: s
     report_missing(found, len(dataset), split, max_share=max_share)
 
 
-def build_loader(cfg: ConfigNode, split: str) -> DataLoader:
+def build_loader(cfg: ConfigNode, split: str) -> WatchedLoader:
     """Batches (see `collate`) of a split; its batch_sampler is a ShardedBatchSampler.
 
     Whole frames differ in size: in val and test of detection, an item is a list of batches.
@@ -210,4 +209,5 @@ def build_loader(cfg: ConfigNode, split: str) -> DataLoader:
         num_workers=cfg.DATA_LOADER.NUM_WORKERS,
         pin_memory=cfg.DATA_LOADER.PIN_MEMORY and cfg.NUM_GPUS > 0,
         collate=collate_by_size if has_sizes else collate,
+        read_timeout=cfg.DATA.READ_TIMEOUT,
     )

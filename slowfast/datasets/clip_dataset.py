@@ -1,7 +1,7 @@
 """The one dataset: records to clips. Splits differ in the views that are cut from a video."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -113,6 +113,8 @@ class ClipDataset(Dataset):
         self.replace_unreadable = replace_unreadable
         self.seed = seed
         self.open_record = open_record
+        # Context around the reading of a record, which a loader may set.
+        self.watch: Callable[[int], AbstractContextManager] = nullcontext
 
     @property
     def num_views(self) -> int:
@@ -157,7 +159,7 @@ class ClipDataset(Dataset):
     def _read(self, index: int, views: Views, rng: np.random.Generator) -> Sample:
         """From a record to clips and labels; the file is open no longer than frames are read."""
         record = self.records[index]
-        with self.open_record(record) as video:
+        with self.watch(index), self.open_record(record) as video:
             sampled, facts, num_broken = views(video, record, rng), video.index, video.num_broken
         return Sample(
             self._pack(sampled.clips),

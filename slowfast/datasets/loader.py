@@ -3,13 +3,15 @@
 import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import accumulate, cycle, islice
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import Sampler, get_worker_info
 
 from slowfast.datasets.clip_dataset import ClipDataset, Sample, SampleKey
+from slowfast.datasets.reading import ReadBoard, ReadWatch, WatchedLoader
 from slowfast.utils.clip_shapes import BatchShape
 from slowfast.utils.seeding import derive_seed
 
@@ -196,26 +198,36 @@ def make_loader(
     num_workers: int = 0,
     pin_memory: bool = False,
     collate: Callable[[Sequence[Sample]], dict | list[dict]] = collate,
-) -> DataLoader:
-    """A DataLoader whose batches are the same for any number of workers."""
-    return DataLoader(
+    read_timeout: float = 0,
+) -> WatchedLoader:
+    """A DataLoader whose batches are the same for any number of workers.
+
+    A video that takes more than `read_timeout` seconds is unreadable; 0 is no limit.
+    """
+    board = ReadBoard(num_workers, read_timeout) if num_workers else None
+    if board is None:
+        dataset.watch = ReadWatch(None, read_timeout)
+    loader = WatchedLoader(
         dataset,
         batch_sampler=batch_sampler,
         num_workers=num_workers,
         pin_memory=pin_memory,
         collate_fn=collate,
-        worker_init_fn=_init_worker,
+        worker_init_fn=partial(_init_worker, board=board),
         persistent_workers=num_workers > 0,
         # Its own generator: otherwise every pass over the loader would draw from the global one.
         generator=torch.Generator(),
     )
+    loader.board = board
+    return loader
 
 
-def _init_worker(_worker: int) -> None:
+def _init_worker(worker: int, board: ReadBoard) -> None:
     """One thread, and no part in signals: the main process ends its workers in good order.
 
     Ctrl-C, timeout and batch systems signal a whole process group, hence a group of its own.
     """
+    get_worker_info().dataset.watch = board.enter(worker)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.setpgid(0, 0)
     torch.set_num_threads(1)

@@ -12,10 +12,10 @@ from itertools import islice
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from slowfast.checkpoint import files
+from slowfast.datasets.reading import StoppedWaiting
 from slowfast.engine.resume import step_sizes
 from slowfast.engine.run import Run
 from slowfast.engine.schedule import repeated
@@ -163,13 +163,16 @@ def _remaining_batches(run: Run, epoch: int) -> Iterator[tuple[dict, ...]]:
     sampler, state = run.train_loader.batch_sampler, run.state
     sampler.set_epoch(epoch, repeated(run.schedule.phase(epoch).shapes, run.accumulation))
     sampler.set_start(state.step * run.accumulation, state.skipped)
-    return _groups(run.train_loader, run.accumulation, run.steps[epoch] - state.step)
+    return _groups(run, run.accumulation, run.steps[epoch] - state.step)
 
 
-def _groups(loader: DataLoader, size: int, count: int) -> Iterator[tuple[dict, ...]]:
-    """The first `count` groups of `size` batches, fewer where the loader has fewer."""
-    if count:  # else its processes would begin to read
-        batches = iter(loader)
+def _groups(run: Run, size: int, count: int) -> Iterator[tuple[dict, ...]]:
+    """The first `count` groups of `size` training batches, fewer where there are fewer.
+
+    StoppedWaiting after a stop request, if the next one does not come.
+    """
+    if count:  # else the loader's processes would begin to read
+        batches = run.train_loader.batches(run.stop.is_asked)
         yield from islice(zip(*[batches] * size, strict=False), count)
 
 
@@ -208,7 +211,7 @@ def recalibrate(run: Run, epoch: int) -> None:
         torch.manual_seed(derive_seed("precise", run.seed, epoch, distributed.rank()))
         # Eager: a compiled model would not call the hooks that measure the statistics.
         with (
-            contextlib.suppress(_Stopped),
+            contextlib.suppress(_Stopped, StoppedWaiting),
             run.autocast,
             torch.compiler.set_stance("force_eager"),
         ):
@@ -223,7 +226,7 @@ def _first_inputs(run: Run, epoch: int) -> Iterator[tuple]:
     run.train_loader.batch_sampler.set_epoch(epoch, run.schedule.default.shapes)
     total = min(run.num_precise_batches, len(run.train_loader))
     with _progress("precise BN", total, unit="batch") as bar:
-        for (batch,) in _groups(run.train_loader, 1, run.num_precise_batches):
+        for (batch,) in _groups(run, 1, run.num_precise_batches):
             if agreed(run.stop, run.device):
                 raise _Stopped
             yield run.task.inputs(run.task.prepare(batch, run.device))

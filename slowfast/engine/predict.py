@@ -102,6 +102,7 @@ class Predictor:
         own = loaded.report.class_names
         names = own if names is None else names_in_order(names, own, self._counts)
         self.class_names = names_or_numbers(names, self._counts)
+        self._read_timeout = cfg.DATA.READ_TIMEOUT
         self._max_workers, self._ensemble = cfg.DATA_LOADER.NUM_WORKERS, cfg.DATA.ENSEMBLE_METHOD
 
     def __call__(self, video: str | Path, *, topk: int = 5) -> list[tuple[str, float]]:
@@ -163,6 +164,7 @@ class Predictor:
             ShardedBatchSampler(len(paths), max(batch_size, 1), shuffle=False),
             num_workers=num_workers,
             pin_memory=self._loop.device.type == "cuda",
+            read_timeout=self._read_timeout,
         )
 
 

@@ -8,6 +8,7 @@ from tabulate import tabulate
 
 from slowfast.checkpoint import files
 from slowfast.config.node import ConfigNode
+from slowfast.datasets.reading import StoppedWaiting
 from slowfast.engine.epoch import recalibrate, train_epoch, validate
 from slowfast.engine.run import Run, build_run
 from slowfast.engine.state import TrainState, save_epoch
@@ -29,7 +30,13 @@ def train(cfg: ConfigNode) -> TrainState:
         logger.info("nothing to train: %d of %d epochs are done", state.epoch, num_epochs)
     with run.stop:
         for epoch in range(state.epoch, num_epochs):
-            summary = train_epoch(run, epoch)
+            try:
+                summary = train_epoch(run, epoch)
+            except StoppedWaiting as error:
+                # The others may be waiting for this process in the step: nothing to agree on.
+                logger.error("no batch came after the request to stop: %s", error)
+                _save(run)
+                raise Interrupted(run.stop.exit_code) from error
             recalibrate(run, epoch)
             summary |= validate(run, epoch)
             finish(run, summary)
@@ -86,6 +93,12 @@ def write_history(history: list[dict], output_dir: Path) -> None:
 
 
 def _save_and_raise(run: Run) -> None:
+    _save(run)
+    distributed.barrier()
+    raise Interrupted(run.stop.exit_code)
+
+
+def _save(run: Run) -> None:
     state = run.state
     if distributed.is_main_process():
         path = files.interrupted_path(run.output_dir)
@@ -97,5 +110,3 @@ def _save_and_raise(run: Run) -> None:
             state.step,
             path,
         )
-    distributed.barrier()
-    raise Interrupted(run.stop.exit_code)

@@ -74,6 +74,10 @@ class StopRequest:
         """Of a run that stops: 128 + the signal's number."""
         return 128 + self.signum if self.signum else 1
 
+    def is_asked(self) -> bool:
+        """Whether this process knows of a request to stop."""
+        return self.signum > 0
+
     def adopt(self, signum: int) -> None:
         """Take the signal that all processes agreed on, 0 for none."""
         if signum:

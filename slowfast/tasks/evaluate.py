@@ -1,13 +1,14 @@
 """The one evaluation loop: of validation, tests, predictions, budget tables and analyses."""
 
+import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from slowfast.config.node import ConfigNode
+from slowfast.datasets.reading import StoppedWaiting, WatchedLoader
 from slowfast.evaluation.evaluator import Evaluator
 from slowfast.runtime.device import build_autocast, build_device
 from slowfast.runtime.stop import StopRequest
@@ -35,7 +36,7 @@ class EvaluationLoop:
 
     def run(
         self,
-        loader: DataLoader,
+        loader: WatchedLoader,
         judged: Sequence[tuple[Network, Evaluator]],
         *,
         title: str,
@@ -49,14 +50,16 @@ class EvaluationLoop:
         unreadable = UnreadableVideos(loader.dataset.records)
         for _, evaluator in judged:
             evaluator.reset()
-        for item in _bar(loader, title, "batch"):
-            # Whole frames differ in size: then an item is a list of batches.
-            for batch in item if isinstance(item, list) else [item]:
-                unreadable.add(batch["failures"], batch["damaged"])
-                if batch["clips"]:  # else all its videos are unreadable
-                    self._score(batch, judged)
-            if stop is not None and stop.signum:
-                break
+        batches = loader.batches(bool if stop is None else stop.is_asked)
+        with contextlib.suppress(StoppedWaiting):
+            for item in _bar(batches, title, "batch", total=len(loader)):
+                # Whole frames differ in size: then an item is a list of batches.
+                for batch in item if isinstance(item, list) else [item]:
+                    unreadable.add(batch["failures"], batch["damaged"])
+                    if batch["clips"]:  # else all its videos are unreadable
+                        self._score(batch, judged)
+                if stop is not None and stop.signum:
+                    break
         unreadable.sync()
         if distributed.is_distributed():
             for _, evaluator in judged:

@@ -61,6 +61,9 @@ class Loader(list):
 
     dataset = SimpleNamespace(records=[Record(f"{index}.mp4") for index in range(8)])
 
+    def batches(self, is_stopped):
+        return iter(self)
+
 
 def run(items, networks, *, max_clips=None, stop=None):
     task, kept = PlainTask(), [Kept() for _ in networks]
