@@ -27,7 +27,11 @@ def run(args: argparse.Namespace) -> None:
     from slowfast.engine.train import train
     from slowfast.runtime.launch import launch
     from slowfast.runtime.lock import only_run_in
+    from slowfast.runtime.slurm import join_tasks
+    from slowfast.utils.logging import setup_logging
 
+    join_tasks(args)
+    setup_logging(None, is_main=os.environ.get("RANK", "0") == "0" and not args.shard_id)
     cfg = load_cfg_from_args(args)
     is_main = os.environ.get("RANK", "0") == "0" and cfg.SHARD_ID == 0
     kind = "train" if cfg.TRAIN.ENABLE else "test"

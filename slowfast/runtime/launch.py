@@ -1,4 +1,4 @@
-"""Starts run functions in one process, one per GPU, or inside the processes of torchrun."""
+"""Starts run functions in one process, one per GPU, or inside those of torchrun or srun."""
 
 import logging
 import os
@@ -13,6 +13,7 @@ import torch.multiprocessing as mp
 
 from slowfast.config.cli import import_modules
 from slowfast.config.node import ConfigNode
+from slowfast.runtime import slurm
 from slowfast.runtime.peers import free_address, meet, named_losses
 from slowfast.runtime.stop import SAVE_SIGNALS, STOP_SIGNALS
 from slowfast.utils import distributed
@@ -36,7 +37,7 @@ def launch(runs: Sequence[Callable], cfg: ConfigNode, init_method: str = "") -> 
     """Call each `run(cfg)` in turn, in every process of the job; returns when all have ended.
 
     torchrun's environment wins over NUM_GPUS, NUM_SHARDS, SHARD_ID and `init_method`. Without it,
-    one process per GPU is spawned on this machine; NUM_GPUS 0 is one process on the CPU.
+    one process per GPU is spawned on this machine; NUM_GPUS 0 is one process on each machine's CPU.
     `init_method` "" is MASTER_ADDR and MASTER_PORT, or a free port of this machine.
     """
     if {"RANK", "WORLD_SIZE", "LOCAL_RANK"} <= set(os.environ):
@@ -44,7 +45,7 @@ def launch(runs: Sequence[Callable], cfg: ConfigNode, init_method: str = "") -> 
         _check_master(int(os.environ["WORLD_SIZE"]))
         places = [_place_from_torchrun(has_gpu=cfg.NUM_GPUS > 0)]
     else:
-        _check_gpus(cfg.NUM_GPUS, cfg.NUM_SHARDS)
+        _check_gpus(cfg.NUM_GPUS)
         init_method = init_method or _default_address(cfg.NUM_SHARDS)
         places = _places_on_machine(cfg.NUM_GPUS, cfg.NUM_SHARDS, cfg.SHARD_ID)
     work = partial(
@@ -66,12 +67,13 @@ def _place_from_torchrun(*, has_gpu: bool) -> ProcessPlace:
     rank, world_size, local_rank = (
         int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK")
     )
-    return ProcessPlace(local_rank if has_gpu else None, rank, world_size)
+    gpu = slurm.gpu_of_task(local_rank, torch.cuda.device_count()) if has_gpu else None
+    return ProcessPlace(gpu, rank, world_size)
 
 
 def _places_on_machine(num_gpus: int, num_shards: int, shard_id: int) -> list[ProcessPlace]:
     if num_gpus == 0:
-        return [ProcessPlace(None, 0, 1)]
+        return [ProcessPlace(None, shard_id, num_shards)]
     first = shard_id * num_gpus
     return [ProcessPlace(gpu, first + gpu, num_gpus * num_shards) for gpu in range(num_gpus)]
 
@@ -100,25 +102,23 @@ def _check_master(world_size: int) -> None:
         )
 
 
-def _check_gpus(num_gpus: int, num_shards: int) -> None:
+def _check_gpus(num_gpus: int) -> None:
     available = torch.cuda.device_count()
     if num_gpus > available:
         raise ValueError(
             f"NUM_GPUS: {num_gpus}, but this machine has {available} usable GPU(s); "
             f"set NUM_GPUS to at most {available} (0 runs on the CPU)"
         )
-    if num_gpus == 0 and num_shards > 1:
-        raise ValueError(
-            f"NUM_SHARDS: {num_shards} machines without GPUs (NUM_GPUS 0): start them with torchrun"
-        )
 
 
 def _with_torchrun_sizes(cfg: ConfigNode) -> ConfigNode:
     local_size = int(os.environ.get("LOCAL_WORLD_SIZE", os.environ["WORLD_SIZE"]))
-    if cfg.NUM_GPUS and local_size > torch.cuda.device_count():
+    available = torch.cuda.device_count()
+    slurm.check_gpus(cfg.NUM_GPUS, local_size, available)
+    if cfg.NUM_GPUS and slurm.gpu_of_task(local_size - 1, available) >= available:
         raise ValueError(
             f"torchrun --nproc_per_node: {local_size} processes, but this machine has "
-            f"{torch.cuda.device_count()} usable GPU(s); fewer processes, or NUM_GPUS 0 for the CPU"
+            f"{available} usable GPU(s); fewer processes, or NUM_GPUS 0 for the CPU"
         )
     cfg = cfg.clone()
     cfg.defrost()
