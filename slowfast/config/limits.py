@@ -181,9 +181,10 @@ class ClassCounts:
     """A number of classes, or a list of one for each of several targets."""
 
     kinds = (int, list)
+    most = 1_000_000  # of all targets together: class counts take memory before any network does
 
     def __str__(self) -> str:
-        return "at least 1, or a list of such numbers, one for each of several targets"
+        return f"from 1 to {self.most}, or a list of such numbers, one for each of several targets"
 
     def plain(self, value: int | list) -> int | list:
         """A list of one number as this number."""
@@ -191,8 +192,9 @@ class ClassCounts:
 
     def mistakes(self, value: int | list) -> Iterator[str]:
         counts = value if isinstance(value, list) else [value]
-        if not counts or any(type(count) is not int or count < 1 for count in counts):
-            yield f"{value} must be {self}"
+        are_counts = counts and all(type(count) is int and count >= 1 for count in counts)
+        if not are_counts or sum(counts) > self.most:
+            yield f"{shorten(value)} must be {self}"
 
 
 @dataclass(frozen=True)

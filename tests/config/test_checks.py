@@ -454,8 +454,9 @@ SIGMOID = ["MODEL.HEAD_ACT", "sigmoid", "MODEL.LOSS_FUNC", "bce"]
 @pytest.mark.parametrize(
     ("overrides", "expected"),
     [
-        (["MODEL.NUM_CLASSES", []], "MODEL.NUM_CLASSES: [] must be at least 1, or a list"),
-        (["MODEL.NUM_CLASSES", [4, 0]], "MODEL.NUM_CLASSES: [4, 0] must be at least 1, or a list"),
+        (["MODEL.NUM_CLASSES", []], "MODEL.NUM_CLASSES: [] must be from 1 to 1000000, or a list"),
+        (["MODEL.NUM_CLASSES", [4, 0]], "MODEL.NUM_CLASSES: [4, 0] must be from 1 to 1000000"),
+        (["MODEL.NUM_CLASSES", 10**9], "MODEL.NUM_CLASSES: 1000000000 must be from 1 to 1000000"),
         (
             [*TARGETS, "DATA.MULTI_LABEL", True, *SIGMOID],
             "DATA.MULTI_LABEL: True must be False with MODEL.NUM_CLASSES [4, 3], several targets",

@@ -62,11 +62,16 @@ def keep_evaluated(
 ) -> tuple[list[BoxRow], BoxTruth | None]:
     """Boxes in every `step`-th second that are to be classified, and the truth about them.
 
-    No truth: no box of these seconds has one of the `classes`.
+    All key frames of such a second count, also those at a part of it. No truth: no box of these
+    seconds has one of the `classes`.
     """
-    true_rows = [row for row in true_rows if row.number % step == 0 and row.label in classes]
-    rows = [row for row in rows if row.number % step == 0 and row.key not in excluded]
+    true_rows = [row for row in true_rows if _is_in_step(row, step) and row.label in classes]
+    rows = [row for row in rows if _is_in_step(row, step) and row.key not in excluded]
     return rows, BoxTruth(box_table(true_rows), classes, excluded) if true_rows else None
+
+
+def _is_in_step(row: BoxRow, step: int) -> bool:
+    return int(row.number) % step == 0
 
 
 def choose_step(rows: Iterable[BoxRow], split: str, *, is_full: bool) -> int:
@@ -76,7 +81,7 @@ def choose_step(rows: Iterable[BoxRow], split: str, *, is_full: bool) -> int:
     """
     if split == "test" or is_full:
         return 1
-    if any(row.number % _VAL_STEP == 0 for row in rows):
+    if any(_is_in_step(row, _VAL_STEP) for row in rows):
         return _VAL_STEP
     logger.warning(
         "no key frame lies at a second that %d divides: validation takes all of them, as with "
@@ -156,7 +161,20 @@ def key_frame_records(
             place = round(place * frames.fps)
         key = KeyFrame(image_key(video, second), place, boxes, labels, in_seconds=frames is None)
         records.append(Record(path, frames=frames, key=key))
+    _warn_of_outside([record for record in records if record.frames])
     return records
+
+
+def _warn_of_outside(records: Sequence[Record]) -> None:
+    """Count key frames that lie outside of the images of their videos."""
+    outside = [r for r in records if not 0 <= r.key.place < len(r.frames) + r.frames.fps]
+    if outside:
+        first = outside[0]
+        logger.warning(
+            "%d of %d key frames lie outside of the images, for example %s, image %d of %d: do "
+            "AVA.FPS, images per second, and AVA.VIDEO_START_SECOND fit?",
+            *(len(outside), len(records), first.key.key, first.key.place + 1, len(first.frames)),
+        )
 
 
 def build_key_frames(cfg: ConfigNode, split: str, rows: list[BoxRow]) -> list[Record]:

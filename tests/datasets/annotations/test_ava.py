@@ -118,6 +118,14 @@ class TestTrain:
         first, _ = build(folder, "train", FPS=25.0).records
         assert first.key.place == 50 and first.frames.fps == 25.0
 
+    def test_key_frames_outside_of_the_images_are_counted(self, folder, caplog):
+        write(folder, TRAIN, f"-a,0902,{BOX},1,0\n-a,0906,{BOX},1,0\n")
+        build(folder, "train")
+        assert (
+            "1 of 2 key frames lie outside of the images, for example -a,0906, image 181 of 100"
+            in (caplog.text)
+        )
+
 
 class TestVideoFiles:
     def test_key_frames_are_seconds_of_files_that_begin_at_second_900(self, folder):
@@ -175,6 +183,14 @@ class TestEvaluation:
         annotations = build(folder, "val")
         assert keys(annotations) == ["-a,0904"]
         assert annotations.truth.table.keys.tolist() == ["-a,0904"]
+
+    def test_decimal_seconds_are_tested_like_whole_ones(self, folder):
+        seconds = ("0902.5", "0904", "0904.033", "0905.25")
+        write(folder, VAL, "".join(f"-a,{second},{BOX},1,0\n" for second in seconds))
+        tested = build(folder, "test", TEST_BOXES="ground_truth")
+        assert keys(tested) == [f"-a,{second}" for second in seconds]
+        assert tested.truth.table.keys.tolist() == keys(tested)
+        assert keys(build(folder, "val", TEST_BOXES="ground_truth")) == ["-a,0904", "-a,0904.033"]
 
     def test_validation_can_take_all_seconds(self, folder):
         annotations = build(folder, "val", FULL_TEST_ON_VAL=True)
