@@ -229,5 +229,6 @@ def _init_worker(worker: int, board: ReadBoard) -> None:
     """
     get_worker_info().dataset.watch = board.enter(worker)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.set_wakeup_fd(-1)  # the main process reads the numbers of its own signals there
     os.setpgid(0, 0)
     torch.set_num_threads(1)

@@ -63,7 +63,7 @@ def meet(
             f"process {rank} of {world_size} on {socket.gethostname()} waited "
             f"{time.monotonic() - begin:.0f} s for the others at {where}: are all {world_size} "
             "started, with the same address, and is the port open between the machines? "
-            f"({_first_line(error)})"
+            f"({first_words(error)})"
         ) from error
 
 
@@ -82,7 +82,7 @@ def named_losses(minutes: float) -> Iterator[None]:
         is_lost = isinstance(error, dist.DistError) or _OF_A_LIBRARY.search(str(error))
         if not dist.is_initialized() or not is_lost:
             raise
-        words = _first_line(error)
+        words = first_words(error)
         is_late = re.search(r"time.?out|timed out", words, re.IGNORECASE)
         found = (
             f"does not answer since DIST_TIMEOUT_MINUTES {minutes:g}: it hangs, or is cut off"
@@ -96,7 +96,7 @@ def named_losses(minutes: float) -> Iterator[None]:
         ) from error
 
 
-def _first_line(error: BaseException) -> str:
-    """The library's own words, without its source files and addresses of its code."""
+def first_words(error: BaseException) -> str:
+    """A library's own words, without the places in its code and its advice."""
     line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return re.sub(r"^\[\S*:\d+\]\s*", "", line)[:200]
+    return re.sub(r"^\[\S*:\d+\]\s*", "", line).partition(". ")[0][:200]

@@ -6,6 +6,8 @@ import time
 
 import torch
 
+from slowfast.runtime.peers import first_words
+from slowfast.runtime.watchdog import start_watchdog
 from slowfast.utils import distributed
 
 logger = logging.getLogger(__name__)
@@ -13,6 +15,8 @@ logger = logging.getLogger(__name__)
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 # Slurm's --signal=USR1@120 and submitit send one of these some time before they end a job.
 SAVE_SIGNALS = (signal.SIGUSR1, signal.SIGUSR2)
+# Seconds that a process may hang after a request to stop, and when all have agreed and one saves.
+_HANG_SECONDS, _SAVE_SECONDS = 7.0, 60.0
 
 
 def agreed(stop: "StopRequest", device: torch.device) -> bool:
@@ -51,6 +55,8 @@ class StopRequest:
     """Remembers SIGINT and SIGTERM while its `with` block runs, and SIGUSR1 and SIGUSR2 apart.
 
     A second signal to stop, more than a second after the first, raises KeyboardInterrupt at once.
+    A process that hangs ends some seconds after the first (see Watchdog). An error of other
+    processes or of a disk that comes after the request is an Interrupted, too.
     """
 
     def __init__(self):
@@ -58,16 +64,27 @@ class StopRequest:
         self._wants_save = False
         self._time = 0.0
         self._previous = {}
+        self._watchdog = None
 
     def __enter__(self) -> "StopRequest":
         self._previous = {
             number: signal.signal(number, self._note) for number in STOP_SIGNALS + SAVE_SIGNALS
         }
+        self._watchdog = start_watchdog(STOP_SIGNALS, _HANG_SECONDS)
         return self
 
-    def __exit__(self, *exception) -> None:
+    def __exit__(self, _kind, error: BaseException | None, _traceback) -> None:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
+        if self._watchdog is not None:
+            self._watchdog.close()
+            self._watchdog = None
+        if self.signum and isinstance(error, RuntimeError | OSError):
+            logger.debug("traceback of the error below", exc_info=error)
+            logger.error(
+                "stopped, but without saving: %s: %s", type(error).__name__, first_words(error)
+            )
+            raise Interrupted(self.exit_code) from error
 
     @property
     def exit_code(self) -> int:
@@ -82,6 +99,8 @@ class StopRequest:
         """Take the signal that all processes agreed on, 0 for none."""
         if signum:
             self.signum, self._time = signum, self._time or time.monotonic()
+            if self._watchdog is not None:
+                self._watchdog.seconds = _SAVE_SECONDS
 
     def take_save_request(self) -> bool:
         """Whether a signal has asked for a save since the last call."""
