@@ -1,12 +1,15 @@
 """Slurm's variables, as srun sets them on machines of several kinds."""
 
 import argparse
+import os
+import subprocess
 
 import pytest
 import torch
 
 from slowfast.runtime import slurm
 from slowfast.runtime.launch import launch
+from tests.helpers.paths import ROOT
 from tests.helpers.processes import start_tool
 
 # Task 5 of 8 on two machines, with what a real step has beside.
@@ -146,3 +149,16 @@ def test_two_tasks_are_one_run(toy_yaml, tmp_path, monkeypatch, hosts):
     assert (tmp_path / "run" / "checkpoints" / "checkpoint_epoch_00001.pyth").is_file()
     config = (tmp_path / "run" / "config.yaml").read_text()
     assert config.count(f"NUM_SHARDS: {count}") == 1
+
+
+@pytest.mark.parametrize(("code", "is_queued_again"), [(0, False), (143, True), (1, False)])
+def test_the_batch_script_queues_a_stopped_run_again(tmp_path, code, is_queued_again):
+    for name, body in {"srun": f"echo srun $@; exit {code}", "scontrol": "echo $@"}.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n")
+        (tmp_path / name).chmod(0o755)
+    env = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "SLURM_JOB_ID": "77"}
+    words = ["bash", ROOT / "tools/slurm.sbatch", "--cfg", "a b.yaml"]
+    done = subprocess.run(words, env=env, capture_output=True, text=True)
+    assert done.returncode == code
+    assert "python tools/run_net.py --cfg a b.yaml" in done.stdout
+    assert ("requeue 77" in done.stdout) == is_queued_again
