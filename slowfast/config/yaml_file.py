@@ -53,11 +53,9 @@ def _read_file(path: Path, readers: tuple[Path, ...], files: list[Path]) -> Iter
     if len(files) > _MOST_FILES or len(readers) > _MOST_LEVELS:
         raise ValueError(f"{path}: {_BASE_KEY} leads to more than {_MOST_FILES} files")
     entries = _parse_yaml(path)
-    for entry in entries:
-        if entry.key == _BASE_KEY:
-            for name in _base_names(entry):
-                base = _base_path(path, name, entry.where)
-                yield from _read_file(base, (*readers, resolved), files)
+    named = [(name, e.where) for e in entries if e.key == _BASE_KEY for name in _base_names(e)]
+    for name, where in named:
+        yield from _read_file(_base_path(path, name, where), (*readers, resolved), files)
     yield from (entry for entry in entries if entry.key != _BASE_KEY)
 
 
@@ -69,8 +67,10 @@ def _resolve(path: Path) -> Path:
 
 
 def _base_names(entry: Entry) -> list[str]:
+    if entry.mistake:
+        raise ValueError(f"{entry.where}: {entry.mistake}; several files are a list")
     names = entry.value if isinstance(entry.value, list) else [entry.value]
-    if entry.mistake or not all(isinstance(name, str) and name for name in names):
+    if not all(isinstance(name, str) and name for name in names):
         raise ValueError(
             f"{entry.where}: {_BASE_KEY}: {shorten(entry.value)} is not a file or list of files"
         )

@@ -83,14 +83,17 @@ class LineFormat:
         num_fields = len(KINDS[self.kind]) + num_labels
         wanted = f"{self.num_labels} label" + "s" * (self.num_labels > 1)
         advice = ["DATA.MULTI_LABEL True if all are labels"]
-        if num_labels > 1 and self.kind == "labels":
+        if self.num_labels > 1:
+            advice = ["MODEL.NUM_CLASSES to a number for each label of a line"]
+        if num_labels > 1 and self.num_labels == 1 and self.kind == "labels":
             advice.append("MODEL.NUM_CLASSES [.., ..] for a label of each of several targets")
         if num_fields == self.num_labels + 1:
             advice.append("DATA.LIST_FORMAT frames if the first counts the images of a folder")
         if num_fields == self.num_labels + 2:
             advice.append("DATA.LIST_FORMAT parts if the first two are start and end in seconds")
+        numbers = f"{num_fields} number" + "s" * (num_fields > 1)
         return (
-            f"{in_message(line)} has {num_fields} numbers, but a line is `{self}` with {wanted}; "
+            f"{in_message(line)} has {numbers}, but a line is `{self}` with {wanted}; "
             f"set {', '.join(advice)}; quote a path that ends in a number"
         )
 
@@ -268,6 +271,8 @@ def _causes_of_label(label: str, separator: str, class_names: dict[str, int]) ->
         yield f"remove the {label[-1]!r} at its end"
     if label in class_names:
         yield f"it is a name in classes.txt: write its number, {class_names[label]}"
+    if label[:1] in tuple("[({"):
+        yield "write labels without brackets: 0,3"
     if label and not _NUMBER.fullmatch(label.strip("\"'")):
         yield (
             "labels are numbers from 0: number the names, and write them in this order into "

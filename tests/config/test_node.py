@@ -202,6 +202,12 @@ def test_later_base_file_wins(tmp_path):
     assert merge(tmp_path, "_BASE_: [a.yaml, b.yaml]\n").NUM_GPUS == 2
 
 
+def test_base_that_stands_twice_is_told_from_a_list(tmp_path):
+    message = merge_error(tmp_path, "_BASE_: a.yaml\n_BASE_: b.yaml\n")
+    assert "run.yaml:2: _BASE_ stands here a second time, with 'b.yaml'" in message
+    assert message.endswith("several files are a list")
+
+
 def test_mistake_in_a_base_file_names_that_file(tmp_path):
     (tmp_path / "base.yaml").write_text("NUM_GPU: 4\n")
     assert f"{tmp_path / 'base.yaml'}:1" in merge_error(tmp_path, "_BASE_: base.yaml\n")

@@ -74,7 +74,10 @@ def test_line_of_a_part(times):
         ("labels", 1, "c.mp4 0 3 1", "3 numbers.*LIST_FORMAT parts .* start and end in seconds"),
         ("labels", 1, "c.mp4 0,3", "has 2 numbers"),
         ("labels", 1, "c.mp4 \uff13", "the label .* is not an integer"),
-        ("labels", 2, "c.mp4 3", "1 numbers, but a line is `path label label` with 2 labels"),
+        (
+            *("labels", 2, "c.mp4 3"),
+            "1 number, but a line is `path label label` with 2 labels; set MODEL.NUM_CLASSES to",
+        ),
         ("frames", 1, "c 3", "is not `path num_frames label`"),
         ("frames", 1, "c -3 1", "number of frames '-3'"),
         ("frames", 1, "c 3.5 1", "number of frames '3.5'"),
@@ -164,6 +167,7 @@ BAD_LINES = [
     ("v/a.mp4 0.75", " ", "values to regress"),
     ("v/a.mp4 +1", " ", "write 1"),
     ("v/a.mp4 jump", " ", "classes.txt: write its number, 1"),
+    ("v/a.mp4 [0,3]", " ", "without brackets"),
     ("v/a.mp4 swim", " ", "labels are numbers from 0"),
 ]
 

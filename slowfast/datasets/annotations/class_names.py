@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from slowfast.utils.io import read_json
+from slowfast.utils.words import shorten
 
 
 def read_class_names(path: Path, num_classes: int) -> list[str] | None:
@@ -63,7 +64,8 @@ def check_number(names: list[str], path: str | Path, num_classes: int) -> None:
     """ValueError unless there is one name for each of `num_classes` classes."""
     if len(names) != num_classes:
         raise ValueError(
-            f"{path}: {len(names)} class names, but MODEL.NUM_CLASSES is {num_classes}"
+            f"{path}: {len(names)} class names, but MODEL.NUM_CLASSES is {num_classes}: "
+            f"{shorten(names)}"
         )
 
 

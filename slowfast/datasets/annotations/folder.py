@@ -21,6 +21,13 @@ from slowfast.utils.walk import Level, PassedOver, read_level, walk
 logger = logging.getLogger(__name__)
 
 _SPLITS = {"train", "val", "test"}
+# Names by which others call them.
+_OTHER_NAMES = {
+    **{name: name for name in ("train", "val", "test")},  # Train, VAL
+    "training": "train",
+    **dict.fromkeys(("valid", "validate", "validation", "dev", "eval"), "val"),
+    "testing": "test",
+}
 _NUM_SHOWN = 10
 
 # Name of a class -> its videos.
@@ -152,11 +159,31 @@ def _is_split(folder: Path) -> bool:
     return _SPLITS.issuperset(siblings.folders) or not all(level.is_frames for level in inner)
 
 
+def _check_names(folder: Path, *, has_splits: bool) -> None:
+    """ValueError where folders of splits have other names; what lies beside ours is told."""
+    passed = PassedOver()
+    others = [name for name in read_level(os.fspath(folder), passed).folders if name not in _SPLITS]
+    named = {name: _OTHER_NAMES.get(name.lower()) for name in others}
+    splits = {name: split for name, split in named.items() if split and _is_split(folder / name)}
+    is_alone = len(splits) == len(others) and "train" in splits.values()
+    if splits and (has_splits or is_alone):
+        wanted = ", ".join(f"{name!r} to {split!r}" for name, split in splits.items())
+        raise ValueError(
+            f"DATA.PATH_TO_DATA_DIR: the folders of splits in {str(folder)!r} must be called "
+            f"train, val and test: rename {wanted}"
+        )
+    for name in others if has_splits else ():
+        passed.add("folders beside train, val and test", os.path.join(folder, name))
+    if has_splits:
+        passed.log(folder)
+
+
 def _split_videos(
     folder: Path, split: str, share: float, *, is_multi_label: bool
 ) -> tuple[Path, Places]:
     """The folder of a split's classes, and its videos by class: all those of training."""
     has_splits = _is_split(folder / "train")
+    _check_names(folder, has_splits=has_splits)
     place = folder / "train" if has_splits else folder
     train = find_class_videos(place)
     given = [name for name in ("val", "test") if has_splits and (folder / name).is_dir()]
@@ -196,8 +223,8 @@ def build_folder(cfg: ConfigNode, split: str) -> Annotations:
     is_multi_label = cfg.DATA.MULTI_LABEL
     place, videos = _split_videos(folder, split, share, is_multi_label=is_multi_label)
     class_names = list(videos)
-    check_number(class_names, folder, cfg.MODEL.NUM_CLASSES)
     _warn_of_empty(videos, place, split)
+    check_number(class_names, folder, cfg.MODEL.NUM_CLASSES)
     if is_multi_label:
         records = join_classes(videos, place)
     else:

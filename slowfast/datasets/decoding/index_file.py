@@ -91,7 +91,7 @@ def file_state(path: str) -> tuple[int, int] | None:
     """Size and time of change (ns) of a file, None when it cannot be looked at."""
     try:
         stat = os.stat(path)
-    except OSError:
+    except (OSError, ValueError):  # a zero byte in the name
         return None
     return stat.st_size, stat.st_mtime_ns
 

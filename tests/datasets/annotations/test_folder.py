@@ -166,6 +166,36 @@ def test_gifs_are_videos(build):
     ]
 
 
+@pytest.mark.parametrize(
+    ("names", "renamed"),
+    [
+        (["train", "validation"], "rename 'validation' to 'val'"),
+        (["train", "val", "Test"], "rename 'Test' to 'test'"),
+        (["training", "testing"], "rename 'testing' to 'test', 'training' to 'train'"),
+        (["Train", "val"], "rename 'Train' to 'train'"),
+    ],
+)
+def test_splits_by_other_names_are_refused(build, names, renamed):
+    with pytest.raises(ValueError, match=renamed):
+        build([f"{name}/{label}/1.mp4" for name in names for label in "ab"])
+
+
+def test_classes_may_be_called_like_splits_of_others(build):
+    assert build(["testing/1.mp4", "training/1.mp4", "testing/2.mp4"])[0] == ["testing", "training"]
+
+
+def test_folders_beside_the_splits_are_told(build, caplog):
+    caplog.set_level("INFO")
+    build(["train/a/1.mp4", "val/a/2.mp4", "raw/x/3.mp4"], num_classes=1)
+    assert "left out 1 folders beside train, val and test (as " in caplog.text
+
+
+def test_a_wrong_number_of_classes_names_them_and_the_empty_one(build, caplog):
+    with pytest.raises(ValueError, match=r"NUM_CLASSES is 1: \['a', 'b'\]"):
+        build(["train/a/1.mp4", "train/b/notes.txt", "val/a/2.mp4"], num_classes=1)
+    assert "no video for training in 1 of 2 classes: b" in caplog.text
+
+
 def test_a_linked_class_and_split_are_found(build, write_files, tmp_path):
     write_files(dict.fromkeys(["train/a/1.mp4", "disk/b/2.mp4", "disk/c/a/3.mp4"]))
     (tmp_path / "train/b").symlink_to("../disk/b")

@@ -148,6 +148,9 @@ def test_pipes_sockets_and_devices_are_named_and_not_waited_for(special_files):
 def test_a_name_that_no_file_can_have_is_unreadable():
     with pytest.raises(UnreadableVideo, match="not the name of a file"):
         scan_video("a\0b.mp4")
+    with pytest.raises(UnreadableVideo, match="not the name of a file"):
+        with open_frames(Record("a\0b.mp4")):
+            pass
 
 
 class TestDamage:
