@@ -6,6 +6,9 @@ from setuptools import find_packages, setup
 # Computes flow, and reads and writes videos that are folders of image files.
 FLOW = ["opencv-contrib-python-headless"]
 
+# Reads and writes weights as .safetensors.
+SAFETENSORS = ["safetensors"]
+
 source = Path(__file__).with_name("slowfast") / "__init__.py"
 
 setup(
@@ -33,5 +36,9 @@ setup(
         "tqdm",
         "yacs",
     ],
-    extras_require={"flow": FLOW, "dev": [*FLOW, "pytest>=8", "pytest-xdist>=3.2", "ruff"]},
+    extras_require={
+        "flow": FLOW,
+        "safetensors": SAFETENSORS,
+        "dev": [*FLOW, *SAFETENSORS, "pytest>=8", "pytest-xdist>=3.2", "ruff"],
+    },
 )

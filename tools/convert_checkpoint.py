@@ -3,6 +3,7 @@
 python tools/convert_checkpoint.py SLOWFAST_8x8_R50.pkl --cfg SLOWFAST_8x8_R50.yaml \
     --output slowfast.pyth
 python tools/convert_checkpoint.py resnet50.pth --cfg I3D_8x8_R50.yaml --output i3d.pyth  # 2D -> 3D
+python tools/convert_checkpoint.py checkpoint_best.pyth --cfg run.yaml --output x.safetensors
 """
 
 import argparse
@@ -20,10 +21,11 @@ def main(argv: list[str] | None = None) -> int:
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
     """The output may also stand behind the input, without --output."""
     parser = make_parser(__doc__)
-    parser.add_argument("source", type=Path, metavar="INPUT", help="PyTorch or Caffe2 file")
+    kinds = "PyTorch, Caffe2 or safetensors file"
+    parser.add_argument("source", type=Path, metavar="INPUT", help=kinds)
     parser.add_argument("target", type=Path, nargs="?", help=argparse.SUPPRESS)
     add_cfg(parser, "YAML file of the model")
-    add_output(parser, "file to write", type=Path)
+    add_output(parser, "file to write: .pyth, or .safetensors", type=Path)
     add_overrides(parser)
     args = parse(parser, argv)
     if (args.output is None) == (args.target is None):
@@ -52,10 +54,13 @@ def run(args: argparse.Namespace) -> None:
         min_coverage=cfg.TRAIN.CHECKPOINT_MIN_COVERAGE,
     )
     print(report.table())
-    about = {"class_names": report.class_names} if report.class_names else {}
+    facts = {"class_names": report.class_names} if report.class_names else {}
     if (counts := target_counts(model)) and not report.replaced:
-        about["class_counts"] = list(counts)
-    files.save(args.output, {"model_state": state, **about})
+        facts["class_counts"] = list(counts)
+    if args.output.suffix == ".safetensors":
+        files.save_safetensors(args.output, state, facts)
+    else:
+        files.save(args.output, {"model_state": state, **facts})
     print(f"wrote {args.output}: {len(state)} tensors")
     if incomplete := len(report.missing) + len(report.mismatched) + len(report.replaced):
         print(

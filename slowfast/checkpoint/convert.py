@@ -4,11 +4,15 @@ The names that other projects gave to the same networks are in `layouts`.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 import torch
+
+from slowfast.checkpoint.pickled import UnknownObject
 
 State = dict[str, torch.Tensor]
 
@@ -19,6 +23,10 @@ _MAX_NESTED = 5
 _NO_WEIGHTS = re.compile(
     r"optim|sched|scaler|rng|random|loss|criterion|history|momentum|grad", re.I
 )
+_MAX_DEPTH = 5  # of a prefix, in words
+_MAX_TRIED = 40  # prefixes, the commonest first
+_FEW = 0.5  # share of the model's names; with more a state is left as it is
+_HINT = "TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN"
 _WRAPPERS = re.compile(r"^(?:module\.|_orig_mod\.|model\.)+")
 _SPLIT_STATS = re.compile(r"(?:^|\.)(?:split_running_(?:mean|var)|split_bn\.\w+)$")
 _SUB_BN_STATS = re.compile(r"(.+)\.bn\.(running_mean|running_var|num_batches_tracked)")
@@ -32,7 +40,15 @@ def find_model_state(content: Mapping) -> State:
     with a moving average, its weights: those are what was evaluated.
     """
     for key in ("ema_state", *_CONTAINERS):
-        if isinstance(inner := content.get(key), Mapping) and (found := _flatten(inner)):
+        inner = content.get(key)
+        if isinstance(inner, UnknownObject):
+            raise ValueError(
+                f"{key!r} is a Python object ({inner.name}) whose weights cannot be read without "
+                "running its code. If you trust the file, load it with the program that wrote it, "
+                "and save the weights alone: "
+                "torch.save({'model_state': model.state_dict()}, path)"
+            )
+        if isinstance(inner, Mapping) and (found := _flatten(inner)):
             return found if _is_flat(inner) else find_model_state(inner)
     if found := _flatten(content):
         return found
@@ -46,20 +62,84 @@ def _is_flat(content: Mapping) -> bool:
     return not any(isinstance(value, Mapping) for value in content.values())
 
 
-def _flatten(content: Mapping, depth: int = _MAX_NESTED) -> State:
-    """Tensors in dictionaries of dictionaries, by their dotted names."""
+def _flatten(content: Mapping, depth: int = _MAX_NESTED, seen: set[int] | None = None) -> State:
+    """Tensors in dictionaries of dictionaries, by their dotted names; of each dictionary once."""
     found: State = {}
+    seen = set() if seen is None else seen
+    seen.add(id(content))
     for key, value in content.items():
         if isinstance(value, torch.Tensor | np.ndarray):
             found[str(key)] = torch.as_tensor(value)
         elif isinstance(value, Mapping) and depth and not _NO_WEIGHTS.search(str(key)):
-            found |= {f"{key}.{name}": item for name, item in _flatten(value, depth - 1).items()}
+            inner = {} if id(value) in seen else _flatten(value, depth - 1, seen)
+            found |= {f"{key}.{name}": item for name, item in inner.items()}
     return found
 
 
 def strip_wrappers(state: State) -> State:
     """Without the prefixes of DistributedDataParallel, torch.compile and Lightning modules."""
     return rename(state, partial(_WRAPPERS.sub, ""))
+
+
+@dataclass(frozen=True)
+class Stripped:
+    """Weights without a common prefix of their names; `remark` is for the log, `hint` for errors.
+
+    Both are "" where there is nothing to say.
+    """
+
+    state: State
+    remark: str = ""
+    hint: str = ""
+
+
+def strip_prefix(
+    state: State, wanted: Collection[str], to_ours: Callable[[State], State]
+) -> Stripped:
+    """Remove the prefix without which the most names are `wanted`; none if two are as good.
+
+    No list of words: `net.`, `backbone.`, `student.`, whatever programs put before them.
+    to_ours: gives the names of this project to those of another; ValueError where it cannot.
+    """
+    wanted = set(wanted)
+
+    def num_found(state: State) -> int:
+        try:
+            return len(wanted & to_ours(state).keys())
+        except ValueError:
+            return 0
+
+    as_is = num_found(state)
+    if not wanted or as_is >= _FEW * len(wanted):
+        return Stripped(state)
+    found = {prefix: num_found(_below(state, prefix)) for prefix in _common_prefixes(state)}
+    most = max(found.values(), default=0)
+    best = [prefix for prefix, count in found.items() if count == most]
+    if most <= as_is:
+        return Stripped(state)
+    if len(best) > 1:
+        choices = " or ".join(f"['^{re.escape(prefix)}']" for prefix in best[:4])
+        others = f"its names fit as well without {' as without '.join(map(repr, best[:4]))}"
+        return Stripped(state, hint=f"{others}: choose by {_HINT} {choices}")
+    (prefix,) = best
+    remark = f"{most} names are the model's without their prefix {prefix!r}, which is left out"
+    pattern = re.compile(f"^{re.escape(prefix)}")
+    return Stripped(rename(state, lambda name: pattern.sub("", name)), remark)
+
+
+def _below(state: State, prefix: str) -> State:
+    return {n.removeprefix(prefix): value for n, value in state.items() if n.startswith(prefix)}
+
+
+def _common_prefixes(state: State) -> list[str]:
+    """Beginnings of several names, that end with a dot, the commonest first."""
+    counts: Counter[str] = Counter()
+    for name in state:
+        words = name.split(".")[:-1][:_MAX_DEPTH]
+        counts.update(
+            "".join(f"{word}." for word in words[:end]) for end in range(1, 1 + len(words))
+        )
+    return [prefix for prefix, _ in counts.most_common(_MAX_TRIED)]
 
 
 def clear_names(state: State, patterns: Sequence[str]) -> State:

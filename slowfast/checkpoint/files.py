@@ -2,26 +2,34 @@
 
 import hashlib
 import io
+import json
+import logging
 import os
 import pickle
 import re
 import shutil
+import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
+from slowfast.checkpoint.pickled import Pickled, check_structure, read_pickle, read_torch, root
 from slowfast.config.yaml_file import parse_plain
 from slowfast.utils.io import atomic_write
-from slowfast.utils.unpickle import load_arrays
+from slowfast.utils.unpickle import HostilePickle
+
+logger = logging.getLogger(__name__)
 
 _NAME = re.compile(r"checkpoint_epoch_(\d+)\.pyth")
-_SUFFIXES = {".pyth", ".pth", ".pt", ".pkl"}
+_SUFFIXES = {".pyth", ".pth", ".pt", ".pkl", ".safetensors", ".ckpt"}
 _ZIP_MAGIC = b"PK\x03\x04"
-_MAX_NAMED = 5
+_MIN_SIZE = 1 << 20
+_MAX_NAMED, _MAX_NAME = 5, 200
 _FOLDER = 0x10  # bit of an entry's attributes
 _LFS_MAGIC = b"version https://git-lfs"
 # torch.save does not compress: what unpacks to far more than the file is made to fill the memory.
@@ -31,6 +39,17 @@ _MAX_UNPACKED = 4  # times the size of the file
 _PLAIN_PICKLE = re.compile(
     rb"\x80.(?!\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19)|\(d|\}q", re.DOTALL
 )
+# Of safetensors: bytes of the header's length, before it, and facts of ours in it, as JSON.
+_HEADER, _FACTS = 8, ("class_names", "class_counts", "num_examples")
+_NEEDS = "needs the package safetensors: pip install safetensors"
+_UNPACK = "unpack it, and name the checkpoint in it"
+_OTHER_KINDS = {
+    b"\x1f\x8b": f"a gzip archive; {_UNPACK}",
+    b"7z\xbc\xaf": f"a 7z archive; {_UNPACK}",
+    b"\x89HDF": "an HDF5 file (Keras, old TensorFlow); only PyTorch's, Caffe2's and safetensors "
+    "are read",
+    b"\x93NUMPY": "a single numpy array; only PyTorch's, Caffe2's and safetensors are read",
+}
 _MARKUP = (b"<!doctype", b"<html", b"<?xml", b"<head")
 _TEXT = re.compile(rb"[\t\n\r\x20-\x7e]+")
 
@@ -109,6 +128,18 @@ def save(path: str | Path, state: dict) -> None:
         ) from error
 
 
+def save_safetensors(path: str | Path, state: dict[str, torch.Tensor], facts: dict) -> None:
+    """Write tensors, and facts about classes; ValueError without the package."""
+    try:
+        from safetensors.torch import save
+    except ImportError as error:
+        raise ValueError(f"{path}: {_NEEDS}") from error
+    tensors = {name: value.contiguous() for name, value in state.items()}
+    content = save(tensors, {"format": "pt", **{n: json.dumps(v) for n, v in facts.items()}})
+    with atomic_write(path) as file:
+        file.write(content)
+
+
 def link(path: Path, name: Path) -> None:
     """Give a checkpoint a second name, whole at every moment; a copy where links are unknown."""
     temporary = name.with_name(f".{name.name}.tmp")
@@ -123,21 +154,20 @@ def link(path: Path, name: Path) -> None:
 def load(path: str | Path) -> dict:
     """The content of a checkpoint on the CPU: tensors, arrays and plain values only, never code.
 
-    What torch.save wrote, or a pickle of numpy arrays such as Caffe2's, whatever the file's name.
+    What torch.save wrote, a pickle of numpy arrays such as Caffe2's, or safetensors, whatever the
+    file's name. Other Python objects are left out, with a warning.
     CheckpointError when the file is missing, damaged or no such checkpoint: the check sums of an
     archive are compared before any tensor is made of it.
     """
     path = Path(path)
     try:
-        if _check_kind(path) == "pickle":
-            with open(path, "rb") as file:
-                content = load_arrays(file)
-        else:
-            if zipfile.is_zipfile(path):
-                _check_archive(path)
-            content = torch.load(path, map_location="cpu", weights_only=True)
+        content = _READERS[_check_kind(path)](path)
+        for name, value in tensors(content):
+            _check_tensor(value, name)
     except CheckpointError:
         raise
+    except ModuleNotFoundError as error:
+        raise CheckpointError(f"{path}: {error}") from error
     except Exception as error:  # a damaged file fails in any way: EOFError, IndexError, ...
         raise CheckpointError(_explain(path, error)) from error
     if not isinstance(content, dict):
@@ -146,6 +176,71 @@ def load(path: str | Path) -> dict:
             "torch.save({'model_state': model.state_dict()}, path)"
         )
     return content
+
+
+def _read_torch(path: Path) -> Any:
+    is_archive = zipfile.is_zipfile(path)
+    if is_archive and _check_archive(path) == "TorchScript":
+        return _content(read_torch(path), path)
+    if not is_archive:
+        logger.debug("%s: has no check sums, so that damage may not be seen", path)
+    check_structure(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about pickles that it refuses next
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:  # has other objects beside its tensors
+        return _content(read_torch(path), path)
+
+
+def _content(pickled: Pickled, path: Path) -> Any:
+    """The content, its remarks logged; UnpicklingError where there are objects alone."""
+    if pickled.unknown and next(tensors(pickled.content), None) is None:
+        raise pickle.UnpicklingError(f"GLOBAL {next(iter(pickled.unknown))} is not read")
+    for remark in pickled.remarks():
+        logger.warning("%s: %s", path, remark)
+    return pickled.content
+
+
+def _is_safetensors(head: bytes, size: int) -> bool:
+    """head: the first bytes of a file of `size`."""
+    length = int.from_bytes(head[:_HEADER], "little")
+    return head[_HEADER : _HEADER + 1] == b"{" and length <= size - _HEADER
+
+
+def _read_safetensors(path: Path) -> dict:
+    """A dictionary as a checkpoint of ours has it; ModuleNotFoundError without the package."""
+    try:
+        from safetensors import safe_open
+    except ImportError as error:
+        raise ModuleNotFoundError(f"is a safetensors file, which {_NEEDS}") from error
+    with safe_open(path, "pt") as file:
+        facts = file.metadata() or {}
+        state = {name: file.get_tensor(name) for name in file.keys()}
+    return {"model_state": state, **{name: _fact(facts[name]) for name in _FACTS if name in facts}}
+
+
+def _fact(text: str) -> object:
+    """Of ours, JSON; of other programs, anything."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+_READERS = {
+    "pickle": lambda path: _content(read_pickle(path), path),
+    "safetensors": _read_safetensors,
+    "torch": _read_torch,
+}
+
+
+def _check_tensor(value: torch.Tensor, name: str) -> None:
+    """ValueError for one number that claims to be very many."""
+    if value.layout == torch.strided and value.device.type == "cpu":
+        stored = value.untyped_storage().nbytes()
+        if value.nbytes > _MAX_UNPACKED * stored + _MIN_SIZE:
+            raise ValueError(f"{name[:100]}: {_megabytes(stored)} in {_megabytes(value.nbytes)}")
 
 
 def check_finite(content: Any, path: str | Path) -> None:
@@ -164,14 +259,23 @@ def check_finite(content: Any, path: str | Path) -> None:
         )
 
 
-def tensors(content: Any, name: str = "") -> Iterator[tuple[str, torch.Tensor]]:
-    """Tensors in dictionaries and lists, by the keys that lead to them, with dots between."""
-    if isinstance(content, torch.Tensor):
-        yield name, content
-        return
-    items = enumerate(content) if isinstance(content, list | tuple) else ()
-    for key, value in content.items() if isinstance(content, Mapping) else items:
-        yield from tensors(value, f"{name}.{key}" if name else str(key))
+def tensors(content: Any) -> Iterator[tuple[str, torch.Tensor]]:
+    """Tensors and arrays in dictionaries and lists, by the keys that lead to them.
+
+    Containers that stand in several places are looked into once.
+    """
+    left, seen = [("", content)], set()
+    while left:
+        name, value = left.pop()
+        if isinstance(value, torch.Tensor | np.ndarray):
+            yield name, torch.as_tensor(value)
+            continue
+        items = enumerate(value) if isinstance(value, list | tuple) else ()
+        items = value.items() if isinstance(value, Mapping) else items
+        if id(value) not in seen:
+            seen.add(id(value))
+            start = f"{name[-_MAX_NAME:]}." if name else ""
+            left += [(f"{start}{key}", item) for key, item in list(items)[::-1]]
 
 
 def _num_not_finite(value: torch.Tensor) -> int:
@@ -215,7 +319,9 @@ def check_exists(path: str | Path) -> None:
 
 
 def _check_kind(path: Path) -> str:
-    """ "pickle" or "torch"; also recognises what people end up with in place of a checkpoint."""
+    """ "pickle", "safetensors" or "torch"; CheckpointError for what people take for
+    a checkpoint.
+    """
     check_exists(path)
     with open(path, "rb") as file:
         head = file.read(1024)
@@ -235,6 +341,11 @@ def _check_kind(path: Path) -> str:
             f"{path}: is truncated (has {_megabytes(path.stat().st_size)}, the end is missing); "
             "download or copy it again"
         )
+    if _is_safetensors(head, path.stat().st_size):
+        return "safetensors"
+    for magic, kind in _OTHER_KINDS.items():
+        if head.startswith(magic):
+            raise CheckpointError(f"{path}: is {kind}")
     if _PLAIN_PICKLE.match(head):
         return "pickle"
     if _TEXT.fullmatch(head):
@@ -242,8 +353,8 @@ def _check_kind(path: Path) -> str:
     return "torch"
 
 
-def _check_archive(path: Path) -> None:
-    """Compare all check sums, which torch.load passes over."""
+def _check_archive(path: Path) -> str:
+    """Compare all check sums, which torch.load passes over; "TorchScript" or "torch"."""
     with zipfile.ZipFile(path) as archive:
         unpacked = sum(info.file_size for info in archive.infolist())
         if unpacked > _MAX_UNPACKED * path.stat().st_size:
@@ -263,6 +374,14 @@ def _check_archive(path: Path) -> None:
                 f"{path}: is damaged ({name} does not have its check sum); copy or download it "
                 "again, or use an earlier checkpoint"
             )
+        folder = root(archive)
+        if not folder:
+            shown = ", ".join(archive.namelist()[:3])[:200]
+            raise CheckpointError(
+                f"{path}: is a zip archive of other files ({shown}), not a PyTorch checkpoint; "
+                "unpack it, and name the checkpoint in it"
+            )
+        return "TorchScript" if f"{folder}constants.pkl" in archive.namelist() else "torch"
 
 
 def _explain(path: Path, error: Exception) -> str:
@@ -274,6 +393,8 @@ def _explain(path: Path, error: Exception) -> str:
             "program that wrote it, and save the weights alone: "
             "torch.save({'model_state': model.state_dict()}, path)"
         )
+    if isinstance(error, HostilePickle):
+        return f"{path}: {error}: get it from a source that you trust"
     reason = type(error).__name__
     if not isinstance(error, pickle.UnpicklingError):  # those advise to give up weights_only
         reason = f"{reason}: {error}".split("\n")[0][:200]

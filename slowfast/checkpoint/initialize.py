@@ -36,10 +36,10 @@ from slowfast.checkpoint.convert import (
     join_targets,
     plain_batch_norm,
     split_sub_bn,
+    strip_prefix,
     strip_wrappers,
 )
 from slowfast.checkpoint.files import CheckpointError, check_finite, load
-from slowfast.checkpoint.prefixes import strip_prefix
 from slowfast.checkpoint.pytorchvideo import from_pytorchvideo
 from slowfast.checkpoint.torchvision import from_googlenet, from_torchvision, from_torchvision_s3d
 

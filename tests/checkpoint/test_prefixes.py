@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from slowfast.checkpoint.convert import find_model_state
+from slowfast.checkpoint.convert import find_model_state, strip_prefix
 from slowfast.checkpoint.files import CheckpointError
 from slowfast.checkpoint.initialize import initialize_from, load_for_test
-from slowfast.checkpoint.prefixes import strip_prefix
 from tests.helpers.small_networks import Net
 
 WANTED = ("s1.conv.weight", "s1.bn.bias", "head.projection.weight")

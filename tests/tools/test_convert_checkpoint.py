@@ -18,10 +18,10 @@ RESNET_18 += ["RESNET.TRANS_FUNC", "basic_transform"]
 
 @pytest.fixture
 def convert(run_tool, toy_yaml, tmp_path):
-    """Function (source, overrides, code=0) -> (path of the result, all that was printed)."""
+    """Function (source, overrides, code=0, suffix) -> (path of the result, what was printed)."""
 
-    def call(source, *overrides, code=0):
-        target = tmp_path / "converted" / "ours.pyth"
+    def call(source, *overrides, code=0, suffix=".pyth"):
+        target = tmp_path / "converted" / f"ours{suffix}"
         words = [source, "--cfg", toy_yaml, "--output", target, *overrides]
         found, output = run_tool(convert_checkpoint, *words)
         assert found == code
@@ -51,6 +51,18 @@ def test_the_result_can_be_tested(convert, toy_yaml, tmp_path):
     load_for_test(model, target)
     assert torch.equal(model.s1.pathway0_stem.conv.weight, source.s1.pathway0_stem.conv.weight)
     assert "(PySlowFast names)" in printed
+
+
+def test_safetensors_are_written_with_the_classes_and_read_again(convert, toy_yaml, tmp_path):
+    pytest.importorskip("safetensors")
+    source = build_model(load_cfg(toy_yaml)).state_dict()
+    names = [f"class of {number}" for number in range(len(source["head.projection.bias"]))]
+    torch.save({"net": source, "class_names": names}, tmp_path / "net.pth")
+    target, _ = convert(tmp_path / "net.pth", suffix=".safetensors")
+    content = files.load(target)
+    assert content["class_names"] == names and content["model_state"].keys() == source.keys()
+    again, _ = convert(target)
+    assert files.load(again)["class_names"] == names
 
 
 def test_another_number_of_classes_keeps_the_classifier_of_the_file(convert, toy_yaml, tmp_path):
