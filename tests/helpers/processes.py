@@ -84,7 +84,7 @@ def run_net_in_two(forked):
     def run(*words) -> None:
         with socket.create_server(("localhost", 0)) as server:
             port = server.getsockname()[1]
-        launch.run_in_processes(_run_net_under_torchrun, (port, list(map(str, words))), 2)
+        launch.run_in_processes(run_net_under_torchrun, (port, list(map(str, words))), 2)
 
     return run
 
@@ -97,7 +97,8 @@ def _call_in_group(rank: int, store: Path, count: int, function: Callable, args:
     dist.destroy_process_group()
 
 
-def _run_net_under_torchrun(rank: int, port: int, words: list[str]) -> None:
+def run_net_under_torchrun(rank: int, port: int, words: list[str]) -> None:
+    """Call tools/run_net.py as one of torchrun's two processes."""
     place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2}
     place |= {"MASTER_ADDR": "localhost", "MASTER_PORT": port}
     os.environ.update({name: str(value) for name, value in place.items()})
