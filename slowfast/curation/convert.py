@@ -1,5 +1,6 @@
 """One video -> a small one with a keyframe every few frames, or a folder of image files."""
 
+import errno
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -81,11 +82,22 @@ def convert(
                 damage = f"{video.num_broken} of {video.index.num_frames} frames damaged or lost"
     except UnreadableVideo as error:
         return Failure(str(error))
-    if target.is_dir():
-        shutil.rmtree(target)
+    size = num_bytes(made)
+    _install(made, target)
+    return Prepared(job.target, num_frames, size, damage)
+
+
+def _install(made: Path, target: Path) -> None:
+    """Give it its name, also while another machine, without --shard, makes the same one."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    os.replace(made, target)
-    return Prepared(job.target, num_frames, num_bytes(target), damage)
+    for is_last in (False,) * 9 + (True,):
+        if target.is_dir():
+            shutil.rmtree(target, ignore_errors=True)
+        try:
+            return os.replace(made, target)
+        except OSError as error:
+            if is_last or error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
 
 
 def _write_video(video: VideoReader, path: Path, settings: PrepareSettings, *, name: str) -> int:

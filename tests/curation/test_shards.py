@@ -113,6 +113,16 @@ def test_two_prepare_in_one_folder_and_the_merge_is_the_run_of_one(run_tool, vid
 
 
 @pytest.mark.slow
+def test_two_prepare_all_in_one_folder_and_both_end_well(videos, tmp_path):
+    output = tmp_path / "images"
+    words = ("--videos", videos / "sub", "--output", output, "--frames", "--workers", 1)
+    both = [start_tool("dataset.py", "prepare", *words) for _ in range(2)]
+    printed = [process.communicate(timeout=120)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0], printed
+    assert sorted(path.name for path in output.iterdir()) == ["1", "3", "5", "prepare.jsonl"]
+
+
+@pytest.mark.slow
 def test_a_killed_shard_is_named_and_goes_on(run_tool, videos, tmp_path):
     output = tmp_path / "small"
     words = ("prepare", "--csv", videos / "train.csv", "--short-side", 24, "--output", output)
