@@ -41,7 +41,12 @@ from slowfast.checkpoint.convert import (
 )
 from slowfast.checkpoint.files import CheckpointError, check_finite, load
 from slowfast.checkpoint.pytorchvideo import from_pytorchvideo
-from slowfast.checkpoint.torchvision import from_googlenet, from_torchvision, from_torchvision_s3d
+from slowfast.checkpoint.torchvision import (
+    from_googlenet,
+    from_mmaction2,
+    from_torchvision,
+    from_torchvision_s3d,
+)
 
 OURS = "PySlowFast"
 UNKNOWN = "unknown"
@@ -51,6 +56,10 @@ _FOREIGN: dict[str, tuple[re.Pattern, Callable[[State], State]]] = {
     "Caffe2": (re.compile(r"(?:t_)?res\d_\d+_branch\d"), from_caffe2),
     "pytorchvideo": (re.compile(r"blocks\.\d+\."), from_pytorchvideo),
     "torchvision": (re.compile(r"layer\d\.\d+\."), from_torchvision),
+    "mmaction2": (
+        re.compile(r"backbone\.(?:(?:slow|fast)_path\.)?layer\d\.\d+\.(?:conv\d|downsample)\."),
+        from_mmaction2,
+    ),
     "torchvision S3D": (re.compile(r"features\.\d+\.branch\d\."), from_torchvision_s3d),
     "torchvision GoogLeNet": (re.compile(r"inception\d[a-e]\.branch\d\."), from_googlenet),
 }

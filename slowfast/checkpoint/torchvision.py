@@ -11,6 +11,9 @@ convolutions, nor back.
 GoogLeNet's max-pools begin at the first pixel and ours, which are those of torchvision's S3D, half
 a window before it, so its maps come out shifted. Its published weights expect pixels in -1 ... 1:
 DATA.MEAN and DATA.STD [0.5, 0.5, 0.5].
+
+mmaction2's ResNets (TSN, SlowOnly, C2D, I3D) have torchvision's names with a unit around each
+convolution and its batch norm.
 """
 
 import re
@@ -50,6 +53,39 @@ def torchvision_name(name: str) -> str:
     if match is None or match[3] not in _SHORTCUT:
         return name
     return f"s{int(match[1]) + 1}.pathway0_res{match[2]}.{_SHORTCUT[match[3]]}.{kind}"
+
+
+_MM_UNIT = re.compile(r"backbone\.((?:layer\d\.\d+\.)?)(conv\d|downsample)\.(conv|bn)\.(\w+)")
+_MM_OTHERS = {
+    r"backbone\.(slow|fast)_path\.": "SlowFast, whose fusion has no batch norm and no ReLU",
+    r".*\.conv1\.conv\.net\.": "TSM, which shifts channels in time",
+    r".*\.conv2\.[01]\.conv\.": "CSN, whose middle convolution is split by channels",
+    r".*\.conv_[st]\.": "R(2+1)D, which has batch norms and ReLUs between space and time",
+    r"backbone\.conv1_[st]\.": "X3D; pytorchvideo has the same weights under names that are read",
+}
+
+
+def from_mmaction2(state: State) -> State:
+    """The weights under our names; ValueError for networks that are not of here."""
+    for pattern, network in _MM_OTHERS.items():
+        if any(re.match(pattern, name) for name in state):
+            raise ValueError(f"this is mmaction2's {network}: no model here has its weights")
+    return rename(state, mmaction2_name)
+
+
+def mmaction2_name(name: str) -> str:
+    """Our name; a name of another pattern stays."""
+    if name.startswith("cls_head.fc_cls."):
+        return name.replace("cls_head.fc_cls.", "head.projection.")
+    match = _MM_UNIT.fullmatch(name)
+    if match is None:
+        return name
+    block, unit, part, kind = match.groups()
+    if unit == "downsample":
+        unit = "downsample.0" if part == "conv" else "downsample.1"
+    elif part == "bn":
+        unit = unit.replace("conv", "bn")
+    return torchvision_name(f"{block}{unit}.{kind}")
 
 
 _STEM, _CONV2B, _CONV2C = "s1.pathway0_stem", "s2.pathway0_conv2b", "s2.pathway0_conv2c"

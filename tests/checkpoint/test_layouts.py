@@ -113,6 +113,18 @@ GOOGLENET = {
 }
 
 
+MMACTION2 = {
+    "backbone.conv1.conv.weight": "s1.pathway0_stem.conv.weight",
+    "backbone.conv1.bn.running_var": "s1.pathway0_stem.bn.running_var",
+    "backbone.layer1.0.conv1.conv.weight": "s2.pathway0_res0.branch2.a.weight",
+    "backbone.layer2.3.conv2.bn.bias": "s3.pathway0_res3.branch2.b_bn.bias",
+    "backbone.layer3.5.conv3.bn.running_mean": "s4.pathway0_res5.branch2.c_bn.running_mean",
+    "backbone.layer4.0.downsample.conv.weight": "s5.pathway0_res0.branch1.weight",
+    "backbone.layer4.0.downsample.bn.weight": "s5.pathway0_res0.branch1_bn.weight",
+    "cls_head.fc_cls.bias": "head.projection.bias",
+}
+
+
 @pytest.mark.parametrize("blob", CAFFE2)
 def test_caffe2_blob(blob):
     assert caffe2_name(blob) == CAFFE2[blob]
@@ -131,10 +143,11 @@ def test_caffe2_leaves_out_what_the_optimizer_had():
         ("pytorchvideo", I3D),
         ("torchvision", RESNET_2D),
         ("torchvision", VIDEO_RESNET),
+        ("mmaction2", MMACTION2),
         ("torchvision S3D", S3D),
         ("torchvision GoogLeNet", GOOGLENET),
     ],
-    ids=["X3D", "SlowFast", "I3D", "ResNet", "video ResNet", "S3D", "GoogLeNet"],
+    ids=["X3D", "SlowFast", "I3D", "ResNet", "video ResNet", "mmaction2", "S3D", "GoogLeNet"],
 )
 def test_names_become_ours(layout, pairs):
     # The stages of pytorchvideo are counted, so all of them must be there.
@@ -201,3 +214,19 @@ def test_other_names_are_left_as_they_are(state, layout):
 def test_r2plus1d_is_refused_with_the_reason():
     with pytest.raises(ValueError, match=r"R\(2\+1\)D.*no model here"):
         detect_and_rename({"stem.0.weight": 1, "layer1.0.conv1.0.0.weight": 2})
+
+
+@pytest.mark.parametrize(
+    ("name", "network"),
+    [
+        ("backbone.slow_path.layer1.0.conv1.conv.weight", "SlowFast"),
+        ("backbone.layer1.0.conv1.conv.net.weight", "TSM"),
+        ("backbone.layer1.0.conv2.1.conv.weight", "CSN"),
+        ("backbone.layer1.0.conv1.conv.conv_s.weight", r"R\(2\+1\)D"),
+        ("backbone.conv1_s.conv.weight", "X3D"),
+    ],
+)
+def test_networks_of_mmaction2_that_are_not_ours_are_named(name, network):
+    state = {name: 1, "backbone.layer1.0.conv1.conv.weight": 2}
+    with pytest.raises(ValueError, match=f"mmaction2's {network}.*no model here"):
+        detect_and_rename(state)

@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 _VERSION = 2
 _NUM_PROBED = 100
 _SECONDS_BETWEEN_SAVES = 60
+_MAX_GROWTH = 4  # of an index file that is read, over its size; ours are not compressed
+_MAX_UNPACKED = 1 << 28  # bytes of one video's index, of 33 million frames
 
 
 class _Entry(NamedTuple):
@@ -69,7 +71,12 @@ class IndexFile:
         if place == len(self) or self._names[place] != name:
             return None
         entry = self._entry(place)
-        return unpack_index(entry.packed) if entry[:2] == file_state(path) else None
+        if entry[:2] != file_state(path):
+            return None
+        try:
+            return unpack_index(entry.packed)
+        except (ValueError, TypeError, zlib.error):  # of another program: the video is scanned
+            return None
 
     def entries(self) -> Iterator[tuple[str, _Entry]]:
         """All of them by absolute path, also of files that have changed."""
@@ -106,7 +113,10 @@ def pack_index(index: VideoIndex) -> bytes:
 
 def unpack_index(packed: bytes) -> VideoIndex:
     """The reverse of `pack_index`."""
-    text, _, steps = zlib.decompress(packed).partition(b"\n")
+    unpacking = zlib.decompressobj()
+    text, _, steps = unpacking.decompress(packed, _MAX_UNPACKED).partition(b"\n")
+    if not unpacking.eof:
+        raise ValueError(f"an index of more than {_MAX_UNPACKED} bytes, or a truncated one")
     values = {
         key: tuple(value) if isinstance(value, list) else value
         for key, value in json.loads(text).items()
@@ -119,6 +129,9 @@ def load_index(path: str | Path) -> IndexFile:
     """An index file; ValueError when it is none."""
     try:
         with np.load(path, allow_pickle=False) as file:
+            size = sum(info.file_size for info in file.zip.infolist())
+            if size > _MAX_GROWTH * os.path.getsize(path):
+                raise ValueError(f"would unpack to {size} bytes")
             values = dict(file)
         if values.pop("version") != _VERSION:
             raise ValueError("written by another version")

@@ -1,8 +1,10 @@
 import os
 import pickle
 import shutil
+import zlib
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from slowfast.datasets.decoding import index_file
@@ -163,6 +165,24 @@ def test_other_files_are_refused_and_not_overwritten(content, tmp_path, videos):
     with pytest.raises(ValueError, match="is not an index file"):
         write_index(tmp_path / "other", videos)
     assert (tmp_path / "other").read_bytes() == content
+
+
+def test_an_index_file_that_unpacks_to_far_more_is_refused_before_it_is(tmp_path):
+    np.savez_compressed(tmp_path / "bomb.npz", version=2, packed=np.zeros(1 << 26, np.uint8))
+    with pytest.raises(ValueError, match="is not an index file .*would unpack to 671"):
+        load_index(tmp_path / "bomb.npz")
+
+
+def test_the_index_of_one_video_is_unpacked_up_to_a_limit(monkeypatch):
+    monkeypatch.setattr(index_file, "_MAX_UNPACKED", 1000)
+    with pytest.raises(ValueError, match="an index of more than 1000 bytes"):
+        unpack_index(zlib.compress(bytes(5000)))
+
+
+def test_a_video_whose_entry_is_bad_is_not_found(tmp_path, videos, monkeypatch):
+    monkeypatch.setattr(index_file, "pack_index", lambda index: b"not packed")
+    write_index(tmp_path / "index", videos)
+    assert load_index(tmp_path / "index").find(videos[0]) is None
 
 
 def test_the_key_names_the_file(tmp_path, videos):
