@@ -178,7 +178,8 @@ def choose_point(
 
 def _warn_of_doubts(path: str | Path, about: Mapping[str, Any], device: str | None) -> None:
     """Warn that accuracies are of some videos, and times not of `device`; None: times are unused"""
-    if about["num_videos"] + len(about["unreadable"]) < about["num_test_videos"]:
+    num_unreadable = about.get("num_unreadable", len(about["unreadable"]))
+    if about["num_videos"] + num_unreadable < about["num_test_videos"]:
         logger.warning(
             "%s: was interrupted; its accuracies are those of %d of %d videos",
             *(path, about["num_videos"], about["num_test_videos"]),

@@ -14,6 +14,7 @@ from slowfast.adaptive.calibrate import calibrate
 from slowfast.checkpoint.classes import build_class_list
 from slowfast.checkpoint.initialize import load_for_test
 from slowfast.config.node import ConfigNode
+from slowfast.datasets.packed_records import labels_of
 from slowfast.evaluation.evaluator import Evaluation, Evaluator
 from slowfast.evaluation.metrics import topk_correct
 from slowfast.evaluation.video_scores import VideoScores
@@ -103,7 +104,7 @@ def score_sub_networks(
 
     A stop request leaves videos out. ValueError if none was scored.
     """
-    labels = torch.tensor([record.label for record in loader.dataset.records])
+    labels = torch.from_numpy(labels_of(loader.dataset.records))
     options = {"num_views": loader.dataset.num_views, "ensemble": ensemble}
     judged = [(network, HitCounter(labels, **options)) for network in networks.values()]
     with stop:
@@ -116,7 +117,7 @@ def score_sub_networks(
     about = {
         "num_videos": found[0].metrics["num_videos"],
         "num_test_videos": len(labels),
-        "num_damaged": len(unreadable.damaged),
+        **unreadable.counts(),
         **unreadable.named(),
     }
     return dict(zip(networks, accuracies, strict=True)), about

@@ -9,6 +9,7 @@ import torch
 from slowfast.config.derived import class_counts
 from slowfast.config.node import ConfigNode
 from slowfast.datasets.clip_dataset import ClipDataset
+from slowfast.datasets.packed_records import PackedRecords, labels_of
 from slowfast.datasets.records import Record
 
 logger = logging.getLogger(__name__)
@@ -47,10 +48,13 @@ def count_labels(records: Sequence[Record], counts: Sequence[int]) -> list[np.nd
 
     With one target a video counts for each of its classes.
     """
-    if len(counts) == 1:
+    if isinstance(records, PackedRecords) and records.is_plain:
+        columns = [records.classes(None if len(counts) == 1 else n) for n in range(len(counts))]
+    elif len(counts) == 1:
         labels = [label for record in records for label in record.classes()]
-        return [np.bincount(np.array(labels, dtype=np.int64), minlength=counts[0])]
-    columns = np.array([record.labels for record in records]).T
+        columns = [np.array(labels, dtype=np.int64)]
+    else:
+        columns = np.array([record.labels for record in records]).T
     pairs = zip(columns, counts, strict=True)
     return [np.bincount(column, minlength=count) for column, count in pairs]
 
@@ -85,4 +89,4 @@ def build_order(cfg: ConfigNode, dataset: ClipDataset) -> BalancedOrder | None:
     """The order of DATA.SAMPLER for training; None where every sample comes once."""
     if cfg.DATA.SAMPLER == "shuffled":
         return None
-    return BalancedOrder([record.label for record in dataset.records])
+    return BalancedOrder(labels_of(dataset.records))

@@ -3,7 +3,10 @@
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 
+import numpy as np
+
 from slowfast.datasets.clip_dataset import ClipDataset
+from slowfast.datasets.packed_records import PackedRecords
 from slowfast.datasets.records import Record
 
 _NUM_SHOWN = 5
@@ -36,7 +39,7 @@ def class_remarks(train: ClipDataset, val: ClipDataset, counts: Sequence[int]) -
         called = "" if len(counts) == 1 else f"target {target + 1}: "
         place = None if len(counts) == 1 else target
         expected = set(range(count)) if judged is None else judged
-        found = _remarks(_sets(train, place), _sets(val, place), expected, own)
+        found = _remarks(_tally(train, place), _tally(val, place), expected, own)
         remarks += [f"{called}{remark}" for remark in found]
         start += count
     return remarks
@@ -46,8 +49,7 @@ def count_examples(dataset: ClipDataset, counts: Sequence[int]) -> list[int]:
     """Examples (videos, or boxes) of each class, of several targets one after another."""
     found = []
     for target, count in enumerate(counts):
-        sets = _sets(dataset, None if len(counts) == 1 else target)
-        tally = Counter(label for each in sets for label in each)
+        tally, _ = _tally(dataset, None if len(counts) == 1 else target)
         found += [tally[label] for label in range(count)]
     return found
 
@@ -69,27 +71,37 @@ def untrained_remark(
     )
 
 
-def _sets(dataset: ClipDataset, target: int | None) -> list[Collection[int]]:
-    return [classes for record in dataset.records for classes in class_sets(record, target)]
+def _tally(dataset: ClipDataset, target: int | None) -> tuple[Counter, int]:
+    """Examples (videos or boxes) of each class, and the number of all, also without a class."""
+    records = dataset.records
+    if isinstance(records, PackedRecords) and records.is_plain:
+        pairs = zip(*np.unique(records.classes(target), return_counts=True), strict=True)
+        return Counter({int(label): int(count) for label, count in pairs}), len(records)
+    tally, num_examples = Counter(), 0
+    for record in records:
+        for classes in class_sets(record, target):
+            tally.update(classes)
+            num_examples += 1
+    return tally, num_examples
 
 
 def _remarks(
-    train: Sequence[Collection[int]],
-    val: Sequence[Collection[int]],
+    train: tuple[Counter, int],
+    val: tuple[Counter, int],
     expected: set[int],
     names: Sequence[str] | None,
 ) -> Iterator[str]:
-    """Sentences on one target; train, val: the classes of each video or box."""
-    in_train, in_val = (Counter(c for each in sets for c in each) for sets in (train, val))
+    """Sentences on one target; train, val: see `_tally`."""
+    (in_train, num_train), (in_val, _) = train, val
     missing = sorted(expected - in_train.keys())
     if missing:
         yield (
             f"the training list has examples of {len(expected) - len(missing)} of "
             f"{len(expected)} classes (MODEL.NUM_CLASSES); none of {_named(missing, names)}"
         )
-    if len(in_train) == 1 and in_train.total() == len(train):
+    if len(in_train) == 1 and in_train.total() == num_train:
         yield (
-            f"all {len(train)} examples of the training list belong to one class, "
+            f"all {num_train} examples of the training list belong to one class, "
             f"{_named(list(in_train), names)}: there is nothing to tell it from, so loss and "
             "accuracy say nothing; add examples of something else as another class"
         )

@@ -109,6 +109,19 @@ def _parse_plain(line: str, separator: str) -> ListedVideo | None:
     return ListedVideo(path, (int(label),)) if is_name and _INTEGER.fullmatch(label) else None
 
 
+def plain_pattern(separator: str) -> re.Pattern | None:
+    """Folder with its last slash, name and label of each line that `_parse_plain` reads.
+
+    Only of lines in ASCII whose path needs no `local_path`. None where the separator may be within
+    a suffix.
+    """
+    if any(map(str.isalnum, separator)):
+        return None
+    end = "(?:[A-Za-z][A-Za-z0-9]{2}|[A-Za-z0-9][A-Za-z][A-Za-z0-9]|[A-Za-z0-9]{2}[A-Za-z])"
+    name = rf"(?![ \t\"~$])((?:[ -~\t]*/)?)([ -.0-~\t]*{end})"
+    return re.compile(rf"^{name}{re.escape(separator)}([0-9]{{1,9}})$", re.MULTILINE | re.ASCII)
+
+
 def split_fields(line: str, separator: str, most: int | None = None) -> tuple[str, list[str]]:
     """The path of a line, and the numbers after it, at most so many.
 

@@ -99,17 +99,20 @@ class ShardedBatchSampler(Sampler[list[SampleKey]]):
             size = self._num_clips(shape)
             own = start + self.rank * size
             part = slice(own, own + size)
-            pairs = zip(order[part], repeats[part], strict=True)
+            pairs = zip(order[part].tolist(), repeats[part].tolist(), strict=True)
             yield [SampleKey(epoch, index, shape, repeat) for index, repeat in pairs]
             start += size * self.world_size
 
-    def _drawn(self, epoch: int) -> tuple[list[int], list[int]]:
+    def _drawn(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
         """The samples of an epoch in order, and how often each came before."""
         rng = np.random.default_rng(derive_seed("order", self.seed, epoch))
         if self._order is None:
-            return rng.permutation(self.num_samples).tolist(), [0] * self.num_samples
+            order = rng.permutation(self.num_samples)
+            if self.num_samples < 2**31:  # half the memory, which each process takes
+                order = order.astype(np.int32)
+            return order, np.broadcast_to(np.int32(0), order.shape)
         order = self._order(rng)
-        return order.tolist(), _repeats(order).tolist()
+        return order, _repeats(order)
 
     def _num_clips(self, shape: BatchShape | None) -> int:
         return self.batch_size if shape is None else shape.num_clips

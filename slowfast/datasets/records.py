@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -133,20 +131,6 @@ class Record:
         return self.path if self.key is None else f"{self.path} ({self.key.key})"
 
 
-def digest(records: Sequence[Record]) -> str:
-    """Digest of a list: the names of its videos, their folders, and their labels, in order.
-
-    Where the whole set lies makes no difference.
-    """
-    total = hashlib.blake2b(digest_size=16)
-    for record in records:
-        name = "/".join(record.path.rsplit(os.sep, 2)[-2:])
-        key = record.key and (record.key.key, record.key.labels)
-        row = (name, record.label, record.labels, record.part, record.spans, key)
-        total.update(repr(row).encode(errors="surrogateescape"))
-    return total.hexdigest()
-
-
 @dataclass(frozen=True)
 class Annotations:
     """Records of a split, as a dataset's builder returns them.
@@ -154,7 +138,7 @@ class Annotations:
     class_names: None where unknown. truth: of a detection set, in "val" and "test".
     """
 
-    records: list[Record]
+    records: Sequence[Record]
     class_names: list[str] | None = None
     truth: BoxTruth | None = None
 

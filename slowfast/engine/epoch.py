@@ -127,6 +127,7 @@ def train_epoch(run: Run, epoch: int) -> dict:
             if result.is_stopped:
                 break
             _save_if_due(run)
+    run.unreadable.sync()
     for model in state.models:
         _broadcast_buffers(model)
     summary = meter.epoch(epoch, state.lr, state.sums)

@@ -20,7 +20,7 @@ from slowfast.config.node import ConfigNode, flatten
 from slowfast.datasets.balance import build_class_weights
 from slowfast.datasets.build import build_dataset, build_loader
 from slowfast.datasets.class_report import class_remarks, count_examples
-from slowfast.datasets.records import digest
+from slowfast.datasets.packed_records import digest
 from slowfast.engine.resume import check_agreement, plan_steps, resume
 from slowfast.engine.schedule import NormSchedule
 from slowfast.engine.state import TrainState

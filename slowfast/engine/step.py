@@ -109,7 +109,7 @@ class TrainStep:
         sums, num_new, num_stops = _over_processes(own, num_new, is_stopped=bool(stop.signum))
         if not all(map(math.isfinite, sums.values.values())):
             self._raise_nonfinite(batches)
-        if num_new:
+        if num_new and self._unreadable.may_exceed(num_new):
             self._unreadable.sync()
         norm = self._update()
         state.step += 1
@@ -158,12 +158,12 @@ class TrainStep:
 
     def _raise_nonfinite(self, batches: Sequence[dict]) -> None:
         """Find the first pass astray of each process; raise the same in all processes."""
-        state, names = self._state, self._unreadable.names
+        state, name = self._state, self._unreadable.name
 
         def made_again() -> Iterator[tuple[list[TrainPass], str]]:
             for part, batch in enumerate(batches):
                 passes, _ = self._passes(state.model, batch, self._place(part))
-                yield passes, ", ".join(names[index] for index in batch["indices"].tolist())
+                yield passes, ", ".join(map(name, batch["indices"].tolist()))
 
         found = filter(None, distributed.gather_objects(first_nonfinite(state.model, made_again())))
         where = "; ".join(found) or "done again, all modules and losses of this step are finite"

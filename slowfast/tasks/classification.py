@@ -12,6 +12,7 @@ from torch import nn
 
 from slowfast.config.node import ConfigNode
 from slowfast.datasets.clip_dataset import ClipDataset
+from slowfast.datasets.packed_records import labels_of
 from slowfast.datasets.transforms.augment import build_mix, smooth_labels
 from slowfast.evaluation.metrics import topk_correct
 from slowfast.evaluation.video_evaluator import LabelledVideos, OneLabelEvaluator
@@ -142,7 +143,7 @@ def build_classification(cfg: ConfigNode) -> Classification:
 
 def build_one_label_evaluator(cfg: ConfigNode, dataset: ClipDataset) -> OneLabelEvaluator:
     """The evaluator of a split whose videos have one class each."""
-    labels = torch.tensor([record.label for record in dataset.records])
+    labels = torch.from_numpy(labels_of(dataset.records))
     paths = [record.name for record in dataset.records]
     return OneLabelEvaluator(
         LabelledVideos(paths, labels, dataset.class_names),

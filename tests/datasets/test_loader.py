@@ -203,7 +203,7 @@ def cfg(video_dir):
 def load_epoch(cfg, num_workers, bad_file):
     cfg.DATA_LOADER.NUM_WORKERS = num_workers
     loader = build_loader(cfg, "train")
-    loader.dataset.records.append(Record(str(bad_file), 0))
+    loader.dataset.records = [*loader.dataset.records, Record(str(bad_file), 0)]
     loader.batch_sampler.num_samples += 1
     batches = []
     for epoch in (0, 1):

@@ -50,9 +50,10 @@ def test_a_damaged_video_is_named_once_and_counted_apart(caplog):
     boxes = np.zeros((1, 4), np.float32)
     keys = [KeyFrame(f"a,{second:04d}", 0.0, boxes, ((),)) for second in (902, 903)]
     videos = UnreadableVideos([Record("a", key=key) for key in keys], max_share=0)
-    assert videos.add([], [(0, 3, 9), (1, 4, 9)]) == 1
+    assert videos.add([], [(0, 3, 9), (1, 4, 9)]) == 0
     videos.sync()
-    assert videos.add([], [(1, 4, 9)]) == 0
+    videos.add([], [(1, 4, 9)])
+    videos.sync()
     assert (videos.damaged, videos.reasons) == ({"a": (3, 9)}, {})
     assert caplog.text.count("damaged video: a (3 of 9 ") == 1 == caplog.text.count("damaged")
 
@@ -64,3 +65,21 @@ def test_damaged_videos_are_written_with_what_they_lost(tmp_path):
     assert videos.write(tmp_path, "val") == [tmp_path / "damaged_val.csv"]
     lines = (tmp_path / "damaged_val.csv").read_text().splitlines()
     assert lines == ["path,num_lost,num_frames", "b.mp4,3,9"]
+
+
+def test_a_hundred_lines_are_enough_and_the_file_lists_all(tmp_path, caplog):
+    videos = UnreadableVideos([Record(f"{number}.mp4") for number in range(150)])
+    videos.add([(number, "NoFrames") for number in range(150)])
+    videos.sync()
+    lines = [record.getMessage() for record in caplog.records]
+    assert len(lines) == 101 and "only counted" in lines[-1]
+    assert videos.counts()["num_unreadable"] == 150
+    assert len(videos.write(tmp_path, "val")[0].read_text().splitlines()) == 151
+
+
+def test_processes_need_not_join_before_the_share_may_be_too_large():
+    videos = UnreadableVideos([Record(f"{number}.mp4") for number in range(10)], max_share=0.2)
+    assert videos.may_exceed(3) and not videos.may_exceed(2)
+    videos.add([(0, "NoFrames")])
+    videos.sync()
+    assert videos.may_exceed(2)

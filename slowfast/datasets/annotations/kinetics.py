@@ -4,14 +4,21 @@ import logging
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
+
+import numpy as np
 
 from slowfast.config.derived import class_counts
 from slowfast.config.node import ConfigNode
 from slowfast.datasets.annotations.class_names import read_target_names
-from slowfast.datasets.annotations.list_files import check_files_exist, find_file, read_lines
+from slowfast.datasets.annotations.list_files import (
+    check_files_exist,
+    find_file,
+    read_blocks,
+    read_lines,
+)
 from slowfast.datasets.annotations.locate import find_in_any_form, list_frame_folders
 from slowfast.datasets.decoding.flow import as_flow, flow_folder
 from slowfast.datasets.list_lines import (
@@ -22,8 +29,10 @@ from slowfast.datasets.list_lines import (
     line_hint,
     local_path,
     path_hint,
+    plain_pattern,
     recognise,
 )
+from slowfast.datasets.packed_records import RecordPacker
 from slowfast.datasets.records import Annotations, Record
 from slowfast.utils.video_names import is_video
 
@@ -126,8 +135,13 @@ def read_rows(path: Path, rules: ListRules) -> Iterator[Row]:
 
     Their format is recognised by the first of them where rules do not name it, and told in the log.
     """
-    lines = read_lines(path)
-    first = list(islice(lines, _NUM_PROBED))
+    form = line_format(path, rules)
+    return (_row(path, rules, form, number, line) for number, line in read_lines(path))
+
+
+def line_format(path: Path, rules: ListRules) -> LineFormat:
+    """The format of a list's lines; the log tells of it."""
+    first = list(islice(read_lines(path), _NUM_PROBED))
     kind = rules.kind
     if kind == "auto":
         disk = _disk(rules.root(path), is_flow=rules.is_flow)
@@ -136,19 +150,19 @@ def read_rows(path: Path, rules: ListRules) -> Iterator[Row]:
     form = LineFormat(kind, rules.separator, rules.num_labels)
     if first:
         logger.info("%s: lines are `%s` (DATA.LIST_FORMAT %s)", path, form, rules.kind)
-    for number, line in chain(first, lines):
-        try:
-            video = form.parse(line)
-        except ValueError as error:
-            hint = line_hint(line, number, rules.separator, _numbers_beside(path))
-            known = "a line is" in str(error) or "is not `" in str(error)
-            ending = hint or ("" if known else f"a line is `{form}`")
-            yield Row(number, None, "; ".join(filter(None, [str(error), ending])))
-            continue
-        problem = rules.problem_of(video.labels)
-        if problem:
-            problem += _one_based_hint(path, form, rules)
-        yield Row(number, video, problem)
+    return form
+
+
+def _row(path: Path, rules: ListRules, form: LineFormat, number: int, line: str) -> Row:
+    try:
+        video = form.parse(line)
+    except ValueError as error:
+        hint = line_hint(line, number, rules.separator, _numbers_beside(path))
+        known = "a line is" in str(error) or "is not `" in str(error)
+        ending = hint or ("" if known else f"a line is `{form}`")
+        return Row(number, None, "; ".join(filter(None, [str(error), ending])))
+    problem = rules.problem_of(video.labels)
+    return Row(number, video, problem and problem + _one_based_hint(path, form, rules))
 
 
 def _numbers_beside(path: Path) -> dict[str, int]:
@@ -177,24 +191,60 @@ def _one_based_hint(path: Path, form: LineFormat, rules: ListRules) -> str:
     return ""
 
 
-def read_records(path: Path, rules: ListRules) -> list[Record]:
+class PlainLines:
+    """Reads stretches of a list whose lines are all a path in ASCII and a label, quickly."""
+
+    def __init__(self, rules: ListRules, form: LineFormat, root: str):
+        is_plain = form.kind == "labels" and form.num_labels == 1
+        self._pattern = plain_pattern(form.separator) if is_plain else None
+        self._count = rules.counts[0] if rules.counts else 2**31
+        self._root = root
+        self._numbers: dict[str, int] = {}  # of folders as the list has them
+
+    def add(self, text: str, packer: RecordPacker) -> bool:
+        """Add the records of the lines; False, and nothing is added, where one is another."""
+        if self._pattern is None or "://" in text:
+            return False
+        found = self._pattern.findall(text)
+        if len(found) < text.count("\n") + (text[-1:] != "\n"):
+            return False
+        folders, names, labels = zip(*found, strict=True)
+        labels = np.array(list(map(int, labels)))
+        if labels.max() >= self._count:
+            return False
+        for folder in dict.fromkeys(folders):
+            if folder not in self._numbers:
+                place = os.fsencode(os.path.join(self._root, folder))
+                self._numbers[folder] = packer.folder_number(place)
+        numbers = list(map(self._numbers.__getitem__, folders))
+        packer.add_block(numbers, "".join(names).encode(), list(map(len, names)), labels)
+        return True
+
+
+def read_records(path: Path, rules: ListRules) -> Sequence[Record]:
     """Records of a list, in its order.
 
     ValueError names file and line for a line that cannot be used, and for a list of which no video
     exists.
     """
-    root, records, counts, first = rules.root(path), [], [], []
-    for line, video, problem in read_rows(path, rules):
-        try:
-            if problem:
-                raise ValueError(problem)
-            records.append(rules.record(video, place_in(root, video.path)))
-        except ValueError as error:
-            raise ValueError(f"{path}:{line}: {error}") from None
-        if video.num_frames is not None:
-            counts.append(video.num_frames)
-        if len(first) < _NUM_PROBED:
-            first.append((line, video.path))
+    root, counts, first = rules.root(path), [], []
+    form, packer = line_format(path, rules), RecordPacker()
+    plain = PlainLines(rules, form, root)
+    for start, text in read_blocks(path):
+        if first and plain.add(text, packer):
+            continue
+        records = []
+        for line, video, problem in _rows_of(text, start, path, rules, form):
+            try:
+                if problem:
+                    raise ValueError(problem)
+                records.append(rules.record(video, place_in(root, video.path)))
+            except ValueError as error:
+                raise ValueError(f"{path}:{line}: {error}") from None
+            counts += [] if video.num_frames is None else [video.num_frames]
+            first += [(line, video.path)] if len(first) < _NUM_PROBED else []
+        packer.add(records)
+    records = packer.pack()
     if not records:
         raise ValueError(f"{path}: the list holds no videos")
     if rules.is_flow:
@@ -203,11 +253,20 @@ def read_records(path: Path, rules: ListRules) -> list[Record]:
     return with_frames(records, counts, path=path, fps=rules.fps)
 
 
+def _rows_of(
+    text: str, start: int, path: Path, rules: ListRules, form: LineFormat
+) -> Iterator[Row]:
+    """The lines of a stretch of the list that are not blank."""
+    for number, line in enumerate(text.split("\n"), start):
+        if line := line.strip():
+            yield _row(path, rules, form, number, line)
+
+
 def _explain_if_missing(
     path: Path, first: Sequence[tuple[int, str]], records: Sequence[Record]
 ) -> None:
     """ValueError where none of the first videos is there and a line shows why."""
-    pairs = list(zip(first, records, strict=False))
+    pairs = list(zip(first, records[:_NUM_PROBED], strict=False))
     if any(os.path.exists(record.path) for _, record in pairs):
         return
     for (line, name), record in pairs:
@@ -219,7 +278,7 @@ def _explain_if_missing(
 
 def with_frames(
     records: Sequence[Record], counts: Sequence[int], *, path: Path, fps: float | None
-) -> list[Record]:
+) -> Sequence[Record]:
     """The records, those of folders with their images.
 
     counts: images of each record as the list says, or empty where it does not. Others than it says
@@ -227,7 +286,7 @@ def with_frames(
     """
     probed = records[:_NUM_PROBED]
     if not counts and not any(os.path.isdir(record.path) for record in probed):
-        return list(records)
+        return records
     paths = list(dict.fromkeys(record.path for record in records))
     if not counts:
         paths = [path for path in paths if os.path.isdir(path)]

@@ -10,12 +10,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from hashlib import sha1
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple, TextIO, TypeVar
 
 from tqdm import tqdm
 
 from slowfast.datasets.decoding.flow import flow_folder
+from slowfast.datasets.packed_records import PackedRecords
 from slowfast.datasets.records import Record
 from slowfast.utils.io import atomic_write, check_is_file, json_text
 
@@ -25,6 +27,7 @@ _NUM_PROBED = 100
 _NUM_SHOWN = 10
 _NUM_NAMED = 5
 _NUM_THREADS = 16
+_BLOCK = 1 << 20  # characters of a list that are read at once
 _FEW = 8  # files of a folder that are looked for one by one: the folder may hold a million others
 _WORTH_SECONDS = 1.0  # a look that takes longer is kept for the next run
 # A folder that changed so shortly before it was listed may have changed since within one tick.
@@ -75,6 +78,17 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
         for number, line in enumerate(file, start=1):
             if line := line.strip():
                 yield number, line
+
+
+def read_blocks(path: Path) -> Iterator[tuple[int, str]]:
+    """(number of the first line, text) of stretches of whole lines; the first is a short one."""
+    number = 1
+    with open_text(path) as file:
+        text = "".join(islice(file, _NUM_PROBED))
+        while text:
+            yield number, text
+            number += text.count("\n")
+            text = file.read(_BLOCK) + file.readline()
 
 
 def collect_by_id(rows: Iterable[tuple[str, str, T]], path: Path) -> dict[str, T]:
@@ -193,12 +207,19 @@ def _place(record: Record) -> tuple[str, bool]:
     return os.path.dirname(record.frames.path(0)) if len(record.frames) else record.path, True
 
 
-def _groups(records: Iterable[Record]) -> list[_Group]:
+def _groups(records: Iterable[Record]) -> Iterator[_Group]:
+    """The places of the records; of packed ones those of a folder at a time."""
+    if isinstance(records, PackedRecords) and records.is_plain:
+        for folder, names in records.by_folder():
+            paths = [f"{folder}{name}" for name in dict.fromkeys(names)]
+            yield _Group(folder or ".", paths, are_folders=False)
+        return
     found: dict[tuple[str, bool], dict[str, None]] = defaultdict(dict)
     for record in records:
         path, is_folder = _place(record)
         found[path[: path.rfind("/") + 1] or ".", is_folder][path] = None
-    return [_Group(folder, list(paths), kind) for (folder, kind), paths in found.items()]
+    for (folder, kind), paths in found.items():
+        yield _Group(folder, list(paths), kind)
 
 
 def _not_listed(group: _Group, facts: FileFacts | None) -> list[str]:
@@ -244,22 +265,23 @@ def _reason(path: str, is_folder: bool) -> str:
 
 def find_missing(records: Sequence[Record], facts: FileFacts | None = None) -> dict[str, str]:
     """Why each path of the records cannot be read that is not there, or is no file or folder."""
-    groups = _groups(records)
-    count = sum(len(group.paths) for group in groups)
-    missing = {}
+    missing, groups = {}, _groups(records)
     with (
         ThreadPoolExecutor(_NUM_THREADS) as pool,
-        tqdm(desc="looking for files", total=count, disable=None, delay=2) as bar,
+        tqdm(desc="looking for files", total=len(records), disable=None, delay=2) as bar,
     ):
-        left = []
-        unlisted = pool.map(partial(_not_listed, facts=facts), groups)
-        for group, paths in zip(groups, unlisted, strict=True):
-            left += [(path, group.are_folders) for path in paths]
-            bar.update(len(group.paths) - len(paths))
-        reasons = pool.map(_reason, *zip(*left, strict=True)) if left else ()
-        for (path, _), reason in zip(left, reasons, strict=True):
-            missing |= {path: reason} if reason else {}
-            bar.update()
+        while some := list(islice(groups, _NUM_THREADS)):
+            unlisted = pool.map(partial(_not_listed, facts=facts), some)
+            left = [
+                (path, group.are_folders)
+                for group, paths in zip(some, unlisted, strict=True)
+                for path in paths
+            ]
+            bar.update(sum(len(group.paths) for group in some) - len(left))
+            reasons = pool.map(_reason, *zip(*left, strict=True)) if left else ()
+            for (path, _), reason in zip(left, reasons, strict=True):
+                missing |= {path: reason} if reason else {}
+                bar.update()
     return missing
 
 
@@ -272,8 +294,8 @@ def look_for_files(records: Sequence[Record], folder: str | Path) -> list[tuple[
     missing = find_missing(records, facts)
     if time.monotonic() - start > _WORTH_SECONDS:
         facts.save()
-    found = []
-    for record in records:
+    found, is_plain = [], isinstance(records, PackedRecords) and records.is_plain
+    for record in records if missing or not is_plain else ():
         if missing and (reason := missing.get(_place(record)[0])):
             found.append((record.name, reason))
         elif record.frames is not None and not len(record.frames):

@@ -1,0 +1,271 @@
+"""Lists of records in a few arrays, which all processes of a machine can share."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+import weakref
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from slowfast.datasets.records import Record
+
+_LARGE = 1 << 24  # bytes: arrays of more go to another process in a file that it maps
+
+
+class PackedRecords(Sequence[Record]):
+    """A list of records that makes a Record when it is asked for one.
+
+    Forked workers of a loader share its arrays; of many Python objects each would get a copy, page
+    by page, as it counts references to them. Spawned ones map a file. columns: `names` and `ends`,
+    the bytes of the paths' last parts; `folder_of`, numbers of folders, whose paths, with the last
+    slash, are in `folders` and `folder_ends`; `label`; where a record has any, `labels` and
+    `label_ends`, and `part`, NaN without one; `is_flow`. details: frames, spans and key of each
+    record, where a dataset has them.
+    """
+
+    def __init__(self, columns: dict[str, np.ndarray], details: list[tuple] | None = None):
+        self.columns, self._details = columns, details
+        self._folder: str | None = None  # of the files for other processes
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether all of them are files, whose classes hold all the time."""
+        return self._details is None and "is_flow" not in self.columns
+
+    def __len__(self) -> int:
+        return len(self.columns["ends"])
+
+    def __getitem__(self, place: int | slice) -> Record | list[Record]:
+        if isinstance(place, slice):
+            return [self._record(number) for number in range(*place.indices(len(self)))]
+        number = place + len(self) if place < 0 else place
+        if not 0 <= number < len(self):
+            raise IndexError(f"record {place} of {len(self)}")
+        return self._record(number)
+
+    def __iter__(self) -> Iterator[Record]:
+        return map(self._record, range(len(self)))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Sequence):
+            return NotImplemented
+        return len(self) == len(other) and all(map(Record.__eq__, self, other))
+
+    __hash__ = None
+
+    def __add__(self, others: Iterable[Record]) -> list[Record]:
+        return [*self, *others]
+
+    def __radd__(self, others: Iterable[Record]) -> list[Record]:
+        return [*others, *self]
+
+    def _record(self, number: int) -> Record:
+        columns = self.columns
+        folder = _text(
+            columns["folders"], columns["folder_ends"], int(columns["folder_of"][number])
+        )
+        path = os.fsdecode(folder + _text(columns["names"], columns["ends"], number))
+        part, labels = columns.get("part"), ()
+        if "labels" in columns:
+            labels = tuple(_slice(columns["labels"], columns["label_ends"], number).tolist())
+        has_part = part is not None and part[number, 0] == part[number, 0]
+        frames, spans, key = (None,) * 3 if self._details is None else self._details[number]
+        return Record(
+            path,
+            int(columns["label"][number]),
+            frames,
+            spans,
+            key,
+            bool("is_flow" in columns and columns["is_flow"][number]),
+            labels,
+            tuple(part[number].tolist()) if has_part else None,
+        )
+
+    def by_folder(self) -> Iterator[tuple[str, list[str]]]:
+        """(path with its last slash, names in the order of the list) of each folder."""
+        names, ends, folder_of = (self.columns[name] for name in ("names", "ends", "folder_of"))
+        order, folders = np.argsort(folder_of, kind="stable"), self.folders()
+        stops = np.cumsum(np.bincount(folder_of, minlength=len(folders))).tolist()
+        for folder, start, stop in zip(folders, [0, *stops], stops, strict=False):
+            texts = (_text(names, ends, place) for place in order[start:stop].tolist())
+            yield folder, list(map(os.fsdecode, texts))
+
+    def folders(self) -> list[str]:
+        """Paths of the folders, with their last slash."""
+        columns = self.columns
+        count = len(columns["folder_ends"])
+        texts = (_text(columns["folders"], columns["folder_ends"], place) for place in range(count))
+        return list(map(os.fsdecode, texts))
+
+    def classes(self, target: int | None = None) -> np.ndarray:
+        """The classes of all records, one after another; of several targets those of one.
+
+        Not for lists with details, which have classes of their own.
+        """
+        label, labels = self.columns["label"], self.columns.get("labels")
+        if labels is None:
+            return label[label >= 0] if target is None else labels_of(self)[:0]
+        ends = self.columns["label_ends"].astype(np.int64)
+        counts = np.diff(ends, prepend=0)
+        if target is not None:
+            return labels[(ends - counts + target)[counts > target]]
+        return np.concatenate([labels, label[(counts == 0) & (label >= 0)]])
+
+    def details(self) -> Iterator[tuple]:
+        """Frames, spans and key of each record, where any has them; else nothing."""
+        return iter(self._details or ())
+
+    def __reduce__(self) -> tuple:
+        if sum(array.nbytes for array in self.columns.values()) < _LARGE:
+            return PackedRecords, (self.columns, self._details)
+        if self._folder is None:
+            self._folder = tempfile.mkdtemp(prefix="slowfast_records_")
+            weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+            for name, array in self.columns.items():
+                np.save(os.path.join(self._folder, f"{name}.npy"), array)
+        return _mapped, (self._folder, list(self.columns), self._details)
+
+
+def _mapped(folder: str, names: Sequence[str], details: list[tuple] | None) -> PackedRecords:
+    files = {name: os.path.join(folder, f"{name}.npy") for name in names}
+    return PackedRecords({name: np.load(file, "r") for name, file in files.items()}, details)
+
+
+def _slice(values: np.ndarray, ends: np.ndarray, number: int) -> np.ndarray:
+    return values[int(ends[number - 1]) if number else 0 : int(ends[number])]
+
+
+def _text(values: np.ndarray, ends: np.ndarray, number: int) -> bytes:
+    return _slice(values, ends, number).tobytes()
+
+
+class RecordPacker:
+    """Collects records for PackedRecords without keeping them."""
+
+    def __init__(self):
+        self._folders: dict[bytes, int] = {}
+        self._blocks: list[dict[str, np.ndarray]] = []
+        self._details: list[list[tuple] | None] = []  # of each block
+
+    def add(self, records: Sequence[Record]) -> None:
+        """Add some records, better thousands than one."""
+        paths = [os.fsencode(record.path).rpartition(b"/") for record in records]
+        names, labels = [name for *_, name in paths], [record.labels for record in records]
+        sizes = list(map(len, names))
+        folders = [self.folder_number(folder + slash) for folder, slash, _ in paths]
+        label = np.array([record.label for record in records], np.int64)
+        self._add_block(folders, b"".join(names), sizes, label)
+        block, no_part = self._blocks[-1], (np.nan, np.nan)
+        if any(labels):
+            block["labels"] = np.array([label for each in labels for label in each], np.int64)
+            block["label_sizes"] = np.array(list(map(len, labels)), np.int64)
+        if any(record.part for record in records):
+            block["part"] = np.array([record.part or no_part for record in records], np.float64)
+        if any(record.is_flow for record in records):
+            block["is_flow"] = np.array([record.is_flow for record in records])
+        details = [(record.frames, record.spans, record.key) for record in records]
+        has_any = any(field is not None for each in details for field in each)
+        self._details.append(details if has_any else None)
+
+    def folder_number(self, folder: bytes) -> int:
+        """Number of a folder, whose path has its last slash."""
+        return self._folders.setdefault(folder, len(self._folders))
+
+    def add_block(
+        self, folders: Sequence[int], names: bytes, sizes: Sequence[int], label: np.ndarray
+    ) -> None:
+        """Add files of one class each by the numbers of their folders; sizes: of their names."""
+        self._add_block(folders, names, sizes, label)
+        self._details.append(None)
+
+    def _add_block(
+        self, folders: Sequence[int], names: bytes, sizes: Sequence[int], label: np.ndarray
+    ) -> None:
+        self._blocks.append(
+            {
+                "folder_of": np.array(folders, np.int32),
+                "names": np.frombuffer(names, np.uint8),
+                "sizes": np.array(sizes, np.int32),
+                "label": label.astype(np.int32) if _fits(label) else label,
+            }
+        )
+
+    def pack(self) -> PackedRecords:
+        """All that were added; then there are none here."""
+        counts = [len(block["sizes"]) for block in self._blocks]
+        columns = {name: self._take(name, counts) for name in ("folder_of", "names", "label")}
+        columns["ends"] = _ends(self._take("sizes", counts))
+        folders = list(self._folders)
+        columns["folders"] = np.frombuffer(b"".join(folders), np.uint8)
+        columns["folder_ends"] = _ends(np.array(list(map(len, folders)), np.int64))
+        empty = {"label_sizes": 0, "labels": 0, "part": (np.nan, np.nan), "is_flow": False}
+        for name, value in empty.items():
+            if any(name in block for block in self._blocks):
+                lengths = [0] * len(counts) if name == "labels" else counts
+                columns[name] = self._take(name, lengths, value)
+        if "label_sizes" in columns:
+            columns["label_ends"] = _ends(columns.pop("label_sizes"))
+        return PackedRecords(columns, self._joined_details(counts))
+
+    def _joined_details(self, counts: Sequence[int]) -> list[tuple] | None:
+        if not any(self._details):
+            return None
+        pairs, nothing = zip(self._details, counts, strict=True), [(None, None, None)]
+        return [each for details, count in pairs for each in details or nothing * count]
+
+    def _take(self, name: str, counts: Sequence[int], empty: Any = 0) -> np.ndarray:
+        """A column of all blocks, which lose it; `empty` for each record of one that has none."""
+        shape, pairs = np.shape(empty), zip(self._blocks, counts, strict=True)
+        found = [
+            block.pop(name) if name in block else np.full((count, *shape), empty)
+            for block, count in pairs
+        ]
+        return np.concatenate(found) if found else np.zeros((0, *shape), np.int64)
+
+
+def _fits(values: np.ndarray) -> bool:
+    return not len(values) or -(2**31) <= values.min() <= values.max() < 2**31
+
+
+def _ends(sizes: np.ndarray) -> np.ndarray:
+    ends = np.cumsum(sizes, dtype=np.int64)
+    return ends.astype(np.uint32) if len(ends) and ends[-1] < 2**32 else ends
+
+
+def pack(records: Sequence[Record]) -> PackedRecords:
+    """The same records, packed."""
+    if isinstance(records, PackedRecords):
+        return records
+    packer = RecordPacker()
+    packer.add(records)
+    return packer.pack()
+
+
+def labels_of(records: Sequence[Record]) -> np.ndarray:
+    """int64: `label` of each record."""
+    if isinstance(records, PackedRecords):
+        return records.columns["label"].astype(np.int64)
+    return np.array([record.label for record in records], np.int64)
+
+
+def digest(records: Sequence[Record]) -> str:
+    """Digest of a list: the names of its videos, their folders, and their labels, in order.
+
+    Where the whole set lies makes no difference.
+    """
+    packed, total = pack(records), hashlib.blake2b(digest_size=16)
+    folders = [folder.rstrip("/").rpartition("/")[2] for folder in packed.folders()]
+    total.update(repr(folders).encode(errors="surrogateescape"))
+    for name in ("folder_of", "names", "ends", "label", "labels", "label_ends", "part"):
+        if (column := packed.columns.get(name)) is not None:
+            kind = {"names": np.uint8, "part": np.float64}.get(name, np.int64)
+            total.update(name.encode() + np.ascontiguousarray(column, kind).tobytes())
+    for _, spans, key in packed.details():
+        row = spans, key and (key.key, key.labels)
+        total.update(repr(row).encode(errors="surrogateescape"))
+    return total.hexdigest()
