@@ -34,7 +34,7 @@ from slowfast.datasets.decoding.index_file import open_index
 from slowfast.datasets.decoding.open import open_frames
 from slowfast.datasets.labels import BoxLabels, choose_label_rule
 from slowfast.datasets.loader import ShardedBatchSampler, collate, collate_by_size, make_loader
-from slowfast.datasets.packed_records import pack
+from slowfast.datasets.read_once import read_once
 from slowfast.datasets.reading import WatchedLoader
 from slowfast.datasets.traits import DATASETS, DatasetTraits
 from slowfast.datasets.transforms.spatial import PackPathways
@@ -133,8 +133,10 @@ def build_dataset(cfg: ConfigNode, split: str) -> ClipDataset:
     """The "train", "val" or "test" split of TRAIN.DATASET (test: TEST.DATASET)."""
     traits, num_classes = DATASETS.get(cfg[SECTIONS[split]].DATASET), cfg.MODEL.NUM_CLASSES
     kind = kind_of_labels(cfg.DETECTION.ENABLE, cfg.DATA.MULTI_LABEL, num_classes)
-    annotations, is_training = traits.build_annotations(cfg, split), split == "train"
-    annotations = replace(annotations, records=pack(annotations.records))
+    annotations, is_training = (
+        read_once(lambda: traits.build_annotations(cfg, split)),
+        split == "train",
+    )
     if any(record.is_flow or record.frames is not None for record in annotations.records[:1]):
         import_opencv()  # where it is missing, a sentence now, not a traceback of a loader process
     if annotations.truth is not None:

@@ -133,7 +133,9 @@ class PackedRecords(Sequence[Record]):
 
 def _mapped(folder: str, names: Sequence[str], details: list[tuple] | None) -> PackedRecords:
     files = {name: os.path.join(folder, f"{name}.npy") for name in names}
-    return PackedRecords({name: np.load(file, "r") for name, file in files.items()}, details)
+    # As a plain array: slices of a memmap take longer.
+    columns = {name: np.asarray(np.load(file, "r")) for name, file in files.items()}
+    return PackedRecords(columns, details)
 
 
 def _slice(values: np.ndarray, ends: np.ndarray, number: int) -> np.ndarray:

@@ -44,7 +44,7 @@ def test_packed_records_go_to_another_process(large, monkeypatch):
     monkeypatch.setattr(packed_records, "_LARGE", large)
     packed = pack(PLAIN + SEVERAL)
     copy = pickle.loads(pickle.dumps(packed))
-    assert copy == packed and isinstance(copy.columns["names"], np.memmap) == (not large)
+    assert copy == packed and isinstance(copy.columns["names"].base, np.memmap) == (not large)
 
 
 def test_digest_is_of_the_list_not_of_its_place():
