@@ -18,7 +18,7 @@ _NAME = "annotations.pickle"
 
 
 def read_once(read: Callable[[], Annotations]) -> Annotations:
-    """What `read` returns, with packed records, which the processes of a machine share.
+    """Packed annotations that `read` returns, in memory that the processes of a machine share.
 
     The first process of each machine reads, and the others map its arrays; every process must call
     this together. Where the reader fails, or has no room for a file, each reads for itself.
