@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 _NAME = re.compile(r"checkpoint_epoch_(\d+)\.pyth")
 _SUFFIXES = {".pyth", ".pth", ".pt", ".pkl", ".safetensors", ".ckpt"}
 _ZIP_MAGIC = b"PK\x03\x04"
-_MIN_SIZE = 1 << 20
+_MAX_EXPANDED = 1 << 30  # bytes of a tensor of which far less is stored
 _MAX_NAMED, _MAX_NAME = 5, 200
 _FOLDER = 0x10  # bit of an entry's attributes
 _LFS_MAGIC = b"version https://git-lfs"
@@ -239,7 +239,7 @@ def _check_tensor(value: torch.Tensor, name: str) -> None:
     """ValueError for one number that claims to be very many."""
     if value.layout == torch.strided and value.device.type == "cpu":
         stored = value.untyped_storage().nbytes()
-        if value.nbytes > _MAX_UNPACKED * stored + _MIN_SIZE:
+        if value.nbytes > max(_MAX_UNPACKED * stored, _MAX_EXPANDED):
             raise ValueError(f"{name[:100]}: {_megabytes(stored)} in {_megabytes(value.nbytes)}")
 
 
