@@ -16,6 +16,7 @@ from slowfast.config.node import ConfigNode
 from slowfast.runtime import slurm
 from slowfast.runtime.peers import free_address, meet, named_losses
 from slowfast.runtime.stop import SAVE_SIGNALS, STOP_SIGNALS
+from slowfast.runtime.watchdog import ended_if_hung
 from slowfast.utils import distributed
 from slowfast.utils.logging import setup_logging
 
@@ -204,7 +205,7 @@ def _run_process(
     if place.world_size > 1:
         sizes = {"rank": place.rank, "world_size": place.world_size}
         meet(backend, init_method, **sizes, gpu=place.gpu, minutes=minutes)
-    with named_losses(minutes):
+    with named_losses(minutes), ended_if_hung([signal.SIGINT]):
         for run in runs:
             run()
         distributed.barrier()  # a process that leaves early breaks the others' connections

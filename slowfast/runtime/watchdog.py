@@ -7,7 +7,8 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 import torch
@@ -100,6 +101,17 @@ class Watchdog:
         for process in multiprocessing.active_children():
             process.kill()
         os._exit(128 + signum)
+
+
+@contextmanager
+def ended_if_hung(signums: Collection[int], seconds: float = 7.0) -> Iterator[None]:
+    """A Watchdog during the block: one thread that waits for a dead disk keeps all from ending."""
+    watchdog = start_watchdog(signums, seconds)
+    try:
+        yield
+    finally:
+        if watchdog is not None:
+            watchdog.close()
 
 
 def start_watchdog(signums: Collection[int], seconds: float) -> Watchdog | None:

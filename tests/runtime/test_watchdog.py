@@ -28,6 +28,14 @@ def lose_a_peer():
     time.sleep(0.5)
     raise RuntimeError("[pair.cc:1] Connection closed by peer")
 
+if sys.argv[2] == "look":
+    from concurrent.futures import ThreadPoolExecutor
+    from slowfast.runtime.watchdog import ended_if_hung
+
+    with ended_if_hung([2], 0.6), ThreadPoolExecutor(2) as pool:
+        print("ready", flush=True)
+        pool.submit(read).result()
+
 with stop.StopRequest() as request:
     print("ready", flush=True)
     {"read": read, "work": work, "lose": lose_a_peer}[sys.argv[2]]()
@@ -81,3 +89,11 @@ def test_a_peer_that_is_lost_after_the_request_is_a_stop_too(start):
     printed, _ = process.communicate(timeout=20)
     assert process.returncode == 143
     assert "stopped, but without saving: RuntimeError" in printed and "Traceback" not in printed
+
+
+@pytest.mark.slow
+def test_a_thread_that_hangs_does_not_keep_ctrl_c_from_ending_the_start_of_a_run(start):
+    process = start("look")
+    process.send_signal(signal.SIGINT)
+    printed, _ = process.communicate(timeout=20)
+    assert process.returncode == 130 and "SIGINT: the process hangs at" in printed
