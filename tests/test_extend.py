@@ -115,6 +115,7 @@ def test_each_file_of_the_page_is_short():
         assert len(source.splitlines()) <= 45, name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RUNS)
 def test_one_process(write_yaml, tmp_path, name):
     dataset, imports, sections, metric = RUNS[name]
@@ -132,6 +133,7 @@ def test_two_processes(write_yaml, tmp_path, run_in_two, name):
     assert 0 <= results[metric] <= 100 and results["num_unreadable"] == 0
 
 
+@pytest.mark.slow
 def test_task_logs_its_own_sums(write_yaml, tmp_path):
     """With gamma 0 the focal loss is the cross-entropy."""
     user = {"WIDTH": 4, "GAMMA": 0.0}

@@ -65,6 +65,7 @@ def test_a_point_without_a_cost_or_value_is_never_on_the_front():
     assert pareto_front([math.nan, 1, 2], [9, math.nan, 3]) == [False, False, True]
 
 
+@pytest.mark.slow
 def test_a_missing_table_says_how_to_write_one(budget_run, tmp_path):
     with pytest.raises(ValueError, match="none.json: there is no such table.*tools/budget.py"):
         load_table(tmp_path / "none.json", budget_run[1])
@@ -113,6 +114,7 @@ def test_missing_statistics_say_what_measures_them(budget_copy):
         load_for_evaluation(cfg, weights, torch.device("cpu"))
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_the_network_of_a_budget_is_the_adaptive_one_at_that_configuration(budget_copy):
     path, weights = budget_copy
@@ -140,6 +142,7 @@ def test_the_network_of_a_budget_is_the_adaptive_one_at_that_configuration(budge
         torch.testing.assert_close(loaded.model(clips), expected, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_test_with_a_budget_finds_the_accuracy_of_the_table(budget_run, tmp_path):
     path, weights = budget_run
     table = load_table(table_path(weights), weights)

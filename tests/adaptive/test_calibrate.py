@@ -69,6 +69,7 @@ def test_one_pass_over_the_clips_serves_all_configurations(adaptive_cfg, checkpo
     assert reads == ONCE  # it was in the file
 
 
+@pytest.mark.slow
 def test_further_configurations_are_added_to_the_file(cfg, checkpoint):
     first = calibrate(cfg, checkpoint, [SMALL])
     both = calibrate(cfg, checkpoint, [FULL, SMALL])
@@ -98,6 +99,7 @@ def whole(cfg, checkpoint, tmp_path):
     return calibrate(cfg, other, [SMALL, FULL])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [1, *slow([2, 5]), 8])
 def test_interrupted_it_stops_at_once_and_goes_on_where_it_was(
     cfg, checkpoint, whole, reads, monkeypatch, number
@@ -121,6 +123,7 @@ def test_interrupted_it_stops_at_once_and_goes_on_where_it_was(
     assert load_calibration(checkpoint, settings).progress == {}
 
 
+@pytest.mark.slow
 def test_what_was_interrupted_stays_when_others_are_measured_meanwhile(
     cfg, checkpoint, whole, reads, monkeypatch
 ):
@@ -135,6 +138,7 @@ def test_what_was_interrupted_stays_when_others_are_measured_meanwhile(
     assert sum(reads.values()) == 2 * 4
 
 
+@pytest.mark.slow
 def test_two_processes_at_once_lose_nothing(cfg, checkpoint, whole, monkeypatch):
     save, others = module.save_calibration, [FULL]
 
@@ -149,6 +153,7 @@ def test_two_processes_at_once_lose_nothing(cfg, checkpoint, whole, monkeypatch)
     assert all(same(found[str(c)], whole[c]) for c in whole)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_finished", [True, *slow([False])])
 def test_another_process_may_measure_the_same_at_once(
     cfg, checkpoint, whole, monkeypatch, is_finished
@@ -176,6 +181,7 @@ def test_another_process_may_measure_the_same_at_once(
     assert all(same(saved.statistics[str(c)], whole[c]) for c in whole) and not saved.progress
 
 
+@pytest.mark.slow
 def test_with_fewer_videos_what_was_interrupted_begins_anew(
     adaptive_cfg, cfg, checkpoint, toy_set, monkeypatch, tmp_path
 ):
@@ -192,6 +198,7 @@ def test_with_fewer_videos_what_was_interrupted_begins_anew(
     assert same(calibrate(few, checkpoint, [SMALL])[SMALL], expected)
 
 
+@pytest.mark.slow
 def test_other_settings_are_measured_beside(adaptive_cfg, cfg, checkpoint, reads, caplog):
     first = calibrate(cfg, checkpoint, [SMALL])
     fewer = adaptive_cfg(*OPTIONS, "BN.NUM_BATCHES_PRECISE", 1)
@@ -205,6 +212,7 @@ def test_other_settings_are_measured_beside(adaptive_cfg, cfg, checkpoint, reads
     assert not reads
 
 
+@pytest.mark.slow
 def test_unreadable_videos_are_named(cfg, checkpoint, toy_set, adaptive_cfg, tmp_path, caplog):
     (tmp_path / "junk.mp4").write_text("not a video")
     lines = [f"{toy_set}/{line}" for line in (toy_set / "train.csv").read_text().splitlines()[1:]]
@@ -235,6 +243,7 @@ def test_full_configuration_gets_the_statistics_of_precise_batch_norm(adaptive_c
         torch.testing.assert_close(value, expected[name], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_statistics_are_mean_and_variance_of_what_a_batch_norm_receives(cfg, checkpoint):
     """Of the first one, which no other batch norm comes before."""
     found = calibrate(cfg, checkpoint, [SMALL])[SMALL]
@@ -250,12 +259,14 @@ def test_statistics_are_mean_and_variance_of_what_a_batch_norm_receives(cfg, che
     torch.testing.assert_close(found[f"{name}.running_var"], var)
 
 
+@pytest.mark.slow
 def test_statistics_are_those_of_the_channels_in_use(cfg, checkpoint):
     found = calibrate(cfg, checkpoint, [SMALL, FULL])
     sizes = [sum(map(len, found[point].values())) for point in (SMALL, FULL)]
     assert 0.5 <= sizes[0] / sizes[1] < 0.7
 
 
+@pytest.mark.slow
 def test_configured_network_is_itself_again_afterwards(cfg, checkpoint):
     found = calibrate(cfg, checkpoint, [FULL])[FULL]
     model = load_model(cfg, checkpoint)

@@ -36,6 +36,7 @@ def alone(budget_copy):
     return paths
 
 
+@pytest.mark.slow
 def test_each_kind_is_what_a_table_of_its_own_says(
     budget_copy, alone, reads, monkeypatch, tmp_path
 ):

@@ -29,6 +29,7 @@ CONFIGS = ROOT / "configs" / "Kinetics" / "a3d"
 SMALL = OperatingPoint(0.5, 2, 32)
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_the_plain_network_says_the_same_of_reduced_clips_at_all_configurations(
     budget_run, tmp_path
@@ -75,6 +76,7 @@ def test_run_net_tests_the_network_that_was_cut_out(budget_run, tmp_path):
             assert results["top1_acc"] == rows[full].top1_acc
 
 
+@pytest.mark.slow
 def test_without_a_smaller_crop_accuracy_is_that_of_the_adaptive_network(budget_run, tmp_path):
     path, weights = budget_run
     rows = {row.point: row for row in load_table(table_path(weights), weights).rows}
@@ -111,6 +113,7 @@ def test_mistakes_are_found_before_anything_is_measured_or_written(
     assert not (tmp_path / "cut").exists() and not calibration_path(weights).exists()
 
 
+@pytest.mark.slow
 def test_missing_statistics_are_measured(budget_copy, tmp_path):
     path, weights = budget_copy
     cut, _ = extract(load_cfg(path), weights, OperatingPoint(0.75, 2, 32), tmp_path)
@@ -135,6 +138,7 @@ def test_a_cut_that_says_something_else_is_not_written(budget_run, tmp_path, mon
     assert not (tmp_path / "cut").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "point", "train_crop", "scales"),
     [

@@ -105,6 +105,7 @@ def test_classes_of_the_weights_are_found_by_their_names(budget_copy, named):
     assert [row.top1_acc for row in first.rows] == [row.top1_acc for row in second.rows]
 
 
+@pytest.mark.slow
 def test_each_video_is_read_once_and_nothing_is_calibrated_again(budget_copy, reads):
     path, weights = budget_copy
     again = measure_table(path, weights, repeats=0, stop=StopRequest())
@@ -114,6 +115,7 @@ def test_each_video_is_read_once_and_nothing_is_calibrated_again(budget_copy, re
     assert [row.top1_acc for row in again.rows] == [row.top1_acc for row in before]
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_the_videos_so_far(budget_copy, ctrl_c_after_a_video):
     path, weights = budget_copy
     stop = StopRequest()

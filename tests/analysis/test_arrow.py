@@ -6,6 +6,7 @@ from slowfast.analysis.arrow import ArrowRow, _classes_to_show, measure_arrow
 from slowfast.analysis.runs import load_run, parse_run
 
 
+@pytest.mark.slow
 def test_what_time_contributes_to_a_network_that_sees_order(make_run, order_seer):
     run = load_run(parse_run(str(make_run("a"))), [])
     run.model = order_seer
@@ -17,6 +18,7 @@ def test_what_time_contributes_to_a_network_that_sees_order(make_run, order_seer
     assert row.difference("reversed").tolist() == [100, 100]
 
 
+@pytest.mark.slow
 def test_shuffling_is_the_same_every_time_but_not_for_every_seed(make_run):
     folder = str(make_run("a"))
 
@@ -29,6 +31,7 @@ def test_shuffling_is_the_same_every_time_but_not_for_every_seed(make_run):
     assert torch.equal(shuffled(0), shuffled(0)) and not torch.equal(shuffled(0), shuffled(1))
 
 
+@pytest.mark.slow
 def test_flow_is_refused(make_run):
     run = load_run(parse_run(str(make_run("a"))), [])
     run.modality = "flow"

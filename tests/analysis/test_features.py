@@ -54,6 +54,7 @@ def test_an_unknown_layer_is_named_with_those_there_are(run, layer):
         FeatureExtractor(run.model, layer)
 
 
+@pytest.mark.slow
 def test_with_a_budget_the_features_are_those_of_the_narrow_network(small_run):
     options = ["TEST.NUM_SPATIAL_CROPS", 1, "TEST.BATCH_SIZE", 12]
     run = load_run(parse_run(str(small_run[0])), options)
@@ -80,6 +81,7 @@ def test_an_empty_budget_gives_the_features_of_the_whole_network(small_run):
     assert narrow < whole
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [3, 7])
 def test_perplexity_never_exceeds_what_the_videos_allow(count):
     values = np.random.default_rng(0).normal(size=(count, 5))

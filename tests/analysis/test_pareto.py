@@ -38,6 +38,7 @@ def test_mistakes_in_points_are_named(tmp_path, text, message):
         read_points(tmp_path / "a.csv")
 
 
+@pytest.mark.slow
 def test_costs_and_accuracy_of_a_tested_run(make_run):
     folder = make_run("a")
     runs = parse_runs([str(folder)])
@@ -52,6 +53,7 @@ def test_costs_and_accuracy_of_a_tested_run(make_run):
         measure_points(runs, [], metric="map", repeats=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [["DATA.TEST_CROP_SIZE", 64], *slow([["DATA.NUM_FRAMES", 8], ["VOV3D.INNER_CH", 16]])],
@@ -66,6 +68,7 @@ def test_options_that_change_the_cost_but_not_the_accuracy_are_refused(make_run,
     assert point.num_views == 2
 
 
+@pytest.mark.slow
 def test_runs_tested_on_different_videos_are_refused(make_run, tmp_path):
     folders = [make_run(name) for name in ("a", "b")]
     for folder, videos in zip(folders, ("ab12", "cd34"), strict=True):
@@ -88,6 +91,7 @@ def test_points_lie_within_their_panels(tmp_path, monkeypatch):
     ]
 
 
+@pytest.mark.slow
 def test_a_config_alone_has_no_accuracy(make_run):
     folder = make_run("a")
     with pytest.raises(ValueError, match="OUTPUT_DIR"):
@@ -111,6 +115,7 @@ def test_a_run_of_a_budget_costs_what_its_narrow_network_does(small_run, monkeyp
     assert point.latency_ms > 0
 
 
+@pytest.mark.slow
 def test_another_budget_than_the_tested_one_is_refused(small_run):
     runs = parse_runs([str(small_run[0])])
     with pytest.raises(ValueError, match="small: --opts TEST.BUDGET '' changes what a clip costs"):

@@ -18,6 +18,7 @@ def start(toy_cfg, tmp_path):
     return _weights(train(cfg)), files.last_checkpoint(cfg.OUTPUT_DIR)
 
 
+@pytest.mark.slow
 def test_a_head_of_its_own_learning_rate_in_a_run(toy_cfg, start):
     before, path = start
     cfg = toy_cfg("TRAIN.CHECKPOINT_FILE_PATH", path, "SOLVER.HEAD_LR_FACTOR", 0.0)
@@ -26,6 +27,7 @@ def test_a_head_of_its_own_learning_rate_in_a_run(toy_cfg, start):
     assert kept == {"head.projection.weight", "head.projection.bias"}
 
 
+@pytest.mark.slow
 def test_frozen_stages_stay_as_the_file_has_them(toy_cfg, start):
     before, path = start
     cfg = toy_cfg("TRAIN.CHECKPOINT_FILE_PATH", path, "TRAIN.FREEZE", "['s1', 's2', 's3']")
@@ -34,6 +36,7 @@ def test_frozen_stages_stay_as_the_file_has_them(toy_cfg, start):
     assert kept == {"s1.", "s2.", "s3."}
 
 
+@pytest.mark.slow
 def test_the_factor_survives_resuming(toy_cfg):
     train(toy_cfg("SOLVER.HEAD_LR_FACTOR", 3.0, "SOLVER.MAX_EPOCH", 1))
     groups = train(toy_cfg("SOLVER.HEAD_LR_FACTOR", 3.0)).optimizer.param_groups

@@ -67,6 +67,7 @@ def _meta_source(weights):
     return _meta_model(SOURCES[weights])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", slow_but(FAST, FILES))
 def test_config_starts_from_the_file_that_it_names(name, tmp_path):
     train = load_cfg(CONFIGS / name).TRAIN

@@ -50,6 +50,7 @@ def test_1_format_of_a_saved_checkpoint(tmp_path):
     assert {"state", "param_groups"} == set(content["optimizer_state"])
 
 
+@pytest.mark.slow
 def test_2_resuming_goes_on_with_the_next_epoch_and_the_whole_optimizer(tmp_path):
     before = _after_a_step(build_thin("VoV3D-M"))
     before.epoch = 5
@@ -67,6 +68,7 @@ def test_2b_without_a_checkpoint_nothing_is_resumed(tmp_path):
     assert not resume(_state(build_thin("X3D-M")), tmp_path, lambda epoch: None, settings={})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_classes", [10, 20], ids=["3a_3b_more_classes", "3c_half_as_many"])
 def test_3_fine_tuning_keeps_the_fresh_classifier_whole(tmp_path, num_classes):
     source = build_thin("VoV3D-M", "MODEL.NUM_CLASSES", num_classes)
@@ -79,6 +81,7 @@ def test_3_fine_tuning_keeps_the_fresh_classifier_whole(tmp_path, num_classes):
     assert_same_weights(model, source)
 
 
+@pytest.mark.slow
 def test_3a_fine_tuning_400_to_174_trains_from_epoch_0(toy_cfg, tmp_path):
     pretrained = build_model(toy_cfg("MODEL.NUM_CLASSES", 400))
     path = _as_pyslowfast(tmp_path / "kinetics.pyth", pretrained, epoch=255)
@@ -94,6 +97,7 @@ def test_3a_fine_tuning_400_to_174_trains_from_epoch_0(toy_cfg, tmp_path):
     assert (after - before[name]).norm() < 0.5 * before[name].norm()  # it went on from there
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wrap", [lambda state: {"model_state": state}, lambda state: state])
 def test_3d_weights_alone_are_enough(tmp_path, wrap):
     source, model = build_thin("X3D-M"), build_thin("X3D-M")

@@ -101,6 +101,7 @@ def _written_by_caffe2(model, path):
     path.write_bytes(pickle.dumps({"blobs": blobs}, protocol=2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_what_is_saved_is_loaded(name, tmp_path):
     source, model = build_thin(name), build_thin(name)
@@ -158,6 +159,7 @@ def _as_pyslowfast_sub_bn(model):
 
 
 # PySlowFast's number of SubBN, and one more where the head has a batch norm (plain there).
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "count"),
     [("I3D NLN", 58), *slow([("X3D-M", 84), ("VoV3D-M", 134), ("SlowFast", 110)])],
@@ -182,6 +184,7 @@ def test_sub_batch_norm_and_plain_load_each_other(name, count, tmp_path):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", slow_but(["X3D-M"], NETWORKS))
 def test_sub_batch_norm_and_plain_give_equal_outputs(name, tmp_path):
     sub = build_thin(name, "BN.NORM_TYPE", "sub_batchnorm", "BN.NUM_SPLITS", 2).double()

@@ -55,6 +55,7 @@ def _maps(model, name, image):
     return maps[0]
 
 
+@pytest.mark.slow
 def test_file_of_torchvision_s_s3d_fits_to_the_last_tensor(tmp_path):
     theirs = torchvision.models.video.s3d()
     torch.save(theirs.state_dict(), tmp_path / "s3d.pth")
@@ -66,6 +67,7 @@ def test_file_of_torchvision_s_s3d_fits_to_the_last_tensor(tmp_path):
     assert torch.equal(model.head.projection.bias, theirs.classifier[1].bias)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("keys", "num_made"),
     [
@@ -131,6 +133,7 @@ def test_i3d_does_not_become_separable(tmp_path):
         convert_file(build(VARIANT="s3d", WIDTH_FACTOR=0.125), tmp_path / "i3d.pth")
 
 
+@pytest.mark.slow
 def test_separable_becomes_neither_3d_nor_silently_2d(tmp_path, caplog):
     models = {v: build(VARIANT=v, WIDTH_FACTOR=0.125) for v in ("i2d", "i3d", "s3d")}
     torch.save(models["s3d"].state_dict(), tmp_path / "s3d.pth")

@@ -38,6 +38,7 @@ def _features_2d(model, images):
 # I3D pads time with zeros. Its kernels reach 2 frames in the stem and 3 in res2, then, at half the
 # frame rate, 2 + 3 + 1 in res3 to res5. Of 40 frames, 20 after the pooling, numbers 9 and 10 see no
 # padding. C2D never looks past a frame.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "num_frames", "valid", "num_inflated"),
     [

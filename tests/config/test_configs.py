@@ -186,6 +186,7 @@ def is_other_name(path: Path) -> bool:
     return set(yaml.safe_load(path.read_text())) == {"_BASE_"}
 
 
+@pytest.mark.slow
 def test_runs_do_not_share_a_folder():
     paths = [path for path in FILES if not is_other_name(path)]
     assert len({load(path).OUTPUT_DIR for path in paths}) == len(paths)

@@ -243,6 +243,7 @@ def test_value_that_aliases_blow_up_is_refused(tmp_path):
     assert "more than 50000 values" in merge_error(tmp_path, "\n".join(lines))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["A: " + 5000 * "[", "A: [" + 60_000 * "1," + "]"])
 def test_text_beyond_all_bounds_is_refused_at_its_line(tmp_path, text):
     message = merge_error(tmp_path, text)

@@ -135,6 +135,7 @@ def test_a_list_of_videos_becomes_one_of_flow(videos, tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_what_is_done_is_done_again_only_if_video_or_settings_changed(
     videos, tmp_path, monkeypatch
 ):
@@ -168,6 +169,7 @@ def test_folders_of_others_are_left_alone(videos, tmp_path):
     assert (tmp_path / "flow/sub/c/mine.jpg").exists()
 
 
+@pytest.mark.slow
 def test_flow_done_again_leaves_that_of_other_videos_below_it(videos, tmp_path):
     """Of two runs, which do not know of each other's videos."""
     output, word = tmp_path / "flow", [texture(number, 0, 32, 40) for number in range(6)]

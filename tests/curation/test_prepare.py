@@ -91,6 +91,7 @@ def test_two_videos_that_would_become_one_are_named(names, as_images, message):
         name_targets([f"/v/{name}" for name in names], "/v", as_images=as_images)
 
 
+@pytest.mark.slow
 def test_lists_keep_all_labels_and_parts(tmp_path, video_dir):
     lines = {
         "labels": "video0.mp4 0 3\n",

@@ -22,6 +22,7 @@ def _work(item):
     return item.upper()
 
 
+@pytest.mark.slow
 def test_every_item_comes_back_also_one_that_kills_its_process():
     items = ["a", "crash", "b", "raise", "c", "exit", "d"]
     results = dict(run_parallel(_work, items, workers=2))
@@ -42,6 +43,7 @@ def _note_and_sleep(item, folder):
     time.sleep(60 if item else 0)
 
 
+@pytest.mark.slow
 def test_closing_ends_processes_in_the_midst_of_their_work(tmp_path):
     work = partial(_note_and_sleep, folder=tmp_path)
     results = run_parallel(work, [0, 1, 1], workers=2)
@@ -54,6 +56,7 @@ def test_closing_ends_processes_in_the_midst_of_their_work(tmp_path):
             os.kill(int(file.name), 0)
 
 
+@pytest.mark.slow
 def test_work_on_videos_imports_no_torch():
     """That would take each process longer than most videos do."""
     modules = "slowfast.curation.check, slowfast.curation.flow, slowfast.curation.prepare"

@@ -219,6 +219,7 @@ def test_tasks_without_weights_refuse_them(box_cfg):
         build_task(box_cfg()).weigh_classes(WEIGHTS)
 
 
+@pytest.mark.slow
 def test_a_run_learns_with_weights_and_a_balanced_order(toy_cfg):
     plain, weighed, balanced = (
         train(toy_cfg("SOLVER.MAX_EPOCH", 1, *options)).history[-1]["train_loss"]

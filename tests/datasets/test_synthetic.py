@@ -107,6 +107,7 @@ def test_encoded_clip_is_close_to_the_drawn_one(small_set):
     assert np.abs(decode(small_set / item.path) - drawn).mean() < 12
 
 
+@pytest.mark.slow
 def test_equal_settings_make_equal_files_with_any_number_of_workers(small_set, tmp_path):
     assert make_dataset(tmp_path / "again", MotionSettings(**SMALL), workers=2) == 10
     names = sorted(p.relative_to(small_set) for p in small_set.rglob("*") if p.is_file())
@@ -171,6 +172,7 @@ def test_numbered_frames_survive_the_encoder(video_dir, frame_number):
     assert [frame_number(frame) for frame in decode(video_dir / "video5.mp4")] == list(range(25))
 
 
+@pytest.mark.slow
 def test_tool_writes_the_set_and_reports_a_wrong_option(tmp_path):
     tool = ROOT / "tools" / "make_motion_dataset.py"
 

@@ -22,6 +22,7 @@ def trained(toy_cfg, named):
     return options
 
 
+@pytest.mark.slow
 def test_a_test_finds_the_classes_by_their_names(toy_cfg, named, trained):
     expected = run_test(toy_cfg(*named(TRAINED)))
     found = run_test(toy_cfg(*named(TURNED)))
@@ -30,6 +31,7 @@ def test_a_test_finds_the_classes_by_their_names(toy_cfg, named, trained):
     assert found["test_set"] == expected["test_set"]
 
 
+@pytest.mark.slow
 def test_a_test_on_other_classes_is_refused(toy_cfg, named, trained):
     options = named(["red", "green", "yellow"])
     with pytest.raises(ValueError, match="2 of the data's 3 class names.*DATA.MATCH_CLASSES False"):
@@ -37,12 +39,14 @@ def test_a_test_on_other_classes_is_refused(toy_cfg, named, trained):
     assert run_test(toy_cfg(*options, "DATA.MATCH_CLASSES", False))["num_videos"] == 5
 
 
+@pytest.mark.slow
 def test_a_run_does_not_go_on_with_classes_in_another_order(toy_cfg, named, trained):
     with pytest.raises(ValueError, match="epoch_00001.*begun with other classes.*3 of 3 have"):
         train(toy_cfg("SOLVER.MAX_EPOCH", 2, *named(TURNED)))
     train(toy_cfg("SOLVER.MAX_EPOCH", 2, *named(["Red", "green", "blue"])))
 
 
+@pytest.mark.slow
 def test_fine_tuning_moves_the_classifier_and_its_average(toy_cfg, named, trained, tmp_path):
     weights = files.last_checkpoint(tmp_path / "run")
     options = ["TRAIN.CHECKPOINT_FILE_PATH", weights, "OUTPUT_DIR", tmp_path / "tuned"]
@@ -53,6 +57,7 @@ def test_fine_tuning_moves_the_classifier_and_its_average(toy_cfg, named, traine
     assert state.class_names == TURNED
 
 
+@pytest.mark.slow
 def test_a_test_names_the_classes_that_were_not_trained(toy_cfg, named, tmp_path, caplog):
     options = named(TRAINED)
     path = tmp_path / "red_green_blue/train.csv"

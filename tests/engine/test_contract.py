@@ -176,6 +176,7 @@ def stopped(toy_cfg, tmp_path):
     return tmp_path / "run"
 
 
+@pytest.mark.slow
 def test_another_list_is_refused_in_an_epoch(stopped, toy_cfg, toy_set, tmp_path):
     rows = (toy_set / "train.csv").read_text().splitlines()
     lists = tmp_path / "lists"
@@ -187,6 +188,7 @@ def test_another_list_is_refused_in_an_epoch(stopped, toy_cfg, toy_set, tmp_path
         train(toy_cfg(*BASE, "TRAIN.BATCH_SIZE", 2, *paths))
 
 
+@pytest.mark.slow
 def test_the_optimizer_takes_new_values_and_keeps_its_momentum(stopped, toy_cfg, caplog):
     changed = ["SOLVER.WEIGHT_DECAY", 0.125, "SOLVER.MOMENTUM", 0.5, "SOLVER.HEAD_LR_FACTOR", 2.0]
     run = build_run(toy_cfg(*BASE, "TRAIN.BATCH_SIZE", 2, *changed))
@@ -276,6 +278,7 @@ def test_a_best_epoch_by_another_metric_is_no_obstacle(toy_cfg, tmp_path):
     assert train(toy_cfg(*options)).best["epoch"] == 2
 
 
+@pytest.mark.slow
 def test_a_signal_saves_in_mid_epoch_and_the_run_goes_on(toy_cfg, tmp_path, monkeypatch):
     cfg = toy_cfg(*BASE, "TRAIN.BATCH_SIZE", 2)
     whole = train(toy_cfg(*BASE, "TRAIN.BATCH_SIZE", 2, "OUTPUT_DIR", tmp_path / "whole"))

@@ -34,6 +34,7 @@ def flow_set(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_a_flow_network_trains_and_is_tested(flow_set, toy_cfg, tmp_path):
     cfg = toy_cfg(
         *(*FLOW, "DATA.INPUT_CHANNEL_NUM", "[2]", "DATA.PATH_TO_DATA_DIR", flow_set),

@@ -37,6 +37,7 @@ def videos(toy_set):
     return sorted(toy_set.glob("test_*.mp4"))
 
 
+@pytest.mark.slow
 def test_scores_are_those_of_testing(toy_yaml, weights, videos, tmp_path):
     run_test(load_cfg(toy_yaml, ["TEST.CHECKPOINT_FILE_PATH", str(weights)]))
     with open(tmp_path / "run/test_results.csv") as file:
@@ -61,6 +62,7 @@ def test_a_video_gives_its_best_classes_by_name(toy_yaml, weights, videos):
     assert predictor(str(videos[0]), topk=1) == best[:1]
 
 
+@pytest.mark.slow
 def test_names_come_from_the_file_then_the_checkpoint_then_the_number(toy_yaml, weights, tmp_path):
     names = tmp_path / "names.txt"
     names.write_text("a\nb\nc\n")
@@ -71,6 +73,7 @@ def test_names_come_from_the_file_then_the_checkpoint_then_the_number(toy_yaml, 
     assert Predictor(toy_yaml, bare).class_names == ["class 0", "class 1", "class 2"]
 
 
+@pytest.mark.slow
 def test_training_stores_the_names_of_its_dataset_and_keeps_them(toy_cfg, toy_set, tmp_path):
     folder = tmp_path / "named"
     shutil.copytree(toy_set, folder)
@@ -81,6 +84,7 @@ def test_training_stores_the_names_of_its_dataset_and_keeps_them(toy_cfg, toy_se
     assert state.class_names == NAMES
 
 
+@pytest.mark.slow
 def test_views_follow_the_options(toy_yaml, weights, videos):
     options = ["TEST.NUM_ENSEMBLE_VIEWS", 1, "TEST.NUM_SPATIAL_CROPS", 1]
     predictor = Predictor(toy_yaml, weights, options=options)
@@ -133,6 +137,7 @@ def test_a_config_for_many_gpus_runs_where_there_are_none(toy_yaml, weights, vid
     assert Predictor(toy_yaml, weights, options=options)(videos[0])
 
 
+@pytest.mark.slow
 def test_mistakes_are_named(toy_yaml, weights, videos):
     predictor = Predictor(toy_yaml, weights)
     with pytest.raises(ValueError, match="topk: 0"):

@@ -92,6 +92,7 @@ MORE_STOPS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "place, options",
     [
@@ -121,6 +122,7 @@ def test_stopped_anywhere_the_run_goes_on_as_if_it_had_not(
     assert sum('"train_epoch"' in line for line in lines) == 3
 
 
+@pytest.mark.slow
 def test_a_run_stopped_before_sums_had_names_goes_on(toy_cfg, tmp_path, monkeypatch):
     options = ["SOLVER.MAX_EPOCH", 1, "SOLVER.CLIP_GRAD_L2NORM", 10.0]
     whole = train(toy_cfg(*options, "OUTPUT_DIR", tmp_path / "whole"))
@@ -139,6 +141,7 @@ def test_a_run_stopped_before_sums_had_names_goes_on(toy_cfg, tmp_path, monkeypa
     }
 
 
+@pytest.mark.slow
 def test_signal_during_the_last_save_does_not_go_on_to_the_test(toy_cfg, monkeypatch):
     _signal_at_call(monkeypatch, "slowfast.engine.train.write_history", 2)
     with pytest.raises(SystemExit) as stopped:
@@ -146,6 +149,7 @@ def test_signal_during_the_last_save_does_not_go_on_to_the_test(toy_cfg, monkeyp
     assert stopped.value.code == 128 + signal.SIGINT
 
 
+@pytest.mark.slow
 def test_run_without_resuming_sets_the_old_checkpoints_aside(toy_cfg, tmp_path):
     train(toy_cfg("SOLVER.MAX_EPOCH", 3))
     train(toy_cfg("SOLVER.MAX_EPOCH", 1, "TRAIN.AUTO_RESUME", False, "TRAIN.KEEP_CHECKPOINTS", 1))
@@ -158,6 +162,7 @@ def _assert_kind_is_refused(cfg, now, before):
         train(cfg)
 
 
+@pytest.mark.slow
 def test_a_finished_adaptive_run_is_not_taken_for_a_plain_one(toy_cfg):
     train(toy_cfg(*ADAPTIVE, "SOLVER.MAX_EPOCH", 1))
     plain = toy_cfg(*ADAPTIVE, "SOLVER.MAX_EPOCH", 1, "ADAPTIVE.ENABLE", False)
@@ -173,6 +178,7 @@ def test_a_stopped_plain_run_does_not_go_on_as_an_adaptive_one(toy_cfg, monkeypa
     _assert_kind_is_refused(toy_cfg(*options), True, False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", [None, "", "MODEL:\n  WIDTH: 1.0\n"])
 def test_a_checkpoint_that_does_not_say_whether_it_is_adaptive_is_plain(toy_cfg, tmp_path, text):
     options = [*ADAPTIVE, "SOLVER.MAX_EPOCH", 1]

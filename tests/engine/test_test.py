@@ -24,6 +24,7 @@ def damaged_set(toy_set, tmp_path):
     return folder
 
 
+@pytest.mark.slow
 def test_results_agree_with_the_saved_scores(toy_cfg, tmp_path):
     cfg = toy_cfg("SOLVER.MAX_EPOCH", 1)
     train(cfg)
@@ -46,6 +47,7 @@ def test_results_agree_with_the_saved_scores(toy_cfg, tmp_path):
     assert results["fewer_views"][-1]["top1_acc"] == results["top1_acc"]
 
 
+@pytest.mark.slow
 def test_unreadable_test_video_is_named_and_left_out(toy_cfg, damaged_set, tmp_path):
     train(toy_cfg("SOLVER.MAX_EPOCH", 1))
     results = run_test(toy_cfg("DATA.PATH_TO_DATA_DIR", damaged_set))
@@ -56,6 +58,7 @@ def test_unreadable_test_video_is_named_and_left_out(toy_cfg, damaged_set, tmp_p
         assert not any(row["path"].endswith("test_1.mp4") for row in csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_damaged_test_video_is_named_with_what_it_lost(toy_cfg, lossy_set, tmp_path):
     train(toy_cfg("SOLVER.MAX_EPOCH", 1))
     results = run_test(toy_cfg("DATA.PATH_TO_DATA_DIR", lossy_set))
@@ -69,6 +72,7 @@ def test_damaged_test_video_is_named_with_what_it_lost(toy_cfg, lossy_set, tmp_p
     assert "test_3.mp4" in (tmp_path / "run/damaged_test.csv").read_text()
 
 
+@pytest.mark.slow
 def test_lists_of_an_earlier_test_go(toy_cfg, lossy_set, tmp_path):
     train(toy_cfg("SOLVER.MAX_EPOCH", 1))
     run_test(toy_cfg("DATA.PATH_TO_DATA_DIR", lossy_set))
@@ -100,6 +104,7 @@ def test_weights_of_another_model_are_refused(toy_cfg):
         run_test(toy_cfg("VOV3D.INNER_CH", 16))
 
 
+@pytest.mark.slow
 def test_backwards_clips_give_other_scores(toy_cfg):
     cfg = toy_cfg("SOLVER.MAX_EPOCH", 1)
     train(cfg)
@@ -108,6 +113,7 @@ def test_backwards_clips_give_other_scores(toy_cfg):
     assert not np.isclose(forwards["loss"], backwards["loss"], rtol=1e-9, atol=0)
 
 
+@pytest.mark.slow
 def test_interrupting_a_test_is_no_result(toy_cfg, monkeypatch, tmp_path):
     train(toy_cfg("SOLVER.MAX_EPOCH", 1))
     real = torch.nn.Module.__call__
@@ -124,6 +130,7 @@ def test_interrupting_a_test_is_no_result(toy_cfg, monkeypatch, tmp_path):
     assert not (tmp_path / "run/test_results.json").exists()
 
 
+@pytest.mark.slow
 def test_nothing_readable_is_an_error(toy_cfg, damaged_set):
     train(toy_cfg("SOLVER.MAX_EPOCH", 1))
     for index in range(5):

@@ -24,6 +24,7 @@ def _lines(cfg, kind):
         return [line for line in map(json.loads, file) if line["_type"] == kind]
 
 
+@pytest.mark.slow
 def test_run_writes_its_numbers_and_checkpoints(toy_cfg, tmp_path):
     cfg = toy_cfg("TENSORBOARD.ENABLE", True)
     train(cfg)
@@ -42,6 +43,7 @@ def test_run_writes_its_numbers_and_checkpoints(toy_cfg, tmp_path):
     assert list((tmp_path / "run/tensorboard").glob("events*"))
 
 
+@pytest.mark.slow
 def test_same_seed_gives_the_same_weights_and_another_seed_others(toy_cfg, tmp_path):
     first = _weights(train(toy_cfg("OUTPUT_DIR", tmp_path / "a")))
     again = _weights(train(toy_cfg("OUTPUT_DIR", tmp_path / "b")))
@@ -57,6 +59,7 @@ def test_number_of_workers_does_not_change_the_weights(toy_cfg, tmp_path):
     assert all(torch.equal(none[name], two[name]) for name in none)
 
 
+@pytest.mark.slow
 def test_accumulated_gradients_equal_those_of_a_large_batch(toy_cfg, tmp_path):
     options = ["MODEL.FROZEN_BN", True, "MODEL.DROPOUT_RATE", 0.0, "SOLVER.MAX_EPOCH", 1]
     whole = _weights(train(toy_cfg(*options, "OUTPUT_DIR", tmp_path / "a", "TRAIN.BATCH_SIZE", 8)))
@@ -66,6 +69,7 @@ def test_accumulated_gradients_equal_those_of_a_large_batch(toy_cfg, tmp_path):
         torch.testing.assert_close(summed[name], whole[name], rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_frozen_stages_keep_their_weights_and_statistics(toy_cfg):
     torch.manual_seed(0)
     cfg = toy_cfg("TRAIN.FREEZE", "['s1', 's2']", "SOLVER.MAX_EPOCH", 1)
@@ -169,6 +173,7 @@ def test_clipping_by_value_bounds_every_part_of_a_step(trained):
     assert step.norm() > 1e-2
 
 
+@pytest.mark.slow
 def test_first_step_of_adamw_is_the_learning_rate(trained):
     start = _parameters(trained(*ONE_STEP, "SOLVER.BASE_LR", 0.0))
     adamw = ["SOLVER.OPTIMIZING_METHOD", "adamw", "SOLVER.BASE_LR", 1e-3]
@@ -186,6 +191,7 @@ def test_number_types_differ_a_little_in_training_and_validation(trained):
         assert losses == pytest.approx(losses[:1] * 3, rel=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [BFLOAT16, *slow([FLOAT16])], ids=["bfloat16", "float16"])
 def test_mixed_precision_takes_about_the_same_step(trained, options):
     start, plain, mixed = (
@@ -212,6 +218,7 @@ def test_only_float16_scales_its_loss(trained, tmp_path, options, is_scaled):
     assert bool(saved["scaler_state"]) == is_scaled
 
 
+@pytest.mark.slow
 def test_precise_batch_norm_changes_statistics_but_no_weights(trained):
     plain, one, two = (
         trained(*options)
@@ -234,6 +241,7 @@ def test_precise_batch_norm_measures_the_moving_average_too(trained):
     assert not torch.allclose(*means)
 
 
+@pytest.mark.slow
 def test_sub_batch_norm_saves_the_statistics_of_its_parts(trained, tmp_path):
     trained("BN.NORM_TYPE", "sub_batchnorm", "BN.NUM_SPLITS", 2, "BN.USE_PRECISE_STATS", True)
     saved = files.load(files.last_checkpoint(tmp_path / "run0"))
@@ -251,6 +259,7 @@ def test_compiled_training_takes_the_same_step(trained, traced):
     assert (compiled - plain).norm() < 1e-3 * (plain - start).norm()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options", [[], *slow([BCE, BFLOAT16, ["DATA.RESIZE_BACKEND", "torch"]])], ids=str
 )
@@ -266,6 +275,7 @@ def test_gradient_norm_is_logged_when_clipped(toy_cfg):
     assert all(line["grad_norm"] > 0 for line in _lines(cfg, "train_iter"))
 
 
+@pytest.mark.slow
 def test_moving_average_is_what_is_validated_and_tested(toy_cfg, tmp_path):
     cfg = toy_cfg("TRAIN.EMA_DECAY", 0.5)
     state = train(cfg)
@@ -288,6 +298,7 @@ def test_nan_stops_and_names_the_module_and_the_videos(toy_cfg, monkeypatch):
         train(toy_cfg())
 
 
+@pytest.mark.slow
 def test_last_and_best_checkpoints_are_kept(toy_cfg, tmp_path):
     train(toy_cfg("TRAIN.KEEP_CHECKPOINTS", 1, "SOLVER.MAX_EPOCH", 3))
     names = sorted(path.name for path in (tmp_path / "run/checkpoints").iterdir())
@@ -314,6 +325,7 @@ def test_finished_run_is_not_trained_again(toy_cfg):
     assert len(_lines(cfg, "train_epoch")) == 1
 
 
+@pytest.mark.slow
 def test_fine_tuning_starts_at_epoch_0_with_a_new_head(toy_cfg, tmp_path):
     pretrained = toy_cfg("OUTPUT_DIR", tmp_path / "pretrained", "MODEL.NUM_CLASSES", 7)
     train(pretrained)

@@ -25,6 +25,7 @@ def refusal(*overrides) -> str:
     return str(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("base", "key", "value"),
     [

@@ -106,6 +106,7 @@ def test_config_has_the_stored_size(name):
     assert complexity_of(load_cfg(ROOT / name)) == EXPECTED[name]
 
 
+@pytest.mark.slow
 def test_a_test_on_the_whole_video_costs_what_its_frames_cost():
     name = ROOT / "configs/Kinetics/x3d/X3D_XS.yaml"
     whole = ["TEST.WHOLE_VIDEO", 8, "TEST.NUM_ENSEMBLE_VIEWS", 1]

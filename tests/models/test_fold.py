@@ -109,6 +109,7 @@ def test_folded_network_gives_the_same_without_batch_norms(keys):
     )
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_folded_network_is_as_exact_in_bfloat16():
     errors = {"model": 0.0, "folded": 0.0}

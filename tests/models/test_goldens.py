@@ -112,6 +112,7 @@ def complexity_of(sizes):
     return build_complexity(config({"cfg": json.loads(sizes)}))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", slow_but(FAMILIES, FILES))
 def test_parameters_and_macs_are_those_of_the_reference(name):
     golden = load(name)
@@ -124,6 +125,7 @@ def test_parameters_and_macs_are_those_of_the_reference(name):
     assert complexity.macs_test == golden["macs_test"]
 
 
+@pytest.mark.slow
 @torch.no_grad()
 @pytest.mark.parametrize(("name", "kind"), slow_but(FAST_OUTPUTS, OUTPUTS))
 def test_float64_output_is_that_of_the_reference(name, kind):

@@ -37,6 +37,7 @@ def x3d(frames, crop, *, w=2.0, b=2.25, d=2.2, test_crop=None, **keys):
     return measure(test_crop or crop, **{**values, **factors, **data, **keys})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("size", "frames", "classes", "params", "gmacs_224", "gmacs_256"),
     [
@@ -62,6 +63,7 @@ def test_vov3d_has_its_published_size(size, frames, classes, params, gmacs_224, 
         assert macs / 1e9 == pytest.approx(gmacs, abs=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "params", "gmacs"),
     [

@@ -148,6 +148,7 @@ def with_zeros_for_the_rest(model, share):
     return model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", slow_but(FAST, MODELS))
 def test_full_width_is_the_plain_model_bit_for_bit(name):
     model, other = plain(name), slim(name)
@@ -172,6 +173,7 @@ def test_a_width_computes_what_its_leading_channels_do(name, share):
         torch.testing.assert_close(model(clips(name)), expected, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", slow_but(["c2d", "slowfast", "x3d"], MODELS))
 def test_the_narrow_model_equals_the_sliced_one(name):
     model = slim(name)
@@ -286,6 +288,7 @@ def test_width_blocks_nest_and_restore():
         assert torch.equal(model(clips("x3d")), outs[1.0])
 
 
+@pytest.mark.slow
 def test_statistics_of_a_width_are_used_in_its_block_only():
     model = slim("slowfast").eval()
     state, x = copy.deepcopy(model.state_dict()), clips("slowfast")
@@ -319,6 +322,7 @@ def test_statistics_of_another_width_are_refused(change):
         load_norm_statistics(model, statistics)
 
 
+@pytest.mark.slow
 def test_full_width_may_have_statistics_too():
     model = slim("x3d").eval()
     shifted = {key: values * 1.5 for key, values in norm_statistics(model).items()}
@@ -339,6 +343,7 @@ def test_a_copy_of_a_slimmable_model_is_one_of_its_own():
         assert torch.equal(other(clips("x3d")), expected)
 
 
+@pytest.mark.slow
 def test_macs_at_a_width_are_those_of_the_narrow_model():
     with torch.device("meta"):
         model = make_slimmable(build_model(small_cfg("vov3d")))
@@ -397,6 +402,7 @@ def test_a_width_needs_a_slimmable_model():
         pass
 
 
+@pytest.mark.slow
 def test_only_the_slow_pathway_of_slowfast_slims():
     cut = narrow(plain("slowfast"), 0.5)
     fast, whole = cut.s3.pathway1_res0.branch2, plain("slowfast").s3.pathway1_res0.branch2
@@ -407,6 +413,7 @@ def test_only_the_slow_pathway_of_slowfast_slims():
     assert cut.head.projection.out_features == 5
 
 
+@pytest.mark.slow
 def test_slowfast_takes_slow_clips_that_are_smaller_and_shorter():
     model = slim("slowfast", **{"DATA.NUM_FRAMES": 8, "DATA.TRAIN_CROP_SIZE": 64}).eval()
     slow, fast = clips("slowfast", frames=8, size=64)

@@ -57,6 +57,7 @@ def configurations(cfg):
     return drawn.draw(np.random.default_rng(1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("temperature", [1.0, 3.0])
 def test_gradients_are_those_of_the_sandwich_written_by_hand(adaptive_cfg, temperature):
     cfg = adaptive_cfg("ADAPTIVE.NUM_RANDOM", 2, "ADAPTIVE.TEMPERATURE", temperature, *PLAIN_HEAD)
@@ -132,6 +133,7 @@ def test_draws_follow_the_lists():
     assert all(type(c.frames) is int and type(c.width) is float for c in flat)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [

@@ -74,6 +74,7 @@ def test_batch_without_boxes_has_loss_0_and_zero_gradients(box_cfg):
     assert all((parameter.grad == 0).all() for parameter in layer.parameters())
 
 
+@pytest.mark.slow
 def test_map_is_that_of_the_written_detections(box_cfg, tmp_path):
     cfg = box_cfg(*ONE_EPOCH)
     train(cfg)
@@ -114,6 +115,7 @@ def test_frame_map_has_both_definitions_and_counts_what_was_not_scored(box_cfg):
     assert evaluation.per_class.keys() == {"positives", "ap_voc", "ap_act"}
 
 
+@pytest.mark.slow
 def test_a_network_that_fits_has_map_100(box_cfg):
     fit = ["SOLVER.MAX_EPOCH", 20, "TRAIN.EVAL_PERIOD", 20, "TRAIN.CHECKPOINT_PERIOD", 20]
     fit += ["TRAIN.BATCH_SIZE", 4, "SOLVER.OPTIMIZING_METHOD", "adamw", "SOLVER.BASE_LR", 0.03]
@@ -123,6 +125,7 @@ def test_a_network_that_fits_has_map_100(box_cfg):
     assert state.history[-1]["val_map"] == pytest.approx(100)
 
 
+@pytest.mark.slow
 def test_best_checkpoint_goes_by_map(box_cfg, tmp_path):
     state = train(box_cfg(*GROUND_TRUTH))
     best = max(state.history, key=lambda row: row["val_map"])
@@ -130,6 +133,7 @@ def test_best_checkpoint_goes_by_map(box_cfg, tmp_path):
     assert files.load(files.best_path(tmp_path / "run"))["best"]["map"] == state.best["map"]
 
 
+@pytest.mark.slow
 def test_unreadable_key_frame_is_named_and_its_boxes_are_missed(box_cfg, box_set, tmp_path):
     train(box_cfg(*ONE_EPOCH))
     whole = run_test(box_cfg(*GROUND_TRUTH))
@@ -145,6 +149,7 @@ def test_unreadable_key_frame_is_named_and_its_boxes_are_missed(box_cfg, box_set
     assert whole["num_key_frames_scored"] == 5
 
 
+@pytest.mark.slow
 def test_classes_of_boxes_are_found_by_their_names(box_cfg, box_set, tmp_path):
     train(box_cfg(*ONE_EPOCH))
     expected = run_test(box_cfg(*GROUND_TRUTH))
@@ -161,6 +166,7 @@ def test_classes_of_boxes_are_found_by_their_names(box_cfg, box_set, tmp_path):
     assert found["map"] == pytest.approx(expected["map"])
 
 
+@pytest.mark.slow
 def test_key_frame_without_a_detected_box_is_missed_and_counted(box_cfg, box_set, tmp_path):
     lines = (box_set / "annotations/val_detected.csv").read_text().splitlines(keepends=True)
     path = tmp_path / "found.csv"
@@ -171,6 +177,7 @@ def test_key_frame_without_a_detected_box_is_missed_and_counted(box_cfg, box_set
     assert (results["num_key_frames"], results["num_key_frames_scored"]) == (5, 4)
 
 
+@pytest.mark.slow
 def test_boxes_outside_of_the_centre_are_missed_and_those_inside_stay_whole(box_cfg, tmp_path):
     """The centre 32 of 64 x 64 is 0.25 to 0.75 of a frame."""
     path = tmp_path / "found.csv"
@@ -250,6 +257,7 @@ def test_stopped_run_goes_on_as_if_it_had_not(box_cfg, tmp_path, monkeypatch):
     assert [row["val_map"] for row in resumed.history] == [row["val_map"] for row in whole.history]
 
 
+@pytest.mark.slow
 def test_detection_starts_from_weights_of_classification(toy_cfg, trained, tmp_path):
     train(toy_cfg("OUTPUT_DIR", tmp_path / "pretrained", "MODEL.NUM_CLASSES", 7, *ONE_EPOCH))
     path = files.last_checkpoint(tmp_path / "pretrained")

@@ -40,6 +40,7 @@ def test_loss_is_binary_cross_entropy_on_all_classes(many_cfg):
         assert sums == {} and task.num_labelled(batch) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["max", *slow(["sum"])])
 def test_results_agree_with_the_saved_scores(many_cfg, tmp_path, method):
     cfg = many_cfg("SOLVER.MAX_EPOCH", 1, "DATA.ENSEMBLE_METHOD", method)
@@ -62,6 +63,7 @@ def test_results_agree_with_the_saved_scores(many_cfg, tmp_path, method):
     assert first["label_names"] == first["prediction_names"] == ""
 
 
+@pytest.mark.slow
 def test_history_and_best_checkpoint_go_by_map(many_cfg, tmp_path):
     state = train(many_cfg())
     best = max(state.history, key=lambda row: row["val_map"])
@@ -70,6 +72,7 @@ def test_history_and_best_checkpoint_go_by_map(many_cfg, tmp_path):
     assert saved["best"]["map"] == state.best["map"]
 
 
+@pytest.mark.slow
 def test_class_without_videos_counts_nowhere_and_has_an_empty_cell(many_cfg, tmp_path):
     cfg = many_cfg("SOLVER.MAX_EPOCH", 1, "MODEL.NUM_CLASSES", 4)
     train(cfg)
@@ -77,6 +80,7 @@ def test_class_without_videos_counts_nowhere_and_has_an_empty_cell(many_cfg, tmp
     assert read_rows(tmp_path / "run/test_results_per_class.csv")[3]["ap"] == ""
 
 
+@pytest.mark.slow
 def test_without_labels_the_metric_is_unknown(many_cfg, tmp_path):
     lines = "".join(f"val_{index},\n" for index in range(5))
     (tmp_path / "many/Charades_v1_test.csv").write_text("id,actions\n" + lines)
@@ -88,6 +92,7 @@ def test_without_labels_the_metric_is_unknown(many_cfg, tmp_path):
     assert content["map"] is None and content["fewer_views"][0]["map"] is None
 
 
+@pytest.mark.slow
 def test_weights_can_predict_files(many_yaml, many_cfg, tested, toy_set, tmp_path):
     weights = files.last_checkpoint(tmp_path / "run")
     best = Predictor(many_yaml, weights)(toy_set / "val_0.mp4", topk=1)
@@ -112,6 +117,7 @@ def _own_folders(folder, toy_set):
     return []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "write"), [("kinetics", _own_lists), ("folder", _own_folders)])
 def test_lists_and_folders_of_ones_own_have_several_labels(
     many_cfg, toy_set, tmp_path, name, write

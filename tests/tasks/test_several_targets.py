@@ -142,6 +142,7 @@ def test_weights_of_other_targets_are_not_tested(toy_cfg, tmp_path):
         assert not load_for_test(model, path).missing
 
 
+@pytest.mark.slow
 def test_a_run_judges_each_target_and_both(pairs_cfg, tmp_path):
     state = train(pairs_cfg())
     best = max(state.history, key=lambda row: row["val_top1_acc"])
@@ -162,6 +163,7 @@ def test_a_run_judges_each_target_and_both(pairs_cfg, tmp_path):
     assert saved["class_names"] == ["red", "green", "blue", "0", "1"]
 
 
+@pytest.mark.slow
 def test_weights_of_one_target_can_be_tuned_to_several(pairs_cfg, toy_cfg, tmp_path, caplog):
     train(toy_cfg("SOLVER.MAX_EPOCH", 1, "OUTPUT_DIR", tmp_path / "one"))
     caplog.set_level("INFO")
@@ -179,6 +181,7 @@ def test_predict_names_the_classes_of_each_target(run_tool, pairs_yaml, pairs_cf
     assert code == 0 and "1: class " in output and "2: class " in output
 
 
+@pytest.mark.slow
 def test_classes_of_each_target_are_counted(run_tool, pairs_yaml, tmp_path):
     words = ["check", "--cfg", pairs_yaml, "--output", tmp_path / "report", "--workers", 1]
     run_tool(dataset, *words)

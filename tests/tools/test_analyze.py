@@ -56,6 +56,7 @@ def test_arrow(run, runs, tmp_path):
     assert first["views"] == "1 x 3" and first["normal"] == float(rows[0]["normal"])
 
 
+@pytest.mark.slow
 def test_arrow_of_other_classes_is_refused(run, runs, make_run):
     other = make_run("other", MODEL={"NUM_CLASSES": 3})
     (other.parent / "classes.txt").touch()
@@ -63,6 +64,7 @@ def test_arrow_of_other_classes_is_refused(run, runs, make_run):
     assert code == 1 and "other: " in output and "class" in output
 
 
+@pytest.mark.slow
 def test_tempo(run, runs, tmp_path):
     code, output = run("tempo", f"A={runs[0]}", runs[1], "--factors", 2, 1, "--videos", 4)
     assert code == 0 and "x 2" in output
@@ -75,6 +77,7 @@ def test_tempo(run, runs, tmp_path):
     assert rows[0]["videos"] == "4"
 
 
+@pytest.mark.slow
 def test_tempo_of_segments_is_refused(run, runs, fading_set, register_dataset):
     from slowfast.datasets.annotations.kinetics import build_kinetics
     from slowfast.datasets.clips.samplers import build_segment_sampler
@@ -97,6 +100,7 @@ def test_filters(run, runs, tmp_path):
     assert all(float(row["q1"]) <= float(row["q50"]) <= float(row["q99"]) for row in rows)
 
 
+@pytest.mark.slow
 def test_features(run, runs, tmp_path):
     groups = tmp_path / "groups.yaml"
     groups.write_text("light: [brighter]\n")

@@ -18,6 +18,7 @@ def run(run_tool, budget_copy):
     return lambda tool, first, *words: run_tool(tool, first, *where, *words)
 
 
+@pytest.mark.slow
 def test_from_weights_to_a_table_a_prediction_and_a_plain_network(
     run_tool, run, budget_copy, toy_set, tmp_path
 ):
@@ -111,6 +112,7 @@ def test_numbers_that_make_no_sense_are_refused(run, words):
     assert code == 2 and "is not at least" in output
 
 
+@pytest.mark.slow
 def test_a_comparison_is_printed_and_written(run_tool, budget_copy, tmp_path):
     path, weights = budget_copy
     words = ["compare", "--cfg", path, "--adaptive", weights, "--at", "0.5,2,32", "1,4,40"]

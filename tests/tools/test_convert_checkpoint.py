@@ -30,6 +30,7 @@ def convert(run_tool, toy_yaml, tmp_path):
     return call
 
 
+@pytest.mark.slow
 def test_a_2d_network_of_torchvision_becomes_ours(convert, toy_yaml, tmp_path):
     source = torchvision.models.resnet18(num_classes=3)
     torch.save({"state_dict": source.state_dict()}, tmp_path / "resnet18.pth")
@@ -103,6 +104,7 @@ def test_a_file_of_another_model_is_refused(convert, tmp_path):
     assert not (tmp_path / "converted").exists()
 
 
+@pytest.mark.slow
 def test_class_names_stay_and_an_incomplete_file_is_called_so(convert, toy_yaml, tmp_path):
     state, names = build_model(load_cfg(toy_yaml)).state_dict(), ["run", "eat", "sleep"]
     files.save(tmp_path / "whole.pyth", {"model_state": state, "class_names": names})

@@ -69,6 +69,7 @@ def _check(run, folder, *words):
     return run("check", "--csv", *lists, "--videos", folder, *clip, *words)
 
 
+@pytest.mark.slow
 def test_check_finds_every_planted_fault_and_nothing_else(run, planted):
     folder, faults = planted
     code, output = _check(run, folder)
@@ -82,6 +83,7 @@ def test_check_finds_every_planted_fault_and_nothing_else(run, planted):
         assert len(list(csv.reader(file))) == 14
 
 
+@pytest.mark.slow
 def test_fix_writes_what_can_be_used_and_never_twice(run, planted, tmp_path):
     folder, _ = planted
     for name in ("train.csv", "val.csv"):
@@ -97,6 +99,7 @@ def test_fix_writes_what_can_be_used_and_never_twice(run, planted, tmp_path):
     assert code == 1 and "train.fixed.csv is there already" in output
 
 
+@pytest.mark.slow
 def test_fix_of_one_kind_keeps_the_rest(run, planted, tmp_path):
     folder, _ = planted
     shutil.copy(folder / "val.csv", tmp_path / "val.csv")
@@ -104,6 +107,7 @@ def test_fix_of_one_kind_keeps_the_rest(run, planted, tmp_path):
     assert (tmp_path / "val.fixed.csv").read_text() == ""
 
 
+@pytest.mark.slow
 def test_good_lists_pass(run, video_dir):
     lists = ("--csv", video_dir / "train.csv", video_dir / "val.csv", "--clip", 8, 2)
     code, output = run("check", *lists)
@@ -162,6 +166,7 @@ def test_a_killed_prepare_goes_on_and_leaves_whole_files_alone(many, tmp_path, r
     assert (output / "train.csv").read_text() == (many / "train.csv").read_text()
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_within_a_second_and_says_how_to_go_on(many, tmp_path):
     words = ("prepare", "--videos", many, "--output", tmp_path / "small")
     process = start_tool("dataset.py", *words, "--workers", 2)
@@ -174,6 +179,7 @@ def test_ctrl_c_ends_within_a_second_and_says_how_to_go_on(many, tmp_path):
     assert not list((tmp_path / "small").glob(".*"))
 
 
+@pytest.mark.slow
 def test_prepare_converts_what_is_readable_and_names_the_rest(run, planted, tmp_path):
     folder, _ = planted
     output = tmp_path / "small"
@@ -198,6 +204,7 @@ def test_prepare_converts_what_is_readable_and_names_the_rest(run, planted, tmp_
     assert lines == "held_out.mp4 0\nsub dir/good2.mp4 2\n"
 
 
+@pytest.mark.slow
 def test_prepare_makes_frames_and_their_list(run, video_dir, tmp_path, numbered_frames):
     videos = tmp_path / "videos"
     videos.mkdir()
@@ -255,12 +262,14 @@ def test_mistakes_are_one_line(run, words, message):
     assert code == 1 and message in output and len(output.splitlines()) == 1, output
 
 
+@pytest.mark.slow
 def test_index_notes_what_a_config_can_name(run, video_dir):
     code, output = run("index", "--videos", video_dir, "--output", "index.npz")
     assert code == 0 and "8 videos, 0 of them unreadable" in output
     assert Path("index.npz").stat().st_size > 0
 
 
+@pytest.mark.slow
 def test_check_by_config_reads_its_lists(run, toy_yaml):
     code, output = run("check", "--cfg", toy_yaml, "DATA.SAMPLING_RATE", 3)
     assert code == 0 and "0 faults" in output, output
@@ -274,6 +283,7 @@ def test_show_draws_a_picture(run, toy_yaml):
     assert Path("sheets/a.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_kinetics_lists_are_made_of_official_ones(run, video_dir):
     header = "label,youtube_id,time_start,time_end,split\n"
     Path("videos").mkdir()

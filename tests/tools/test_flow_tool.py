@@ -56,6 +56,7 @@ def test_ctrl_c_ends_at_once_and_says_how_to_go_on(many, tmp_path):
     assert not list((tmp_path / "flow").glob(".*"))
 
 
+@pytest.mark.slow
 def test_the_videos_of_a_config_become_lists_of_flow(run_tool, toy_yaml, toy_set, tmp_path):
     output = tmp_path / "flow"
     words = ("--cfg", toy_yaml, "--output", output, "--short-side", "16", "TRAIN.ENABLE", "False")

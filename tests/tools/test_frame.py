@@ -32,6 +32,7 @@ for word in sys.argv[1:]:
 """
 
 
+@pytest.mark.slow
 def test_help_of_every_tool_and_command_does_without_torch():
     words = []
     for path in sorted((ROOT / "tools").glob("*.py")):

@@ -21,6 +21,7 @@ def test_mistake_names_the_config_once(run_tool, tmp_path, content, problem):
     assert message.count("config.yaml") == 1
 
 
+@pytest.mark.slow
 def test_table_by_module_sums_up(run_tool, toy_yaml):
     code, output = run_tool(model_info, toy_yaml, "--by-module", "--depth", 1)
     assert code == 0

@@ -63,6 +63,7 @@ def test_one_crop_is_the_centre_of_frames_as_in_a_test(run, folder, tmp_path):
     assert (about["short_side"], about["crop_size"]) == (36, 32)
 
 
+@pytest.mark.slow
 def test_names_in_another_order_go_to_the_classes_of_the_weights(run, folder, tmp_path):
     names, found = tmp_path / "names.txt", []
     for text in ("run\neat\nsit", "sit\nRun\neat"):

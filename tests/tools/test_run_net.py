@@ -31,6 +31,7 @@ def edited_set(toy_set, tmp_path):
     return make
 
 
+@pytest.mark.slow
 def test_complete_run_ends_with_0_and_saves_how_it_was_made(run, tmp_path, toy_yaml):
     code, output = run("SOLVER.MAX_EPOCH", 1)
     assert code == 0, output
@@ -78,6 +79,7 @@ def test_missing_csv_is_named(run, tmp_path):
     assert code == 1 and "DATA.PATH_TO_DATA_DIR" in output and "test.csv" in output
 
 
+@pytest.mark.slow
 def test_only_the_test_list_is_read_twice(run, monkeypatch):
     """Before training for its mistakes, after it for the test; lists have up to 25M lines."""
     read, read_records = [], kinetics.read_records
@@ -142,6 +144,7 @@ def test_more_gpus_than_there_are_is_refused(run):
     assert code == 1 and "NUM_GPUS: 99" in output
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small tmpfs needs root")
 def test_full_disk_stops_the_run_and_keeps_what_was_saved(run, tmp_path):
     disk = tmp_path / "disk"

@@ -179,6 +179,7 @@ def our_name(name):
     return f"{block}.branch2.{names[parts[2]]}.{last}"
 
 
+@pytest.mark.slow
 @torch.no_grad()
 @pytest.mark.parametrize(
     ("name", "keys"),

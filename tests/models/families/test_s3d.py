@@ -70,6 +70,7 @@ def test_every_position_of_the_four_heavy_families_has_its_size():
     assert families == set(product(("top", "bottom"), (True, False), range(11)))
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_logits_are_those_of_torchvision():
     torch.manual_seed(0)
@@ -173,6 +174,7 @@ def test_nothing_starts_at_zero():
         build_model(cfg)
 
 
+@pytest.mark.slow
 def test_top_heavy_and_bottom_heavy_are_temporal_where_they_say():
     inner = [f"{block}.branch{number}" for block in ("mixed5b", "mixed5c") for number in (1, 2)]
     assert with_time(build(VARIANT="", POSITION=9)) == set(inner)

@@ -37,6 +37,7 @@ def test_lateral_connection_appends_fast_channels_at_the_slow_rate():
     torch.testing.assert_close(joined[:, 6:], lateral.bn(expected).relu())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("alpha", [2, 4, 8])
 def test_fast_pathway_keeps_its_frames(alpha):
     model = slowfast(**{"SLOWFAST.ALPHA": alpha})
