@@ -17,6 +17,7 @@ from slowfast.utils.clip_shapes import BatchShape
 from slowfast.utils.seeding import derive_seed
 
 _MAX_TRIES = 20
+_MANY = 2_000_000
 
 
 class NoReadableVideo(ValueError):
@@ -153,7 +154,11 @@ class ClipDataset(Dataset):
             # Drawn only when it is needed: a readable video has the generator to itself. A
             # permutation tries no video twice; to take the next record instead would make the
             # neighbours of damaged videos count more than others.
-            others = rng.permutation(len(self.records))
+            count = len(self.records)
+            if count > _MANY:  # a permutation of them takes a second, and as much memory as they
+                others = rng.choice(count, _MAX_TRIES, replace=False)
+            else:
+                others = rng.permutation(count)
             yield from others[others != index][: _MAX_TRIES - 1].tolist()
 
     def _read(self, index: int, views: Views, rng: np.random.Generator) -> Sample:

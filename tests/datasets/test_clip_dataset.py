@@ -4,7 +4,7 @@ import torch
 from PIL import Image
 
 from slowfast.config.defaults import get_cfg
-from slowfast.datasets import build
+from slowfast.datasets import build, clip_dataset
 from slowfast.datasets.annotations.kinetics import build_kinetics
 from slowfast.datasets.clip_dataset import ClipDataset, NoReadableVideo
 from slowfast.datasets.clips import frame_math
@@ -418,3 +418,11 @@ def test_unknown_dataset_is_named(cfg):
     cfg.TEST.DATASET = "kinetix"
     with pytest.raises(ValueError, match="TEST.DATASET"):
         build.build_dataset(cfg, "test")
+
+
+def test_of_many_videos_a_replacement_is_drawn_too(cfg, monkeypatch):
+    monkeypatch.setattr(clip_dataset, "_MANY", 30)
+    dataset = build.build_dataset(cfg, "train")
+    dataset.records = list(dataset.records) * 30
+    tried = list(dataset._candidates(5, np.random.default_rng(0)))
+    assert tried[0] == 5 and len(set(tried)) == len(tried) == 20
