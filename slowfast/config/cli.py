@@ -177,6 +177,7 @@ def _finish(cfg: ConfigNode) -> ConfigNode:
     for table in _TABLES:
         importlib.import_module(table)
     import_modules(cfg.IMPORTS)
+    cfg.expand_home()
     adopt_foreign_forms(cfg)
     check_cfg(cfg)
     cfg.freeze()

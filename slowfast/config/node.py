@@ -2,6 +2,7 @@
 
 import difflib
 import logging
+import os
 import re
 import sys
 from ast import literal_eval
@@ -94,6 +95,14 @@ class ConfigNode(CfgNode):
     def get_value(self, key: str) -> Any:
         """The value or section that "SECTION.NAME" names; "" names this node."""
         return reduce(getattr, key.split("."), self) if key else self
+
+    def expand_home(self) -> None:
+        """Write out `~/` at the start of paths, in place: in a YAML file no shell does so."""
+        for name, value in self.items():
+            if isinstance(value, ConfigNode):
+                value.expand_home()
+            elif isinstance(value, str) and value.startswith("~/"):
+                self[name] = os.path.expanduser(value)
 
     def is_set(self, name: str) -> bool:
         """Whether a file or override set this value of the section."""

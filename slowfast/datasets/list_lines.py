@@ -264,6 +264,11 @@ def _causes(line: str, number: int, separator: str, class_names: dict[str, int])
         yield f"the line ends in {separator!r}: remove that, or write a label after it"
     if line.partition(separator)[0].strip('"').isdecimal():
         yield "the label seems to stand first: it follows the path"
+    numbers = [field.strip() for field in line.split(separator)[-2:]]
+    if len(numbers) == 2 and all(re.fullmatch(r"[0-9]+\.[0-9]+", number) for number in numbers):
+        yield "its last numbers look like the times of a part: the label follows them"
+    if last in _SPLITS and re.search(r"[0-9]$", line.removesuffix(last).rstrip(f" {separator}")):
+        yield f"{last!r} seems to be a split: write a list for each of them, without that column"
     if separator in line:
         yield from _causes_of_label(last, separator, class_names)
 

@@ -78,6 +78,12 @@ def test_loaded_config_is_frozen(small):
     assert load_cfg(small).is_frozen()
 
 
+def test_paths_may_begin_with_the_home_folder(small, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/ada")
+    cfg = load_cfg(small, ["DATA.PATH_TO_DATA_DIR", "~/data", "OUTPUT_DIR", "~/runs/1"])
+    assert (cfg.DATA.PATH_TO_DATA_DIR, cfg.OUTPUT_DIR) == ("/home/ada/data", "/home/ada/runs/1")
+
+
 def test_loaded_config_is_checked(small):
     with pytest.raises(ValueError, match="LOG_PERIOD: 0 must be at least 1"):
         load_cfg(small, ["LOG_PERIOD", "0"])

@@ -168,6 +168,8 @@ BAD_LINES = [
     ("v/a.mp4 +1", " ", "write 1"),
     ("v/a.mp4 jump", " ", "classes.txt: write its number, 1"),
     ("v/a.mp4 [0,3]", " ", "without brackets"),
+    ("v/a.mp4 0.0 1.0", " ", "look like the times of a part: the label follows"),
+    ("v/a.mp4,3,train", ",", "'train' seems to be a split"),
     ("v/a.mp4 swim", " ", "labels are numbers from 0"),
 ]
 
