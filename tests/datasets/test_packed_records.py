@@ -70,7 +70,9 @@ def test_classes_are_counted_without_records():
     assert labels_of(pack(PLAIN)).tolist() == [2, 0, -1, -1]
 
 
-def test_missing_files_are_found_folder_by_folder(tmp_path):
+@pytest.mark.parametrize("at_a_time", [1, 500_000])
+def test_missing_files_are_found_folder_by_folder(at_a_time, tmp_path, monkeypatch):
+    monkeypatch.setattr(list_files, "_MANY", at_a_time)
     for name in ("a/1.mp4", "b/2.mp4"):
         (tmp_path / name).parent.mkdir()
         (tmp_path / name).touch()

@@ -29,6 +29,7 @@ _NUM_NAMED = 5
 _NUM_THREADS = 16
 _BLOCK = 1 << 20  # characters of a list that are read at once
 _FEW = 8  # files of a folder that are looked for one by one: the folder may hold a million others
+_MANY = 500_000  # paths that are looked for at a time
 _WORTH_SECONDS = 1.0  # a look that takes longer is kept for the next run
 # A folder that changed so shortly before it was listed may have changed since within one tick.
 _TICK_SECONDS = 2.0
@@ -263,14 +264,27 @@ def _reason(path: str, is_folder: bool) -> str:
     return ""
 
 
+def _portions(groups: Iterable[_Group]) -> Iterator[list[_Group]]:
+    """The groups, so many at a time that their paths fit into memory."""
+    some, count = [], 0
+    for group in groups:
+        some.append(group)
+        count += len(group.paths)
+        if count >= _MANY:
+            yield some
+            some, count = [], 0
+    if some:
+        yield some
+
+
 def find_missing(records: Sequence[Record], facts: FileFacts | None = None) -> dict[str, str]:
     """Why each path of the records cannot be read that is not there, or is no file or folder."""
-    missing, groups = {}, _groups(records)
+    missing = {}
     with (
         ThreadPoolExecutor(_NUM_THREADS) as pool,
         tqdm(desc="looking for files", total=len(records), disable=None, delay=2) as bar,
     ):
-        while some := list(islice(groups, _NUM_THREADS)):
+        for some in _portions(_groups(records)):
             unlisted = pool.map(partial(_not_listed, facts=facts), some)
             left = [
                 (path, group.are_folders)
