@@ -189,6 +189,23 @@ def functions_of_many_arguments(file: File) -> list[str]:
     ]
 
 
+def names_defined_again(file: File) -> list[str]:
+    """Functions and classes of a module or class that a later one of the same name replaces.
+
+    That is how a merge that went wrong, or a test that never runs, looks.
+    """
+    found = []
+    for scope in (node for node in file.nodes if isinstance(node, ast.Module | ast.ClassDef)):
+        seen = set()
+        for node in scope.body:
+            if isinstance(node, ast.ClassDef | FUNCTIONS):
+                is_setter = any(ast.unparse(d).endswith(".setter") for d in node.decorator_list)
+                if node.name in seen and not is_setter:
+                    found.append(file.at(node, node.name))
+                seen.add(node.name)
+    return found
+
+
 def cfg_functions(file: File) -> list[str]:
     """Functions with an argument called cfg."""
     return [
@@ -236,10 +253,16 @@ def assert_at_most(limit: int, places: list[str]) -> None:
         clause_mistakes,
         long_functions,
         functions_of_many_arguments,
+        names_defined_again,
     ],
 )
 def test_no_file_breaks_the_rule(rule):
     assert_at_most(0, of_all(rule))
+
+
+def test_nothing_is_defined_twice_in_tests_and_tools():
+    files = read_files("tests", "tools", "benchmarks")
+    assert_at_most(0, [place for file in files for place in names_defined_again(file)])
 
 
 def test_every_package_has_its_layer():
@@ -344,6 +367,7 @@ FLAGS = ", ".join(f"is_{number}" for number in range(MAX_ARGUMENTS))
         (clause_mistakes, '"""`What`, and why."""', 1),
         (long_functions, "def short():\n    pass\n\n" + LONG, 4),
         (functions_of_many_arguments, f"def f({FLAGS}): pass\ndef g(*, x, {FLAGS}): pass", 2),
+        (names_defined_again, "class A:\n  def f(self): pass\n  def f(self): pass", 3),
         (functions_of_many_arguments, f"class A:\n  def __init__(self, {FLAGS}, **more): pass", 2),
     ],
 )

@@ -144,49 +144,6 @@ def _label_text(record: Record, names: Sequence[str] | None) -> str:
     return f"{record.part} {[names[label] for label in classes] if names else list(classes)}"
 
 
-def _tell_of_names(names: Sequence[str] | None, of_weights: Sequence[str] | None) -> None:
-    if of_weights and not names:
-        logger.info("classes go by their numbers: the weights have names, but the data has none")
-
-
-def _write_results(output_dir: Path, results: dict) -> Path:
-    """Write the JSON, and remove the lists of videos of an earlier test."""
-    for kind in ("unreadable", "damaged"):
-        (output_dir / f"{kind}_test.csv").unlink(missing_ok=True)
-    path = output_dir / "test_results.json"
-    write_json(path, results)
-    return path
-
-
-def _set_facts(
-    dataset: ClipDataset, name: str, *, split: int | None, num_classes: int | list[int]
-) -> dict[str, Any]:
-    """Facts on the test split, by which the results of several runs are compared."""
-    names = dataset.class_names if isinstance(num_classes, int) else None
-    found = [(record.path, _label_text(record, names)) for record in dataset.records]
-    if dataset.truth is not None:  # the key frames of the records are a detector's
-        truth = dataset.truth.table
-        labels: dict[str, list[int]] = {}
-        for key, label in zip(truth.keys.tolist(), truth.labels.tolist(), strict=True):
-            labels.setdefault(key, []).append(label)
-        found = [(key, str(sorted(each))) for key, each in labels.items()]
-    paths, texts = zip(*found, strict=True)
-    return set_facts(
-        name,
-        paths,
-        texts,
-        split=split,
-        num_classes=num_classes,
-        class_names=dataset.class_names,
-    )
-
-
-def _label_text(record: Record, names: Sequence[str] | None) -> str:
-    """A record's part of its video, and its classes: by name where they have one."""
-    classes = record.classes()
-    return f"{record.part} {[names[label] for label in classes] if names else list(classes)}"
-
-
 def _write_line(log: RunLog, results: dict) -> None:
     """Add the single values to the log."""
     line = {key: value for key, value in results.items() if not isinstance(value, list | dict)}
