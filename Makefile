@@ -4,8 +4,10 @@
 PYTHON3 ?= python3
 ACTIVE := $(or $(VIRTUAL_ENV),$(CONDA_PREFIX))
 PYTHON := $(or $(ACTIVE),.venv)/bin/python
-# A process for each processor, with one thread: the networks of the tests are tiny.
-PYTEST := OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n logical --maxprocesses 8 --dist worksteal
+# One process more than processors, as some tests wait for others; with one thread, as the networks
+# of the tests are tiny.
+NUM_PROCESSES := $(shell $(PYTHON3) -c "import os; print(min(os.cpu_count() + 1, 8))")
+PYTEST := OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n $(NUM_PROCESSES) --dist worksteal
 
 .PHONY: demo test test-fast lint install
 

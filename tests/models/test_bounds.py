@@ -40,7 +40,6 @@ def refusal(*overrides) -> str:
         (S3D, "S3D.WIDTH_FACTOR", 1000.0),
         (SLOWFAST, "SLOWFAST.FUSION_CONV_CHANNEL_RATIO", 10**9),
         (SLOWFAST, "RESNET.WIDTH_PER_GROUP", 10**9),
-        (SLOWFAST, "MODEL.NUM_CLASSES", 10**12),
     ],
 )
 def test_network_beyond_the_limit_is_refused_by_its_sizes(base, key, value):
