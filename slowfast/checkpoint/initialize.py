@@ -8,17 +8,16 @@ None for one to leave out, and a remark for the log, "" for none.
 """
 
 import logging
-import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from slowfast.checkpoint.caffe2 import from_caffe2
 from slowfast.checkpoint.classes import (
     CLASSIFIER,
     ClassList,
@@ -40,44 +39,7 @@ from slowfast.checkpoint.convert import (
     strip_wrappers,
 )
 from slowfast.checkpoint.files import CheckpointError, check_finite, load
-from slowfast.checkpoint.pytorchvideo import from_pytorchvideo
-from slowfast.checkpoint.torchvision import (
-    from_googlenet,
-    from_mmaction2,
-    from_torchvision,
-    from_torchvision_s3d,
-)
-
-OURS = "PySlowFast"
-UNKNOWN = "unknown"
-
-# Layout -> how the names of the blocks begin, and the function to our names.
-_FOREIGN: dict[str, tuple[re.Pattern, Callable[[State], State]]] = {
-    "Caffe2": (re.compile(r"(?:t_)?res\d_\d+_branch\d"), from_caffe2),
-    "pytorchvideo": (re.compile(r"blocks\.\d+\."), from_pytorchvideo),
-    "torchvision": (re.compile(r"layer\d\.\d+\."), from_torchvision),
-    "mmaction2": (
-        re.compile(r"backbone\.(?:(?:slow|fast)_path\.)?layer\d\.\d+\.(?:conv\d|downsample)\."),
-        from_mmaction2,
-    ),
-    "torchvision S3D": (re.compile(r"features\.\d+\.branch\d\."), from_torchvision_s3d),
-    "torchvision GoogLeNet": (re.compile(r"inception\d[a-e]\.branch\d\."), from_googlenet),
-}
-_OURS = re.compile(r"s\d+\.pathway\d+_")
-
-
-def detect_and_rename(state: State) -> tuple[State, str]:
-    """The weights under our names, and the name of the layout that they had.
-
-    An unknown layout is left as it is. ValueError for a network that cannot be expressed in ours.
-    """
-    if any(map(_OURS.match, state)):
-        return state, OURS
-    for layout, (pattern, convert) in _FOREIGN.items():
-        if any(map(pattern.match, state)):
-            return convert(state), layout
-    return state, UNKNOWN
-
+from slowfast.checkpoint.layouts import detect_and_rename
 
 logger = logging.getLogger(__name__)
 
@@ -259,8 +221,9 @@ def _read(path: Path, clear_name_patterns: Sequence[str], model: nn.Module) -> _
     content = load(path)
     try:
         state = strip_wrappers(clear_names(find_model_state(content), clear_name_patterns))
-        stripped = strip_prefix(state, _own_shapes(model, {}), _to_ours)
-        state, layout = detect_and_rename(stripped.state)
+        wanted = _own_shapes(model, {})
+        stripped = strip_prefix(state, wanted, partial(_to_ours, wanted=wanted))
+        state, layout = detect_and_rename(stripped.state, wanted)
         state, counts = join_targets(plain_batch_norm(state))
     except ValueError as error:
         raise CheckpointError(f"{path}: {error}") from error
@@ -271,8 +234,8 @@ def _read(path: Path, clear_name_patterns: Sequence[str], model: nn.Module) -> _
     return replace(_Weights(path, layout, None, state, hint=stripped.hint), **about)
 
 
-def _to_ours(state: State) -> State:
-    return plain_batch_norm(detect_and_rename(state)[0])
+def _to_ours(state: State, wanted: Collection[str]) -> State:
+    return plain_batch_norm(detect_and_rename(state, wanted)[0])
 
 
 def _about(content: dict) -> dict[str, Any]:

@@ -30,7 +30,7 @@ for _number, _letter in enumerate("abc", start=1):
 _RESNET_OTHERS = {
     **dict.fromkeys(("conv1", "stem.0"), "s1.pathway0_stem.conv"),
     **dict.fromkeys(("bn1", "stem.1"), "s1.pathway0_stem.bn"),
-    "fc": "head.projection",
+    **dict.fromkeys(("fc", "cls_head.fc_cls"), "head.projection"),
 }
 
 

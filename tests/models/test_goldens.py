@@ -2,8 +2,6 @@
 
 import functools
 import json
-import math
-import zlib
 
 import numpy as np
 import pytest
@@ -13,6 +11,7 @@ from slowfast.config.derived import pathway_strides
 from slowfast.models import build_model
 from slowfast.models.complexity import build_complexity
 from tests.helpers.configs import cfg_with
+from tests.helpers.fills import golden_value
 from tests.helpers.paths import GOLDENS
 from tests.helpers.slow import slow_but
 
@@ -69,20 +68,6 @@ def load(name):
 
 def config(golden, **overrides):
     return cfg_with({**golden["cfg"], **overrides})
-
-
-def golden_value(name, shape):
-    """Weight fill A of tensor `name`: its values depend on nothing but name and shape."""
-    rng = np.random.RandomState(zlib.crc32(name.encode()))
-    if name.endswith("running_var"):
-        return rng.uniform(0.5, 1.5, shape)
-    if name.endswith("running_mean"):
-        return 0.1 * rng.standard_normal(shape)
-    if len(shape) >= 2:
-        return rng.standard_normal(shape) * math.sqrt(2 / math.prod(shape[1:]))
-    if name.endswith("weight"):
-        return rng.uniform(0.5, 1.5, shape)
-    return 0.1 * rng.standard_normal(shape)
 
 
 def fill(model, *, is_damped):

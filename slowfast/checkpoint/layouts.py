@@ -1,0 +1,76 @@
+"""Table of the names that other projects gave to the networks of here: a row a layout.
+
+A converter is a pure function from tensors under their names to tensors under ours; names that it
+does not know stay. Several networks have names of one pattern (`layer1.0.conv1.weight`), so a file
+is converted by the row whose result has the most names of the model that is to be filled.
+"""
+
+import re
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+from slowfast.checkpoint.caffe2 import from_caffe2
+from slowfast.checkpoint.convert import State
+from slowfast.checkpoint.pytorchvideo import from_pytorchvideo
+from slowfast.checkpoint.torchvision import (
+    from_googlenet,
+    from_mmaction2,
+    from_torchvision,
+    from_torchvision_s3d,
+)
+
+OURS = "PySlowFast"
+UNKNOWN = "unknown"
+_OURS = re.compile(r"s\d+\.pathway\d+_")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Names of one project: how one of its names begins, and the function to our names.
+
+    convert: ValueError for a network that cannot be expressed in ours.
+    """
+
+    name: str
+    begins: re.Pattern
+    convert: Callable[[State], State]
+
+
+LAYOUTS = [
+    Layout("Caffe2", re.compile(r"(?:t_)?res\d_\d+_branch\d"), from_caffe2),
+    Layout("pytorchvideo", re.compile(r"blocks\.\d+\."), from_pytorchvideo),
+    Layout("torchvision", re.compile(r"layer\d\.\d+\."), from_torchvision),
+    Layout(
+        "mmaction2",
+        re.compile(r"backbone\.(?:(?:slow|fast)_path\.)?layer\d\.\d+\.(?:conv\d|downsample)\."),
+        from_mmaction2,
+    ),
+    Layout("torchvision S3D", re.compile(r"features\.\d+\.branch\d\."), from_torchvision_s3d),
+    Layout("torchvision GoogLeNet", re.compile(r"inception\d[a-e]\.branch\d\."), from_googlenet),
+]
+
+
+def detect_and_rename(state: State, wanted: Collection[str] = ()) -> tuple[State, str]:
+    """The weights under our names, and the name of the layout that they had.
+
+    wanted: the names of the model to be filled, which decide between layouts of one pattern. An
+    unknown layout is left as it is. ValueError where all that is known of the file's names is that
+    no network here has such weights.
+    """
+    wanted = set(wanted)
+    if any(map(_OURS.match, state)):
+        return state, OURS
+    found = [(state, UNKNOWN)]
+    refusals = []
+    for layout in LAYOUTS:
+        if any(map(layout.begins.match, state)):
+            try:
+                found.append((layout.convert(state), layout.name))
+            except ValueError as error:
+                refusals.append(error)
+    # Of equals the one that is known, and of these the first.
+    counts = [(len(wanted & renamed.keys()), index > 0) for index, (renamed, _) in enumerate(found)]
+    best = max(counts)
+    if refusals and not best[0]:
+        raise refusals[0]
+    return found[counts.index(best)]
