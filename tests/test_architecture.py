@@ -38,7 +38,9 @@ MAX_FILES = 15  # of a folder, beside __init__.py
 MIN_LINES_OF_ONE_IMPORTER = 40
 # One file a family of networks, a dataset, a format of checkpoints: short or not.
 ONE_FILE_EACH = ("slowfast/models/families/", "slowfast/datasets/annotations/")
-ONE_FILE_EACH += tuple(f"slowfast/checkpoint/{name}.py" for name in ("caffe2", "pytorchvideo"))
+ONE_FILE_EACH += tuple(
+    f"slowfast/checkpoint/{name}.py" for name in ("caffe2", "pytorchvideo", "segments")
+)
 CLAUSES = {"What", "Which", "Where", "How", "That", "Those", "Whose"}
 
 FUNCTIONS = ast.FunctionDef | ast.AsyncFunctionDef

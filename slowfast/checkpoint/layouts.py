@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from slowfast.checkpoint.caffe2 import from_caffe2
 from slowfast.checkpoint.convert import State
 from slowfast.checkpoint.pytorchvideo import from_pytorchvideo
+from slowfast.checkpoint.segments import from_tsn
 from slowfast.checkpoint.torchvision import (
     from_googlenet,
     from_mmaction2,
@@ -45,6 +46,7 @@ LAYOUTS = [
         re.compile(r"backbone\.(?:(?:slow|fast)_path\.)?layer\d\.\d+\.(?:conv\d|downsample)\."),
         from_mmaction2,
     ),
+    Layout("TSN", re.compile(r"base_model\.layer\d\.\d+\."), from_tsn),
     Layout("torchvision S3D", re.compile(r"features\.\d+\.branch\d\."), from_torchvision_s3d),
     Layout("torchvision GoogLeNet", re.compile(r"inception\d[a-e]\.branch\d\."), from_googlenet),
 ]

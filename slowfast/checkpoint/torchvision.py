@@ -13,7 +13,8 @@ a window before it, so its maps come out shifted. Its published weights expect p
 DATA.MEAN and DATA.STD [0.5, 0.5, 0.5].
 
 mmaction2's ResNets (TSN, SlowOnly, C2D, I3D) have torchvision's names with a unit around each
-convolution and its batch norm.
+convolution and its batch norm. In TSM, the module that shifts channels stands around the first
+convolution of a block: a `net` in its name.
 """
 
 import re
@@ -55,10 +56,11 @@ def torchvision_name(name: str) -> str:
     return f"s{int(match[1]) + 1}.pathway0_res{match[2]}.{_SHORTCUT[match[3]]}.{kind}"
 
 
-_MM_UNIT = re.compile(r"backbone\.((?:layer\d\.\d+\.)?)(conv\d|downsample)\.(conv|bn)\.(\w+)")
+_MM_UNIT = re.compile(
+    r"backbone\.((?:layer\d\.\d+\.)?)(conv\d|downsample)\.(conv|bn)\.(?:net\.)?(\w+)"
+)
 _MM_OTHERS = {
     r"backbone\.(slow|fast)_path\.": "SlowFast, whose fusion has no batch norm and no ReLU",
-    r".*\.conv1\.conv\.net\.": "TSM, which shifts channels in time",
     r".*\.conv2\.[01]\.conv\.": "CSN, whose middle convolution is split by channels",
     r".*\.conv_[st]\.": "R(2+1)D, which has batch norms and ReLUs between space and time",
     r"backbone\.conv1_[st]\.": "X3D; pytorchvideo has the same weights under names that are read",

@@ -202,8 +202,8 @@ _C.TEST.BUDGET_TABLE = ""
 
 # ---------------------------------------------------------------------------- models
 _C.MODEL = ConfigNode()
-# Name of the model builder: ResNet, ResNet_nopool (no temporal max-pool), S3D, SlowFast, X3D or
-# VoV3D.
+# Name of the model builder: ResNet, ResNet_nopool (no temporal max-pool), S3D, SlowFast, TSM, TSN,
+# X3D or VoV3D.
 _C.MODEL.MODEL_NAME = "SlowFast"
 # Temporal kernels and max-pool of ResNet: 2d, c2d, i3d, slow, c2d_nopool or i3d_nopool. Other
 # models do not read it.
@@ -258,6 +258,9 @@ _C.RESNET.NUM_BLOCK_TEMP_KERNEL = [[3], [4], [6], [3]]
 _C.RESNET.SPATIAL_STRIDES = [[1], [2], [2], [2]]
 # Spatial dilation of each stage. X3D and VoV3D read it too.
 _C.RESNET.SPATIAL_DILATIONS = [[1], [1], [1], [1]]
+# Ours. The head averages whole maps, whatever the crop; False: windows as large as the maps of
+# training, whose scores are averaged.
+_C.RESNET.GLOBAL_POOL = False
 
 _C.NONLOCAL = ConfigNode()
 # Numbers of the blocks of each stage and pathway that a Non-local block follows.
@@ -273,6 +276,19 @@ _C.NONLOCAL.POOL = [
     [[1, 2, 2], [1, 2, 2]],
     [[1, 2, 2], [1, 2, 2]],
 ]
+
+# Ours, the whole section: TSN, TSM and GST, networks on one frame of each segment of a video.
+_C.SEGMENTS = ConfigNode()
+# Average over the frames their logits, or before the classifier their features.
+_C.SEGMENTS.CONSENSUS = Default("logits", OneOf("logits", "features"))
+
+# Ours, the whole section.
+_C.TSM = ConfigNode()
+# One in so many channels comes from the next frame, and as many from the one before.
+_C.TSM.SHIFT_DIV = Default(8, AtLeast(2))
+# The convolution of a block's shortcut sees the shifted channels, too, as in the authors' code of
+# TPN; False: only the residual branch, as in the paper.
+_C.TSM.SHIFT_SHORTCUT = False
 
 _C.X3D = ConfigNode()
 # Width factor.

@@ -61,10 +61,15 @@ class ResBlock(nn.Module):
         self.drop_connect_rate = drop_connect_rate
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        branch = self.branch2(x)
+        return self._add(self.shortcut(x), self.branch2(x))
+
+    def shortcut(self, x: torch.Tensor) -> torch.Tensor:
+        """The input in the shape of the output."""
+        return self.branch1_bn(self.branch1(x)) if self.has_projection else x
+
+    def _add(self, shortcut: torch.Tensor, branch: torch.Tensor) -> torch.Tensor:
         if self.training and self.drop_connect_rate > 0.0:
             branch = drop_connect(branch, self.drop_connect_rate)
-        shortcut = self.branch1_bn(self.branch1(x)) if self.has_projection else x
         return F.relu(shortcut + branch, inplace=True)
 
 

@@ -13,6 +13,8 @@ from slowfast.models.bounds import TooLarge, parameters_up_to, size_mistake, try
 from slowfast.models.families.resnet import build_resnet
 from slowfast.models.families.s3d import build_s3d
 from slowfast.models.families.slowfast import build_slowfast
+from slowfast.models.families.tsm import build_tsm
+from slowfast.models.families.tsn import build_tsn
 from slowfast.models.families.vov3d import build_vov3d
 from slowfast.models.families.x3d import build_x3d
 from slowfast.models.network import build_init
@@ -25,6 +27,8 @@ MODELS.register("ResNet")(build_resnet)
 MODELS.register("ResNet_nopool")(partial(build_resnet, has_pool=False))
 MODELS.register("S3D")(build_s3d)
 MODELS.register("SlowFast")(build_slowfast)
+MODELS.register("TSM")(build_tsm)
+MODELS.register("TSN")(build_tsn)
 MODELS.register("VoV3D")(build_vov3d)
 MODELS.register("X3D")(build_x3d)
 _OURS = frozenset(MODELS)

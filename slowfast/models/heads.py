@@ -92,6 +92,15 @@ class AveragePool:
 
 
 @dataclass(frozen=True, slots=True)
+class FramePool:
+    """Mean over each frame, of any size: N,C,T,H,W -> N,C,T,1,1."""
+
+    def __call__(self, x: torch.Tensor, boxes: torch.Tensor | None) -> torch.Tensor:
+        assert boxes is None, "this network classifies whole clips and takes no boxes"
+        return x.mean((3, 4), keepdim=True)
+
+
+@dataclass(frozen=True, slots=True)
 class RegionPool:
     """One position per box: mean over time, RoIAlign (arXiv 1703.06870), then the largest values.
 
@@ -134,7 +143,10 @@ class BasicHead(nn.Module):
 
 
 class MeanLogitsHead(nn.Module):
-    """The head of S3D: pool one pathway, average the logits of positions before the activation."""
+    """Head that pools one pathway and averages the logits of positions before the activation.
+
+    That of S3D, and with a FramePool that of networks on segments: the consensus of TSN.
+    """
 
     def __init__(self, pool: Pool, classifier: Classifier):
         super().__init__()
@@ -157,7 +169,7 @@ def build_classifier(cfg: ConfigNode, dim_in: Dims) -> Classifier:
     )
 
 
-def build_pool(cfg: ConfigNode, average: AveragePool, *, map_stride: int) -> Pool:
+def build_pool(cfg: ConfigNode, average: Pool, *, map_stride: int) -> Pool:
     """`average`, in detection the pool of boxes on maps at 1/`map_stride` of the clip.
 
     ValueError unless the config knows this stride.

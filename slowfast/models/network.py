@@ -100,17 +100,18 @@ def residual_blocks(
     make_branch: Callable[[BlockSpec], nn.Module],
     norm: Norm,
     rates: Sequence[float],
+    make_block: Callable[..., ResBlock] = ResBlock,
 ) -> dict[str, ResBlock]:
     """Blocks res0, res1, ... of one pathway; the first changes width and resolution.
 
-    `rates` are the blocks' drop-connect rates.
+    `rates` are the blocks' drop-connect rates. `make_block` takes the arguments of a ResBlock.
     """
     first = BlockSpec(0, dim_in, stage.dim_inner, stage.dim_out, stage.stride, stage.dilation)
     blocks = {}
     for index, rate in enumerate(rates):
         block = replace(first, index=index, dim_in=stage.dim_out, stride=1) if index else first
         branch = make_branch(block)
-        blocks[f"res{index}"] = ResBlock(block, branch, norm=norm, drop_connect_rate=rate)
+        blocks[f"res{index}"] = make_block(block, branch, norm=norm, drop_connect_rate=rate)
     return blocks
 
 

@@ -220,7 +220,6 @@ def test_r2plus1d_is_refused_with_the_reason():
     ("name", "network"),
     [
         ("backbone.slow_path.layer1.0.conv1.conv.weight", "SlowFast"),
-        ("backbone.layer1.0.conv1.conv.net.weight", "TSM"),
         ("backbone.layer1.0.conv2.1.conv.weight", "CSN"),
         ("backbone.layer1.0.conv1.conv.conv_s.weight", r"R\(2\+1\)D"),
         ("backbone.conv1_s.conv.weight", "X3D"),

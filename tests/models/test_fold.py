@@ -35,6 +35,7 @@ NETWORKS = {
         "SLOWFAST.ALPHA": 2,
         "SLOWFAST.BETA_INV": 2,
     },
+    "tsm": {**_RESNET, "MODEL.MODEL_NAME": "TSM"},
     "vov3d": {"MODEL.MODEL_NAME": "VoV3D"},
     "vov3d dw3d": {"MODEL.MODEL_NAME": "VoV3D", "VOV3D.TRANS_FUNC": "t_osa_dw3d_transform"},
     "vov3d dense": {"MODEL.MODEL_NAME": "VoV3D", "VOV3D.TRANS_FUNC": "t_osa_r2plus1_transform"},

@@ -62,6 +62,7 @@ MODELS = {
         "RESNET.TRANS_FUNC": "basic_transform",
         "RESNET.WIDTH_PER_GROUP": 32,
     },
+    "tsm": {"MODEL.MODEL_NAME": "TSM", **RESNET},
     "vov3d": {"MODEL.MODEL_NAME": "VoV3D", "VOV3D.TRANS_FUNC": "t_osa_2plus1_transform"},
     "vov3d_dense": {"MODEL.MODEL_NAME": "VoV3D", "VOV3D.TRANS_FUNC": "t_osa_3d_transform"},
     "x3d": {"MODEL.MODEL_NAME": "X3D", "RESNET.TRANS_FUNC": "x3d_transform"},

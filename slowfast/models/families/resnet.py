@@ -30,7 +30,7 @@ from torch import nn
 
 from slowfast.config.derived import pathway_strides
 from slowfast.config.node import ConfigNode
-from slowfast.models.blocks import BasicBranch, BlockSpec, BottleneckBranch, ResNetStem
+from slowfast.models.blocks import BasicBranch, BlockSpec, BottleneckBranch, ResBlock, ResNetStem
 from slowfast.models.conv import Triple
 from slowfast.models.heads import AveragePool, BasicHead, build_classifier, build_pool
 from slowfast.models.layers import MaxPool3d, NonLocal
@@ -141,6 +141,7 @@ def resnet_blocks(
     make_nonlocal: Callable[..., nn.Module],
     norm: Norm,
     rates: Sequence[float],
+    make_block: Callable[..., ResBlock] = ResBlock,
 ) -> dict[str, nn.Module]:
     """Modules of one pathway's stage: residual blocks, Non-local blocks between them, a max-pool.
 
@@ -151,7 +152,9 @@ def resnet_blocks(
         return make_branch(block, kernel_t=stage.kernels_t[block.index])
 
     modules: dict[str, nn.Module] = {}
-    blocks = residual_blocks(dim_in, stage, make_branch=make, norm=norm, rates=rates)
+    blocks = residual_blocks(
+        dim_in, stage, make_branch=make, norm=norm, rates=rates, make_block=make_block
+    )
     sizes = {"pool": stage.nonlocal_pool, "num_groups": stage.nonlocal_groups}
     for index, (name, block) in enumerate(blocks.items()):
         modules[name] = block
@@ -277,6 +280,36 @@ def build_pathway(
     return Pathway(dim_clip, width(dim_stem), kernels.stem, table)
 
 
+def build_stages(
+    cfg: ConfigNode,
+    pathways: Sequence[Pathway],
+    *,
+    norm: Norm,
+    make_lateral: Callable[[Sequence[int]], nn.Module] | None = None,
+    make_block: Callable[..., ResBlock] = ResBlock,
+) -> dict[str, nn.Module]:
+    """The modules s1 ... s5 of these pathways, by name; `make_block` is that of residual_blocks."""
+    resnet = cfg.RESNET
+    make_branch = branch_maker(
+        resnet.TRANS_FUNC, num_groups=resnet.NUM_GROUPS, strides_first=resnet.STRIDE_1X1, norm=norm
+    )
+    make_nonlocal = partial(NonLocal, instantiation=cfg.NONLOCAL.INSTANTIATION, norm=norm)
+    make_blocks = partial(
+        resnet_blocks,
+        make_branch=make_branch,
+        make_nonlocal=make_nonlocal,
+        norm=norm,
+        make_block=make_block,
+    )
+    return resnet_stages(
+        pathways,
+        make_blocks,
+        norm=norm,
+        drop_connect_rate=cfg.MODEL.DROPCONNECT_RATE,
+        make_lateral=make_lateral,
+    )
+
+
 def build_from_pathways(
     cfg: ConfigNode,
     pathways: Sequence[Pathway],
@@ -286,22 +319,13 @@ def build_from_pathways(
 ) -> VideoNetwork:
     """The ResNet of these pathways, which `make_lateral` may join (see network_stages).
 
-    Trained on crops of several sizes (MULTIGRID.SHORT_CYCLE), it averages whole maps.
+    Trained on crops of several sizes (MULTIGRID.SHORT_CYCLE), or with RESNET.GLOBAL_POOL, it
+    averages whole maps.
     """
-    resnet, data = cfg.RESNET, cfg.DATA
-    make_branch = branch_maker(
-        resnet.TRANS_FUNC, num_groups=resnet.NUM_GROUPS, strides_first=resnet.STRIDE_1X1, norm=norm
-    )
-    make_nonlocal = partial(NonLocal, instantiation=cfg.NONLOCAL.INSTANTIATION, norm=norm)
-    stages = resnet_stages(
-        pathways,
-        partial(resnet_blocks, make_branch=make_branch, make_nonlocal=make_nonlocal, norm=norm),
-        norm=norm,
-        drop_connect_rate=cfg.MODEL.DROPCONNECT_RATE,
-        make_lateral=make_lateral,
-    )
+    data = cfg.DATA
+    stages = build_stages(cfg, pathways, norm=norm, make_lateral=make_lateral)
     averages = [AveragePool(None) for _ in pathways]
-    if not cfg.MULTIGRID.SHORT_CYCLE:
+    if not (cfg.MULTIGRID.SHORT_CYCLE or cfg.RESNET.GLOBAL_POOL):
         sizes = {"num_frames": data.NUM_FRAMES, "extent": data.TRAIN_CROP_SIZE // 32}
         averages = average_pools(pathways, pathway_strides(cfg), **sizes)
     pools = [
