@@ -410,9 +410,10 @@ _C.DATA.NUM_FRAMES = Default(8, AtLeast(1, 100_000))
 # Step between the frames of a clip, in frames at TARGET_FPS; 2.5 is a step, too.
 _C.DATA.SAMPLING_RATE = Default(8, Step(1, 10_000))
 # Ours. Frames of a clip: auto (as the dataset's recipes do), dense (NUM_FRAMES, SAMPLING_RATE
-# apart) or segments (one of each of NUM_FRAMES equal parts of the video). Not for charades and
-# detection.
-_C.DATA.SAMPLING = Default("auto", OneOf("auto", "dense", "segments"))
+# apart), segments (one of each of NUM_FRAMES equal parts of the video, as TSN and TSM take them) or
+# window (SAMPLING_RATE frames of the video apart, whatever its rate, TSM's dense sampling). Of
+# charades segments alone, of detection none.
+_C.DATA.SAMPLING = Default("auto", OneOf("auto", "dense", "segments", "window"))
 # Ours. Sample clips of so many frames, and read evenly spread NUM_FRAMES of these, as networks cut
 # out of an adaptive one need; 0: NUM_FRAMES.
 _C.DATA.SAMPLED_FRAMES = 0
@@ -429,6 +430,10 @@ _C.DATA.TRAIN_JITTER_SCALES = [256, 320]
 _C.DATA.TRAIN_JITTER_SCALES_RELATIVE = []
 # Smallest and largest aspect ratio of a random resized crop.
 _C.DATA.TRAIN_JITTER_ASPECT_RELATIVE = []
+# Ours. Sides of a random crop of whole frames over their short side, e.g. [1, 0.875, 0.75, 0.66]:
+# height and width are drawn, neighbours in this list or the same, and one of 13 places (TSN's
+# multi-scale crop); used in place of TRAIN_JITTER_SCALES.
+_C.DATA.TRAIN_CROP_SCALES = []
 # Crop in training and validation, in pixels.
 _C.DATA.TRAIN_CROP_SIZE = Default(224, AtLeast(32, 10_000))
 # Crop in testing, in pixels; TEST.SHORT_SIDE says of which frames. Short side of detection's whole

@@ -26,7 +26,9 @@ from slowfast.datasets.clips.samplers import (
     build_center_sampler,
     build_segment_sampler,
     build_span_sampler,
+    build_sparse_sampler,
     build_stride_sampler,
+    build_window_sampler,
 )
 from slowfast.datasets.clips.views import FrameSizes, build_eval_views, build_train_views
 from slowfast.datasets.decoding.images import import_opencv
@@ -74,7 +76,11 @@ DATASETS.register("jhmdb")(_tubes(build_jhmdb))
 DATASETS.register("ucf101_24")(_tubes(build_ucf101_24))
 
 # DATA.SAMPLING -> the sampler in place of the dataset's own.
-_SAMPLERS = {"dense": build_span_sampler, "segments": build_segment_sampler}
+_SAMPLERS = {
+    "dense": build_span_sampler,
+    "segments": build_sparse_sampler,
+    "window": build_window_sampler,
+}
 # Section of the config whose DATASET a split is of.
 SECTIONS = {"train": "TRAIN", "val": "TRAIN", "test": "TEST"}
 

@@ -122,11 +122,13 @@ def check_sampling(train: ConfigNode, test: ConfigNode, data: ConfigNode) -> Ite
     if data.SAMPLING == "auto":
         return
     fitting = names_with("task", "classification")
+    if data.SAMPLING == "segments":
+        fitting += names_with("task", "multi_label")
     for key, name in _used(train, test).items():
         if name not in fitting:
             yield f"{key}: {name!r} is not one of {fitting} with DATA.SAMPLING {data.SAMPLING!r}"
-    if data.SAMPLING == "segments" and data.USE_OFFSET_SAMPLING:
-        yield "DATA.USE_OFFSET_SAMPLING: True must be False with DATA.SAMPLING 'segments'"
+    if data.SAMPLING != "dense" and data.USE_OFFSET_SAMPLING:
+        yield f"DATA.USE_OFFSET_SAMPLING: True must be False with DATA.SAMPLING {data.SAMPLING!r}"
 
 
 @register_rule("TRAIN", "TEST", "DATA.SPLIT_NUMBER")

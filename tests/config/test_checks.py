@@ -134,6 +134,11 @@ def test_all_mistakes_come_at_once():
             ["DATA.TRAIN_JITTER_SCALES_RELATIVE", [0.1, 1.0]],
             "DATA.TRAIN_JITTER_ASPECT_RELATIVE: []",
         ),
+        (["DATA.TRAIN_CROP_SCALES", [1, 2]], "DATA.TRAIN_CROP_SCALES: [1, 2] must be shares"),
+        (
+            ["DATA.TRAIN_CROP_SCALES", [1], "DATA.KEEP_ASPECT", False],
+            "DATA.TRAIN_CROP_SCALES: [1] must be [] with DATA.KEEP_ASPECT False",
+        ),
         (["SOLVER.MAX_EPOCH", 2, "SOLVER.WARMUP_EPOCHS", 3], "must be at most SOLVER.MAX_EPOCH 2"),
         (["SOLVER.BETAS", [0.9, 1.0]], "SOLVER.BETAS: [0.9, 1.0]"),
         (["SOLVER.CLIP_GRAD_VAL", 0], "SOLVER.CLIP_GRAD_VAL: 0.0 must be above 0"),

@@ -9,7 +9,9 @@ from slowfast.datasets.clips.samplers import (
     CenterSampler,
     SegmentSampler,
     SpanSampler,
+    SparseSampler,
     StrideSampler,
+    WindowSampler,
 )
 from slowfast.datasets.records import Annotations, KeyFrame, Record, TimedLabels
 from slowfast.datasets.synthetic import write_video
@@ -37,8 +39,12 @@ def test_every_dataset_has_its_kind_of_clips():
         ("ssv1", "auto", SegmentSampler),
         ("ssv1", "dense", SpanSampler),
         ("ssv2", "dense", SpanSampler),
-        ("kinetics", "segments", SegmentSampler),
-        ("folder", "segments", SegmentSampler),
+        ("ssv1", "segments", SparseSampler),
+        ("kinetics", "segments", SparseSampler),
+        ("folder", "segments", SparseSampler),
+        ("ucf101", "segments", SparseSampler),
+        ("hmdb51", "window", WindowSampler),
+        ("charades", "segments", SparseSampler),
     ],
 )
 @pytest.mark.parametrize("split", ["train", "val", "test"])

@@ -37,6 +37,7 @@ def check(*overrides):
         ["DATA.SPLIT_NUMBER", 3, "TRAIN.DATASET", "ucf101", "TEST.DATASET", "hmdb51"],
         FLOW,
         ["DATA.SAMPLING", "dense", "TRAIN.DATASET", "ssv1", "TEST.DATASET", "ssv2"],
+        [*CHARADES, *MULTI_LABEL, "DATA.SAMPLING", "segments"],
         [*FLOW, "TRAIN.DATASET", "folder", "DATA.PATH_PREFIX", "flow"],
     ],
 )
@@ -56,9 +57,9 @@ def test_datasets_that_fit_pass(overrides):
             "DETECTION.ENABLE True",
         ),
         (
-            [*CHARADES, "DATA.SAMPLING", "segments"],
+            [*CHARADES, "DATA.SAMPLING", "window"],
             "TRAIN.DATASET: 'charades' is not one of ['kinetics', 'folder', 'ssv1', 'ssv2', "
-            "'ucf101', 'hmdb51'] with DATA.SAMPLING 'segments'",
+            "'ucf101', 'hmdb51'] with DATA.SAMPLING 'window'",
         ),
         (
             [*MULTI_LABEL, "TEST.DATASET", "ssv2"],

@@ -74,6 +74,28 @@ def _check_relative_jitter(data: ConfigNode) -> Iterator[str]:
         )
 
 
+@register_rule("DATA", "DETECTION.ENABLE")
+def check_crop_scales(data: ConfigNode, is_detection: bool) -> Iterator[str]:
+    """Check that boxes of several scales are of whole frames, and nothing else crops."""
+    scales = list(data.TRAIN_CROP_SCALES)
+    if not scales:
+        return
+    if not (are_numbers(scales) and 0.01 <= min(scales) <= max(scales) <= 1):
+        yield (
+            f"DATA.TRAIN_CROP_SCALES: {scales} must be shares of the short side within 0.01..1, or "
+            "[] for DATA.TRAIN_JITTER_SCALES"
+        )
+    relative = list(data.TRAIN_JITTER_SCALES_RELATIVE)
+    others = {
+        f"DATA.TRAIN_JITTER_SCALES_RELATIVE {relative}": relative,
+        "DATA.KEEP_ASPECT False": not data.KEEP_ASPECT,
+        "DETECTION.ENABLE True": is_detection,
+    }
+    for other, is_set in others.items():
+        if is_set:
+            yield f"DATA.TRAIN_CROP_SCALES: {scales} must be [] with {other}"
+
+
 @register_rule("TEST.SHORT_SIDE", "DATA.TEST_CROP_SIZE", "DETECTION")
 def check_short_side(short_side: int, crop: int, detection: ConfigNode) -> Iterator[str]:
     """Check that the crop of a test fits into its frames."""

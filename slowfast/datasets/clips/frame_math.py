@@ -77,6 +77,54 @@ def uniform_segment_indices(
     return first + np.floor((last - first) * share + 0.5).astype(np.int64)
 
 
+def random_sparse_indices(
+    rng: np.random.Generator, num_frames: int, clip_length: int
+) -> np.ndarray:
+    """One frame drawn from each of equal runs of whole frames, as the code of TSN and TSM does.
+
+    Frames behind the last run are never drawn. A video that is shorter than the clip is its first
+    frame, over and over.
+    """
+    length = num_frames // clip_length
+    if length == 0:
+        return np.zeros(clip_length, dtype=np.int64)
+    return length * np.arange(clip_length) + rng.integers(0, length, size=clip_length)
+
+
+def uniform_sparse_indices(
+    num_frames: int, clip_length: int, clip: int, num_clips: int
+) -> np.ndarray:
+    """Test clip number `clip` of `num_clips`: the same place of each of equal parts of the video.
+
+    The first clip takes their middles, the second of two their beginnings (TSM's "twice sample").
+    More clips lie evenly spaced, which is ours.
+    """
+    step = num_frames / clip_length
+    share = (0.5 + clip / num_clips) % 1.0
+    places = np.floor(step * share + step * np.arange(clip_length)).astype(np.int64)
+    return places.clip(0, num_frames - 1)
+
+
+def window_indices(start: int, rate: float, clip_length: int, num_frames: int) -> np.ndarray:
+    """`clip_length` frames from `start` on, `rate` apart; the video begins anew at its end."""
+    return (start + np.floor(rate * np.arange(clip_length)).astype(np.int64)) % num_frames
+
+
+def random_window_start(rng: np.random.Generator, num_frames: int, span: float) -> int:
+    """Start of a window of `span` frames; 0 in a shorter video, whose rest is its beginning."""
+    room = math.floor(num_frames - span)
+    return int(rng.integers(0, room)) if room > 0 else 0
+
+
+def uniform_window_start(num_frames: int, span: float, clip: int, num_clips: int) -> int:
+    """Start of test window `clip` of `num_clips`, up to the end; a single one lies in the middle.
+
+    The latter is ours: the code of TSM draws it.
+    """
+    room = max(math.floor(num_frames - span), 0)
+    return int(np.linspace(0, room, num_clips)[clip]) if num_clips > 1 else room // 2
+
+
 def looped_indices(num_frames: int, clip_length: int) -> np.ndarray:
     """One frame after another, the first again after the last; of a longer video its middle."""
     start = max(num_frames - clip_length, 0) // 2

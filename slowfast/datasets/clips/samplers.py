@@ -147,11 +147,58 @@ class SegmentSampler:
     def stretched(self, _factor: float) -> "SegmentSampler":
         raise ValueError(
             "a clip that takes one frame from each of equal segments of the whole video (ssv1, "
-            "ssv2) has no sampling stride that could change"
+            "ssv2, DATA.SAMPLING segments) has no sampling stride that could change"
         )
 
     def span(self, _fps: float | None) -> float:
         return self.num_frames
+
+
+@dataclass(frozen=True)
+class SparseSampler(SegmentSampler):
+    """The same with the segments of TSN, TSM and their relatives (DATA.SAMPLING segments)."""
+
+    def random(self, rng: np.random.Generator, index: VideoIndex) -> np.ndarray:
+        return frame_math.random_sparse_indices(rng, index.num_frames, self.num_frames)
+
+    def uniform(self, index: VideoIndex, clip: int, num_clips: int) -> np.ndarray:
+        length = index.num_frames
+        return frame_math.uniform_sparse_indices(length, self.num_frames, clip, num_clips)
+
+
+@dataclass(frozen=True)
+class WindowSampler:
+    """Frames `sampling_rate` frames of the video apart, whatever its rate (TSM's dense sampling).
+
+    A shorter video goes on with its beginning.
+    """
+
+    num_frames: int
+    sampling_rate: float
+
+    def random(self, rng: np.random.Generator, index: VideoIndex) -> np.ndarray:
+        start = frame_math.random_window_start(rng, index.num_frames, self.span(index.fps))
+        return self._indices(start, index)
+
+    def uniform(self, index: VideoIndex, clip: int, num_clips: int) -> np.ndarray:
+        span = self.span(index.fps)
+        start = frame_math.uniform_window_start(index.num_frames, span, clip, num_clips)
+        return self._indices(start, index)
+
+    def resized(self, num_frames: int) -> "WindowSampler":
+        """With fewer frames the window stays as long."""
+        rate = self.sampling_rate * max(1, self.num_frames // num_frames)
+        return WindowSampler(num_frames, rate)
+
+    def stretched(self, factor: float) -> "WindowSampler":
+        return replace(self, sampling_rate=self.sampling_rate * factor)
+
+    def span(self, _fps: float | None) -> float:
+        return self.num_frames * self.sampling_rate
+
+    def _indices(self, start: int, index: VideoIndex) -> np.ndarray:
+        rate, length = self.sampling_rate, index.num_frames
+        return frame_math.window_indices(start, rate, self.num_frames, length)
 
 
 @dataclass(frozen=True)
@@ -287,6 +334,16 @@ def build_span_sampler(cfg: ConfigNode) -> SpanSampler:
 def build_segment_sampler(cfg: ConfigNode) -> SegmentSampler:
     """Something-Something."""
     return SegmentSampler(cfg.DATA.NUM_FRAMES)
+
+
+def build_sparse_sampler(cfg: ConfigNode) -> SparseSampler:
+    """DATA.SAMPLING segments, of any dataset."""
+    return SparseSampler(cfg.DATA.NUM_FRAMES)
+
+
+def build_window_sampler(cfg: ConfigNode) -> WindowSampler:
+    """DATA.SAMPLING window, of any dataset."""
+    return WindowSampler(cfg.DATA.NUM_FRAMES, cfg.DATA.SAMPLING_RATE)
 
 
 def build_stride_sampler(cfg: ConfigNode) -> StrideSampler:

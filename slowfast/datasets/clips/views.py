@@ -15,6 +15,7 @@ from slowfast.datasets.decoding.packets import VideoIndex
 from slowfast.datasets.records import Record, SampledClips
 from slowfast.datasets.transforms.augment import build_augmentations
 from slowfast.datasets.transforms.spatial import (
+    MultiScaleCrop,
     RandomCrop,
     RandomResizedCrop,
     TrainTransform,
@@ -216,7 +217,8 @@ def build_train_views(cfg: ConfigNode, sampler: ClipSampler) -> TrainViews:
     """The random clip of training.
 
     DATA.TRAIN_JITTER_SCALES: a square of a frame that is scaled while it is read;
-    DATA.TRAIN_JITTER_SCALES_RELATIVE: a box of the whole frame, which is scaled after it is cut.
+    DATA.TRAIN_JITTER_SCALES_RELATIVE and DATA.TRAIN_CROP_SCALES: a box of the whole frame, which is
+    scaled after it is cut.
     """
     data, size = cfg.DATA, cfg.DATA.TRAIN_CROP_SIZE
     jitter = (*data.TRAIN_JITTER_SCALES, data.INV_UNIFORM_SAMPLE)
@@ -224,6 +226,8 @@ def build_train_views(cfg: ConfigNode, sampler: ClipSampler) -> TrainViews:
     if data.TRAIN_JITTER_SCALES_RELATIVE:
         scale, ratio = data.TRAIN_JITTER_SCALES_RELATIVE, data.TRAIN_JITTER_ASPECT_RELATIVE
         jitter, first = None, RandomResizedCrop(size, scale=tuple(scale), ratio=tuple(ratio))
+    elif data.TRAIN_CROP_SCALES:
+        jitter, first = None, MultiScaleCrop(size, scales=data.TRAIN_CROP_SCALES)
     mirror = flip_flow if data.MODALITY == "flow" else flip
     return TrainViews(
         sampler,

@@ -71,6 +71,29 @@ def random_resized_crop_box(
     return (height - box_h) // 2, (width - box_w) // 2, box_h, box_w
 
 
+# Places of a multi-scale crop, y and x, in quarters of the room that it has.
+_CORNERS_AND_CENTRE = [(0, 0), (0, 4), (4, 0), (4, 4), (2, 2)]
+_EDGES = [(2, 0), (2, 4), (4, 2), (0, 2)]
+_INNER = [(1, 1), (1, 3), (3, 1), (3, 3)]
+_PLACES = _CORNERS_AND_CENTRE + _EDGES + _INNER
+
+
+def multi_scale_crop_box(
+    rng: np.random.Generator, height: int, width: int, scales: Sequence[float]
+) -> tuple[int, int, int, int]:
+    """(y, x, height, width) of a box: sides of the short side times `scales`, one of 13 places.
+
+    Height and width take the same or neighbouring `scales` (TSN, arXiv 1608.00859, section 3.2).
+    """
+    num = len(scales)
+    pairs = [(i, j) for i in range(num) for j in range(num) if abs(i - j) <= 1]
+    of_height, of_width = pairs[int(rng.integers(len(pairs)))]
+    sides = [int(min(height, width) * scale) for scale in scales]
+    box_h, box_w = sides[of_height], sides[of_width]
+    y, x = _PLACES[int(rng.integers(len(_PLACES)))]
+    return y * ((height - box_h) // 4), x * ((width - box_w) // 4), box_h, box_w
+
+
 def crop(clip: torch.Tensor, y: int, x: int, size: int) -> torch.Tensor:
     """The square of side `size` at (y, x), as a view."""
     return clip[..., y : y + size, x : x + size]
@@ -145,16 +168,28 @@ class RandomResizedCrop:
         return resize(clip[..., y : y + h, x : x + w], (self.size, self.size))
 
 
+class MultiScaleCrop:
+    """A random box (see `multi_scale_crop_box`) scaled to a square of side `size`."""
+
+    def __init__(self, size: int, *, scales: Sequence[float]):
+        self.size = size
+        self.scales = tuple(scales)
+
+    def __call__(self, clip: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+        y, x, h, w = multi_scale_crop_box(rng, *clip.shape[-2:], self.scales)
+        return resize(clip[..., y : y + h, x : x + w], (self.size, self.size))
+
+
 class TrainTransform:
     """Crop, flip and augmentations of a decoded training clip; depends only on the `rng` passed.
 
-    crop: a RandomCrop or RandomResizedCrop. mirror: what mirrors half of the clips, None for no
-    mirroring. augment: what follows.
+    crop: a RandomCrop, RandomResizedCrop or MultiScaleCrop. mirror: what mirrors half of the clips,
+    None for no mirroring. augment: what follows.
     """
 
     def __init__(
         self,
-        crop: RandomCrop | RandomResizedCrop,
+        crop: RandomCrop | RandomResizedCrop | MultiScaleCrop,
         *,
         mirror: Callable[[torch.Tensor], torch.Tensor] | None = None,
         augment: Sequence[Transform] = (),

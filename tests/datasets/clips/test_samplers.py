@@ -11,9 +11,11 @@ from slowfast.datasets.clips.samplers import (
     CenterSampler,
     SegmentSampler,
     SpanSampler,
+    SparseSampler,
     StrideSampler,
     ThinnedSampler,
     WholeVideoSampler,
+    WindowSampler,
 )
 from slowfast.datasets.decoding.packets import VideoIndex
 from slowfast.datasets.decoding.video import UnreadableVideo
@@ -23,7 +25,8 @@ from slowfast.utils.clip_shapes import evenly_spaced
 from tests.helpers.paths import GOLDENS
 
 GOLDEN = json.loads((GOLDENS / "sampling.json").read_text())
-SAMPLERS = [cls(8, 4, 30.0) for cls in (SpanSampler, StrideSampler)] + [SegmentSampler(8)]
+SAMPLERS = [cls(8, 4, 30.0) for cls in (SpanSampler, StrideSampler)]
+SAMPLERS += [SegmentSampler(8), SparseSampler(8), WindowSampler(8, 4)]
 
 
 def video(num_frames, fps=None):
@@ -127,6 +130,43 @@ def test_segment_views_are_distinct_where_the_segments_are_long_enough(num_frame
     views = np.array(uniform(SegmentSampler(clip_length), video(num_frames), 3))
     assert (np.diff(views, axis=0)[:, last - first >= 3] > 0).all()
     assert (views >= first).all() and (views <= last).all()
+
+
+def test_two_clips_of_segments_are_their_middles_and_their_beginnings():
+    for length in (3, 8, 9, 37, 300):
+        tick = length / 8.0
+        middles = [int(tick / 2.0 + tick * x) for x in range(8)]
+        beginnings = [int(tick * x) for x in range(8)]
+        assert uniform(SparseSampler(8), video(length), 2) == [middles, beginnings]
+        assert uniform(SparseSampler(8), video(length), 1) == [middles]
+
+
+def test_training_draws_each_frame_of_a_segment():
+    drawn = np.array(draw(SparseSampler(4), video(15)))
+    assert [sorted(set(column)) for column in drawn.T.tolist()] == [
+        [first, first + 1, first + 2] for first in (0, 3, 6, 9)
+    ]
+
+
+def test_training_on_a_video_shorter_than_the_clip_shows_its_first_frame():
+    assert draw(SparseSampler(8), video(7), 2) == [[0] * 8] * 2
+
+
+def test_windows_of_a_test_reach_the_end():
+    starts = [clip[0] for clip in uniform(WindowSampler(8, 8), video(300), 10)]
+    assert starts == np.linspace(0, 300 - 64, 10, dtype=int).tolist()
+
+
+def test_a_window_starts_anywhere_but_at_the_last_place():
+    assert {clip[0] for clip in draw(WindowSampler(8, 8), video(67))} == {0, 1, 2}
+
+
+def test_a_window_of_a_shorter_video_goes_on_with_its_beginning():
+    assert draw(WindowSampler(4, 5), video(12), 2) == [[0, 5, 10, 3]] * 2
+
+
+def test_a_smaller_window_is_as_long():
+    assert WindowSampler(8, 8).resized(4).span(None) == 64
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS, ids=lambda sampler: type(sampler).__name__)

@@ -14,6 +14,7 @@ from slowfast.datasets.transforms.spatial import (
     crop,
     flip,
     jitter_size,
+    multi_scale_crop_box,
     normalize,
     pack_pathways,
     random_crop_offsets,
@@ -190,6 +191,25 @@ def test_relative_jitter_cuts_a_box_and_scales_it(cfg):
         8,
         8,
     )
+
+
+def test_sides_of_a_multi_scale_crop_are_neighbours_among_the_scales():
+    draws = rng()
+    boxes = {multi_scale_crop_box(draws, 100, 160, (1, 0.875, 0.66)) for _ in range(2000)}
+    sides = {(h, w) for _, _, h, w in boxes}
+    assert sides == {(a, b) for a in (100, 87, 66) for b in (100, 87, 66)} - {(100, 66), (66, 100)}
+    places = {(y, x) for y, x, h, w in boxes if (h, w) == (66, 66)}
+    assert places == {
+        *((0, 0), (0, 92), (32, 0), (32, 92), (16, 46), (16, 0), (16, 92)),
+        *((32, 46), (0, 46), (8, 23), (8, 69), (24, 23), (24, 69)),
+    }
+
+
+def test_multi_scale_crops_come_from_whole_frames(cfg):
+    cfg.DATA.TRAIN_CROP_SCALES = [1, 0.66]
+    views = build_train_views(cfg, None)
+    assert views.jitter is None
+    assert views.transform(ramp(3, 4, 20, 31), rng())[0].shape == (3, 4, 8, 8)
 
 
 def test_pack_reverses_channels_before_packing():
