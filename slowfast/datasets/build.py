@@ -199,8 +199,8 @@ def build_batch_sampler(cfg: ConfigNode, split: str, dataset: ClipDataset) -> Sh
 
 def _count_missing(dataset: ClipDataset, split: str, max_share: float, folder: str) -> None:
     """`look_for_files` in one process, and tell all of what is missing."""
-    is_main = distributed.is_main_process()
-    found = look_for_files(dataset.records, folder) if is_main else None
+    with distributed.main_process_alone() as is_main:
+        found = look_for_files(dataset.records, folder) if is_main else None
     found = distributed.gather_objects(found)[0]
     report_missing(found, len(dataset), split, max_share=max_share)
 

@@ -47,6 +47,7 @@ class ShardedBatchSampler(Sampler[list[SampleKey]]):
         self._epoch = 0
         self._start = self._skipped = 0
         self._shapes: tuple[BatchShape | None, ...] = (None,)
+        self._is_done: np.ndarray | None = None
 
     def set_epoch(self, epoch: int, shapes: Sequence[BatchShape | None] = (None,)) -> None:
         """Choose the epoch of the batches to come, from its first batch on.
@@ -64,6 +65,11 @@ class ShardedBatchSampler(Sampler[list[SampleKey]]):
         """
         self._start, self._skipped = step, skipped
 
+    def leave_out(self, is_done: np.ndarray) -> None:
+        """Leave samples (bool for each) out of passes in order; others stay in their batches."""
+        assert not self.shuffle, "samples of a training cannot be left out"
+        self._is_done = is_done
+
     def num_batches(self, shapes: Sequence[BatchShape | None], skipped: int = 0) -> int:
         """Batches of training with these shapes in an epoch, or in what `skipped` samples leave."""
         sizes = [self._num_clips(shape) * self.world_size for shape in shapes]
@@ -74,8 +80,10 @@ class ShardedBatchSampler(Sampler[list[SampleKey]]):
         """Batches in a whole epoch."""
         if self.shuffle:
             return self.num_batches(self._shapes, self._skipped)
-        own = len(range(self.rank, self.num_samples, self.world_size))
-        return -(-own // self.batch_size)
+        own = np.arange(self.rank, self.num_samples, self.world_size)
+        if self._is_done is None:
+            return -(-len(own) // self.batch_size)
+        return len(np.unique(np.flatnonzero(~self._is_done[own]) // self.batch_size))
 
     def __iter__(self) -> Iterator[list[SampleKey]]:
         # Fixed now: a set_epoch or set_start during the iteration is for the next one.
@@ -89,7 +97,11 @@ class ShardedBatchSampler(Sampler[list[SampleKey]]):
     def _batches_in_order(self, epoch: int) -> Iterator[list[SampleKey]]:
         own = range(self.rank, self.num_samples, self.world_size)
         for start in range(0, len(own), self.batch_size):
-            yield [SampleKey(epoch, index) for index in own[start : start + self.batch_size]]
+            part = own[start : start + self.batch_size]
+            if self._is_done is not None:
+                part = [index for index in part if not self._is_done[index]]
+            if part:
+                yield [SampleKey(epoch, index) for index in part]
 
     def _shuffled_batches(
         self, epoch: int, shapes: Sequence[BatchShape | None], start: int

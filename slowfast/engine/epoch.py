@@ -248,10 +248,13 @@ def validate(run: Run, epoch: int) -> dict:
     loop = EvaluationLoop(run.task, run.device, run.autocast)
     judged = [(model.eval(), run.evaluator)]
     unreadable = loop.run(run.val_loader, judged, title="validate", stop=run.stop)
-    if agreed(run.stop, run.device) or not distributed.is_main_process():
+    if agreed(run.stop, run.device):
+        return {}
+    with distributed.main_process_alone() as is_main:
+        evaluation = run.evaluator.evaluate() if is_main else None
+    if not is_main:
         return {}
     unreadable.write(run.output_dir, "val")
-    evaluation = run.evaluator.evaluate()
     if evaluation is None:
         logger.warning("nothing could be scored: this epoch has no validation metrics")
         return {}

@@ -69,7 +69,8 @@ class Change(NamedTuple):
         return f"{self.key} {self.old!r} -> {self.new!r}"
 
 
-def _is_in(key: str, names: Sequence[str]) -> bool:
+def is_in(key: str, names: Sequence[str]) -> bool:
+    """Whether a key, or a section that it is in, is among the names."""
     return any(key == name or key.startswith(f"{name}.") for name in names)
 
 
@@ -95,7 +96,7 @@ def find_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]
     return [
         Change(key, old[key], value)
         for key, value in new.items()
-        if key in old and _plain(old[key]) != _plain(value) and not _is_in(key, FREE)
+        if key in old and _plain(old[key]) != _plain(value) and not is_in(key, FREE)
     ]
 
 
@@ -106,8 +107,8 @@ def _plain(value: Any) -> Any:
 
 def check_changes(changes: Sequence[Change], path: Path, *, in_epoch: bool) -> None:
     """Log what takes effect from here on; ValueError for what would make another run of it."""
-    never = [change for change in changes if _is_in(change.key, REFUSED)]
-    later = [change for change in changes if in_epoch and _is_in(change.key, REFUSED_IN_EPOCH)]
+    never = [change for change in changes if is_in(change.key, REFUSED)]
+    later = [change for change in changes if in_epoch and is_in(change.key, REFUSED_IN_EPOCH)]
     if never or later:
         when = "" if never else " in the middle of an epoch"
         raise ValueError(
@@ -314,7 +315,7 @@ def check_agreement(state: TrainState, settings: Mapping[str, Any]) -> None:
         "steps done": state.step,
         "clips done": state.samples,
         "training list": state.list_digest,
-        **{key: value for key, value in settings.items() if not _is_in(key, _OWN)},
+        **{key: value for key, value in settings.items() if not is_in(key, _OWN)},
     }
     rows = distributed.gather_objects((socket.gethostname(), values))
     machine, first = rows[0]

@@ -8,6 +8,7 @@ from typing import Any
 
 from tabulate import tabulate
 
+from slowfast.adaptive.budget import TableRow
 from slowfast.adaptive.network import load_for_evaluation
 from slowfast.checkpoint import files
 from slowfast.checkpoint.initialize import CoverageReport
@@ -18,9 +19,13 @@ from slowfast.datasets.class_report import count_examples, untrained_remark
 from slowfast.datasets.clip_dataset import ClipDataset
 from slowfast.datasets.records import Record
 from slowfast.datasets.traits import DATASETS
+from slowfast.engine.kept_scores import build_identity, keep_on_disk, remove_shards
+from slowfast.evaluation.evaluator import Evaluator
+from slowfast.evaluation.score_shards import ShardedEvaluator
 from slowfast.evaluation.video_sets import set_facts
 from slowfast.runtime.run_log import RunLog, build_run_log
 from slowfast.runtime.stop import Interrupted, StopRequest, agreed
+from slowfast.runtime.unreadable import UnreadableVideos
 from slowfast.tasks import build_evaluator
 from slowfast.tasks.evaluate import build_evaluation_loop
 from slowfast.utils import distributed
@@ -36,6 +41,7 @@ def test(cfg: ConfigNode) -> dict:
     metrics with fewer), lists of unreadable and damaged videos where there are any, and the
     evaluator's own files: predictions, all scores (npz), and the classes' own values
     (test_results_per_class.csv). Returns what is in the JSON.
+    A test that was interrupted goes on.
     """
     output_dir = Path(cfg.OUTPUT_DIR)
     path = find_weights(output_dir, cfg.TEST.CHECKPOINT_FILE_PATH, cfg.TRAIN.CHECKPOINT_FILE_PATH)
@@ -44,38 +50,24 @@ def test(cfg: ConfigNode) -> dict:
     dataset, counts = loader.dataset, class_counts(cfg.MODEL.NUM_CLASSES)
     network = load_for_evaluation(cfg, path, loop.device, class_names=dataset.class_names)
     _tell_of_classes(dataset, counts, network.report)
+    identity = build_identity(cfg, dataset, path, network.row)
+    evaluator = keep_on_disk(evaluator, output_dir, identity, loader.batch_sampler)
     with StopRequest() as stop:
         unreadable = loop.run(loader, [(network.model, evaluator)], title="test", stop=stop)
     if agreed(stop, loop.device):
+        logger.warning("the test is interrupted: the same command goes on with it")
         raise Interrupted(stop.exit_code)
-    if not distributed.is_main_process():
-        return {}
-    evaluation, row = evaluator.evaluate(), network.row
-    if evaluation is None:
-        first = dict(list(unreadable.reasons.items())[:10])
-        raise ValueError(f"no test video could be scored; unreadable: {first}")
-    split = cfg.DATA.SPLIT_NUMBER if DATASETS.get(cfg.TEST.DATASET).has_splits else None
-    about_set = {"split": split, "num_classes": cfg.MODEL.NUM_CLASSES}
-    results = {
-        **evaluation.metrics,
-        **unreadable.counts(),
-        **evaluator.details(),
-        **loader.dataset.views.sizes(),
-        "reversed_in_time": cfg.TEST.REVERSE_TIME,
-        **({} if split is None else {"split": split}),
-        "checkpoint": str(path),
-        **({"configuration": str(row.point), "gmacs": row.gmacs} if row else {}),
-        "test_set": _set_facts(dataset, cfg.TEST.DATASET, **about_set),
-        **unreadable.named(),
-    }
-    scores_path = output_dir / (cfg.TEST.SAVE_RESULTS_PATH or "test_scores.npz")
-    written = [
-        _write_results(output_dir, results),
-        *evaluator.write(output_dir, evaluation, scores_path=scores_path),
-        *unreadable.write(output_dir, "test"),
-    ]
-    _write_line(build_run_log(cfg), results)
-    _log_results(results, evaluator.titles, written)
+    with distributed.main_process_alone() as is_main:
+        if not is_main:
+            return {}
+        facts = build_facts(cfg, dataset, path, network.row)
+        scores_path = output_dir / (cfg.TEST.SAVE_RESULTS_PATH or "test_scores.npz")
+        results, written = _conclude(
+            evaluator, unreadable, facts, output_dir=output_dir, scores_path=scores_path
+        )
+        _write_line(build_run_log(cfg), results)
+        _log_results(results, evaluator.titles, written)
+        remove_shards(output_dir)
     return results
 
 
@@ -93,6 +85,30 @@ def find_weights(output_dir: Path, test_path: str, train_path: str) -> Path:
             "name the weights to test"
         )
     return Path(path)
+
+
+def _conclude(
+    evaluator: Evaluator,
+    unreadable: UnreadableVideos,
+    facts: dict[str, Any],
+    *,
+    output_dir: Path,
+    scores_path: Path,
+) -> tuple[dict[str, Any], list[Path]]:
+    """Judge the scores; the results, and the files that were written."""
+    if isinstance(evaluator, ShardedEvaluator):
+        unreadable.restore(evaluator.damages())
+    evaluation = evaluator.evaluate()
+    if evaluation is None:
+        first = dict(list(unreadable.reasons.items())[:10])
+        raise ValueError(f"no test video could be scored; unreadable: {first}")
+    counts, details = unreadable.counts(), evaluator.details()
+    results = {**evaluation.metrics, **counts, **details, **facts, **unreadable.named()}
+    return results, [
+        _write_results(output_dir, results),
+        *evaluator.write(output_dir, evaluation, scores_path=scores_path),
+        *unreadable.write(output_dir, "test"),
+    ]
 
 
 def _tell_of_classes(dataset: ClipDataset, counts: Sequence[int], report: CoverageReport) -> None:
@@ -173,3 +189,19 @@ def _log_results(results: dict, titles: Mapping[str, str], written: list[Path]) 
 
 def _percent(value: float) -> str:
     return "unknown (no ground truth)" if math.isnan(value) else f"{value:.2f} %"
+
+
+def build_facts(
+    cfg: ConfigNode, dataset: ClipDataset, checkpoint: Path, row: TableRow | None
+) -> dict[str, Any]:
+    """Facts on a test for its JSON; row: what TEST.BUDGET chose."""
+    split = cfg.DATA.SPLIT_NUMBER if DATASETS.get(cfg.TEST.DATASET).has_splits else None
+    about_set = {"split": split, "num_classes": cfg.MODEL.NUM_CLASSES}
+    return {
+        **dataset.views.sizes(),
+        "reversed_in_time": cfg.TEST.REVERSE_TIME,
+        **({} if split is None else {"split": split}),
+        "checkpoint": str(checkpoint),
+        **({"configuration": str(row.point), "gmacs": row.gmacs} if row else {}),
+        "test_set": _set_facts(dataset, cfg.TEST.DATASET, **about_set),
+    }

@@ -106,6 +106,7 @@ class BoxEvaluator(Evaluator):
         "frame_map_voc": "frame-mAP@0.5 (VOC)",
         "frame_map_act": "frame-mAP@0.5 (ACT)",
     }
+    row_keys = ("box_indices", "box_numbers")
 
     def __init__(
         self,

@@ -28,12 +28,15 @@ class Evaluator(ABC):
 
     metric: the one that says which epoch is best; higher is better. titles: what a user reads in
     place of the names of metrics. scores: what was added since `reset`; it can be pickled, and
-    has a method `merge` for the scores of other processes.
+    has a method `merge` for the scores of other processes. row_keys: the two integer tensors of a
+    batch, number of the record first, that `add` needs beside the output; then a long test can keep
+    its scores on the disk, and go on after an interruption. None: it cannot.
     """
 
     titles: ClassVar[Mapping[str, str]]
     metric: str
     scores: Any
+    row_keys: ClassVar[tuple[str, str] | None] = None
 
     def __init__(self):
         self.reset()

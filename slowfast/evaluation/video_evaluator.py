@@ -41,6 +41,8 @@ class ViewEvaluator(Evaluator):
     ensemble: DATA.ENSEMBLE_METHOD.
     """
 
+    row_keys = ("indices", "views")
+
     def __init__(self, num_videos: int, num_views: int, num_classes: int, *, ensemble: str):
         self._shape = num_videos, num_views, num_classes
         self._ensemble = ensemble

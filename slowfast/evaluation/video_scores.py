@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import IO
+from zipfile import ZipFile
 
 import numpy as np
 import torch
@@ -35,9 +37,17 @@ class VideoScores:
         assert scores.shape == (len(indices), self.num_classes), f"scores are {scores.shape}"
         assert ((0 <= indices) & (indices < self.num_videos)).all(), f"videos {indices}"
         assert ((0 <= views) & (views < self.num_views)).all(), f"views {views}"
-        for index, view, row in zip(indices.tolist(), views.tolist(), scores, strict=True):
-            self._video(index)[view] = row
-            self._seen[index, view] = True
+        starts = np.flatnonzero(np.diff(indices, prepend=-1))
+        for start, end in zip(starts.tolist(), [*starts[1:].tolist(), len(indices)], strict=True):
+            self._add_views(int(indices[start]), views[start:end], scores[start:end])
+
+    def _add_views(self, index: int, views: np.ndarray, rows: np.ndarray) -> None:
+        """Rows of all views in their order are kept as they are: they may be in a mapped file."""
+        if len(views) == self.num_views and rows.dtype == np.float32 and _counts_up(views):
+            self._scores[index] = rows
+        else:
+            self._video(index)[views] = rows
+        self._seen[index, views] = True
 
     def merge(self, others: Iterable["VideoScores"]) -> None:
         """Add what other processes have."""
@@ -110,17 +120,28 @@ class VideoScores:
         labels: the class of each video, or classes of 0 and 1 for each.
         """
         assert len(paths) == len(labels) == self.num_videos, "one path and one label per video"
-        scores = np.full((*self._seen.shape, self.num_classes), np.nan, dtype=np.float32)
-        for index, rows in self._scores.items():
-            scores[index, self._seen[index]] = rows[self._seen[index]]
-        with atomic_write(path) as file:
-            np.savez(
-                file,
-                scores=scores,
-                seen=self._seen,
-                paths=np.array(paths, dtype=np.str_),
-                labels=np.array(labels, dtype=np.int64),
-            )
+        others = {
+            "seen": self._seen,
+            "paths": np.array(paths, dtype=np.str_),
+            "labels": np.array(labels, dtype=np.int64),
+        }
+        with atomic_write(path) as file, ZipFile(file, "w") as archive:
+            with archive.open("scores.npy", "w", force_zip64=True) as part:
+                self._write_array(part)
+            for name, values in others.items():
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as part:
+                    np.lib.format.write_array(part, values, allow_pickle=False)
+
+    def _write_array(self, file: IO[bytes]) -> None:
+        """The scores as a .npy file, video by video: all of them may not fit into memory."""
+        shape = (*self._seen.shape, self.num_classes)
+        header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        for index, seen in enumerate(self._seen):
+            rows = np.full(shape[1:], np.nan, dtype="<f4")
+            if index in self._scores:
+                rows[seen] = self._scores[index][seen]
+            file.write(rows.tobytes())
 
     @classmethod
     def load_npz(cls, path: str | Path) -> tuple["VideoScores", list[str], list]:
@@ -137,6 +158,10 @@ class VideoScores:
         if index not in self._scores:
             self._scores[index] = np.zeros((self.num_views, self.num_classes), dtype=np.float32)
         return self._scores[index]
+
+
+def _counts_up(views: np.ndarray) -> bool:
+    return bool((views == np.arange(len(views))).all())
 
 
 def _clip_subsets(num_clips: int) -> list[list[int]]:

@@ -61,6 +61,10 @@ class UnreadableVideos:
                 self._tell_damage(path, self._new_damaged[path])
         return len(self._new)
 
+    def restore(self, damaged: Sequence[tuple[int, int, int]]) -> None:
+        """Take up what an earlier run met, in this process alone."""
+        self.damaged |= {self._records[index].path: Damage(*each) for index, *each in damaged}
+
     def may_exceed(self, num_waiting: float) -> bool:
         """Whether so many unreadable ones more, in all processes, may be too large a share."""
         return (len(self.reasons) + num_waiting) / len(self._records) > self._max_share

@@ -1,9 +1,16 @@
 """Rank, size and the few collectives we need; all of them also work in a single process."""
 
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 import torch.distributed as dist
+
+_BEAT_SECONDS, _SILENT_SECONDS = 5.0, 600.0
+_POLL_SECONDS = 2.0
 
 
 def is_distributed() -> bool:
@@ -78,3 +85,51 @@ def from_main(value: Any) -> Any:
     values = [value if is_main_process() else None]
     dist.broadcast_object_list(values)
     return values[0]
+
+
+@contextmanager
+def main_process_alone() -> Iterator[bool]:
+    """Block in which the main process works for as long as it takes; the others wait at its end.
+
+    Gives whether this is the main process. No collective waits, which would give up after
+    DIST_TIMEOUT_MINUTES: the main process shows that it lives, and where it does not, or fails, the
+    others raise DistError.
+    """
+    if not is_distributed():
+        yield True
+        return
+    store = dist.distributed_c10d._get_default_store()
+    name = f"alone/{store.add(f'alone/of_{rank()}', 1)}"
+    if not is_main_process():
+        yield False
+        _wait_for_main(store, name)
+        return
+    is_over, outcome = threading.Event(), "failed"
+    thread = threading.Thread(target=_beat, args=(store, name, is_over), daemon=True)
+    thread.start()
+    try:
+        yield True
+        outcome = "done"
+    finally:
+        is_over.set()
+        thread.join()
+        store.set(name, outcome)
+
+
+def _beat(store: dist.Store, name: str, is_over: threading.Event) -> None:
+    while not is_over.wait(_BEAT_SECONDS):
+        store.add(f"{name}/beats", 1)
+
+
+def _wait_for_main(store: dist.Store, name: str) -> None:
+    beats, since, pause = 0, time.monotonic(), 0.01
+    while not store.check([name]):
+        latest = store.add(f"{name}/beats", 0)
+        if latest != beats:
+            beats, since = latest, time.monotonic()
+        if time.monotonic() - since > _SILENT_SECONDS:
+            raise dist.DistNetworkError("the main process timed out")
+        time.sleep(pause)
+        pause = min(1.5 * pause, _POLL_SECONDS)
+    if store.get(name) != b"done":
+        raise dist.DistNetworkError("the main process failed")

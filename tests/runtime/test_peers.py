@@ -1,12 +1,15 @@
 """Processes that cannot meet: one line that says where, how long, and what to do."""
 
 import socket
+import time
 
 import pytest
 import torch
+from torch.distributed import DistError
 
 from slowfast.runtime.launch import launch
 from slowfast.runtime.peers import LostProcess, first_words, free_address, meet, named_losses
+from slowfast.utils import distributed
 
 
 def meet_at(url, *, rank=0, minutes=0.02):
@@ -51,3 +54,24 @@ def test_torchruns_names_without_an_address_are_told_what_is_missing(toy_cfg, mo
     monkeypatch.delenv("MASTER_ADDR", raising=False)
     with pytest.raises(ValueError, match="^MASTER_ADDR: not in the environment"):
         launch([print], toy_cfg())
+
+
+def _main_works(rank, folder):
+    with distributed.main_process_alone() as is_main:
+        assert is_main == (rank == 0)
+        if is_main:
+            time.sleep(0.3)
+            (folder / "made").touch()
+    assert (folder / "made").exists()
+    try:
+        with distributed.main_process_alone() as is_main:
+            if is_main:
+                raise ValueError("a mistake")
+    except (ValueError, DistError) as error:
+        (folder / f"error_{rank}").write_text(str(error))
+
+
+def test_others_wait_for_the_main_process_and_hear_of_its_failure(run_in_two, tmp_path):
+    run_in_two(_main_works, tmp_path)
+    errors = [(tmp_path / f"error_{rank}").read_text() for rank in (0, 1)]
+    assert errors == ["a mistake", "the main process failed"]
