@@ -14,11 +14,11 @@ from slowfast.config.yaml_file import parse_plain
 from slowfast.evaluation.evaluator import Evaluator
 from slowfast.evaluation.video_scores import VideoScores
 from slowfast.models.operating_point import ReducedNetwork
+from slowfast.utils.classifier import classifier_name
 from slowfast.utils.io import atomic_write, read_json, read_small_text, write_csv, write_json
 from slowfast.utils.plots import new_figure, save_figure, shorten, style, wrap
 
 PENULTIMATE = "penultimate"
-_CLASSIFIER = "head.projection"
 _MAX_COLORS = 20
 _OTHERS = "others"
 
@@ -32,8 +32,8 @@ class FeatureExtractor(nn.Module):
 
     def __init__(self, network: nn.Module, layer: str):
         super().__init__()
-        name = _CLASSIFIER if layer == PENULTIMATE else layer
         inner = network.network if isinstance(network, ReducedNetwork) else network
+        name = classifier_name(inner) if layer == PENULTIMATE else layer
         modules = dict(inner.named_modules())
         if not layer or name not in modules:
             stages = [child for child, _ in inner.named_children()]

@@ -15,8 +15,8 @@ from torch import nn
 from slowfast.checkpoint.convert import State
 from slowfast.config.derived import class_counts
 from slowfast.config.node import ConfigNode
+from slowfast.utils.classifier import classifier_name
 
-CLASSIFIER = "head.projection"
 _NUM_SHOWN = 5
 _IGNORED = re.compile(r"[\s_\-\[\]()'\"’]+")  # where names differ only in these they are the same
 _Key = tuple[int, str, int]  # target, name, and how many of the target had the same one before
@@ -136,25 +136,25 @@ def _plain(name: str) -> str:
     return _IGNORED.sub("", unicodedata.normalize("NFC", name)).casefold()
 
 
-def move_rows(state: State, order: Sequence[int]) -> State:
-    """`state` with the rows of the classifier in this order."""
+def move_rows(state: State, order: Sequence[int], *, classifier: str) -> State:
+    """`state` with the rows of the layer `classifier` in this order."""
     rows = {
         name: value[list(order)]
         for name, value in state.items()
-        if name.startswith(f"{CLASSIFIER}.") and value.ndim and len(value) == len(order)
+        if name.startswith(f"{classifier}.") and value.ndim and len(value) == len(order)
     }
     return {**state, **rows}
 
 
 def target_counts(model: nn.Module) -> tuple[int, ...] | None:
     """Classes of each target of a model, mostly one; None where its classifier is another one."""
-    modules = dict(model.named_modules())
-    return getattr(modules.get(CLASSIFIER), "class_counts", None)
+    layer = dict(model.named_modules()).get(classifier_name(model))
+    return getattr(layer, "class_counts", None) or getattr(model, "class_counts", None)
 
 
-def num_rows(state: State) -> int | None:
-    """Classes of the classifier; None where there is none."""
-    weight = state.get(f"{CLASSIFIER}.weight")
+def num_rows(state: State, *, classifier: str) -> int | None:
+    """Rows of the layer `classifier`; None where there is none."""
+    weight = state.get(f"{classifier}.weight")
     return None if weight is None else len(weight)
 
 

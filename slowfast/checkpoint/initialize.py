@@ -19,7 +19,6 @@ import torch
 from torch import nn
 
 from slowfast.checkpoint.classes import (
-    CLASSIFIER,
     ClassList,
     match_classes,
     move_rows,
@@ -40,6 +39,7 @@ from slowfast.checkpoint.convert import (
 )
 from slowfast.checkpoint.files import CheckpointError, check_finite, load
 from slowfast.checkpoint.layouts import detect_and_rename
+from slowfast.utils.classifier import classifier_name
 
 logger = logging.getLogger(__name__)
 
@@ -158,7 +158,8 @@ def load_for_test(
     Its classes must be those of the data, `classes`, in any order; None: they count as the same.
     `clear_name_patterns` belong to the file, so a test takes them from the key of TRAIN as well.
     """
-    weights = _with_classes(_read(Path(path), clear_name_patterns, model), classes)
+    weights = _read(Path(path), clear_name_patterns, model)
+    weights = _with_classes(weights, classes, classifier=classifier_name(model))
     if weights.class_counts and (difference := _other_targets(weights.class_counts, model)):
         raise CheckpointError(f"{path}: MODEL.NUM_CLASSES: {difference}")
     shapes = _own_shapes(model, weights.state)
@@ -197,22 +198,23 @@ def convert_file(
     Only names and shapes of `model` count, so it may be on the meta device.
     """
     weights = _read(Path(path), clear_name_patterns, model)
+    classifier = classifier_name(model)
     if difference := _other_targets(weights.class_counts, model):
         weights = replace(weights, other_classes=difference)
     else:
-        weights = _with_classes(weights, classes)
+        weights = _with_classes(weights, classes, classifier=classifier)
     if weights.other_classes:
         logger.info("%s: the classifier starts fresh: %s", path, weights.other_classes)
     shapes = _own_shapes(model, weights.state)
     weights = _adapt(weights, model, shapes)
-    report = _compare(weights, shapes, classifier=CLASSIFIER)
+    report = _compare(weights, shapes, classifier=classifier)
     if report.coverage < min_coverage:
         raise CheckpointError(
             f"TRAIN.CHECKPOINT_MIN_COVERAGE: {path} fills {report.coverage:.1%} of the backbone, "
             f"at least {min_coverage:.0%} are asked for; "
             f"{weights.hint or 'is it a checkpoint of another model?'}\n{report.table()}"
         )
-    kept = [n for n in weights.state if n in report.loaded or n.startswith(f"{CLASSIFIER}.")]
+    kept = [n for n in weights.state if n in report.loaded or n.startswith(f"{classifier}.")]
     return {name: weights.state[name] for name in kept}, report
 
 
@@ -263,20 +265,21 @@ def _other_targets(counts: Sequence[int] | None, model: nn.Module) -> str:
     return f"the weights are for {theirs}, the model for {ours}"
 
 
-def _with_classes(weights: _Weights, classes: ClassList | None) -> _Weights:
+def _with_classes(weights: _Weights, classes: ClassList | None, *, classifier: str) -> _Weights:
     """With the classifier's rows in the order of the data's classes, if these are the same.
 
     Files of other programs have no names, and are left as they are.
     """
     names = weights.class_names
-    if classes is None or not names or num_rows(weights.state) != len(names):
+    if classes is None or not names or num_rows(weights.state, classifier=classifier) != len(names):
         return weights
     match = match_classes(names, classes)
     if match.order is None:
         return replace(weights, other_classes=match.differences())
     for remark in match.remarks():
         logger.warning("%s: %s", weights.path, remark)
-    state, examples = move_rows(weights.state, match.order), weights.num_examples
+    state = move_rows(weights.state, match.order, classifier=classifier)
+    examples = weights.num_examples
     if examples and len(examples) == len(names):
         examples = [examples[row] for row in match.order]
     return replace(weights, state=state, class_names=list(classes.names), num_examples=examples)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from slowfast.checkpoint.caffe2 import from_caffe2
-from slowfast.checkpoint.convert import State
+from slowfast.checkpoint.convert import State, rename
 from slowfast.checkpoint.pytorchvideo import from_pytorchvideo
 from slowfast.checkpoint.segments import from_tsn
 from slowfast.checkpoint.torchvision import (
@@ -22,6 +22,7 @@ from slowfast.checkpoint.torchvision import (
 
 OURS = "PySlowFast"
 UNKNOWN = "unknown"
+LIBRARY = "library"  # a network of MODEL.FACTORY keeps the names of its library
 _OURS = re.compile(r"s\d+\.pathway\d+_")
 
 
@@ -70,9 +71,13 @@ def detect_and_rename(state: State, wanted: Collection[str] = ()) -> tuple[State
                 found.append((layout.convert(state), layout.name))
             except ValueError as error:
                 refusals.append(error)
-    # Of equals the one that is known, and of these the first.
-    counts = [(len(wanted & renamed.keys()), index > 0) for index, (renamed, _) in enumerate(found)]
+    found.append((rename(state, lambda name: f"network.{name}"), LIBRARY))
+    # Of equals the first one in the table.
+    counts = [
+        (len(wanted & renamed.keys()), name not in (UNKNOWN, LIBRARY)) for renamed, name in found
+    ]
     best = max(counts)
     if refusals and not best[0]:
         raise refusals[0]
-    return found[counts.index(best)]
+    renamed, name = found[counts.index(best)]
+    return renamed, OURS if name == UNKNOWN and best[0] else name

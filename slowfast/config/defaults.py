@@ -202,12 +202,23 @@ _C.TEST.BUDGET_TABLE = ""
 
 # ---------------------------------------------------------------------------- models
 _C.MODEL = ConfigNode()
-# Name of the model builder: ResNet, ResNet_nopool (no temporal max-pool), S3D, SlowFast, TSM, TSN,
-# X3D or VoV3D.
+# Name of a row of the table in models/build.py, or external for MODEL.FACTORY's; an unknown name
+# is answered with all of them.
 _C.MODEL.MODEL_NAME = "SlowFast"
 # Temporal kernels and max-pool of ResNet: 2d, c2d, i3d, slow, c2d_nopool or i3d_nopool. Other
 # models do not read it.
 _C.MODEL.ARCH = Default("slowfast", Word())
+# Ours. For MODEL_NAME external: what makes the network, "module:function" of an installed package,
+# e.g. torchvision.models.video:swin3d_t, timm:create_model.
+_C.MODEL.FACTORY = ""
+# Ours. Arguments of FACTORY, any names, e.g. MODEL.FACTORY_ARGS.model_name resnet50. A section with
+# a FACTORY of its own is made first, as {config: {FACTORY: "transformers:VideoMAEConfig"}}.
+_C.MODEL.FACTORY_ARGS = ConfigNode(new_allowed=True)
+# Ours. Layer of FACTORY's network that gives the logits; empty: the last linear one.
+_C.MODEL.FACTORY_CLASSIFIER = ""
+# Ours. Clips as FACTORY's network takes them: NCTHW, NTCHW, images (each frame alone; the mean of
+# their logits) or pathways (a list of NCTHW).
+_C.MODEL.INPUT_LAYOUT = Default("NCTHW", OneOf("NCTHW", "NTCHW", "images", "pathways"))
 # Ours. Share of the channels that the network has, in the roundings of A3D (arXiv 2011.12384), so
 # that it takes weights cut out of an adaptive one. SlowFast's fast pathway stays whole.
 _C.MODEL.WIDTH = Default(1.0, Above(0, at_most=1))

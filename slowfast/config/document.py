@@ -152,7 +152,7 @@ def markdown() -> str:
     """The text of docs/config.md."""
     sections = read_sections()
     titles = [section.name or _NO_SECTION for section in sections]
-    links = [f"[{title}](#{title.lower().replace(' ', '-')})" for title in titles]
+    links = [f"[{title}](#{title.lower().replace(' ', '-').replace('.', '')})" for title in titles]
     index = textwrap.fill(" · ".join(links), 110, break_long_words=False, break_on_hyphens=False)
     unsupported = [f"| `{key}` | {_cell(reason)} |\n" for key, reason in UNSUPPORTED.items()]
     tables = map(_section_markdown, titles, sections)

@@ -10,6 +10,7 @@ from slowfast.config.defaults import get_cfg
 from slowfast.config.derived import pathway_strides
 from slowfast.config.node import ConfigNode, flatten
 from slowfast.models.bounds import TooLarge, parameters_up_to, size_mistake, try_on_meta
+from slowfast.models.families.external import build_external
 from slowfast.models.families.resnet import build_resnet
 from slowfast.models.families.s3d import build_s3d
 from slowfast.models.families.slowfast import build_slowfast
@@ -46,6 +47,13 @@ def build_meta_inputs(cfg: ConfigNode, crop: int, *, num_frames: int = 0) -> tup
         for channels, stride in zip(cfg.DATA.INPUT_CHANNEL_NUM, pathway_strides(cfg), strict=True)
     ]
     return (clips, torch.empty(1, 5, device="meta") if cfg.DETECTION.ENABLE else None)
+
+
+@MODELS.register("external")
+def build_external_for_crops(cfg: ConfigNode) -> nn.Module:
+    """The library's network, which is tried on clips of training and of a test."""
+    crops = (cfg.DATA.TRAIN_CROP_SIZE, cfg.DATA.TEST_CROP_SIZE)
+    return build_external(cfg, *(build_meta_inputs(cfg, crop)[0] for crop in crops))
 
 
 def build_model(cfg: ConfigNode) -> nn.Module:

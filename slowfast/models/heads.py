@@ -25,6 +25,14 @@ ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
 }
 
 
+def scores_of(logits: torch.Tensor, class_counts: Sequence[int], name: str) -> torch.Tensor:
+    """Scores, classes last, by the activation `name`, for each target (see Classifier) alone."""
+    activation = ACTIVATIONS[name]
+    if len(class_counts) == 1:
+        return activation(logits)
+    return torch.cat([activation(part) for part in logits.split(list(class_counts), -1)], -1)
+
+
 class Classifier(Linear):
     """Linear layer from features (in the last dimension) to logits, and the way to scores.
 
@@ -61,12 +69,7 @@ class Classifier(Linear):
         return self(F.dropout(x, self.dropout_rate, is_training))
 
     def _scores(self, logits: torch.Tensor, is_training: bool) -> torch.Tensor:
-        if is_training:
-            return logits
-        activation = ACTIVATIONS[self.activation]
-        if len(self.class_counts) == 1:
-            return activation(logits)
-        return torch.cat([activation(part) for part in logits.split(self.class_counts, -1)], -1)
+        return logits if is_training else scores_of(logits, self.class_counts, self.activation)
 
 
 Pool = Callable[[torch.Tensor, torch.Tensor | None], torch.Tensor]

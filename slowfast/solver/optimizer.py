@@ -8,9 +8,9 @@ from torch import nn, optim
 from torch.nn.modules.batchnorm import _NormBase
 
 from slowfast.config.node import ConfigNode
+from slowfast.utils.classifier import classifier_name
 
 GROUP_RULES = ("name", "type")
-_CLASSIFIER = "head.projection"
 
 
 def param_groups(
@@ -36,7 +36,7 @@ def param_groups(
     for name, parameter in model.named_parameters():
         is_1d = parameter.ndim <= 1 or name.endswith(".bias")
         kind = 0 if name in bn_names else 2 if zero_wd_1d and is_1d else 1
-        if head_lr_factor != 1 and name.startswith(f"{_CLASSIFIER}."):
+        if head_lr_factor != 1 and name.startswith(f"{classifier_name(model)}."):
             kind += len(decays)
         if parameter.requires_grad:
             groups[kind]["params"].append(parameter)

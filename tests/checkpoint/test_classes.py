@@ -89,7 +89,7 @@ def test_rows_of_the_classifier_alone_are_moved():
         "head.projection.bias": torch.arange(3.0),
         "s1.conv.bias": torch.arange(3.0),
     }
-    moved = move_rows(state, [2, 0, 1])
+    moved = move_rows(state, [2, 0, 1], classifier="head.projection")
     assert moved["head.projection.weight"].tolist() == [[4, 5], [0, 1], [2, 3]]
     assert moved["head.projection.bias"].tolist() == [2, 0, 1]
     assert moved["s1.conv.bias"].tolist() == [0, 1, 2]
