@@ -38,7 +38,8 @@ class VideoScores:
         assert ((0 <= indices) & (indices < self.num_videos)).all(), f"videos {indices}"
         assert ((0 <= views) & (views < self.num_views)).all(), f"views {views}"
         starts = np.flatnonzero(np.diff(indices, prepend=-1))
-        for start, end in zip(starts.tolist(), [*starts[1:].tolist(), len(indices)], strict=True):
+        ends = np.append(starts[1:], len(indices))[: len(starts)]
+        for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
             self._add_views(int(indices[start]), views[start:end], scores[start:end])
 
     def _add_views(self, index: int, views: np.ndarray, rows: np.ndarray) -> None:
