@@ -153,9 +153,10 @@ def target_counts(model: nn.Module) -> tuple[int, ...] | None:
 
 
 def num_rows(state: State, *, classifier: str) -> int | None:
-    """Rows of the layer `classifier`; None where there is none."""
-    weight = state.get(f"{classifier}.weight")
-    return None if weight is None else len(weight)
+    """Rows of the layer `classifier`, or of each of several below it; None where there is none."""
+    is_one = re.compile(rf"{re.escape(classifier)}\.(?:\d+\.)?weight").fullmatch
+    weights = [value for name, value in state.items() if is_one(name)]
+    return len(weights[0]) if weights else None
 
 
 def build_class_list(cfg: ConfigNode, names: Sequence[str] | None) -> ClassList | None:

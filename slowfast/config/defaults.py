@@ -288,7 +288,7 @@ _C.NONLOCAL.POOL = [
     [[1, 2, 2], [1, 2, 2]],
 ]
 
-# Ours, the whole section: TSN, TSM and GST, networks on one frame of each segment of a video.
+# Ours, the whole section: TSN, TSM, TEA and GST, networks on one frame of each segment of a video.
 _C.SEGMENTS = ConfigNode()
 # Average over the frames their logits, or before the classifier their features.
 _C.SEGMENTS.CONSENSUS = Default("logits", OneOf("logits", "features"))
@@ -364,6 +364,21 @@ _C.S3D.STEM = Default("", OneOf("", "2d", "3d", "separable"))
 _C.S3D.STEM_KERNEL_T = Default(7, OneOf(3, 5, 7))
 # Width factor.
 _C.S3D.WIDTH_FACTOR = Default(1.0, Above(0, at_most=1000))
+
+# Ours, the whole section.
+_C.TRN = ConfigNode()
+# Network of single frames: BNInception, or ResNet of RESNET.DEPTH layers.
+_C.TRN.BACKBONE = Default("BNInception", OneOf("BNInception", "ResNet"))
+# Relations between subsets of 2 ... NUM_FRAMES frames (multi) or between all of them (single).
+_C.TRN.SCALES = Default("multi", OneOf("multi", "single"))
+# Features of a frame.
+_C.TRN.DIM_FRAME = Default(256, AtLeast(1, 100_000))
+# Subsets that each scale but the largest draws for a training step.
+_C.TRN.NUM_SUBSETS = Default(3, AtLeast(1, 1000))
+# Subsets in evaluation: drawn (as many, by EVAL_SEED, the same at each pass) or all.
+_C.TRN.EVAL_SUBSETS = Default("drawn", OneOf("drawn", "all"))
+# Seed of the subsets in evaluation.
+_C.TRN.EVAL_SEED = Default(0, AtLeast(0, 2**32 - 1))
 
 _C.SLOWFAST = ConfigNode()
 # Frame rate of the fast pathway over that of the slow pathway.

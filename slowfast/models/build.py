@@ -14,6 +14,8 @@ from slowfast.models.families.external import build_external
 from slowfast.models.families.resnet import build_resnet
 from slowfast.models.families.s3d import build_s3d
 from slowfast.models.families.slowfast import build_slowfast
+from slowfast.models.families.tea import build_tea
+from slowfast.models.families.trn import build_trn
 from slowfast.models.families.tsm import build_tsm
 from slowfast.models.families.tsn import build_tsn
 from slowfast.models.families.vov3d import build_vov3d
@@ -28,6 +30,8 @@ MODELS.register("ResNet")(build_resnet)
 MODELS.register("ResNet_nopool")(partial(build_resnet, has_pool=False))
 MODELS.register("S3D")(build_s3d)
 MODELS.register("SlowFast")(build_slowfast)
+MODELS.register("TEA")(build_tea)
+MODELS.register("TRN")(build_trn)
 MODELS.register("TSM")(build_tsm)
 MODELS.register("TSN")(build_tsn)
 MODELS.register("VoV3D")(build_vov3d)

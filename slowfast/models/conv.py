@@ -218,16 +218,29 @@ def _is_temporal(kernel: Triple, stride: Triple, padding: Triple) -> bool:
     return kernel[1:] == stride[1:] == (1, 1) and padding[1:] == (0, 0)
 
 
-def max_pool3d(x: Tensor, kernel: Triple, *, stride: Triple, padding: Triple) -> Tensor:
-    """F.max_pool3d, folded like the convolutions."""
+def max_pool3d(
+    x: Tensor, kernel: Triple, *, stride: Triple, padding: Triple, ceil_mode: bool = False
+) -> Tensor:
+    """F.max_pool3d, folded like the convolutions.
+
+    `ceil_mode`: windows that begin in the map but end beyond it count, too.
+    """
     is_cpu = x.device.type == "cpu" and x.is_contiguous(memory_format=torch.channels_last_3d)
     if is_cpu and _is_spatial(kernel, padding):
-        size = kernel[1:], stride[1:], padding[1:]
+        size = kernel[1:], stride[1:], padding[1:], 1, ceil_mode
         return _on_frames(x[:, :, :: stride[0]], lambda y: F.max_pool2d(y, *size))
     if is_cpu and _is_temporal(kernel, stride, padding):
-        size = (kernel[0], 1), (stride[0], 1), (padding[0], 0)
+        size = (kernel[0], 1), (stride[0], 1), (padding[0], 0), 1, ceil_mode
         return _over_time(x, lambda y: F.max_pool2d(y, *size))
-    return F.max_pool3d(x, kernel, stride, padding)
+    return F.max_pool3d(x, kernel, stride, padding, 1, ceil_mode)
+
+
+def avg_pool2d(x: Tensor, size: int, *, stride: int) -> Tensor:
+    """Mean of `size` x `size` pixels of each frame of N,C,T,H,W, half of them before the map.
+
+    Pixels beyond the border are zeros and count.
+    """
+    return _on_frames(x, lambda frames: F.avg_pool2d(frames, size, stride, size // 2))
 
 
 def resample(x: Tensor, size: Triple) -> Tensor:

@@ -58,17 +58,19 @@ class Classifier(Linear):
 
     def mean_score(self, x: torch.Tensor, *, is_training: bool) -> torch.Tensor:
         """Mean over the scores of positions, N,C,T,H,W -> N,classes; in training, over logits."""
-        return self._scores(self._logits(x, is_training), is_training).mean((1, 2, 3))
+        return self.scores(self._logits(x, is_training), is_training=is_training).mean((1, 2, 3))
 
     def score_of_mean(self, x: torch.Tensor, *, is_training: bool) -> torch.Tensor:
         """Score of the mean over logits, N,C,T,H,W -> N,classes; in training, the mean itself."""
-        return self._scores(self._logits(x, is_training).mean((1, 2, 3)), is_training)
+        logits = self._logits(x, is_training).mean((1, 2, 3))
+        return self.scores(logits, is_training=is_training)
 
     def _logits(self, x: torch.Tensor, is_training: bool) -> torch.Tensor:
         x = x.permute(0, 2, 3, 4, 1)  # N,C,T,H,W -> N,T,H,W,C
         return self(F.dropout(x, self.dropout_rate, is_training))
 
-    def _scores(self, logits: torch.Tensor, is_training: bool) -> torch.Tensor:
+    def scores(self, logits: torch.Tensor, *, is_training: bool) -> torch.Tensor:
+        """Scores of logits with the classes last; in training, the logits."""
         return logits if is_training else scores_of(logits, self.class_counts, self.activation)
 
 

@@ -165,6 +165,9 @@ def init_weights(
             continue
         if module.bias is not None:
             nn.init.zeros_(module.bias)
+    for module in model.modules():
+        if hasattr(module, "draw_weights"):
+            module.draw_weights()
     if zero_final_norm:
         _zero_weights(model, "final_norm")
     if zero_final_conv:

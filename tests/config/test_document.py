@@ -93,7 +93,10 @@ def test_key_that_is_not_supported_has_its_reason():
 
 def test_wrong_section_names_the_near_ones(capsys):
     with pytest.raises(SystemExit) as caught:
-        parse_args(["--help-config", "TRIAN"])
+        parse_args(["--help-config", "TENSORBORAD"])
     error = capsys.readouterr().err
     assert caught.value.code == 2
-    assert "'TRIAN' is not a section or key; did you mean TRAIN? The sections are BN" in error
+    assert (
+        "'TENSORBORAD' is not a section or key; did you mean TENSORBOARD? The sections are BN"
+        in error
+    )
