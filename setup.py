@@ -9,6 +9,9 @@ FLOW = ["opencv-contrib-python-headless"]
 # Reads and writes weights as .safetensors.
 SAFETENSORS = ["safetensors"]
 
+# Reads videos in S3 and on web servers; other stores need their own package of fsspec (gcsfs, ...).
+CLOUD = ["s3fs", "aiohttp"]
+
 source = Path(__file__).with_name("slowfast") / "__init__.py"
 
 setup(
@@ -21,6 +24,7 @@ setup(
     install_requires=[
         "av>=17",
         "filelock",
+        "fsspec",
         "fvcore",
         "matplotlib",
         "numpy",
@@ -39,6 +43,10 @@ setup(
     extras_require={
         "flow": FLOW,
         "safetensors": SAFETENSORS,
-        "dev": [*FLOW, *SAFETENSORS, "pytest>=8", "pytest-xdist>=3.2", "ruff"],
+        "cloud": CLOUD,
+        "dev": [
+            *(*FLOW, *SAFETENSORS, *CLOUD),
+            *("moto[server]", "pytest>=8", "pytest-xdist>=3.2", "ruff"),
+        ],
     },
 )

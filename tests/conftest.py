@@ -25,6 +25,7 @@ from slowfast.runtime.stop import StopRequest
 pytest_plugins = [
     "tests.helpers.annotation_files",
     "tests.helpers.processes",
+    "tests.helpers.stores",
     "tests.helpers.task_runs",
     "tests.helpers.tools",
 ]

@@ -1,12 +1,14 @@
-"""Check, prepare, index and look at datasets.
+"""Check, prepare, index, pack and look at datasets.
 
 python tools/dataset.py check --cfg configs/tiny/ssv2.yaml DATA.PATH_TO_DATA_DIR data/ssv2
 python tools/dataset.py check --csv train.csv val.csv --videos data/videos --fix
 python tools/dataset.py prepare --videos data/videos --csv train.csv val.csv --output data/small
 python tools/dataset.py index --videos data/videos --output data/videos/index.npz
+python tools/dataset.py pack --videos data/small --csv data/small/train.csv --output data/packed
 python tools/dataset.py show --cfg X3D_M.yaml --split train --output sheet.png
 
-check, prepare and index on several machines: --shard 0/4 to 3/4, then --merge (docs/clusters.md).
+All but show and kinetics-lists on several machines: --shard 0/4 to 3/4, then --merge
+(docs/clusters.md).
 """
 
 # Workers are spawned and import this file: what is slow to import is imported by what needs it.
@@ -253,6 +255,47 @@ def run_index(args: argparse.Namespace) -> int:
     return 1 if failures else 0
 
 
+def add_pack_arguments(parser: argparse.ArgumentParser) -> None:
+    add_output(parser, "folder of tars", metavar="DIR", required=True)
+    _add_list_arguments(parser, "lists `path label`; without, all videos below --videos")
+    parser.add_argument(
+        "--megabytes",
+        type=at_least(1),
+        default=1000,
+        metavar="N",
+        help="of videos in a tar, at most; a larger video has one of its own (default: 1000)",
+    )
+    add_workers(parser)
+    add_shard(parser)
+
+
+def run_pack(args: argparse.Namespace) -> int:
+    """Exit code 1 if a video could not be packed."""
+    from slowfast.curation.pack import pack_lists
+
+    if not args.csv:
+        _refuse(args, ("separator",), "without --csv")
+    num_tars, num_videos, failures = pack_lists(
+        args.csv or (),
+        args.videos,
+        args.output,
+        tar_bytes=args.megabytes * 10**6,
+        separator=_separator(args),
+        workers=args.workers,
+        shard=args.shard,
+    )
+    if args.shard.is_share:
+        return _say_share(args, num_videos, failures)
+    if failures:
+        print(tabulate(failures[:_NUM_SHOWN], ["video", "reason"]))
+    logger.info(
+        "%d videos in %d tars in %s, %d failures%s",
+        *(num_videos, num_tars, args.output, len(failures)),
+        ", all in failures.csv" if failures else "",
+    )
+    return 1 if failures else 0
+
+
 def add_show_arguments(parser: argparse.ArgumentParser) -> None:
     add_cfg(parser, "YAML file of a run")
     add_output(parser, "the picture (default: %(default)s)", default="sheet.png")
@@ -358,6 +401,7 @@ _COMMANDS = {
     "check": Command("find faults in files, labels and lists", add_check_arguments, run_check),
     "prepare": Command("make videos small and quick to load", add_prepare_arguments, run_prepare),
     "index": Command("note frames and keyframes of videos", add_index_arguments, run_index),
+    "pack": Command("pack videos into tars with an index", add_pack_arguments, run_pack),
     "show": Command("draw what the network sees", add_show_arguments, run_show),
     "kinetics-lists": Command("our lists from official ones", add_kinetics_arguments, run_kinetics),
 }

@@ -403,7 +403,8 @@ _C.DATA.LIST_FORMAT = Default("auto", OneOf("auto", "labels", "frames", "parts")
 # Ours. Frames per second of folders of images in lists of kinetics, whose parts in seconds need it;
 # 0: unknown, they count as frames at TARGET_FPS.
 _C.DATA.FRAMES_FPS = Default(0.0, AtLeast(0, 10_000))
-# Folder that the paths of videos, frames or flow start from; empty: PATH_TO_DATA_DIR.
+# Folder that the paths of videos, frames or flow start from; empty: PATH_TO_DATA_DIR. Ours: also an
+# address (s3://bucket/k400), and tars, whose members are looked up by the paths (packed/*.tar).
 _C.DATA.PATH_PREFIX = ""
 # Ours. What the network sees: rgb, or the optical flow of the same videos (flow), which
 # `tools/flow.py` wrote into the folder PATH_PREFIX. Flow needs INPUT_CHANNEL_NUM [2] or [2, 2] and
@@ -503,6 +504,11 @@ _C.DATA.MAX_UNREADABLE_SHARE = Default(0.2, Share())
 # Ours. Longest time for one video, in seconds; then it counts as unreadable, or the run ends with
 # its name where the read cannot be interrupted (a network folder that hangs). 0: no limit.
 _C.DATA.READ_TIMEOUT = Default(600.0, AtLeast(0))
+# Ours. Folder of this machine, which its processes share, for what comes from stores and web
+# servers; empty keeps nothing.
+_C.DATA.CACHE_DIR = ""
+# Ours. Size of CACHE_DIR, in GB.
+_C.DATA.CACHE_GB = Default(100.0, Above(0))
 
 # ---------------------------------------------------------------------------- detection
 _C.DETECTION = ConfigNode()

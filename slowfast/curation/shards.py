@@ -105,21 +105,21 @@ def files_of_shards(path: str | Path) -> dict[Path, int]:
     return {file: int(match[1]) for file, match in matches.items() if match}
 
 
-def refuse_unfinished(left: Sequence[str], path: str | Path) -> None:
-    """ValueError that names the shards that videos are missing of. `left`: by name in the shard."""
+def refuse_unfinished(left: Sequence[str], path: str | Path, what: str = "videos") -> None:
+    """ValueError that names the shards that something is missing of. `left`: names in the shard."""
     if not left:
         return
     counts = set(files_of_shards(path).values())
     if len(counts) != 1:
         worked = f"shares of {' and '.join(map(str, sorted(counts)))} worked here" * bool(counts)
         raise ValueError(
-            f"--merge: {len(left)} videos are not done, for example {left[0]} "
+            f"--merge: {len(left)} {what} are not done, for example {left[0]} "
             f"({worked or 'no --shard has worked here with these words'}); "
             "run the same command without --merge to do the rest"
         )
     (count,) = counts
     missing = sorted(Counter(_place(name, count) for name in left).items())
-    named = ", ".join(f"{number}/{count} ({videos} videos)" for number, videos in missing[:20])
+    named = ", ".join(f"{number}/{count} ({num} {what})" for number, num in missing[:20])
     raise ValueError(
         f"--merge: shards are missing or have not ended: {named}"
         f"{', ...' if len(missing) > 20 else ''}; for example {left[0]}. "

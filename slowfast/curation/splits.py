@@ -8,6 +8,7 @@ from pathlib import Path
 
 from slowfast.datasets.annotations.kinetics import ListRules, place_in, read_rows, with_frames
 from slowfast.datasets.records import Record
+from slowfast.utils.video_names import is_url
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,9 @@ def read_csv_split(path: str | Path, rules: ListRules, *, is_training: bool) -> 
         record = None
         try:
             if video is not None:
-                record = rules.record(video, os.path.normpath(place_in(root, video.path)))
+                place = place_in(root, video.path)
+                place = place if is_url(place) else os.path.normpath(place)
+                record = rules.record(video, place)
         except ValueError as error:
             problem = problem or str(error)
         labels = () if problem else numbered_labels(video.labels, rules)

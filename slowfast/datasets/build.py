@@ -34,12 +34,15 @@ from slowfast.datasets.clips.views import FrameSizes, build_eval_views, build_tr
 from slowfast.datasets.decoding.images import import_opencv
 from slowfast.datasets.decoding.index_file import open_index
 from slowfast.datasets.decoding.open import open_frames
+from slowfast.datasets.decoding.ranges import build_range_reader
 from slowfast.datasets.labels import BoxLabels, choose_label_rule
 from slowfast.datasets.loader import ShardedBatchSampler, collate, collate_by_size, make_loader
 from slowfast.datasets.read_once import read_once
 from slowfast.datasets.reading import WatchedLoader
+from slowfast.datasets.records import Annotations
 from slowfast.datasets.traits import DATASETS, DatasetTraits
 from slowfast.datasets.transforms.spatial import PackPathways
+from slowfast.datasets.windows import add_windows
 from slowfast.utils import distributed
 
 # Traits that several datasets share.
@@ -135,14 +138,18 @@ def build_clip_pack(cfg: ConfigNode, split: str) -> PackPathways:
     return PackPathways(pathway_strides(cfg), reverse_channels=reverse)
 
 
+def build_annotations(cfg: ConfigNode, split: str) -> Annotations:
+    """Annotations of a split, with the places of members of tars."""
+    annotations = DATASETS.get(cfg[SECTIONS[split]].DATASET).build_annotations(cfg, split)
+    records = add_windows(annotations.records, seconds=cfg.DATA.READ_TIMEOUT)
+    return replace(annotations, records=records)
+
+
 def build_dataset(cfg: ConfigNode, split: str) -> ClipDataset:
     """The "train", "val" or "test" split of TRAIN.DATASET (test: TEST.DATASET)."""
     traits, num_classes = DATASETS.get(cfg[SECTIONS[split]].DATASET), cfg.MODEL.NUM_CLASSES
     kind = kind_of_labels(cfg.DETECTION.ENABLE, cfg.DATA.MULTI_LABEL, num_classes)
-    annotations, is_training = (
-        read_once(lambda: traits.build_annotations(cfg, split)),
-        split == "train",
-    )
+    annotations, is_training = read_once(lambda: build_annotations(cfg, split)), split == "train"
     if any(record.is_flow or record.frames is not None for record in annotations.records[:1]):
         import_opencv()  # where it is missing, a sentence now, not a traceback of a loader process
     if annotations.truth is not None:
@@ -166,6 +173,7 @@ def build_dataset(cfg: ConfigNode, split: str) -> ClipDataset:
             open_frames,
             index_file=open_index(cfg.DATA.INDEX_FILE, annotations.records),
             max_pixels=cfg.DATA.MAX_PIXELS,
+            ranges=build_range_reader(cfg),
         ),
     )
 
@@ -197,10 +205,13 @@ def build_batch_sampler(cfg: ConfigNode, split: str, dataset: ClipDataset) -> Sh
     )
 
 
-def _count_missing(dataset: ClipDataset, split: str, max_share: float, folder: str) -> None:
+def _count_missing(
+    dataset: ClipDataset, split: str, *, max_share: float, folder: str, seconds: float
+) -> None:
     """`look_for_files` in one process, and tell all of what is missing."""
+    look = partial(look_for_files, dataset.records, folder, dataset.list_path, seconds=seconds)
     with distributed.main_process_alone() as is_main:
-        found = look_for_files(dataset.records, folder) if is_main else None
+        found = look() if is_main else None
     found = distributed.gather_objects(found)[0]
     report_missing(found, len(dataset), split, max_share=max_share)
 
@@ -211,7 +222,13 @@ def build_loader(cfg: ConfigNode, split: str) -> WatchedLoader:
     Whole frames differ in size: in val and test of detection, an item is a list of batches.
     """
     dataset = build_dataset(cfg, split)
-    _count_missing(dataset, split, cfg.DATA.MAX_UNREADABLE_SHARE, cfg.OUTPUT_DIR)
+    _count_missing(
+        dataset,
+        split,
+        max_share=cfg.DATA.MAX_UNREADABLE_SHARE,
+        folder=cfg.OUTPUT_DIR,
+        seconds=cfg.DATA.READ_TIMEOUT,
+    )
     has_sizes = split != "train" and dataset.box_labels is not None
     return make_loader(
         dataset,

@@ -10,6 +10,7 @@ import torch
 from torch.utils.data import Dataset
 
 from slowfast.datasets.decoding.open import OpenVideo, open_frames
+from slowfast.datasets.decoding.stores import NoAnswer
 from slowfast.datasets.decoding.video import UnreadableVideo
 from slowfast.datasets.labels import BoxLabels, LabelRule
 from slowfast.datasets.records import Annotations, Record, SampledClips
@@ -110,6 +111,7 @@ class ClipDataset(Dataset):
     ):
         self.records = annotations.records
         self.class_names, self.truth = annotations.class_names, annotations.truth
+        self.list_path = annotations.list_path
         self.views, self.label, self.box_labels, self.pack = views, label, box_labels, pack
         self.replace_unreadable = replace_unreadable
         self.seed = seed
@@ -139,13 +141,18 @@ class ClipDataset(Dataset):
                 sample = self._read(candidate, views, rng)
             except UnreadableVideo as error:
                 failures.append((candidate, str(error)))
+                if isinstance(error, NoAnswer):  # nor would there be one for any other video
+                    raise self._no_readable(failures) from None
                 continue
             sample.failures = failures
             return sample
         if not self.replace_unreadable:
             return Sample([], self.records[index].label, index, failures)
+        raise self._no_readable(failures)
+
+    def _no_readable(self, failures: list[tuple[int, str]]) -> NoReadableVideo:
         named = "\n".join(f"  {self.records[i].name}: {reason}" for i, reason in failures)
-        raise NoReadableVideo(f"{len(failures)} videos in a row are unreadable:\n{named}")
+        return NoReadableVideo(f"{len(failures)} videos in a row are unreadable:\n{named}")
 
     def _candidates(self, index: int, rng: np.random.Generator) -> Iterator[int]:
         """The video itself, then in training others in its place."""

@@ -5,8 +5,11 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
+
+from slowfast.utils.video_names import is_url
 
 # Values of DATA.LIST_FORMAT beside "auto": fields between the path and the labels.
 KINDS = {"labels": (), "frames": ("num_frames",), "parts": ("start", "end")}
@@ -23,7 +26,6 @@ _SEPARATORS = {
     "|": ("bars", "'|'"),
     " ": ("spaces", "' '"),
 }
-_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 _SPLITS = {"train", "val", "validate", "validation", "test"}
 
@@ -301,7 +303,8 @@ def _causes_of_label(label: str, separator: str, class_names: dict[str, int]) ->
 def local_path(name: str) -> str:
     """The path that a list means: `~`, `$HOME/...` and file:// are understood.
 
-    ValueError for the address of something that is not on this machine.
+    Other addresses stay; fsspec's tar://NAME::TAR becomes TAR/NAME. ValueError for one that fsspec
+    knows nothing of.
     """
     if name[:1] == "~":
         return os.path.expanduser(name)
@@ -311,14 +314,36 @@ def local_path(name: str) -> str:
         if found == variable and not os.path.lexists(variable):
             raise ValueError(f"the path {in_message(name)} begins with a variable that is not set")
         return os.path.join(found, rest)
-    if "://" in name and (match := _URL.match(name)):
-        if match[1].lower() != "file":
-            raise ValueError(
-                f"the path {in_message(name)} is an address, not a file: download the videos, and "
-                "list where they lie"
-            )
-        return unquote(urlsplit(name).path, errors="surrogateescape")
-    return name
+    return _local_address(name) if is_url(name) else name
+
+
+def _local_address(url: str) -> str:
+    protocol, _, rest = url.partition("://")
+    if protocol.lower() == "file":
+        return unquote(urlsplit(url).path, errors="surrogateescape")
+    if protocol == "tar" and "::" in rest:
+        member, _, tar = rest.partition("::")
+        return f"{local_path(tar)}/{member.lstrip('/')}"
+    check_protocol(url)
+    return url
+
+
+@cache
+def _problem_of(protocol: str) -> str:
+    """Say why addresses of a protocol cannot be read; "" if nothing speaks against it."""
+    from fsspec import get_filesystem_class
+
+    try:
+        get_filesystem_class(protocol)
+    except (ImportError, ValueError) as error:
+        return " ".join(str(error).split())
+    return ""
+
+
+def check_protocol(url: str) -> None:
+    """ValueError for an address that no installed package of fsspec reads."""
+    if problem := _problem_of(url.partition("://")[0]):
+        raise ValueError(f"the path {in_message(url)} cannot be read: {problem}")
 
 
 def path_hint(name: str, path: str) -> str:

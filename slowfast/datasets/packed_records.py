@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from slowfast.datasets.records import Record
+from slowfast.datasets.records import Record, Window
 
 _LARGE = 1 << 24  # bytes: arrays of more go to another process in a file that it maps
 
@@ -24,8 +24,9 @@ class PackedRecords(Sequence[Record]):
     by page, as it counts references to them. Spawned ones map a file. columns: `names` and `ends`,
     the bytes of the paths' last parts; `folder_of`, numbers of folders, whose paths, with the last
     slash, are in `folders` and `folder_ends`; `label`; where a record has any, `labels` and
-    `label_ends`, and `part`, NaN without one; `is_flow`. details: frames, spans and key of each
-    record, where a dataset has them.
+    `label_ends`, and `part`, NaN without one; `is_flow`; `tar_of`, which of `tars` and `tar_ends`
+    it is a member of, with first byte, size and check sum in `windows` (see `windows.py`). details:
+    frames, spans and key of each record, where a dataset has them.
     """
 
     def __init__(self, columns: dict[str, np.ndarray], details: list[tuple] | None = None):
@@ -84,16 +85,37 @@ class PackedRecords(Sequence[Record]):
             bool("is_flow" in columns and columns["is_flow"][number]),
             labels,
             tuple(part[number].tolist()) if has_part else None,
+            self._window(number) if "tar_of" in columns else None,
         )
+
+    def _window(self, number: int) -> Window | None:
+        columns = self.columns
+        if (tar := int(columns["tar_of"][number])) < 0:
+            return None
+        name = os.fsdecode(_text(columns["tars"], columns["tar_ends"], tar))
+        return Window(name, *columns["windows"][number].tolist())
+
+    def with_columns(self, columns: dict[str, np.ndarray]) -> PackedRecords:
+        """The same records with more columns."""
+        return PackedRecords(self.columns | columns, self._details)
 
     def by_folder(self) -> Iterator[tuple[str, list[str]]]:
         """(path with its last slash, names in the order of the list) of each folder."""
-        names, ends, folder_of = (self.columns[name] for name in ("names", "ends", "folder_of"))
-        order, folders = np.argsort(folder_of, kind="stable"), self.folders()
+        for folder, places in self.places_by_folder():
+            yield folder, self.names(places)
+
+    def names(self, places: Iterable[int]) -> list[str]:
+        """Last parts of the paths of some records."""
+        names, ends = self.columns["names"], self.columns["ends"]
+        return [os.fsdecode(_text(names, ends, place)) for place in places]
+
+    def places_by_folder(self) -> Iterator[tuple[str, list[int]]]:
+        """(path with its last slash, numbers of its records in order) of each folder."""
+        folder_of, folders = self.columns["folder_of"], self.folders()
+        order = np.argsort(folder_of, kind="stable")
         stops = np.cumsum(np.bincount(folder_of, minlength=len(folders))).tolist()
         for folder, start, stop in zip(folders, [0, *stops], stops, strict=False):
-            texts = (_text(names, ends, place) for place in order[start:stop].tolist())
-            yield folder, list(map(os.fsdecode, texts))
+            yield folder, order[start:stop].tolist()
 
     def folders(self) -> list[str]:
         """Paths of the folders, with their last slash."""
@@ -228,6 +250,13 @@ class RecordPacker:
             for block, count in pairs
         ]
         return np.concatenate(found) if found else np.zeros((0, *shape), np.int64)
+
+
+def text_columns(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Bytes of texts, one after another, and their ends."""
+    encoded = list(map(os.fsencode, texts))
+    sizes = np.array(list(map(len, encoded)), np.int64)
+    return np.frombuffer(b"".join(encoded), np.uint8), _ends(sizes)
 
 
 def _fits(values: np.ndarray) -> bool:

@@ -6,6 +6,7 @@ import pickle
 import socket
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from slowfast.datasets.packed_records import pack
@@ -57,7 +58,7 @@ def _from_other(read: Callable[[], Annotations], reader: int) -> Annotations:
 
 
 def _packed(annotations: Annotations) -> Annotations:
-    return Annotations(pack(annotations.records), annotations.class_names, annotations.truth)
+    return replace(annotations, records=pack(annotations.records))
 
 
 def _write(annotations: Annotations, path: Path) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -95,6 +96,20 @@ class KeyFrame:
     in_seconds: bool = False
 
 
+class Window(NamedTuple):
+    """Stretch of a file or object: `size` bytes from `start` on, as of a member of a tar.
+
+    crc: CRC-32 of the bytes, -1 where it is unknown. version: changes with the file, as far as it
+    is known.
+    """
+
+    file: str
+    start: int
+    size: int
+    crc: int = -1
+    version: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """One video: where it lies and what is in it.
@@ -103,7 +118,8 @@ class Record:
     the video file that the folder is named after. label: its class, -1 where it is unknown or there
     is more than one. labels: several classes of the whole record, or with several targets one class
     for each of them. part: first and last second of a record that is a part of its file. spans: of
-    a multi-label video. key: of a video with boxes; each key frame is a record of its own.
+    a multi-label video. key: of a video with boxes; each key frame is a record of its own. window:
+    where its bytes are, of a member of a tar that was looked up.
     """
 
     path: str
@@ -114,6 +130,7 @@ class Record:
     is_flow: bool = False
     labels: tuple[int, ...] = ()
     part: tuple[float, float] | None = None
+    window: Window | None = None
 
     def classes(self) -> tuple[int, ...]:
         """Every class of the video once, in order, or of several targets each one's class."""
@@ -135,12 +152,14 @@ class Record:
 class Annotations:
     """Records of a split, as a dataset's builder returns them.
 
-    class_names: None where unknown. truth: of a detection set, in "val" and "test".
+    class_names: None where unknown. truth: of a detection set, in "val" and "test". list_path: the
+    file of which each line that is not blank is a record.
     """
 
     records: Sequence[Record]
     class_names: list[str] | None = None
     truth: BoxTruth | None = None
+    list_path: Path | None = None
 
 
 class SampledClips(NamedTuple):

@@ -31,6 +31,8 @@ FREE = (
         "DATA.PATH_TO_DATA_DIR",
         "DATA.PATH_PREFIX",
         "DATA.INDEX_FILE",
+        "DATA.CACHE_DIR",
+        "DATA.CACHE_GB",
         "DATA.MAX_UNREADABLE_SHARE",
     ),
     *("AVA.FRAME_DIR", "AVA.FRAME_LIST_DIR", "AVA.ANNOTATION_DIR", "AVA.VIDEO_DIR"),
@@ -47,7 +49,8 @@ REFUSED = (
 REFUSED_IN_EPOCH = ("RNG_SEED", "MULTIGRID", "DATA.SAMPLER")
 # Keys in which the machines of one run may differ.
 _OWN = ("OUTPUT_DIR", "SHARD_ID", "NUM_GPUS", "DATA.PATH_TO_DATA_DIR", "DATA.PATH_PREFIX")
-_OWN += ("DATA.INDEX_FILE", "DATA_LOADER", "AVA.FRAME_DIR", "AVA.VIDEO_DIR")
+_OWN += ("DATA.INDEX_FILE", "DATA.CACHE_DIR", "DATA.CACHE_GB", "DATA_LOADER")
+_OWN += ("AVA.FRAME_DIR", "AVA.VIDEO_DIR")
 
 _KINDS = {
     **dict.fromkeys(("epoch", "step"), int),

@@ -193,9 +193,19 @@ def test_names_with_signs_stay(name):
     assert local_path(name) == name
 
 
-@pytest.mark.parametrize("name", ["http://host/a.mp4", "https://host/a.mp4", "s3://b/a.mp4"])
-def test_addresses_are_refused(name):
-    with pytest.raises(ValueError, match="is an address, not a file: download"):
+@pytest.mark.parametrize("name", ["http://host/a.mp4", "memory://b/a.mp4"])
+def test_addresses_stay(name):
+    assert local_path(name) == name
+
+
+def test_address_of_a_member_is_its_path_behind_the_tar():
+    assert local_path("tar://c/a.mp4::memory://b/x.tar") == "memory://b/x.tar/c/a.mp4"
+    assert local_path("tar://a.mp4::~/x.tar") == f"{os.path.expanduser('~')}/x.tar/a.mp4"
+
+
+@pytest.mark.parametrize(("name", "reason"), [("no://a.mp4", "not known"), ("gs://a", "gcsfs")])
+def test_address_that_nothing_reads_is_refused(name, reason):
+    with pytest.raises(ValueError, match=f"the path {name!r} cannot be read: .*{reason}"):
         local_path(name)
 
 

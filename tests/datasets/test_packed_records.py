@@ -115,7 +115,7 @@ class TestReading:
         [
             ("b/c.mp4 9", "label 9 is not within 0..8"),
             ("b/c.mp4", "no label"),
-            ("s3://b/c.mp4 1", "is an address"),
+            ("no://b/c.mp4 1", "'no://b/c.mp4' cannot be read"),
         ],
     )
     def test_a_wrong_line_far_down_is_named(self, read, line, reason):

@@ -34,7 +34,7 @@ from slowfast.datasets.list_lines import (
 )
 from slowfast.datasets.packed_records import RecordPacker
 from slowfast.datasets.records import Annotations, Record
-from slowfast.utils.video_names import is_video
+from slowfast.utils.video_names import is_plain_path, is_url, is_video
 
 logger = logging.getLogger(__name__)
 
@@ -111,7 +111,8 @@ def place_in(root: str, name: str) -> str:
 
     Its letters may be composed in another way than those on disk.
     """
-    return find_in_any_form(os.path.join(root, local_path(name)))
+    name = local_path(name)
+    return name if is_url(name) else find_in_any_form(os.path.join(root, name))
 
 
 def _disk(root: str, *, is_flow: bool) -> Disk:
@@ -267,7 +268,7 @@ def _explain_if_missing(
 ) -> None:
     """ValueError where none of the first videos is there and a line shows why."""
     pairs = list(zip(first, records[:_NUM_PROBED], strict=False))
-    if any(os.path.exists(record.path) for _, record in pairs):
+    if any(not is_plain_path(r.path) or os.path.exists(r.path) for _, r in pairs):
         return
     for (line, name), record in pairs:
         if hint := path_hint(name, record.path):
@@ -353,4 +354,4 @@ def build_kinetics(cfg: ConfigNode, split: str) -> Annotations:
     if cfg.DATA.MODALITY == "flow":
         records = as_flow(records)
     check_files_exist(records, path)
-    return Annotations(records, read_target_names(path.parent, rules.counts))
+    return Annotations(records, read_target_names(path.parent, rules.counts), list_path=path)

@@ -17,9 +17,18 @@ from typing import NamedTuple, TextIO, TypeVar
 from tqdm import tqdm
 
 from slowfast.datasets.decoding.flow import flow_folder
+from slowfast.datasets.decoding.stores import (
+    PATIENCE,
+    NoAnswer,
+    StoreError,
+    file_facts,
+    list_names,
+)
 from slowfast.datasets.packed_records import PackedRecords
 from slowfast.datasets.records import Record
+from slowfast.datasets.windows import absent_members
 from slowfast.utils.io import atomic_write, check_is_file, json_text
+from slowfast.utils.video_names import is_plain_path, is_url
 
 logger = logging.getLogger(__name__)
 
@@ -128,11 +137,12 @@ def check_files_exist(
 ) -> None:
     """ValueError when none of about 100 videos spread over the list is there: a wrong folder.
 
-    Of a video that is stored as images the first is looked for, of flow its folder.
+    Of a video that is stored as images the first is looked for, of flow its folder. Members of tars
+    and what is in stores are not looked for here.
     """
     step = -(-len(records) // _NUM_PROBED)
     files = [_first_file(record) for record in records[::step]]
-    if not any(map(os.path.exists, files)):
+    if all(map(is_plain_path, files)) and not any(map(os.path.exists, files)):
         raise ValueError(
             f"{path}: none of its videos exists, for example {os.path.abspath(files[0])!r}; {hint}"
         )
@@ -209,26 +219,31 @@ def _place(record: Record) -> tuple[str, bool]:
 
 
 def _groups(records: Iterable[Record]) -> Iterator[_Group]:
-    """The places of the records; of packed ones those of a folder at a time."""
+    """The places of the records, but members of tars; of packed ones a folder at a time."""
     if isinstance(records, PackedRecords) and records.is_plain:
         for folder, names in records.by_folder():
-            paths = [f"{folder}{name}" for name in dict.fromkeys(names)]
-            yield _Group(folder or ".", paths, are_folders=False)
+            if ".tar/" not in folder:
+                paths = [f"{folder}{name}" for name in dict.fromkeys(names)]
+                yield _Group(folder or ".", paths, are_folders=False)
         return
     found: dict[tuple[str, bool], dict[str, None]] = defaultdict(dict)
     for record in records:
         path, is_folder = _place(record)
+        if ".tar/" in path:
+            continue
         found[path[: path.rfind("/") + 1] or ".", is_folder][path] = None
     for (folder, kind), paths in found.items():
         yield _Group(folder, list(paths), kind)
 
 
-def _not_listed(group: _Group, facts: FileFacts | None) -> list[str]:
+def _not_listed(group: _Group, facts: FileFacts | None, seconds: float) -> list[str]:
     """Paths that a glance at their folder does not show to be there."""
     if len(group.paths) < _FEW:
         return group.paths
     if facts is not None and facts.holds(group):
         return []
+    if is_url(group.folder):
+        return _not_in_store(group, seconds)
     mtime = _mtime(group.folder)
     try:
         with os.scandir(group.folder) as entries:
@@ -239,6 +254,17 @@ def _not_listed(group: _Group, facts: FileFacts | None) -> list[str]:
     if facts is not None and not left:
         facts.add(group, mtime)
     return left
+
+
+def _not_in_store(group: _Group, seconds: float) -> list[str]:
+    """Paths that the list of a folder in a store does not show."""
+    try:
+        names = list_names(group.folder, seconds=seconds)
+    except NoAnswer as error:
+        raise ValueError(f"{group.folder} cannot be read: {error}") from error
+    except StoreError:  # one that shows no lists, as many web servers: each path is asked for
+        return group.paths
+    return [path for path in group.paths if _name(path) not in names]
 
 
 def _name(path: str) -> str:
@@ -252,8 +278,10 @@ def _is_there(entry: os.DirEntry | None, group: _Group) -> bool:
         return False
 
 
-def _reason(path: str, is_folder: bool) -> str:
+def _reason(path: str, is_folder: bool, seconds: float) -> str:
     """Say why a path cannot be read; "" if nothing speaks against it."""
+    if is_url(path):
+        return _reason_of_store(path, seconds)
     try:
         if not is_folder:
             check_is_file(path)
@@ -261,6 +289,16 @@ def _reason(path: str, is_folder: bool) -> str:
             return "NotADirectoryError: not a folder"
     except OSError as error:
         return f"{type(error).__name__}: {error.strerror}"
+    return ""
+
+
+def _reason_of_store(url: str, seconds: float) -> str:
+    try:
+        file_facts(url, seconds=seconds)
+    except NoAnswer as error:  # and so would all others fail, after many minutes
+        raise ValueError(f"{url} cannot be read: {error}") from error
+    except StoreError as error:
+        return str(error)
     return ""
 
 
@@ -277,44 +315,71 @@ def _portions(groups: Iterable[_Group]) -> Iterator[list[_Group]]:
         yield some
 
 
-def find_missing(records: Sequence[Record], facts: FileFacts | None = None) -> dict[str, str]:
-    """Why each path of the records cannot be read that is not there, or is no file or folder."""
+def find_missing(
+    records: Sequence[Record], facts: FileFacts | None = None, *, seconds: float = PATIENCE
+) -> dict[str, str]:
+    """Why each path of the records cannot be read that is not there, or is no file or folder.
+
+    ValueError for a store that cannot be read. seconds: for one answer of it.
+    """
     missing = {}
     with (
         ThreadPoolExecutor(_NUM_THREADS) as pool,
         tqdm(desc="looking for files", total=len(records), disable=None, delay=2) as bar,
     ):
         for some in _portions(_groups(records)):
-            unlisted = pool.map(partial(_not_listed, facts=facts), some)
+            unlisted = pool.map(partial(_not_listed, facts=facts, seconds=seconds), some)
             left = [
                 (path, group.are_folders)
                 for group, paths in zip(some, unlisted, strict=True)
                 for path in paths
             ]
             bar.update(sum(len(group.paths) for group in some) - len(left))
-            reasons = pool.map(_reason, *zip(*left, strict=True)) if left else ()
+            look = partial(_reason, seconds=seconds)
+            reasons = pool.map(look, *zip(*left, strict=True)) if left else ()
             for (path, _), reason in zip(left, reasons, strict=True):
                 missing |= {path: reason} if reason else {}
                 bar.update()
     return missing
 
 
-def look_for_files(records: Sequence[Record], folder: str | Path) -> list[tuple[str, str]]:
+def look_for_files(
+    records: Sequence[Record],
+    folder: str | Path,
+    list_path: Path | None = None,
+    *,
+    seconds: float = PATIENCE,
+) -> list[tuple[str, str]]:
     """(name, reason) of each record whose file or folder is not there.
 
     All are looked for; what takes long is kept in file_facts.json in `folder` for the next run.
+    list_path: see Annotations; the first names then have their lines. seconds: see `find_missing`.
     """
     facts, start = FileFacts(Path(folder) / "file_facts.json"), time.monotonic()
-    missing = find_missing(records, facts)
+    missing = find_missing(records, facts, seconds=seconds)
     if time.monotonic() - start > _WORTH_SECONDS:
         facts.save()
-    found, is_plain = [], isinstance(records, PackedRecords) and records.is_plain
-    for record in records if missing or not is_plain else ():
+    found = {number: "not a member of its tar" for number in absent_members(records)}
+    is_plain = isinstance(records, PackedRecords) and records.is_plain
+    for number, record in enumerate(records if missing or not is_plain else ()):
         if missing and (reason := missing.get(_place(record)[0])):
-            found.append((record.name, reason))
+            found[number] = reason
         elif record.frames is not None and not len(record.frames):
-            found.append((record.name, "no images in its folder or frame list"))
-    return found
+            found[number] = "no images in its folder or frame list"
+    numbers = sorted(found)
+    names = [records[number].name for number in numbers]
+    if list_path is not None:
+        lines = _line_numbers(list_path, numbers[:_NUM_NAMED])
+        places = [f" ({list_path}:{line})" for line in lines]
+        names[: len(places)] = map("".join, zip(names, places, strict=False))
+    return list(zip(names, map(found.__getitem__, numbers), strict=True))
+
+
+def _line_numbers(path: Path, numbers: Sequence[int]) -> list[int]:
+    """Lines of some records, sorted numbers of lines that are not blank."""
+    last = numbers[-1] + 1 if numbers else 0
+    lines = [line for line, _ in islice(read_lines(path), last)]
+    return [lines[number] for number in numbers]
 
 
 def report_missing(

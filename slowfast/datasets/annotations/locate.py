@@ -11,7 +11,14 @@ from tqdm import tqdm
 
 from slowfast.datasets.annotations.frame_lists import read_frame_list
 from slowfast.datasets.records import FrameFiles, frame_files
-from slowfast.utils.video_names import composed, is_hidden, is_image, is_video, without_suffix
+from slowfast.utils.video_names import (
+    composed,
+    is_hidden,
+    is_image,
+    is_url,
+    is_video,
+    without_suffix,
+)
 
 _NUM_THREADS = 16
 _FLOW_PREFIXES = ("flow_x_", "flow_y_")
@@ -88,7 +95,7 @@ def find_in_any_form(path: str) -> str:
 
     The same path if it is there, or if there is none. What all plain ASCII names cost is nothing.
     """
-    if path.isascii() or os.path.exists(path):
+    if path.isascii() or is_url(path) or os.path.exists(path):
         return path
     found = ""
     for part in Path(path).parts:

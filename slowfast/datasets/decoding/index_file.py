@@ -19,6 +19,7 @@ from slowfast.datasets.decoding.packets import VideoIndex
 from slowfast.datasets.decoding.video import MAX_PIXELS, UnreadableVideo, scan_video
 from slowfast.datasets.records import Record
 from slowfast.utils.io import atomic_write, json_text
+from slowfast.utils.video_names import is_plain_path
 
 logger = logging.getLogger(__name__)
 
@@ -220,6 +221,7 @@ def write_index(
 def warn_if_foreign(index: IndexFile, records: Sequence[Record], path: str) -> None:
     """A warning when the index knows none of about 100 videos spread over the records."""
     videos = [record.path for record in records if record.frames is None]
+    videos = list(filter(is_plain_path, videos))
     probed = videos[:: -(-len(videos) // _NUM_PROBED) or 1]
     if probed and not any(map(index.find, probed)):
         logger.warning(

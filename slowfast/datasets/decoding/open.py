@@ -8,8 +8,9 @@ from slowfast.datasets.decoding.images import ImageReader, load_rgb
 from slowfast.datasets.decoding.index_file import IndexFile, file_state, pack_index, unpack_index
 from slowfast.datasets.decoding.packets import VideoIndex
 from slowfast.datasets.decoding.part import PartReader, open_part
+from slowfast.datasets.decoding.ranges import UNCACHED, RangeReader
 from slowfast.datasets.decoding.video import MAX_PIXELS, VideoReader, open_video, scan_video
-from slowfast.datasets.records import Record
+from slowfast.datasets.records import Record, Window
 
 # Files above it are not held in memory but scanned once, unless an index file knows them, and then
 # seeked in; those of which records are parts are read again and again.
@@ -21,31 +22,56 @@ OpenVideo = VideoReader | ImageReader | PartReader
 
 
 def open_frames(
-    record: Record, index_file: IndexFile | None = None, *, max_pixels: int = MAX_PIXELS
+    record: Record,
+    index_file: IndexFile | None = None,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    ranges: RangeReader = UNCACHED,
 ) -> AbstractContextManager[OpenVideo]:
     """The frames of a record; UnreadableVideo, here or in `read`, names what is wrong.
 
-    Nothing is decoded that has more than `max_pixels` pixels.
+    Nothing is decoded that has more than `max_pixels` pixels. ranges: reads what is no file of its
+    own on a disk.
     """
-    whole = _open_whole(record, index_file, max_pixels)
+    if record.is_flow or record.frames is not None:
+        whole = nullcontext(_open_images(record, max_pixels))
+    elif (window := ranges.find(record)) is not None:
+        file = ranges.open(window, record.path)
+        index = _index_of_window(record, window, max_pixels, ranges)
+        whole = open_video(file, index, max_pixels=max_pixels)
+    else:
+        index = _find_index(record, index_file, max_pixels)
+        whole = open_video(record.path, index, max_pixels=max_pixels)
     return whole if record.part is None else open_part(whole, record.part)
 
 
-def _open_whole(
-    record: Record, index_file: IndexFile | None, max_pixels: int
-) -> AbstractContextManager[VideoReader | ImageReader]:
+def _open_images(record: Record, max_pixels: int) -> ImageReader:
     if record.is_flow:
-        return nullcontext(open_flow(record.path, max_pixels=max_pixels))
-    if record.frames is not None:
-        load = partial(load_rgb, max_pixels=max_pixels)
-        return nullcontext(ImageReader(record.frames, load=load))
-    index = _find_index(record, index_file, max_pixels)
-    return open_video(record.path, index, max_pixels=max_pixels)
+        return open_flow(record.path, max_pixels=max_pixels)
+    return ImageReader(record.frames, load=partial(load_rgb, max_pixels=max_pixels))
+
+
+def _longest(record: Record) -> int:
+    """Bytes of the longest file that is held in memory."""
+    return _LONG_FILE if record.part is None else _LONG_FILE_OF_PARTS
+
+
+def _index_of_window(
+    record: Record, window: Window, max_pixels: int, ranges: RangeReader
+) -> VideoIndex | None:
+    if window.size <= _longest(record):
+        return None
+    return unpack_index(_scan_window_once(record.path, window, max_pixels, ranges))
+
+
+@lru_cache(maxsize=4096)
+def _scan_window_once(path: str, window: Window, max_pixels: int, ranges: RangeReader) -> bytes:
+    return pack_index(scan_video(ranges.open(window, path), max_pixels=max_pixels))
 
 
 def _find_index(record: Record, index_file: IndexFile | None, max_pixels: int) -> VideoIndex | None:
     """The index to seek by; None where it is not worth a scan."""
-    path, limit = record.path, _LONG_FILE if record.part is None else _LONG_FILE_OF_PARTS
+    path, limit = record.path, _longest(record)
     index = index_file.find(path) if index_file is not None else None
     if index is None:
         state = file_state(path)

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
+from typing import Protocol
 
 import av
 import numpy as np
@@ -251,23 +252,44 @@ class VideoReader:
             return []
 
 
-def open_container(path: str, *, max_pixels: int = MAX_PIXELS) -> av.container.InputContainer:
+class SeekableFile(Protocol):
+    """Bytes that are read like those of an open file."""
+
+    name: str
+
+    def read(self, size: int = -1) -> bytes:
+        """The next bytes, none at the end."""
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Go to a place."""
+
+    def tell(self) -> int:
+        """The place of the next byte."""
+
+
+# A path, or what is open already.
+VideoFile = str | SeekableFile
+
+
+def open_container(file: VideoFile, *, max_pixels: int = MAX_PIXELS) -> av.container.InputContainer:
     """Open a file to read; its name may hold a colon, and its metadata need not be UTF-8.
 
-    UnreadableVideo for what is no file: reading a pipe or a device might never end.
+    UnreadableVideo for a path of no file: reading a pipe or a device might never end.
     """
-    try:
-        check_is_file(path)
-    except OSError as error:
-        raise UnreadableVideo(f"{type(error).__name__}: {error.strerror}") from error
     # FFmpeg decodes frames here already, to learn their size.
     options = {"max_pixels": str(max_pixels)}
-    return av.open(os.path.abspath(path), options=options, **_METADATA)
+    if not isinstance(file, str):
+        return av.open(file, options=options, **_METADATA)
+    try:
+        check_is_file(file)
+    except OSError as error:
+        raise UnreadableVideo(f"{type(error).__name__}: {error.strerror}") from error
+    return av.open(os.path.abspath(file), options=options, **_METADATA)
 
 
 @contextmanager
 def open_video(
-    path: str, index: VideoIndex | None = None, *, max_pixels: int = MAX_PIXELS
+    file: VideoFile, index: VideoIndex | None = None, *, max_pixels: int = MAX_PIXELS
 ) -> Iterator[VideoReader]:
     """A reader of the best video stream of a file; UnreadableVideo names what is wrong with it.
 
@@ -275,7 +297,7 @@ def open_video(
     whole compressed stream is held in memory while it is open. No larger frame is decoded than one
     of `max_pixels`.
     """
-    with _open_stream(path, max_pixels) as (container, stream):
+    with _open_stream(file, max_pixels) as (container, stream):
         video = VideoReader(container, stream, index)
         try:
             yield video
@@ -283,9 +305,9 @@ def open_video(
             video.close()
 
 
-def scan_video(path: str, *, max_pixels: int = MAX_PIXELS) -> VideoIndex:
+def scan_video(file: VideoFile, *, max_pixels: int = MAX_PIXELS) -> VideoIndex:
     """The index of a file; nothing is decoded or kept."""
-    with _open_stream(path, max_pixels) as (container, stream):
+    with _open_stream(file, max_pixels) as (container, stream):
         errors: list[av.FFmpegError] = []
         packets = _demux(container, stream, errors)
         facts = list(packet_facts(packets, stream.codec_context))
@@ -297,10 +319,10 @@ def scan_video(path: str, *, max_pixels: int = MAX_PIXELS) -> VideoIndex:
 
 @contextmanager
 def _open_stream(
-    path: str, max_pixels: int
+    file: VideoFile, max_pixels: int
 ) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
     try:
-        with open_container(path, max_pixels=max_pixels) as container:
+        with open_container(file, max_pixels=max_pixels) as container:
             stream = _first_stream(container)
             _limit_size(stream.codec_context, max_pixels)
             yield container, stream

@@ -155,7 +155,7 @@ def test_a_label_of_each_target(write_list):
         ("a.mp4 1 7\n", {"counts": (4, 7)}, "label 2 7 is not within 0..6 .*CLASSES .4, 7., its e"),
         ("a.mp4 1\nb.mp4 4\n", {}, "train.csv:2: label 4 .*are labels counted from 1"),
         ("a.mp4 1 0\nb.mp4 4 1\n", {"counts": (4, 7)}, "are labels counted from 1"),
-        ("http://a/b.mp4 1\n", {}, "train.csv:1: the path 'http://a/b.mp4' is an address"),
+        ("no://a/b.mp4 1\n", {}, "train.csv:1: the path 'no://a/b.mp4' cannot be read"),
         ("a.mp4\t0\n", {}, "train.csv:1: .*tabs: set DATA.PATH_LABEL_SEPARATOR"),
         ("v\\a.mp4 0\n", {}, r"train.csv:1: none of its videos exists; 'v\\\\a.mp4' is not there"),
         ("a.mp4 0 1\n", {"kind": "parts"}, "train.csv:1: 'a.mp4 0 1' is not `path start end"),
