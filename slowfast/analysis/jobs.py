@@ -1,0 +1,140 @@
+"""Several trainings at once on one machine, each a process of its own that ends with this one."""
+
+import ctypes
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+logger = logging.getLogger(__name__)
+
+_RUN_NET = Path(__file__).parents[2] / "tools" / "run_net.py"
+_POLL_SECONDS = 0.1
+# A run that is asked to stop saves what it has; then it is ended.
+_GRACE_SECONDS = 15.0
+
+
+@dataclass(frozen=True)
+class Job:
+    """A config to train and test with run_net.py; `log` gets all that it prints."""
+
+    name: str
+    config: Path
+    log: Path
+
+
+def run_jobs(jobs: Sequence[Job], num_at_once: int, *, num_gpus: int) -> Iterator[Job]:
+    """Run all, and give each when it has ended well; each takes `num_gpus` of the machine's.
+
+    ValueError names those that failed, after the others have ended. Whatever ends the iteration,
+    Ctrl-C, SIGTERM or even SIGKILL (on Linux), no process stays behind.
+    """
+    slots = _slots(min(num_at_once, len(jobs)), num_gpus)
+    waiting, running, failures = list(jobs), {}, []
+    previous = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        while waiting or running:
+            while waiting and len(running) < len(slots):
+                slot = next(slot for slot in range(len(slots)) if slot not in running)
+                job = waiting.pop(0)
+                running[slot] = job, _start(job, slots[slot])
+            time.sleep(_POLL_SECONDS)
+            for slot, (job, process) in list(running.items()):
+                if process.poll() is None:
+                    continue
+                del running[slot]
+                if process.returncode == 0:
+                    yield job
+                else:
+                    failures.append(_failure(job, process.returncode))
+                    logger.error(failures[-1])
+    finally:
+        _stop([process for _, process in running.values()])
+        signal.signal(signal.SIGTERM, previous)
+    if failures:
+        raise ValueError("\n".join([*failures, "The same command again goes on from here."]))
+
+
+def _interrupt(_signum: int, _frame) -> None:
+    raise KeyboardInterrupt
+
+
+def _slots(count: int, num_gpus: int) -> list[dict[str, str]]:
+    """The environment of each place for a job: its GPUs, and its share of the processor."""
+    has_affinity = hasattr(os, "sched_getaffinity")  # not on macOS
+    cores = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
+    threads = max(1, cores // max(count, 1))
+    common = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(threads))}
+    if not num_gpus:
+        return [common] * count
+    names = _visible_gpus()
+    if len(names) < num_gpus * count:
+        raise ValueError(
+            f"--jobs: {count} runs of NUM_GPUS {num_gpus} need {num_gpus * count} GPUs, and this "
+            f"machine has {len(names)}"
+        )
+    return [
+        {**common, "CUDA_VISIBLE_DEVICES": ",".join(names[n * num_gpus : (n + 1) * num_gpus])}
+        for n in range(count)
+    ]
+
+
+def _visible_gpus() -> list[str]:
+    import torch
+
+    names = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
+    return names or [str(number) for number in range(torch.cuda.device_count())]
+
+
+def _start(job: Job, environment: dict[str, str]) -> subprocess.Popen:
+    with open(job.log, "ab") as log:
+        return subprocess.Popen(
+            [sys.executable, str(_RUN_NET), "--cfg", str(job.config)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **environment},
+            start_new_session=True,  # Ctrl-C reaches it through this process only, and once
+            preexec_fn=_end_with_parent if sys.platform == "linux" else None,
+        )
+
+
+def _end_with_parent() -> None:
+    """Let the kernel end this process when the one that started it ends, even by SIGKILL."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # 1: PR_SET_PDEATHSIG
+
+
+def _stop(processes: Sequence[subprocess.Popen]) -> None:
+    """Ask all to stop, then end those that do not, and all that they started."""
+    if processes:
+        logger.info("stopping %d run(s)", len(processes))
+    for process in processes:
+        process.terminate()
+    deadline = time.monotonic() + _GRACE_SECONDS
+    try:
+        for process in processes:
+            process.wait(max(0.0, deadline - time.monotonic()))
+    except (subprocess.TimeoutExpired, KeyboardInterrupt):
+        pass
+    finally:
+        for process in processes:
+            _kill_group(process)
+
+
+def _kill_group(process: subprocess.Popen) -> None:
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:  # all of it has ended
+        pass
+    process.wait()
+
+
+def _failure(job: Job, code: int) -> str:
+    lines = [line for line in job.log.read_text(errors="replace").splitlines() if line.strip()]
+    errors = [line for line in lines if "Error" in line] or lines or ["it printed nothing"]
+    return f"{job.config}: exit code {code}: {errors[-1].strip()} (all of it: {job.log})"
