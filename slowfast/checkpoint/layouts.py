@@ -11,7 +11,13 @@ from dataclasses import dataclass
 
 from slowfast.checkpoint.caffe2 import from_caffe2
 from slowfast.checkpoint.convert import State, rename
-from slowfast.checkpoint.frame_networks import from_bninception, from_tea, from_trn
+from slowfast.checkpoint.frame_networks import (
+    from_blvnet,
+    from_bninception,
+    from_eco,
+    from_tea,
+    from_trn,
+)
 from slowfast.checkpoint.pytorchvideo import from_pytorchvideo
 from slowfast.checkpoint.segments import from_tsn
 from slowfast.checkpoint.torchvision import (
@@ -51,6 +57,8 @@ LAYOUTS = [
     Layout("TSN", re.compile(r"base_model\.layer\d\.\d+\."), from_tsn),
     Layout("torchvision S3D", re.compile(r"features\.\d+\.branch\d\."), from_torchvision_s3d),
     Layout("BNInception", re.compile(r"(?:base_model\.)?inception_\d[a-e]_"), from_bninception),
+    Layout("bLVNet-TAM", re.compile(r"(?:baseline_model\.)?b_conv0\."), from_blvnet),
+    Layout("ECO", re.compile(r"(?:base_model\.)?res3a_2\."), from_eco),
     Layout("TEA", re.compile(r"(?:base_model\.)?layer\d\.\d+\.convs\.\d"), from_tea),
     Layout("TRN", re.compile(r"(?:cls_head\.)?consensus\."), from_trn),
     Layout("torchvision GoogLeNet", re.compile(r"inception\d[a-e]\.branch\d\."), from_googlenet),

@@ -365,6 +365,13 @@ _C.S3D.STEM_KERNEL_T = Default(7, OneOf(3, 5, 7))
 # Width factor.
 _C.S3D.WIDTH_FACTOR = Default(1.0, Above(0, at_most=1000))
 
+# Ours, the whole section. Depth and width are those of RESNET.
+_C.BLVNET = ConfigNode()
+# Channels of the big branch over those of the little one.
+_C.BLVNET.ALPHA = Default(2, AtLeast(1, 64))
+# Blocks of a stage over those of the little branch, which has one fewer than that.
+_C.BLVNET.BETA = Default(4, AtLeast(1, 64))
+
 # Ours, the whole section.
 _C.TRN = ConfigNode()
 # Network of single frames: BNInception, or ResNet of RESNET.DEPTH layers.

@@ -10,6 +10,8 @@ from slowfast.config.defaults import get_cfg
 from slowfast.config.derived import pathway_strides
 from slowfast.config.node import ConfigNode, flatten
 from slowfast.models.bounds import TooLarge, parameters_up_to, size_mistake, try_on_meta
+from slowfast.models.families.blvnet import build_blvnet
+from slowfast.models.families.eco import build_eco
 from slowfast.models.families.external import build_external
 from slowfast.models.families.resnet import build_resnet
 from slowfast.models.families.s3d import build_s3d
@@ -26,6 +28,7 @@ from slowfast.utils.registry import Registry
 
 MODELS = Registry("MODEL.MODEL_NAME")
 register_names("MODEL.MODEL_NAME", MODELS)
+MODELS.register("ECO")(build_eco)
 MODELS.register("ResNet")(build_resnet)
 MODELS.register("ResNet_nopool")(partial(build_resnet, has_pool=False))
 MODELS.register("S3D")(build_s3d)
@@ -34,6 +37,7 @@ MODELS.register("TEA")(build_tea)
 MODELS.register("TRN")(build_trn)
 MODELS.register("TSM")(build_tsm)
 MODELS.register("TSN")(build_tsn)
+MODELS.register("bLVNet")(build_blvnet)
 MODELS.register("VoV3D")(build_vov3d)
 MODELS.register("X3D")(build_x3d)
 _OURS = frozenset(MODELS)
