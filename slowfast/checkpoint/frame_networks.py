@@ -135,7 +135,7 @@ def eco_name(name: str) -> str:
         # The first block of the first stage is a convolution alone.
         is_alone = (stage, block, layer) == ("3", "a", "2")
         part = "down" if is_alone or layer == "down" else f"{block}{layer}".replace("abn", "a_bn")
-        return f"s{stage}.pathway0_res.{part.replace('bbn', 'b_bn')}.{kind}"
+        return f"s{stage}.pathway0_blocks.{part.replace('bbn', 'b_bn')}.{kind}"
     ours = bninception_name(name)
     return _MIXED_3C.sub(lambda match: f"s3.pathway0_{_ECO_3C.get(match[1], match[1])}.", ours)
 

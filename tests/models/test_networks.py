@@ -26,7 +26,7 @@ RESIDUAL = [family for family in FAMILIES if family != "S3D"]
 
 
 def test_the_table_lists_the_families():
-    assert sorted(MODELS) == sorted([*FAMILIES, "TRN", "external"])
+    assert sorted(MODELS) == sorted([*FAMILIES, "ECO", "TRN", "bLVNet", "external"])
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -182,7 +182,7 @@ def first_pair(dim: int, *, alpha: int, norm: Norm) -> Pair:
 def blocks_pair(
     dim_in: int, dim: int, depth: int, *, stride: int, alpha: int, beta: int, norm: Norm
 ) -> Pair:
-    """The pair of a stage of `depth` blocks, the one that joins included; 1/`beta` less 1 little."""
+    """The pair of a stage of `depth` blocks, of which one joins and the others are big."""
     depth_little, dim_little = max(1, depth // beta - 1), dim // alpha
     big = [Block(dim, dim, has_relu=index < depth - 2, norm=norm) for index in range(1, depth - 1)]
     little = [Block(dim_little, dim_little, norm=norm) for _ in range(1, depth_little)]

@@ -15,7 +15,7 @@ Residuals are added before batch norm and ReLU, and what the next block adds to 
 convolutions have biases. The stages of frames are those of bninception.py.
 
 Names that released weights are given by checkpoint/frame_networks.py: s3.pathway0_{mixed3a,mixed3b,
-reduce3c,conv3c}, s{3,4,5}.pathway0_res, and those that the class lists.
+reduce3c,conv3c}, s{3,4,5}.pathway0_blocks, and those that the class lists.
 """
 
 from collections.abc import Iterator
@@ -87,7 +87,7 @@ def eco_stages(dim_clip: int, *, norm: Norm) -> dict[str, nn.Module]:
         is_first = name == "s3"
         stride = 1 if is_first else 2
         pair = ResidualPair(dim, width, stride=stride, has_branch=not is_first, norm=norm)
-        modules[name] = Stage([{**(frames if is_first else {}), "res": pair}])
+        modules[name] = Stage([{**(frames if is_first else {}), "blocks": pair}])
         dim = width
     return modules
 

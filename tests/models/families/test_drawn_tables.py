@@ -12,6 +12,9 @@ from slowfast.models.build import build_meta_inputs
 from tests.helpers.paths import ROOT
 
 YAMLS = {
+    "blvnet": "../SSv1/blvnet/BLVNET_TAM_50_8x2.yaml",
+    "eco": "eco/ECO_LITE_16f.yaml",
+    "tea": "tea/TEA_R50_16f.yaml",
     "resnet": "slow/SLOW_8x8_R50.yaml",
     "s3d": "s3d/S3D_G.yaml",
     "slowfast": "slowfast/SLOWFAST_8x8_R50.yaml",
