@@ -30,7 +30,7 @@ RUN_FUNCTIONS = {
     "engine": {"begin", "test", "train"},
     "runtime": {"launch", "_with_torchrun_sizes", "single_process"},
 }
-MAX_CFG_FUNCTIONS = 115
+MAX_CFG_FUNCTIONS = 110  # beside those of the families of networks, of which each has its own
 MAX_MODULES = 225
 MAX_LINES, MAX_LINES_OF_NINE_IN_TEN = 50, 20
 MAX_ARGUMENTS = 8
@@ -273,7 +273,8 @@ def test_every_package_has_its_layer():
 
 
 def test_few_functions_take_a_config():
-    assert_at_most(MAX_CFG_FUNCTIONS, of_all(cfg_functions))
+    found = [place for place in of_all(cfg_functions) if "/models/families/" not in place]
+    assert_at_most(MAX_CFG_FUNCTIONS, found)
 
 
 def test_nine_in_ten_functions_fit_a_screen():

@@ -213,7 +213,7 @@ class RelationHead(nn.Module):
 
 
 def build_trunk(cfg: ConfigNode) -> tuple[dict[str, nn.Module], Dims]:
-    """The stages s1 ... s5 of TRN.BACKBONE, and the channels of the parts of the last map."""
+    """The stages s1 ... s5 of TRN.BACKBONE, and the channels of the last map's parts."""
     if cfg.TRN.BACKBONE == "ResNet":
         return build_frame_stages(cfg)
     dim_clip = single_pathway_channels(cfg.DATA.INPUT_CHANNEL_NUM, model=_NAME)
