@@ -114,10 +114,10 @@ def dry_run(args: argparse.Namespace) -> str:
     """A table of costs: the paper's steps, those of an order, or the candidates of a step."""
     from slowfast.analysis.expansion_report import candidates_table, order_table, paper_table
 
+    if args.order:
+        return order_table(args.cfg or _X2D, args.overrides, args.order)
     if not args.cfg:
         return paper_table(_X2D, args.overrides)
-    if args.order:
-        return order_table(args.cfg, args.overrides, args.order)
     return candidates_table(args.cfg, args.overrides, args.axes)
 
 

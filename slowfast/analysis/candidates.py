@@ -57,6 +57,11 @@ def describe(shape: Shape) -> str:
     )
 
 
+def cost_text(gmacs: float) -> str:
+    """A cost in words."""
+    return f"{gmacs:.4g} GMACs" if gmacs >= 0.1 else f"{1e3 * gmacs:.4g} MMACs"
+
+
 class Networks:
     """Configs and costs of the networks around a start. path: YAML of the start."""
 
@@ -90,7 +95,10 @@ class Networks:
         for axis in axes:
             larger = self.space.expand(shape, axis, self.gmacs)
             if larger is None:
-                logger.info("gamma_%s cannot grow: a stride of %g", axis, shape.stride)
+                logger.info(
+                    "gamma_%s is left out: DATA.SAMPLING_RATE %g has no frames in between",
+                    *(axis, shape.stride),
+                )
                 continue
             found.append(self.candidate(step, axis, larger, runs.get(larger, "")))
             runs[larger] = found[-1].run

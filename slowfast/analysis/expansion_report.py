@@ -107,7 +107,10 @@ def follow(networks: Networks, order: Sequence[str]) -> list[Candidate]:
     for step, axis in enumerate(order, 1):
         found = networks.candidates(step, path[-1].shape, [axis])
         if not found:
-            raise ValueError(f"--order: {axis} cannot grow in step {step}")
+            raise ValueError(
+                f"--order: {axis} cannot grow in step {step}: DATA.SAMPLING_RATE "
+                f"{path[-1].shape.stride:g} has no frames in between; give the start a larger one"
+            )
         path += found
     return path
 

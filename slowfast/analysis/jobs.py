@@ -3,6 +3,7 @@
 import ctypes
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -52,7 +53,8 @@ def run_jobs(jobs: Sequence[Job], num_at_once: int, *, num_gpus: int) -> Iterato
                     yield job
                 else:
                     failures.append(_failure(job, process.returncode))
-                    logger.error(failures[-1])
+                    if waiting or running:
+                        logger.warning("%s; the others go on", failures[-1])
     finally:
         _stop([process for _, process in running.values()])
         signal.signal(signal.SIGTERM, previous)
@@ -137,4 +139,5 @@ def _kill_group(process: subprocess.Popen) -> None:
 def _failure(job: Job, code: int) -> str:
     lines = [line for line in job.log.read_text(errors="replace").splitlines() if line.strip()]
     errors = [line for line in lines if "Error" in line] or lines or ["it printed nothing"]
-    return f"{job.config}: exit code {code}: {errors[-1].strip()} (all of it: {job.log})"
+    text = re.sub(r"^\[\S+ \w\] ", "", errors[-1].strip())  # a line of a log
+    return f"{job.config}: exit code {code}: {text} (all of it: {job.log})"

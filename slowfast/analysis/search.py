@@ -24,7 +24,7 @@ from typing import Any
 
 import yaml
 
-from slowfast.analysis.candidates import CONTRACTED, Candidate, Networks, describe
+from slowfast.analysis.candidates import CONTRACTED, Candidate, Networks, cost_text, describe
 from slowfast.analysis.expansion import AXES, TOLERANCE, Shape
 from slowfast.analysis.expansion_report import Result, draw, write_tables
 from slowfast.analysis.jobs import Job, run_jobs
@@ -107,7 +107,7 @@ class Search:
         keys["OUTPUT_DIR"] = str(self.run_folder(candidate))
         title = f"step {candidate.step}, {candidate.name}"
         lines = [f"# Expansion, {title}: {describe(candidate.shape)}."]
-        lines += [f"# {candidate.params:.3f} M parameters, {candidate.gmacs:.4g} GMACs."]
+        lines += [f"# {candidate.params:.3f} M parameters, {cost_text(candidate.gmacs)}."]
         content = yaml.safe_dump(_nested(keys), default_flow_style=None)
         lines += ["_BASE_: ../start.yaml", content.rstrip("\n")]
         write_lines(self.yaml(candidate), lines)
@@ -160,8 +160,8 @@ class Search:
             candidates = self.plan(step, best)
             if step == 0 and target and candidates[0].gmacs > TOLERANCE * target:
                 raise ValueError(
-                    f"--target: the start has {candidates[0].gmacs:.4g} GMACs, and the target is "
-                    f"{target:.4g}"
+                    f"--target: the start has {cost_text(candidates[0].gmacs)}, and the target is "
+                    f"{cost_text(target)}"
                 )
             self.train(candidates, num_jobs)
             before, best = best, self.best(candidates)
@@ -180,7 +180,7 @@ class Search:
     ) -> Candidate:
         smaller = self.networks.contracted(before.shape, last, target)
         if smaller.shape == before.shape:
-            logger.info("%.4g GMACs: the network of step %d is nearest", target, before.step)
+            logger.info("%s: the network of step %d is nearest", cost_text(target), before.step)
             return before
         path = self.folder / CONTRACTED / "candidates.json"
         if path.exists() and _read_candidates(path) != [smaller]:
@@ -195,7 +195,7 @@ class Search:
 
     def _result(self, candidate: Candidate) -> str:
         return (
-            f"{describe(candidate.shape)}, {candidate.gmacs:.4g} GMACs: "
+            f"{describe(candidate.shape)}, {cost_text(candidate.gmacs)}: "
             f"{self.accuracy(candidate):.2f} %"
         )
 
@@ -216,26 +216,35 @@ def _nested(keys: dict[str, Any]) -> dict[str, Any]:
 def open_search(path: str | Path, overrides: Sequence, folder: Path, settings: Settings) -> Search:
     """Begin a search in a new folder, or go on with that of the folder.
 
-    ValueError where the search there was asked for with other words.
+    ValueError where the search there has trained something with other settings.
     """
-    start = folder / "start.yaml"
+    start, config = folder / "start.yaml", load_cfg(path, overrides)
     asked = json.loads(json.dumps(asdict(settings)))
-    text = load_cfg(path, overrides).dump()
-    if (folder / "search.json").exists():
-        begun = {**read_json(folder / "search.json"), **dict(flatten(load_cfg(start)))}
-        wanted = {**asked, **dict(flatten(load_cfg(path, overrides)))}
-        differing = [key for key in begun if begun[key] != wanted.get(key)]
-        if differing:
-            changes = [f"{key} {begun[key]} -> {wanted.get(key)}" for key in differing[:5]]
-            raise ValueError(
-                f"--output: {folder} holds a search with other settings ({'; '.join(changes)}); "
-                "give them as they were, or another folder"
-            )
+    changes = _changes(folder, {**asked, **dict(flatten(config))})
+    if changes and any(folder.glob("step_*/*/checkpoints/*")):
+        raise ValueError(
+            f"--output: {folder} holds a search with other settings ({'; '.join(changes[:5])}); "
+            "give them as they were, or another folder"
+        )
+    if changes == []:
         logger.info("%s: goes on with the search there", folder)
     else:
-        write_lines(start, ["# The start of the search.", text.rstrip("\n")])
+        for plan in folder.glob("step_*/candidates.json"):  # nothing was trained
+            plan.unlink()
+        write_lines(start, ["# The start of the search.", config.dump().rstrip("\n")])
         write_json(folder / "search.json", asked)
     return Search(folder, Networks(start), settings)
+
+
+def _changes(folder: Path, wanted: dict[str, Any]) -> list[str] | None:
+    """Settings that differ from those that the search of the folder has; None: there is none."""
+    if not (folder / "search.json").exists():
+        return None
+    begun = {**read_json(folder / "search.json")}
+    begun |= dict(flatten(load_cfg(folder / "start.yaml")))
+    return [
+        f"{key} {begun[key]} -> {wanted.get(key)}" for key in begun if begun[key] != wanted.get(key)
+    ]
 
 
 def run_search(

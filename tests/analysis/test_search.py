@@ -116,8 +116,18 @@ def test_candidates_follow_the_rules_of_training_or_the_config(run, toy_cfg, tmp
     run(num_steps=0)
     content = yaml.safe_load((tmp_path / "found" / "step_00" / "start.yaml").read_text())
     assert content["TRAIN"]["BATCH_SIZE"] == 2 * toy_cfg().TRAIN.BATCH_SIZE
+    checkpoints = tmp_path / "found" / "step_00" / "start" / "checkpoints"
+    checkpoints.mkdir()
+    (checkpoints / "checkpoint_epoch_00001.pyth").touch()
     with pytest.raises(ValueError, match="other settings .has_rules True -> False"):
         run(num_steps=0, has_rules=False)
+
+
+def test_other_settings_begin_anew_where_nothing_was_trained(run, toy_cfg, tmp_path):
+    run(num_steps=0)
+    run(num_steps=0, has_rules=False)
+    content = yaml.safe_load((tmp_path / "found" / "step_00" / "start.yaml").read_text())
+    assert "BATCH_SIZE" not in content["TRAIN"]
 
 
 def test_start_above_the_target_is_refused(run):
