@@ -52,9 +52,9 @@ class CoverageReport:
     """Fate of each tensor of a model, and `unexpected`: tensors that only the file has.
 
     layout: whose names the file has. inflated: those of `loaded` that were given a time axis;
-    averaged: those whose kernels for RGB became kernels for flow; identities: those that the file
-    lacks and the model made, temporal kernels that copy frames (with their batch norms; only S3D
-    does, by `adapt_weights`).
+    averaged: those whose kernels for RGB became kernels for flow; identities: those that the
+    model made by `adapt_weights`: of S3D temporal kernels that copy frames, with their batch norms,
+    of GST parts of larger kernels.
     replaced: the head's, kept fresh as the file's has other shapes or other classes. mismatched:
     other shapes elsewhere. Entries of both read "name (file's shape -> model's shape)".
     coverage: share of the model's tensors outside the head that were loaded. class_names: those
@@ -83,7 +83,7 @@ class CoverageReport:
             ("loaded", self.loaded, "from the file"),
             *([to_flow] if self.averaged else []),
             ("inflated", self.inflated, "of these, from a 2D kernel or a linear layer"),
-            ("identity", self.identities, "of these, made: temporal kernels that copy frames"),
+            ("identity", self.identities, "of these, made: copies of frames, parts of others"),
             ("replaced", self.replaced, "classifier of other shape or classes, starts fresh"),
             ("mismatched", self.mismatched, "other shape in the file, not loaded"),
             ("missing", self.missing, "not in the file, not loaded"),

@@ -19,7 +19,7 @@ from slowfast.checkpoint.frame_networks import (
     from_trn,
 )
 from slowfast.checkpoint.pytorchvideo import from_pytorchvideo
-from slowfast.checkpoint.segments import from_tsn
+from slowfast.checkpoint.segments import from_tpn, from_tsn
 from slowfast.checkpoint.torchvision import (
     from_googlenet,
     from_mmaction2,
@@ -54,6 +54,7 @@ LAYOUTS = [
         re.compile(r"backbone\.(?:(?:slow|fast)_path\.)?layer\d\.\d+\.(?:conv\d|downsample)\."),
         from_mmaction2,
     ),
+    Layout("TPN", re.compile(r"backbone\.layer\d\.\d+\.(?:conv\d\.|downsample\.\d)"), from_tpn),
     Layout("TSN", re.compile(r"base_model\.layer\d\.\d+\."), from_tsn),
     Layout("torchvision S3D", re.compile(r"features\.\d+\.branch\d\."), from_torchvision_s3d),
     Layout("BNInception", re.compile(r"(?:base_model\.)?inception_\d[a-e]_"), from_bninception),

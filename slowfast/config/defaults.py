@@ -301,6 +301,24 @@ _C.TSM.SHIFT_DIV = Default(8, AtLeast(2))
 # TPN; False: only the residual branch, as in the paper.
 _C.TSM.SHIFT_SHORTCUT = False
 
+# Ours, the whole section.
+_C.TPN = ConfigNode()
+# Network below the pyramid: slow (that of MODEL.ARCH slow) or tsm (that of TSM, with its keys).
+_C.TPN.TRUNK = Default("slow", OneOf("slow", "tsm"))
+# Frames that the pyramid joins to one, in the maps of res4 and of res5; empty: all of the clip.
+_C.TPN.TEMPORAL_SCALES = []
+# Loss of a second classifier on the maps of res4, only in training, over that of the first. 0
+# leaves it out; then released weights have more tensors than the network.
+_C.TPN.AUX_LOSS_WEIGHT = Default(0.5, AtLeast(0, 1000))
+
+# Ours, the whole section.
+_C.GST = ConfigNode()
+# One in so many channels of a block's inner convolution comes from a 3x3x3, the others from a
+# 1x3x3.
+_C.GST.ALPHA = Default(4, AtLeast(2))
+# Each of the two sees its own half of the channels (2), or both see all (1, GST-Large).
+_C.GST.BETA = Default(2, OneOf(1, 2))
+
 _C.X3D = ConfigNode()
 # Width factor.
 _C.X3D.WIDTH_FACTOR = Default(1.0, Above(0, at_most=1000))

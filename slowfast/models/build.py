@@ -1,11 +1,12 @@
 """Table of models, one row a family; other packages add rows with `MODELS.register`."""
 
+from collections.abc import Iterator
 from functools import partial
 
 import torch
 from torch import nn
 
-from slowfast.config.checks import register_names
+from slowfast.config.checks import register_names, register_rule
 from slowfast.config.defaults import get_cfg
 from slowfast.config.derived import pathway_strides
 from slowfast.config.node import ConfigNode, flatten
@@ -13,10 +14,12 @@ from slowfast.models.bounds import TooLarge, parameters_up_to, size_mistake, try
 from slowfast.models.families.blvnet import build_blvnet
 from slowfast.models.families.eco import build_eco
 from slowfast.models.families.external import build_external
+from slowfast.models.families.gst import build_gst
 from slowfast.models.families.resnet import build_resnet
 from slowfast.models.families.s3d import build_s3d
 from slowfast.models.families.slowfast import build_slowfast
 from slowfast.models.families.tea import build_tea
+from slowfast.models.families.tpn import build_tpn
 from slowfast.models.families.trn import build_trn
 from slowfast.models.families.tsm import build_tsm
 from slowfast.models.families.tsn import build_tsn
@@ -29,18 +32,39 @@ from slowfast.utils.registry import Registry
 MODELS = Registry("MODEL.MODEL_NAME")
 register_names("MODEL.MODEL_NAME", MODELS)
 MODELS.register("ECO")(build_eco)
+MODELS.register("GST")(build_gst)
 MODELS.register("ResNet")(build_resnet)
 MODELS.register("ResNet_nopool")(partial(build_resnet, has_pool=False))
 MODELS.register("S3D")(build_s3d)
 MODELS.register("SlowFast")(build_slowfast)
 MODELS.register("TEA")(build_tea)
 MODELS.register("TRN")(build_trn)
+MODELS.register("TPN")(build_tpn)
 MODELS.register("TSM")(build_tsm)
 MODELS.register("TSN")(build_tsn)
 MODELS.register("bLVNet")(build_blvnet)
 MODELS.register("VoV3D")(build_vov3d)
 MODELS.register("X3D")(build_x3d)
 _OURS = frozenset(MODELS)
+
+# Families that run at one width alone, and those that take no boxes -> why.
+_ONE_WIDTH = {
+    "GST": "one batch norm follows the channels of two convolutions",
+    "TPN": "its pyramid has groups of channels that cannot be cut",
+}
+_NO_BOXES = {"TPN": "its pyramid is one map of a whole clip"}
+
+
+@register_rule("MODEL", "ADAPTIVE.ENABLE", "DETECTION.ENABLE")
+def check_uses(model: ConfigNode, is_adaptive: bool, has_boxes: bool) -> Iterator[str]:
+    """Check that the family can be what is asked for."""
+    name = model.MODEL_NAME
+    if name in _ONE_WIDTH and is_adaptive:
+        yield f"ADAPTIVE.ENABLE: True must be False with {name}: {_ONE_WIDTH[name]}"
+    if name in _ONE_WIDTH and model.WIDTH != 1:
+        yield f"MODEL.WIDTH: {model.WIDTH} must be 1 with {name}: {_ONE_WIDTH[name]}"
+    if name in _NO_BOXES and has_boxes:
+        yield f"DETECTION.ENABLE: True must be False with {name}: {_NO_BOXES[name]}"
 
 
 def build_meta_inputs(cfg: ConfigNode, crop: int, *, num_frames: int = 0) -> tuple:

@@ -6,6 +6,7 @@ linear layer is a `Classifier` called `projection`, the name fixed by released w
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -72,6 +73,17 @@ class Classifier(Linear):
     def scores(self, logits: torch.Tensor, *, is_training: bool) -> torch.Tensor:
         """Scores of logits with the classes last; in training, the logits."""
         return logits if is_training else scores_of(logits, self.class_counts, self.activation)
+
+
+class AuxiliaryLogits(NamedTuple):
+    """Output in training of a network with a second classifier: logits N,classes of both.
+
+    weight: of the loss of the auxiliary ones, which is added to that of the others.
+    """
+
+    logits: torch.Tensor
+    auxiliary: torch.Tensor
+    weight: float
 
 
 Pool = Callable[[torch.Tensor, torch.Tensor | None], torch.Tensor]

@@ -10,10 +10,25 @@ import torch
 from torch import nn
 
 from slowfast.datasets.transforms.spatial import normalize
+from slowfast.models.heads import AuxiliaryLogits
 from slowfast.runtime.device import clip_layout
 
 # Runs the network, and gives a loss to differentiate and named sums for the log.
 TrainPass = Callable[[], tuple[torch.Tensor, dict[str, torch.Tensor]]]
+
+
+def logits_and_loss(
+    output: torch.Tensor | AuxiliaryLogits, loss: Callable[[torch.Tensor], torch.Tensor]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Float32 logits of a network's output in training, and the `loss` of such.
+
+    The loss of auxiliary logits is added, times its weight.
+    """
+    if not isinstance(output, AuxiliaryLogits):
+        logits = output.float()
+        return logits, loss(logits)
+    logits = output.logits.float()
+    return logits, loss(logits) + output.weight * loss(output.auxiliary.float())
 
 
 class Task(ABC):

@@ -16,7 +16,7 @@ from slowfast.datasets.packed_records import labels_of
 from slowfast.datasets.transforms.augment import build_mix, smooth_labels
 from slowfast.evaluation.metrics import topk_correct
 from slowfast.evaluation.video_evaluator import LabelledVideos, OneLabelEvaluator
-from slowfast.tasks.base import Task
+from slowfast.tasks.base import Task, logits_and_loss
 
 Mix = Callable[
     [list[torch.Tensor], torch.Tensor, np.random.Generator], tuple[list[torch.Tensor], torch.Tensor]
@@ -102,8 +102,10 @@ class Classification(Task):
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """With mixed batches the accuracies count the heavier of the two labels."""
         batch, targets = self._mixed(batch, rng)
-        logits = network(*self.inputs(batch)).float()
-        return self._loss(logits, targets), self._accuracies(logits, targets)
+        logits, loss = logits_and_loss(
+            network(*self.inputs(batch)), lambda logits: self._loss(logits, targets)
+        )
+        return loss, self._accuracies(logits, targets)
 
     def _mixed(self, batch: dict, rng: np.random.Generator) -> tuple[dict, torch.Tensor]:
         """The batch to learn from, and its labels."""

@@ -1,5 +1,7 @@
 """Any number of labels per video, as in Charades and in lists with several labels."""
 
+from functools import partial
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -9,7 +11,7 @@ from slowfast.config.node import ConfigNode
 from slowfast.datasets.clip_dataset import ClipDataset
 from slowfast.datasets.labels import multi_hot
 from slowfast.evaluation.video_evaluator import LabelledVideos, MultiLabelEvaluator
-from slowfast.tasks.base import Task
+from slowfast.tasks.base import Task, logits_and_loss
 
 
 class MultiLabel(Task):
@@ -28,8 +30,10 @@ class MultiLabel(Task):
     def loss(
         self, network: nn.Module, batch: dict, _rng: np.random.Generator
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        logits = network(*self.inputs(batch)).float()
-        loss = F.binary_cross_entropy_with_logits(logits, batch["labels"], pos_weight=self._weights)
+        cross_entropy = partial(
+            F.binary_cross_entropy_with_logits, target=batch["labels"], pos_weight=self._weights
+        )
+        _, loss = logits_and_loss(network(*self.inputs(batch)), cross_entropy)
         return loss, {}
 
 

@@ -13,7 +13,7 @@ from slowfast.datasets.transforms.augment import build_mix
 from slowfast.evaluation.metrics import topk_hits
 from slowfast.evaluation.targets_evaluator import TargetsEvaluator
 from slowfast.evaluation.video_evaluator import LabelledVideos
-from slowfast.tasks.base import Task
+from slowfast.tasks.base import Task, logits_and_loss
 from slowfast.tasks.classification import CrossEntropy, Mix, OneLabelLoss
 
 
@@ -51,10 +51,13 @@ class SeveralTargets(Task):
         if self._mix is not None:
             clips, labels = self._mix(batch["clips"], batch["labels"], rng)
             batch, targets = {**batch, "clips": clips}, labels.split(self._counts, 1)
-        logits = network(*self.inputs(batch)).float().split(self._counts, 1)
-        triples = zip(self._losses, logits, targets, strict=True)
-        losses = [loss(own, labels) for loss, own, labels in triples]
-        return torch.stack(losses).mean(), _accuracies(logits, targets)
+
+        def mean_loss(logits: torch.Tensor) -> torch.Tensor:
+            triples = zip(self._losses, logits.split(self._counts, 1), targets, strict=True)
+            return torch.stack([loss(own, labels) for loss, own, labels in triples]).mean()
+
+        logits, loss = logits_and_loss(network(*self.inputs(batch)), mean_loss)
+        return loss, _accuracies(logits.split(self._counts, 1), targets)
 
 
 def _accuracies(

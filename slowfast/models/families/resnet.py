@@ -287,10 +287,15 @@ def build_stages(
     norm: Norm,
     make_lateral: Callable[[Sequence[int]], nn.Module] | None = None,
     make_block: Callable[..., ResBlock] = ResBlock,
+    make_branch: Callable[..., nn.Module] | None = None,
 ) -> dict[str, nn.Module]:
-    """The modules s1 ... s5 of these pathways, by name; `make_block` is that of residual_blocks."""
+    """The modules s1 ... s5 of these pathways, by name.
+
+    `make_block` is that of residual_blocks; `make_branch(block, kernel_t=...)` gives a residual
+    branch, None the one of RESNET.TRANS_FUNC.
+    """
     resnet = cfg.RESNET
-    make_branch = branch_maker(
+    make_branch = make_branch or branch_maker(
         resnet.TRANS_FUNC, num_groups=resnet.NUM_GROUPS, strides_first=resnet.STRIDE_1X1, norm=norm
     )
     make_nonlocal = partial(NonLocal, instantiation=cfg.NONLOCAL.INSTANTIATION, norm=norm)

@@ -24,11 +24,33 @@ from slowfast.models.widths import parts_of
 
 def temporal_shift(x: torch.Tensor, num: int) -> torch.Tensor:
     """`x`, N,C,T,H,W, with `num` channels of the next frame, then as many of the one before."""
-    out = torch.zeros_like(x)
-    out[:, :num, :-1] = x[:, :num, 1:]
-    out[:, num : 2 * num, 1:] = x[:, num : 2 * num, :-1]
-    out[:, 2 * num :] = x[:, 2 * num :]
+    if not torch.is_grad_enabled():
+        return _shifted(x, slice(0, num), slice(num, 2 * num))
+    return _Shift.apply(x, num, False)
+
+
+def _shifted(x: torch.Tensor, of_next: slice, of_last: slice) -> torch.Tensor:
+    """Copy of `x` with channels of the next and of the last frame, 0 where there is none."""
+    out = x.clone(memory_format=torch.preserve_format)
+    out[:, of_next, :-1] = x[:, of_next, 1:]
+    out[:, of_next, -1] = 0
+    out[:, of_last, 1:] = x[:, of_last, :-1]
+    out[:, of_last, 0] = 0
     return out
+
+
+class _Shift(torch.autograd.Function):
+    """`temporal_shift`, or with `is_back` its gradient, which autograd would take long to find."""
+
+    @staticmethod
+    def forward(ctx, x, num, is_back):
+        ctx.num, ctx.is_back = num, is_back
+        first, second = slice(0, num), slice(num, 2 * num)
+        return _shifted(x, second, first) if is_back else _shifted(x, first, second)
+
+    @staticmethod
+    def backward(ctx, grad):
+        return _Shift.apply(grad, ctx.num, not ctx.is_back), None, None
 
 
 class ShiftBlock(ResBlock):
@@ -80,7 +102,7 @@ def build_shift_stages(cfg: ConfigNode) -> tuple[dict[str, nn.Module], int]:
         divisor=cfg.TSM.SHIFT_DIV,
         shifts_shortcut=cfg.TSM.SHIFT_SHORTCUT,
     )
-    return build_frame_stages(cfg, make_block)
+    return build_frame_stages(cfg, make_block=make_block)
 
 
 def build_tsm(cfg: ConfigNode) -> VideoNetwork:

@@ -21,7 +21,7 @@ from torch import nn
 
 from slowfast.config.node import ConfigNode
 from slowfast.models.blocks import ResBlock
-from slowfast.models.families.resnet import C2D, build_pathway, build_stages
+from slowfast.models.families.resnet import C2D, TemporalKernels, build_pathway, build_stages
 from slowfast.models.heads import (
     AveragePool,
     FramePool,
@@ -34,16 +34,21 @@ from slowfast.models.norm import build_norm
 
 
 def build_frame_stages(
-    cfg: ConfigNode, make_block: Callable[..., ResBlock] = ResBlock
+    cfg: ConfigNode,
+    *,
+    make_block: Callable[..., ResBlock] = ResBlock,
+    make_branch: Callable[..., nn.Module] | None = None,
+    kernels: TemporalKernels = C2D,
 ) -> tuple[dict[str, nn.Module], int]:
     """The stages s1 ... s5 of a 2D ResNet on each frame, and the channels of its last map.
 
-    `make_block` takes the arguments of a ResBlock; its blocks may look at other frames.
+    Blocks of `make_block`, branches of `make_branch` (see build_stages), and temporal `kernels` may
+    look at other frames.
     """
     dim_clip = single_pathway_channels(cfg.DATA.INPUT_CHANNEL_NUM, model=cfg.MODEL.MODEL_NAME)
-    pathway = build_pathway(cfg, C2D, dim_clip)
-    stages = build_stages(cfg, [pathway], norm=build_norm(cfg), make_block=make_block)
-    return stages, pathway.dim_out
+    pathway = build_pathway(cfg, kernels, dim_clip)
+    made = {"make_block": make_block, "make_branch": make_branch}
+    return build_stages(cfg, [pathway], norm=build_norm(cfg), **made), pathway.dim_out
 
 
 def build_consensus_head(cfg: ConfigNode, dim_in: int, *, map_stride: int = 32) -> MeanLogitsHead:

@@ -4,7 +4,11 @@ import pytest
 import torch
 
 from slowfast.checkpoint.layouts import detect_and_rename
+from slowfast.config.checks import check_cfg
 from slowfast.models.families.tsm import ShiftBlock, temporal_shift
+from slowfast.models.heads import AuxiliaryLogits
+from slowfast.tasks.base import logits_and_loss
+from tests.helpers.configs import cfg_with
 from tests.helpers.small_networks import clips, small_model
 
 
@@ -47,3 +51,65 @@ def test_weights_of_tsn_and_tsm_get_our_names():
         "head.projection.bias",
     ]
     assert detect_and_rename(state, names) == (dict(zip(names, range(3), strict=True)), "TSN")
+
+
+def test_pyramid_without_weight_for_it_has_no_second_classifier():
+    model = small_model("TPN", **{"TPN.AUX_LOSS_WEIGHT": 0.0})
+    assert model(clips("TPN")).shape == (2, 5)
+    assert not any("auxiliary" in name for name in model.state_dict())
+
+
+def test_second_classifier_learns_from_the_labels_with_its_weight():
+    logits, auxiliary = torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, 5.0]])
+    output = AuxiliaryLogits(logits, auxiliary, 0.5)
+    found, loss = logits_and_loss(output, torch.sum)
+    assert found.equal(logits) and loss == 3 + 0.5 * 8
+
+
+@pytest.mark.parametrize("scales", [[4], [3, 4], [0, 4], [2.0, 4]])
+def test_pyramid_refuses_scales_that_do_not_fit_together(scales):
+    with pytest.raises(ValueError, match="TPN.TEMPORAL_SCALES"):
+        small_model("TPN", **{"TPN.TEMPORAL_SCALES": scales})
+
+
+def test_pyramid_takes_a_lower_level_of_more_frames():
+    model = small_model("TPN", **{"TPN.TEMPORAL_SCALES": [2, 4], "TPN.TRUNK": "tsm"}).eval()
+    torch.testing.assert_close(model(clips("TPN")).sum(1), torch.ones(2))
+
+
+@pytest.mark.parametrize("family", ["GST", "TPN"])
+@pytest.mark.parametrize("option", [["ADAPTIVE.ENABLE", True], ["MODEL.WIDTH", 0.5]])
+def test_networks_that_cannot_be_sliced_say_so(family, option):
+    cfg = cfg_with(
+        {"MODEL.MODEL_NAME": family, "DATA.INPUT_CHANNEL_NUM": [3], option[0]: option[1]}
+    )
+    with pytest.raises(ValueError, match=f"{option[0]}: .* with {family}: "):
+        check_cfg(cfg)
+
+
+def test_grouped_blocks_start_from_the_first_channels_of_a_plain_kernel():
+    branch = small_model("GST").s2.pathway0_res0.branch2
+    kernel = torch.randn(8, 8, 3, 3)
+    changes, _ = branch.adapt_weights({"x.b.weight": kernel}, "x.")
+    assert changes["x.b.weight"].shape == branch.b.weight.shape == (6, 4, 1, 3, 3)
+    assert changes["x.b.weight"].squeeze(2).equal(kernel[:6, :4])
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        ("necks.level_fusion_op.ops.0.norm.bias", "neck.bottom_up.lower.bn.bias"),
+        ("necks.pyramid_fusion_op.0.weight", "neck.join.conv.weight"),
+        ("necks.aux_head.fc.bias", "head.auxiliary.projection.bias"),
+        ("neck.level_fusion_1.fusion_conv.bn.bias", "neck.top_down.join.bn.bias"),
+        ("neck.downsample_ops.0.conv.conv.weight", "neck.down.weight"),
+        ("base_model.layer2.1.Tconv.weight", "s3.pathway0_res1.branch2.b_t.weight"),
+        ("cls_head.fc_cls.bias", "head.projection.bias"),
+        ("necks.other.weight", "necks.other.weight"),
+    ],
+)
+def test_names_of_pyramids_and_grouped_blocks_become_ours(theirs, ours):
+    trunk = "base_model." if theirs.startswith("base_model") else "backbone."
+    state = {f"{trunk}layer1.0.conv1.weight": 0, theirs: 1}
+    renamed, _ = detect_and_rename(state, ["s2.pathway0_res0.branch2.a.weight", ours])
+    assert renamed == {"s2.pathway0_res0.branch2.a.weight": 0, ours: 1}
