@@ -1,4 +1,4 @@
-"""Time our way against the plain one: benchmark.py {model,data,loader,test} [options]
+"""Time our way against the plain one: benchmark.py {model,data,loader,test,stores} [options]
 
 Both ways take turns; numbers are medians.
 
@@ -133,6 +133,16 @@ def _add_test(parser: argparse.ArgumentParser) -> None:
     add_repeats(parser, default=3)
 
 
+def _add_stores(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--num-clips", type=at_least(100), default=5000, help="videos (default: %(default)s)"
+    )
+    parser.add_argument("--workers", type=int, default=2, help="of each (default: %(default)s)")
+    parser.add_argument(
+        "--batch-size", type=at_least(1), default=20, help="clips per batch (default: %(default)s)"
+    )
+
+
 _BENCHMARKS = {
     "model": _benchmark(
         "training step and inference against a network of contiguous nn.Conv3d",
@@ -149,6 +159,11 @@ _BENCHMARKS = {
     ),
     "test": _benchmark(
         "all views of a video against reopening it for each", "benchmarks.data:run_test", _add_test
+    ),
+    "stores": _benchmark(
+        "training clips per second from tars and an S3 server of this machine, against plain files",
+        "benchmarks.stores:run_stores",
+        _add_stores,
     ),
 }
 

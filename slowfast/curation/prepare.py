@@ -31,7 +31,7 @@ from slowfast.curation.workers import Failure, StateFile, run_parallel
 from slowfast.datasets.annotations.kinetics import ListRules, fields_of, typed_separator
 from slowfast.datasets.records import Record
 from slowfast.utils.io import atomic_write, write_csv
-from slowfast.utils.video_names import SUFFIXES
+from slowfast.utils.video_names import SUFFIXES, is_plain_path
 from slowfast.utils.walk import walk_videos
 
 STATE, FAILURES = "prepare.jsonl", "failures.csv"
@@ -75,7 +75,14 @@ def name_targets(paths: Iterable[str], root: str | Path, *, as_images: bool) -> 
 
 
 def names_below(paths: Iterable[str], root: str | Path) -> dict[str, str]:
-    """Path -> where it lies below `root`; the whole path, without its first /, outside of it."""
+    """Path -> where it lies below `root`; the whole path, without its first /, outside of it.
+
+    ValueError for a path that is none of a disk.
+    """
+    paths = list(paths)
+    for path in paths:
+        if not is_plain_path(path) and not os.path.exists(path):
+            raise ValueError(f"{path}: an address or member of a tar; give files of a disk")
     names = {path: os.path.relpath(path, root) for path in paths}
     return {
         path: os.path.abspath(path).lstrip(os.sep) if name.startswith(os.pardir + os.sep) else name

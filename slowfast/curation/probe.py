@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from typing import BinaryIO
 
 import av
 from tqdm import tqdm
@@ -14,7 +15,15 @@ from tqdm import tqdm
 from slowfast.curation.workers import Failure, StateFile, run_parallel
 from slowfast.datasets.decoding.flow import flow_paths
 from slowfast.datasets.decoding.open import open_frames
-from slowfast.datasets.decoding.video import MAX_PIXELS, UnreadableVideo, open_container
+from slowfast.datasets.decoding.ranges import UNCACHED
+from slowfast.datasets.decoding.stores import NoSuchObject, StoreError
+from slowfast.datasets.decoding.video import (
+    MAX_PIXELS,
+    SeekableFile,
+    UnreadableVideo,
+    VideoFile,
+    open_container,
+)
 from slowfast.datasets.records import Record
 from slowfast.utils.io import check_is_file
 
@@ -48,6 +57,13 @@ def files_of(record: Record) -> list[str]:
 
 def fingerprint(record: Record) -> str | None:
     """Changes with the path, size and time of change of its files; None where none exists."""
+    try:
+        if (window := UNCACHED.find(record)) is not None:
+            return f"{record.path}|1|{window.size}|{window.crc}|{window.version}"
+    except NoSuchObject:
+        return None
+    except StoreError as error:  # as it will be when it is read
+        return f"{record.path}|{error}"
     sizes, times = [], []
     for path in files_of(record):
         try:
@@ -64,19 +80,21 @@ def fingerprint(record: Record) -> str | None:
 def examine(record: Record, *, max_pixels: int = MAX_PIXELS) -> Facts:
     """Decode every frame of its file; errors are part of the facts."""
     try:
-        digest, num_missing = _digest(files_of(record))
+        window = UNCACHED.find(record)
+        file = record.path if window is None else UNCACHED.open(window, record.path)
+        digest, num_missing = _digest(files_of(record) if window is None else [file])
         with open_frames(replace(record, part=None), max_pixels=max_pixels) as source:
             for _ in source.frames((16, 16)):
                 pass
             index, num_broken = source.index, source.num_broken
+        is_file = record.frames is None and not record.is_flow
+        missing_end = _missing_end(file) if is_file else ""
     except UnreadableVideo as error:
         return Facts(error=str(error))
     except OSError as error:
         return Facts(error=f"{type(error).__name__}: {error.strerror}")
     lost = _lost_parts(index.num_frames, num_missing=num_missing, num_broken=num_broken)
-    is_file = record.frames is None and not record.is_flow
-    if is_file and (missing_end := _missing_end(record.path)):
-        lost.append(missing_end)
+    lost += [missing_end] if missing_end else []
     return Facts(index.num_frames, index.fps, damage="; ".join(lost), digest=digest)
 
 
@@ -140,27 +158,37 @@ def known_facts(records: Iterable[Record], state: StateFile) -> tuple[dict, list
     return facts, unknown
 
 
-def _digest(paths: Iterable[str]) -> tuple[str, int]:
+def _digest(files: Iterable[VideoFile]) -> tuple[str, int]:
     """sha256 of the contents, and how many of the files are missing."""
     total, num_missing = hashlib.sha256(), 0
-    for path in paths:
+    for file in files:
         try:
-            check_is_file(path)
-            with open(path, "rb") as file:
-                while chunk := file.read(1 << 20):
-                    total.update(chunk)
+            if not isinstance(file, str):
+                _add_all(total, file)
+                continue
+            check_is_file(file)
+            with open(file, "rb") as opened:
+                _add_all(total, opened)
         except FileNotFoundError:
             num_missing += 1
     return total.hexdigest(), num_missing
 
 
-def _missing_end(path: str) -> str:
+def _add_all(total, file: SeekableFile | BinaryIO) -> None:
+    file.seek(0)
+    while chunk := file.read(1 << 20):
+        total.update(chunk)
+
+
+def _missing_end(file: VideoFile) -> str:
     """Say if a file is cut short: if no stream comes near the length in its header.
 
     A stream that has all the packets its header counts is whole: an edit list shifts the end.
     """
     ends, counts = [0.0], Counter()
-    with open_container(path) as container:
+    if not isinstance(file, str):
+        file.seek(0)
+    with open_container(file) as container:
         if not container.duration or container.format.name.split(",")[0] not in _TIMED_CONTAINERS:
             return ""
         try:

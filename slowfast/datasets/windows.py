@@ -40,7 +40,7 @@ def add_windows(records: Sequence[Record], *, seconds: float) -> Sequence[Record
         return records
     table, tar_of = _Tars(), np.full(len(packed), _NO_MEMBER, np.int32)
     windows = np.zeros((len(packed), 3), np.int64)
-    logger.info("reading the members of %d tars", len(tars))
+    logger.info("looking up members of %s", ", ".join([*tars][:3]) + ", ..." * (len(tars) > 3))
     found = in_threads(partial(_read, seconds=seconds), tars)
     for members, folders in zip(found, tars.values(), strict=True):
         for folder in folders:

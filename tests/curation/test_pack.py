@@ -110,6 +110,13 @@ def test_missing_video_is_a_failure_and_the_others_are_packed(pack, folder, tmp_
     assert "b.mp4" not in (tmp_path / "packed/train.csv").read_text()
 
 
+def test_address_is_not_packed(run_tool, tmp_path):
+    (tmp_path / "a.csv").write_text("http://localhost/a.mp4 1\n")
+    words = ["--csv", tmp_path / "a.csv", "--output", tmp_path / "packed"]
+    code, text = run_tool(dataset, "pack", *words)
+    assert code == 1 and "http://localhost/a.mp4: an address or member of a tar; give files" in text
+
+
 def test_folder_of_another_pack_is_refused(pack, tmp_path):
     (tmp_path / "packed").mkdir()
     (tmp_path / "packed/00007.tar").touch()

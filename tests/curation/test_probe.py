@@ -1,6 +1,7 @@
 """What decoding tells of good, damaged and unreadable files."""
 
 import os
+import tarfile
 from fractions import Fraction
 
 import av
@@ -30,6 +31,15 @@ def video(tmp_path_factory, numbered_frames):
 def test_a_good_video_has_no_error_and_no_damage(video, suffix):
     facts = examine(Record(str(video(suffix))))
     assert (facts.num_frames, facts.fps, facts.error, facts.damage) == (60, 30, "", "")
+
+
+def test_member_of_a_tar_is_examined_like_a_file(video, tmp_path):
+    with tarfile.open(tmp_path / "a.tar", "w") as tar:
+        tar.add(video(".mp4"), "a.mp4")
+    member = Record(f"{tmp_path}/a.tar/a.mp4")
+    assert examine(member) == examine(Record(str(video(".mp4"))))
+    assert fingerprint(member).startswith(f"{member.path}|1|")
+    assert fingerprint(Record(f"{tmp_path}/a.tar/no.mp4")) is None
 
 
 def test_metadata_that_is_not_utf8_is_no_damage(video, tmp_path):

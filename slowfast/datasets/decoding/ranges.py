@@ -16,7 +16,7 @@ from pathlib import Path
 from slowfast.config.checks import register_rule
 from slowfast.config.node import ConfigNode
 from slowfast.datasets.decoding import stores
-from slowfast.datasets.decoding.stores import PATIENCE, StoreError
+from slowfast.datasets.decoding.stores import PATIENCE, NoSuchObject, StoreError
 from slowfast.datasets.decoding.tar_index import known_windows
 from slowfast.datasets.records import Record, Window
 from slowfast.utils.video_names import is_plain_path, is_url, split_member
@@ -155,9 +155,10 @@ class RangeReader:
     def find(self, record: Record) -> Window | None:
         """The stretch that holds a record's video; None for a file of its own on a disk.
 
-        StoreError where there is none.
+        NoSuchObject where there is none.
         """
-        if record.window is not None or is_plain_path(record.path):
+        has_images = record.is_flow or record.frames is not None
+        if has_images or record.window is not None or is_plain_path(record.path):
             return record.window
         tar, name = split_member(record.path)
         if not tar:
@@ -167,7 +168,7 @@ class RangeReader:
         try:
             return known_windows(tar, self.seconds)[name]
         except KeyError:
-            raise StoreError(f"FileNotFoundError: {tar} has no member {name!r}") from None
+            raise NoSuchObject(f"FileNotFoundError: {tar} has no member {name!r}") from None
 
     def open(self, window: Window, name: str) -> RangeFile:
         """The bytes of a stretch as a file."""
