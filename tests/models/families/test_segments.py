@@ -2,14 +2,19 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
+import torchvision
+from torchvision.models.resnet import Bottleneck
 
+from slowfast.checkpoint.initialize import initialize_from
 from slowfast.checkpoint.layouts import detect_and_rename
 from slowfast.config.checks import check_cfg
 from slowfast.models.families.tsm import ShiftBlock, temporal_shift
 from slowfast.models.heads import AuxiliaryLogits
 from slowfast.tasks.base import logits_and_loss
+from slowfast.tasks.build import build_task
 from tests.helpers.configs import cfg_with
-from tests.helpers.small_networks import clips, small_model
+from tests.helpers.small_networks import clips, small_cfg, small_model
 
 
 def test_a_shift_takes_channels_of_the_next_frame_and_of_the_one_before():
@@ -51,6 +56,32 @@ def test_weights_of_tsn_and_tsm_get_our_names():
         "head.projection.bias",
     ]
     assert detect_and_rename(state, names) == (dict(zip(names, range(3), strict=True)), "TSN")
+
+
+def test_task_trains_both_classifiers_of_a_pyramid():
+    cfg = small_cfg("TPN", **{"MODEL.DROPOUT_RATE": 0.0})
+    model, task = small_model("TPN", **{"MODEL.DROPOUT_RATE": 0.0}), build_task(cfg)
+    batch = {"clips": clips("TPN"), "labels": torch.tensor([0, 3])}
+    loss, _ = task.loss(model, batch, None)
+    out = model(batch["clips"])
+    of_each = [F.cross_entropy(logits, batch["labels"]) for logits in (out.logits, out.auxiliary)]
+    torch.testing.assert_close(loss, of_each[0] + 0.5 * of_each[1])
+    loss.backward()
+    assert model.head.auxiliary.projection.weight.grad.any()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["TSN", "TSM", "GST"])
+def test_imagenet_weights_start_a_network_on_segments(family, tmp_path):
+    net = torchvision.models.ResNet(Bottleneck, [2, 2, 2, 2], num_classes=5).eval()
+    torch.save(net.state_dict(), tmp_path / "resnet.pth")
+    model = small_model(family, **{"RESNET.WIDTH_PER_GROUP": 64, "MODEL.HEAD_ACT": "none"})
+    report = initialize_from(model, tmp_path / "resnet.pth")
+    assert report.coverage > 0.9 and not report.mismatched
+    if family == "TSN":
+        (x,) = clips(family)
+        frames = net(x.transpose(1, 2).flatten(0, 1)).unflatten(0, (2, -1))
+        torch.testing.assert_close(model.eval()([x]), frames.mean(1), rtol=1e-4, atol=1e-4)
 
 
 def test_pyramid_without_weight_for_it_has_no_second_classifier():
