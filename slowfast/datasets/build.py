@@ -1,5 +1,6 @@
 """Table of datasets; from the config to datasets and loaders."""
 
+import logging
 from dataclasses import replace
 from functools import partial
 
@@ -42,8 +43,10 @@ from slowfast.datasets.reading import WatchedLoader
 from slowfast.datasets.records import Annotations
 from slowfast.datasets.traits import DATASETS, DatasetTraits
 from slowfast.datasets.transforms.spatial import PackPathways
-from slowfast.datasets.windows import add_windows
+from slowfast.datasets.windows import add_windows, comes_over_network
 from slowfast.utils import distributed
+
+logger = logging.getLogger(__name__)
 
 # Traits that several datasets share.
 _labelled = partial(
@@ -150,6 +153,11 @@ def build_dataset(cfg: ConfigNode, split: str) -> ClipDataset:
     traits, num_classes = DATASETS.get(cfg[SECTIONS[split]].DATASET), cfg.MODEL.NUM_CLASSES
     kind = kind_of_labels(cfg.DETECTION.ENABLE, cfg.DATA.MULTI_LABEL, num_classes)
     annotations, is_training = read_once(lambda: build_annotations(cfg, split)), split == "train"
+    if cfg.DATA.CACHE_DIR and not comes_over_network(annotations.records):
+        logger.warning(
+            "DATA.CACHE_DIR: %r has no effect on the %s split, which is on disks",
+            *(cfg.DATA.CACHE_DIR, split),
+        )
     if any(record.is_flow or record.frames is not None for record in annotations.records[:1]):
         import_opencv()  # where it is missing, a sentence now, not a traceback of a loader process
     if annotations.truth is not None:

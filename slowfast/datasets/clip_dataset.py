@@ -142,17 +142,17 @@ class ClipDataset(Dataset):
             except UnreadableVideo as error:
                 failures.append((candidate, str(error)))
                 if isinstance(error, NoAnswer):  # nor would there be one for any other video
-                    raise self._no_readable(failures) from None
+                    raise NoReadableVideo(
+                        f"{self.records[candidate].name}: {error} (DATA.READ_TIMEOUT); once the "
+                        "store is back, the same command goes on from the last checkpoint"
+                    ) from None
                 continue
             sample.failures = failures
             return sample
         if not self.replace_unreadable:
             return Sample([], self.records[index].label, index, failures)
-        raise self._no_readable(failures)
-
-    def _no_readable(self, failures: list[tuple[int, str]]) -> NoReadableVideo:
         named = "\n".join(f"  {self.records[i].name}: {reason}" for i, reason in failures)
-        return NoReadableVideo(f"{len(failures)} videos in a row are unreadable:\n{named}")
+        raise NoReadableVideo(f"{len(failures)} videos in a row are unreadable:\n{named}")
 
     def _candidates(self, index: int, rng: np.random.Generator) -> Iterator[int]:
         """The video itself, then in training others in its place."""

@@ -86,3 +86,10 @@ def absent_members(records: Sequence[Record]) -> Iterator[int]:
     """Numbers of the records that are not in their tars, as `add_windows` found."""
     if isinstance(records, PackedRecords) and "tar_of" in records.columns:
         yield from np.flatnonzero(records.columns["tar_of"] == _ABSENT).tolist()
+
+
+def comes_over_network(records: PackedRecords) -> bool:
+    """Whether any record is read from a store or web server."""
+    columns = records.columns
+    tars = columns["tars"].tobytes() if "tars" in columns else b""
+    return b"://" in tars or any(map(is_url, records.folders()))

@@ -1,6 +1,7 @@
 """Lists of members of tars and of addresses, from the list to batches."""
 
 import pickle
+import re
 import shutil
 from dataclasses import replace
 
@@ -11,6 +12,7 @@ from slowfast.config.cli import load_cfg
 from slowfast.curation.pack import plan_tars, write_tar
 from slowfast.datasets.annotations.list_files import look_for_files
 from slowfast.datasets.build import build_dataset, build_loader
+from slowfast.datasets.clip_dataset import NoReadableVideo
 from slowfast.datasets.packed_records import digest, pack
 from slowfast.datasets.records import Record
 from slowfast.datasets.windows import absent_members, add_windows
@@ -98,6 +100,14 @@ def test_batches_from_a_store_are_those_of_plain_files(
     assert any((tmp_path / "cache").glob("ranges/*/*"))
 
 
+def test_store_that_falls_silent_ends_the_run_at_once(make_cfg, toy_set, deaf_server, tmp_path):
+    rows = [f"{deaf_server}/{number}.mp4 0\n" for number in range(8)]
+    (tmp_path / "train.csv").write_text("".join(rows))
+    words = ["DATA.PATH_TO_DATA_DIR", tmp_path, "DATA.READ_TIMEOUT", 0.5]
+    with pytest.raises(NoReadableVideo, match=r"0\.mp4: TimeoutError: no answer .* within 0.4 s"):
+        build_dataset(make_cfg(*words), "train")[0]
+
+
 def test_list_may_name_members_and_addresses(make_cfg, packed, toy_set, bucket, tmp_path):
     url = bucket(toy_set)
     rows = [
@@ -111,3 +121,26 @@ def test_list_may_name_members_and_addresses(make_cfg, packed, toy_set, bucket, 
     samples = [dataset[number] for number in range(3)]
     assert [sample.failures for sample in samples] == [[]] * 3
     assert [sample.index for sample in samples] == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("words", "mistake"),
+    [
+        (["CACHE_GB", 3], "DATA.CACHE_GB: 3.0 has no effect without DATA.CACHE_DIR"),
+        (["CACHE_DIR", "s3://b"], "DATA.CACHE_DIR: 's3://b' must be a folder of this machine"),
+        (
+            ["PATH_PREFIX", "s3://b", "INDEX_FILE", "i.npz"],
+            "INDEX_FILE: 'i.npz' must be empty",
+        ),
+        (["PATH_PREFIX", "d/*.tar", "SOURCE", "frames"], "SOURCE: 'frames' must be 'videos' with"),
+    ],
+)
+def test_keys_that_do_not_go_together_are_refused(make_cfg, words, mistake):
+    words = [f"DATA.{word}" if number % 2 == 0 else word for number, word in enumerate(words)]
+    with pytest.raises(ValueError, match=re.escape(mistake)):
+        make_cfg(*words)
+
+
+def test_cache_of_what_is_on_disks_is_warned_of(make_cfg, tmp_path, caplog):
+    build_dataset(make_cfg("DATA.CACHE_DIR", tmp_path), "val")
+    assert "has no effect on the val split, which is on disks" in caplog.text
