@@ -59,29 +59,33 @@ def write_tables(folder: Path, results: Sequence[Result], *, metric: str) -> Non
 
 def draw(path: Path, results: Sequence[Result], *, metric: str) -> None:
     """Draw all candidates over the logarithm of their cost, and a line through the best ones."""
-    figure = new_figure(8.2, 5.2, "Progressive expansion")
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    figure = new_figure(8.8, 5.0, "Progressive expansion")
     axes = figure.subplots()
+    best = [one for one in results if one.is_best and one.candidate.axis != CONTRACTED]
+    unit, scale = ("GMACs", 1) if best[-1].candidate.gmacs >= 1 else ("MMACs", 1000)
+
+    def places(found: Sequence[Result]) -> list[tuple[float, float]]:
+        return [(scale * one.candidate.gmacs, one.accuracy) for one in found]
+
     for number, axis in enumerate((START, *AXES, CONTRACTED)):
-        points = [_place(one) for one in results if one.candidate.axis == axis]
-        if points:
+        if points := places([one for one in results if one.candidate.axis == axis]):
             label = f"$\\gamma_{{{_SYMBOLS.get(axis, axis)}}}$" if axis in AXES else axis
             axes.scatter(*zip(*points, strict=True), s=55, **style(number), label=label, zorder=2)
-    best = [one for one in results if one.is_best and one.candidate.axis != CONTRACTED]
-    axes.plot(*zip(*map(_place, best), strict=True), color="black", lw=1.4, zorder=1)
-    for one in best:
-        axes.plot(*_place(one), "o", mfc="none", color="black", ms=13, zorder=3)
+    axes.plot(*zip(*places(best), strict=True), "-o", color="black", mfc="none", ms=13, lw=1.4)
+    for one, place in zip(best, places(best), strict=True):
         look = {"textcoords": "offset points", "ha": "right", "fontsize": 10}
-        axes.annotate(one.candidate.axis, _place(one), (-6, 10), **look)
+        axes.annotate(one.candidate.axis, place, (-6, 10), **look)
     axes.set_xscale("log")
-    axes.set_xlabel("GMACs of a clip")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xlabel(f"{unit} of a clip")
     axes.set_ylabel("top-1 (%)" if metric == "top1_acc" else f"{metric} (%)")
     tidy(axes)
-    axes.legend(loc="lower right", fontsize=9, title="expanded axis")
+    figure.legend(loc="outside right center", fontsize=10, title="expanded axis")
     save_figure(figure, path)
-
-
-def _place(result: Result) -> tuple[float, float]:
-    return result.candidate.gmacs, result.accuracy
 
 
 _SYMBOLS = {"tau": r"\tau"}
