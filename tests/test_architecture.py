@@ -34,7 +34,7 @@ MAX_CFG_FUNCTIONS = 110  # beside those of the families of networks, of which ea
 MAX_MODULES = 225
 MAX_LINES, MAX_LINES_OF_NINE_IN_TEN = 50, 20
 MAX_ARGUMENTS = 8
-MAX_FILES = 15  # of a folder, beside __init__.py
+MAX_FILES = 15  # of a folder, beside __init__.py; families of networks are one file each
 MIN_LINES_OF_ONE_IMPORTER = 40
 # One file a family of networks, a dataset, a format of checkpoints: short or not.
 ONE_FILE_EACH = ("slowfast/models/families/", "slowfast/datasets/annotations/")
@@ -289,6 +289,7 @@ def test_the_package_has_few_modules():
 def test_no_folder_has_many_files():
     paths = [file.path for file in FILES if not file.path.endswith("__init__.py")]
     counts = Counter(path.rpartition("/")[0] for path in paths)
+    del counts["slowfast/models/families"]
     assert {folder: count for folder, count in counts.items() if count > MAX_FILES} == {}
 
 

@@ -18,6 +18,14 @@ from slowfast.checkpoint.frame_networks import (
     from_tea,
     from_trn,
 )
+from slowfast.checkpoint.networks_3d import (
+    from_mfnet,
+    from_mmaction2_csn,
+    from_mmaction2_r2plus1d,
+    from_pytorchvideo_csn,
+    from_r2plus1d,
+    from_vmz_csn,
+)
 from slowfast.checkpoint.pytorchvideo import from_pytorchvideo
 from slowfast.checkpoint.segments import from_tpn, from_tsn
 from slowfast.checkpoint.torchvision import (
@@ -37,14 +45,24 @@ _OURS = re.compile(r"s\d+\.pathway\d+_")
 class Layout:
     """Names of one project: how one of its names begins, and the function to our names.
 
-    convert: ValueError for a network that cannot be expressed in ours.
+    convert: ValueError for a network that cannot be expressed in ours. only_for: a part of one of
+    the model's names, without which the row does not count; None: any model.
     """
 
     name: str
     begins: re.Pattern
     convert: Callable[[State], State]
+    only_for: re.Pattern | None = None
+
+    def is_of(self, state: State, wanted: Collection[str]) -> bool:
+        """Whether the file has such names, and the model to be filled may take them."""
+        if self.only_for and not any(map(self.only_for.search, wanted)):
+            return False
+        return any(map(self.begins.match, state))
 
 
+_SPLIT = re.compile(r"branch2\.a\.conv_t\.")
+_SEPARATED = re.compile(r"branch2\.b\.depthwise\.")
 LAYOUTS = [
     Layout("Caffe2", re.compile(r"(?:t_)?res\d_\d+_branch\d"), from_caffe2),
     Layout("pytorchvideo", re.compile(r"blocks\.\d+\."), from_pytorchvideo),
@@ -63,6 +81,27 @@ LAYOUTS = [
     Layout("TEA", re.compile(r"(?:base_model\.)?layer\d\.\d+\.convs\.\d"), from_tea),
     Layout("TRN", re.compile(r"(?:cls_head\.)?consensus\."), from_trn),
     Layout("torchvision GoogLeNet", re.compile(r"inception\d[a-e]\.branch\d\."), from_googlenet),
+    Layout("torchvision R(2+1)D", re.compile(r"layer\d\.\d+\."), from_r2plus1d, _SPLIT),
+    Layout("VMZ CSN", re.compile(r"layer\d\.\d+\."), from_vmz_csn, _SEPARATED),
+    Layout(
+        "mmaction2 R(2+1)D",
+        re.compile(r"backbone\.layer\d\.\d+\.conv1\.conv\.conv_s\."),
+        from_mmaction2_r2plus1d,
+        _SPLIT,
+    ),
+    Layout(
+        "mmaction2 CSN",
+        re.compile(r"backbone\.layer\d\.\d+\.conv2\.0\."),
+        from_mmaction2_csn,
+        _SEPARATED,
+    ),
+    Layout(
+        "pytorchvideo CSN",
+        re.compile(r"blocks\.\d+\.res_blocks\."),
+        from_pytorchvideo_csn,
+        _SEPARATED,
+    ),
+    Layout("MF-Net", re.compile(r"conv\d\.B\d+\.conv_i1\."), from_mfnet),
 ]
 
 
@@ -79,7 +118,7 @@ def detect_and_rename(state: State, wanted: Collection[str] = ()) -> tuple[State
     found = [(state, UNKNOWN)]
     refusals = []
     for layout in LAYOUTS:
-        if any(map(layout.begins.match, state)):
+        if layout.is_of(state, wanted):
             try:
                 found.append((layout.convert(state), layout.name))
             except ValueError as error:

@@ -1,4 +1,4 @@
-"""Names of pytorchvideo's released X3D, SlowFast, Slow, C2D and I3D weights -> ours."""
+"""Names of pytorchvideo's released X3D, SlowFast, Slow, C2D, I3D and R(2+1)D weights -> ours."""
 
 import re
 
@@ -19,6 +19,10 @@ _BLOCK = {
     **{f"branch2.conv_{letter}": f"branch2.{letter}" for letter in "abc"},
     **{f"branch2.norm_{letter}": f"branch2.{letter}_bn" for letter in "abc"},
     "branch2.norm_b.0": "branch2.b_bn",
+    # R(2+1)D
+    "branch2.conv_b.conv_xy": "branch2.b.conv",
+    "branch2.conv_b.norm": "branch2.b.bn",
+    "branch2.conv_b.conv_t": "branch2.b.conv_t",
     "branch2.norm_b.1.block.0": "branch2.se.fc1",
     "branch2.norm_b.1.block.2": "branch2.se.fc2",
 }

@@ -1,7 +1,8 @@
 """Names of torchvision's networks -> ours: ResNets, S3D, and GoogLeNet (Inception-V1, for images).
 
-The ResNets stay ours: r3d_18 and mc3_18 have no pooling after the stem, r3d_18 also strides time,
-and where a kernel is 3x3x3 there but 1x3x3 here (the second of our basic block), it is not loaded.
+Its r3d_18 and mc3_18 are our R3D and MC3. They also start our ResNet, which stays what it is: it
+pools after the stem, never strides time, and where a kernel is 3x3x3 there but 1x3x3 here (the
+second of our basic block), it is not loaded. R(2+1)D is in networks_3d.
 
 GoogLeNet's weights fit every variant of S3D: `convert.inflate` gives 2D kernels the frames that a
 3D convolution has; a separable one takes them as its spatial half, and the model makes the temporal
@@ -22,7 +23,7 @@ import re
 from slowfast.checkpoint.convert import State, rename
 
 _BLOCK = re.compile(r"layer(\d)\.(\d+)\.(.+)")
-_R2PLUS1D = re.compile(r"layer\d\.\d+\.conv\d\.0\.\d\..+")
+_SPLIT = re.compile(r"layer\d\.\d+\.conv\d\.0\.\d\..+")
 # In the video networks each convolution and its batch norm form a Sequential.
 _SHORTCUT = {"downsample.0": "branch1", "downsample.1": "branch1_bn"}
 for _number, _letter in enumerate("abc", start=1):
@@ -36,11 +37,16 @@ _RESNET_OTHERS = {
 
 
 def from_torchvision(state: State) -> State:
-    """The weights under our names; ValueError for R(2+1)D."""
-    if any(map(_R2PLUS1D.fullmatch, state)):
+    """The weights under our names; ValueError for R(2+1)D and ip-CSN."""
+    if any(map(_SPLIT.fullmatch, state)):
+        is_csn = any(".conv2.0.2." in name for name in state)
         raise ValueError(
-            "this is torchvision's R(2+1)D: each of its convolutions is a 1x3x3 and a 3x1x1 with "
-            "a batch norm and a ReLU in between, which no model here has, so its weights fit none"
+            "this is VMZ's ip-CSN, whose 3x3x3 convolutions are a 1x1x1 and a depthwise one; its "
+            "weights fit MODEL.MODEL_NAME CSN alone"
+            if is_csn
+            else "this is torchvision's R(2+1)D: each of its convolutions is a 1x3x3 and a 3x1x1 "
+            "with a batch norm and a ReLU in between; its weights fit MODEL.MODEL_NAME R2Plus1D "
+            "alone (R2PLUS1D.VARIANT torchvision, or vmz)"
         )
     return rename(state, torchvision_name)
 
@@ -61,14 +67,27 @@ _MM_UNIT = re.compile(
 )
 _MM_OTHERS = {
     r"backbone\.(slow|fast)_path\.": "SlowFast, whose fusion has no batch norm and no ReLU",
-    r".*\.conv2\.[01]\.conv\.": "CSN, whose middle convolution is split by channels",
-    r".*\.conv_[st]\.": "R(2+1)D, which has batch norms and ReLUs between space and time",
     r"backbone\.conv1_[st]\.": "X3D; pytorchvideo has the same weights under names that are read",
 }
 
 
+# The model's name, where these are not a ResNet's.
+_MM_MODELS = {
+    r".*\.conv2\.[01]\.conv\.": ("CSN", "CSN, whose middle convolution is split by channels"),
+    r".*\.conv_[st]\.": (
+        "R2Plus1D",
+        "R(2+1)D, which has batch norms and ReLUs between space and time",
+    ),
+}
+
+
 def from_mmaction2(state: State) -> State:
-    """The weights under our names; ValueError for networks that are not of here."""
+    """The weights under our names; ValueError for networks that are not ResNets of here."""
+    for pattern, (model, network) in _MM_MODELS.items():
+        if any(re.match(pattern, name) for name in state):
+            raise ValueError(
+                f"this is mmaction2's {network}; its weights fit MODEL.MODEL_NAME {model} alone"
+            )
     for pattern, network in _MM_OTHERS.items():
         if any(re.match(pattern, name) for name in state):
             raise ValueError(f"this is mmaction2's {network}: no model here has its weights")

@@ -244,9 +244,10 @@ _C.MODEL.HEAD_ACT = Default("softmax", OneOf("softmax", "sigmoid", "none"))
 # Keep all batch-norm layers in evaluation mode, parameters included, while training.
 _C.MODEL.FROZEN_BN = False
 
-# ResNet and SlowFast read the whole section; other models its first three keys and those that say
-# so. A table has an entry for each stage res2 ... res5 and in it a value for each pathway; a single
-# value holds for all pathways.
+# ResNet and SlowFast read the whole section; CSN, MC3, R2Plus1D and R3D the initial weights, DEPTH
+# and WIDTH_PER_GROUP; other models its first three keys and those that say so. A table has an entry
+# for each stage res2 ... res5 and in it a value for each pathway; a single value holds for all
+# pathways.
 _C.RESNET = ConfigNode()
 # Residual branch. ResNet and SlowFast: bottleneck_transform, or basic_transform, a quarter as wide
 # outside. X3D: x3d_transform, x3d_2plus1_transform or x3d_1plus2_transform.
@@ -360,6 +361,29 @@ _C.VOV3D.INNER_MULTIPLIER = [1, 2, 4, 8]
 _C.VOV3D.OUT_MULTIPLIER = [0.5, 1.0, 2, 4]
 # Ours. Swish in the middle of the bottleneck; False: ReLU.
 _C.VOV3D.SWISH_INNER = True
+
+# Ours, the whole section.
+_C.R2PLUS1D = ConfigNode()
+# Public code whose R(2+1)D it is, and whose weights fit: torchvision, vmz or mmaction2, of basic
+# blocks (RESNET.DEPTH 18, 34), or pytorchvideo, of bottlenecks (50, 101, 152).
+_C.R2PLUS1D.VARIANT = Default(
+    "pytorchvideo", OneOf("torchvision", "vmz", "mmaction2", "pytorchvideo")
+)
+
+# Ours, the whole section.
+_C.CSN = ConfigNode()
+# Interaction-reduced (ir) or interaction-preserved (ip), with a 1x1x1 before each depthwise 3x3x3.
+_C.CSN.KIND = Default("ir", OneOf("ir", "ip"))
+# Public code whose weights fit: vmz, also for mmaction2's, or pytorchvideo. Batch norms and the
+# average of the head differ.
+_C.CSN.VARIANT = Default("pytorchvideo", OneOf("vmz", "pytorchvideo"))
+
+# Ours, the whole section.
+_C.MFNET = ConfigNode()
+# Channels of the first stage; each has twice those of the one before.
+_C.MFNET.WIDTH = Default(96, AtLeast(4))
+# Groups of the convolutions over space and time.
+_C.MFNET.NUM_GROUPS = Default(16, AtLeast(1))
 
 # Ours, the whole section.
 _C.S3D = ConfigNode()

@@ -125,8 +125,6 @@ UNSUPPORTED_NAMES = {
     "MODEL.MODEL_NAME": {
         "*MViT": _MVIT,
         "ContrastiveModel": _SELF_SUPERVISED,
-        "PTVCSN": "channel-separated networks (CSN) are not part of this project",
-        "PTVR2plus1D": "R(2+1)D is not part of this project",
         "[Uu]ni[Ff]ormer*": _TRANSFORMER,
         "*[Vv]i[Tt]_*": _TRANSFORMER,
         "*[Vv]isionTransformer*": _TRANSFORMER,
@@ -152,6 +150,8 @@ _SAME_NETWORK = "the same network"
 # Key -> name elsewhere, as a pattern, -> the name here, and in which sense it is the same.
 RENAMED_NAMES = {
     "MODEL.MODEL_NAME": {
+        "PTVCSN": ("CSN", _SAME_NETWORK),
+        "PTVR2plus1D": ("R2Plus1D", _SAME_NETWORK),
         "PTVResNet": ("ResNet", _SAME_NETWORK),
         "PTVSlowFast": ("SlowFast", _SAME_NETWORK),
         "PTVX3D": ("X3D", _SAME_NETWORK),

@@ -1,12 +1,13 @@
 """Residual blocks that several families share: the stem of ResNets, the block, two branches."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from slowfast.models.conv import conv3d, max_pool3d
+from slowfast.models.conv import Triple, conv3d, max_pool3d
 from slowfast.models.layers import drop_connect
 from slowfast.models.norm import Norm
 from slowfast.models.widths import Dims, parts_of
@@ -14,7 +15,10 @@ from slowfast.models.widths import Dims, parts_of
 
 @dataclass(frozen=True, slots=True)
 class BlockSpec:
-    """Block number `index` of a stage: its channels, and the spatial stride and dilation."""
+    """Block number `index` of a stage: its channels, spatial stride and dilation, temporal stride.
+
+    Most branches leave the frames as many as they are.
+    """
 
     index: int
     dim_in: Dims
@@ -22,6 +26,12 @@ class BlockSpec:
     dim_out: int
     stride: int
     dilation: int
+    stride_t: int = 1
+
+    @property
+    def strides(self) -> Triple:
+        """In T, H and W."""
+        return (self.stride_t, self.stride, self.stride)
 
 
 class ResNetStem(nn.Module):
@@ -45,17 +55,24 @@ class ResNetStem(nn.Module):
 class ResBlock(nn.Module):
     """relu(shortcut(x) + branch(x)); the shortcut is a convolution where the shape changes.
 
+    `make_shortcut` makes it, called like conv3d.
     Names fixed by released weights: branch1, branch1_bn (the shortcut), branch2 (the branch).
     """
 
     def __init__(
-        self, block: BlockSpec, branch: nn.Module, *, norm: Norm, drop_connect_rate: float
+        self,
+        block: BlockSpec,
+        branch: nn.Module,
+        *,
+        norm: Norm,
+        drop_connect_rate: float,
+        make_shortcut: Callable[..., nn.Module] = conv3d,
     ):
         super().__init__()
-        dim_in, dim_out, stride = block.dim_in, block.dim_out, (1, block.stride, block.stride)
-        self.has_projection = sum(parts_of(dim_in)) != dim_out or block.stride != 1
+        dim_in, dim_out, strides = block.dim_in, block.dim_out, block.strides
+        self.has_projection = sum(parts_of(dim_in)) != dim_out or strides != (1, 1, 1)
         if self.has_projection:
-            self.branch1 = conv3d(dim_in, dim_out, 1, stride=stride)
+            self.branch1 = make_shortcut(dim_in, dim_out, 1, stride=strides)
             self.branch1_bn = norm(dim_out)
         self.branch2 = branch
         self.drop_connect_rate = drop_connect_rate
@@ -118,6 +135,28 @@ class BottleneckBranch(HasFinalConv, nn.Module):
         )
         self.b_bn = norm(dim_inner)
         self.c = conv3d(dim_inner, block.dim_out, 1)
+        self.c_bn = norm(block.dim_out)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = F.relu(self.a_bn(self.a(x)), inplace=True)
+        x = F.relu(self.b_bn(self.b(x)), inplace=True)
+        return self.c_bn(self.c(x))
+
+
+class BottleneckAround(HasFinalConv, nn.Module):
+    """Residual branch: 1x1x1, `middle`, 1x1x1, each with batch norm, ReLU between.
+
+    `middle` has the strides and keeps the inner width.
+    Names fixed by released weights: a, a_bn, b (the middle), b_bn, c, c_bn.
+    """
+
+    def __init__(self, block: BlockSpec, middle: nn.Module, *, norm: Norm):
+        super().__init__()
+        self.a = conv3d(block.dim_in, block.dim_inner, 1)
+        self.a_bn = norm(block.dim_inner)
+        self.b = middle
+        self.b_bn = norm(block.dim_inner)
+        self.c = conv3d(block.dim_inner, block.dim_out, 1)
         self.c_bn = norm(block.dim_out)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -12,9 +12,12 @@ from slowfast.config.derived import pathway_strides
 from slowfast.config.node import ConfigNode, flatten
 from slowfast.models.bounds import TooLarge, parameters_up_to, size_mistake, try_on_meta
 from slowfast.models.families.blvnet import build_blvnet
+from slowfast.models.families.csn import build_csn
 from slowfast.models.families.eco import build_eco
 from slowfast.models.families.external import build_external
 from slowfast.models.families.gst import build_gst
+from slowfast.models.families.mfnet import build_mfnet
+from slowfast.models.families.r3d import build_r2plus1d, build_r3d
 from slowfast.models.families.resnet import build_resnet
 from slowfast.models.families.s3d import build_s3d
 from slowfast.models.families.slowfast import build_slowfast
@@ -31,8 +34,13 @@ from slowfast.utils.registry import Registry
 
 MODELS = Registry("MODEL.MODEL_NAME")
 register_names("MODEL.MODEL_NAME", MODELS)
+MODELS.register("CSN")(build_csn)
 MODELS.register("ECO")(build_eco)
 MODELS.register("GST")(build_gst)
+MODELS.register("MC3")(partial(build_r3d, is_mixed=True))
+MODELS.register("MFNet")(build_mfnet)
+MODELS.register("R2Plus1D")(build_r2plus1d)
+MODELS.register("R3D")(build_r3d)
 MODELS.register("ResNet")(build_resnet)
 MODELS.register("ResNet_nopool")(partial(build_resnet, has_pool=False))
 MODELS.register("S3D")(build_s3d)
@@ -50,6 +58,7 @@ _OURS = frozenset(MODELS)
 # Families that run at one width alone, and those that take no boxes -> why.
 _ONE_WIDTH = {
     "GST": "one batch norm follows the channels of two convolutions",
+    "MFNet": "its convolutions in groups cannot be cut to leading channels",
     "TPN": "its pyramid has groups of channels that cannot be cut",
 }
 _NO_BOXES = {"TPN": "its pyramid is one map of a whole clip"}

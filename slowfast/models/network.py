@@ -21,9 +21,9 @@ from slowfast.models.widths import Dims, FixedWidth
 
 @dataclass(frozen=True, slots=True)
 class StageSpec:
-    """One row of an architecture's table; the first block has the spatial stride `stride`.
+    """One row of an architecture's table; the first block has the strides.
 
-    `dilation` is the spatial dilation of all blocks.
+    `stride` and `dilation`, of all blocks, are spatial, `stride_t` is temporal.
     """
 
     depth: int
@@ -31,6 +31,7 @@ class StageSpec:
     dim_out: int
     stride: int = 2
     dilation: int = 1
+    stride_t: int = 1
 
 
 class Stage(nn.Module):
@@ -106,10 +107,12 @@ def residual_blocks(
 
     `rates` are the blocks' drop-connect rates. `make_block` takes the arguments of a ResBlock.
     """
-    first = BlockSpec(0, dim_in, stage.dim_inner, stage.dim_out, stage.stride, stage.dilation)
+    widths = (dim_in, stage.dim_inner, stage.dim_out)
+    first = BlockSpec(0, *widths, stage.stride, stage.dilation, stage.stride_t)
+    later = replace(first, dim_in=stage.dim_out, stride=1, stride_t=1)
     blocks = {}
     for index, rate in enumerate(rates):
-        block = replace(first, index=index, dim_in=stage.dim_out, stride=1) if index else first
+        block = replace(later, index=index) if index else first
         branch = make_branch(block)
         blocks[f"res{index}"] = make_block(block, branch, norm=norm, drop_connect_rate=rate)
     return blocks

@@ -211,17 +211,26 @@ def test_other_names_are_left_as_they_are(state, layout):
     assert detect_and_rename(state) == (state, layout)
 
 
-def test_r2plus1d_is_refused_with_the_reason():
-    with pytest.raises(ValueError, match=r"R\(2\+1\)D.*no model here"):
-        detect_and_rename({"stem.0.weight": 1, "layer1.0.conv1.0.0.weight": 2})
+@pytest.mark.parametrize(
+    ("name", "network"),
+    [
+        ("layer1.0.conv1.0.0.weight", r"torchvision's R\(2\+1\)D.*MODEL_NAME R2Plus1D"),
+        ("layer1.0.conv2.0.2.weight", "VMZ's ip-CSN.*MODEL.MODEL_NAME CSN"),
+        ("backbone.layer1.0.conv2.1.conv.weight", "mmaction2's CSN.*MODEL.MODEL_NAME CSN"),
+        ("backbone.layer1.0.conv1.conv.conv_s.weight", r"R\(2\+1\)D.*MODEL_NAME R2Plus1D"),
+    ],
+)
+def test_weights_of_another_network_are_refused_with_the_model_that_they_fit(name, network):
+    wanted = ["s1.pathway0_stem.conv.weight", "s2.pathway0_res0.branch2.b.weight"]
+    state = {name: 1, "backbone.layer1.0.conv1.conv.weight": 2, "stem.0.running_mean": 3}
+    with pytest.raises(ValueError, match=network):
+        detect_and_rename(state, wanted)
 
 
 @pytest.mark.parametrize(
     ("name", "network"),
     [
         ("backbone.slow_path.layer1.0.conv1.conv.weight", "SlowFast"),
-        ("backbone.layer1.0.conv2.1.conv.weight", "CSN"),
-        ("backbone.layer1.0.conv1.conv.conv_s.weight", r"R\(2\+1\)D"),
         ("backbone.conv1_s.conv.weight", "X3D"),
     ],
 )
@@ -229,3 +238,91 @@ def test_networks_of_mmaction2_that_are_not_ours_are_named(name, network):
     state = {name: 1, "backbone.layer1.0.conv1.conv.weight": 2}
     with pytest.raises(ValueError, match=f"mmaction2's {network}.*no model here"):
         detect_and_rename(state)
+
+
+R2PLUS1D = {
+    "stem.0.weight": "s1.pathway0_stem.conv.conv.weight",
+    "stem.1.running_var": "s1.pathway0_stem.conv.bn.running_var",
+    "stem.3.weight": "s1.pathway0_stem.conv.conv_t.weight",
+    "stem.4.bias": "s1.pathway0_stem.bn.bias",
+    "layer2.0.conv1.0.0.weight": "s3.pathway0_res0.branch2.a.conv.weight",
+    "layer2.0.conv1.0.1.weight": "s3.pathway0_res0.branch2.a.bn.weight",
+    "layer2.0.conv1.0.3.weight": "s3.pathway0_res0.branch2.a.conv_t.weight",
+    "layer2.0.conv2.1.weight": "s3.pathway0_res0.branch2.b_bn.weight",
+    "layer2.0.downsample.0.weight": "s3.pathway0_res0.branch1.weight",
+    "fc.bias": "head.projection.bias",
+}
+MM_R2PLUS1D = {
+    "backbone.conv1.conv.bn_s.weight": "s1.pathway0_stem.conv.bn.weight",
+    "backbone.conv1.bn.weight": "s1.pathway0_stem.bn.weight",
+    "backbone.layer1.0.conv1.conv.conv_s.weight": "s2.pathway0_res0.branch2.a.conv.weight",
+    "backbone.layer1.0.conv1.conv.conv_t.weight": "s2.pathway0_res0.branch2.a.conv_t.weight",
+    "backbone.layer1.0.conv2.bn.weight": "s2.pathway0_res0.branch2.b_bn.weight",
+    "backbone.layer2.0.downsample.conv.bn_s.bias": "s3.pathway0_res0.branch1.bn.bias",
+    "backbone.layer2.0.downsample.bn.bias": "s3.pathway0_res0.branch1_bn.bias",
+    "cls_head.fc_cls.weight": "head.projection.weight",
+}
+IP_CSN = {
+    "stem.0.weight": "s1.pathway0_stem.conv.weight",
+    "layer1.0.conv1.0.weight": "s2.pathway0_res0.branch2.a.weight",
+    "layer1.0.conv2.0.0.weight": "s2.pathway0_res0.branch2.b.point.weight",
+    "layer1.0.conv2.0.1.bias": "s2.pathway0_res0.branch2.b.point_bn.bias",
+    "layer1.0.conv2.0.2.weight": "s2.pathway0_res0.branch2.b.depthwise.weight",
+    "layer1.0.conv2.1.bias": "s2.pathway0_res0.branch2.b_bn.bias",
+}
+IR_CSN = {
+    "layer1.0.conv2.0.weight": "s2.pathway0_res0.branch2.b.depthwise.weight",
+    "layer1.0.conv2.1.bias": "s2.pathway0_res0.branch2.b_bn.bias",
+}
+MM_IP_CSN = {
+    "backbone.layer1.0.conv1.bn.weight": "s2.pathway0_res0.branch2.a_bn.weight",
+    "backbone.layer1.0.conv2.0.conv.weight": "s2.pathway0_res0.branch2.b.point.weight",
+    "backbone.layer1.0.conv2.0.bn.weight": "s2.pathway0_res0.branch2.b.point_bn.weight",
+    "backbone.layer1.0.conv2.1.conv.weight": "s2.pathway0_res0.branch2.b.depthwise.weight",
+    "backbone.layer1.0.conv2.1.bn.bias": "s2.pathway0_res0.branch2.b_bn.bias",
+}
+MM_IR_CSN = {
+    "backbone.layer1.0.conv2.0.conv.weight": "s2.pathway0_res0.branch2.b.depthwise.weight",
+    "backbone.layer1.0.conv2.0.bn.bias": "s2.pathway0_res0.branch2.b_bn.bias",
+    "backbone.layer1.0.downsample.conv.weight": "s2.pathway0_res0.branch1.weight",
+}
+PTV_CSN = {
+    "blocks.1.res_blocks.0.branch2.conv_b.weight": "s2.pathway0_res0.branch2.b.depthwise.weight",
+    "blocks.1.res_blocks.0.branch2.norm_b.bias": "s2.pathway0_res0.branch2.b_bn.bias",
+}
+PTV_R2PLUS1D = {
+    "blocks.0.conv.weight": "s1.pathway0_stem.conv.weight",
+    "blocks.1.res_blocks.0.branch2.conv_b.conv_xy.weight": "s2.pathway0_res0.branch2.b.conv.weight",
+    "blocks.1.res_blocks.0.branch2.conv_b.norm.bias": "s2.pathway0_res0.branch2.b.bn.bias",
+    "blocks.1.res_blocks.0.branch2.conv_b.conv_t.weight": (
+        "s2.pathway0_res0.branch2.b.conv_t.weight"
+    ),
+}
+MFNET = {
+    "conv1.conv.weight": "s1.pathway0_stem.conv.weight",
+    "conv2.B01.conv_i1.bn.weight": "s2.pathway0_res0.i1.bn.weight",
+    "conv4.B06.conv_m2.conv.weight": "s4.pathway0_res5.m2.conv.weight",
+    "conv5.B01.conv_w1.conv.weight": "s5.pathway0_res0.w1.conv.weight",
+    "tail.bn.running_mean": "s5.pathway0_tail.bn.running_mean",
+    "classifier.bias": "head.projection.bias",
+}
+
+
+@pytest.mark.parametrize(
+    ("layout", "pairs"),
+    [
+        ("torchvision R(2+1)D", R2PLUS1D),
+        ("mmaction2 R(2+1)D", MM_R2PLUS1D),
+        ("VMZ CSN", IP_CSN),
+        ("VMZ CSN", IR_CSN),
+        ("mmaction2 CSN", MM_IP_CSN),
+        ("mmaction2 CSN", MM_IR_CSN),
+        ("pytorchvideo CSN", PTV_CSN),
+        ("pytorchvideo", PTV_R2PLUS1D),
+        ("MF-Net", MFNET),
+    ],
+)
+def test_names_become_those_of_the_model_to_be_filled(layout, pairs):
+    state = dict(zip(pairs, range(len(pairs)), strict=True))
+    expected = {ours: state[theirs] for theirs, ours in pairs.items()}
+    assert detect_and_rename(state, list(expected)) == (expected, layout)

@@ -91,7 +91,8 @@ def _resnet18(*options):
         return build_model(cfg)
 
 
-# The kernels 3x3x3 are where the shapes do not allow: layer1's second convolutions are 1x3x3 here.
+# As starting points: R3D and MC3 take them as they are. The kernels 3x3x3 are where the shapes do
+# not allow: layer1's second convolutions are 1x3x3 here.
 @pytest.mark.parametrize(
     ("name", "options", "mismatched"),
     [

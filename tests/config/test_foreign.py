@@ -51,6 +51,8 @@ def refuse(load):
     ("name", "ours", "text"),
     [
         ("PTVX3D", "X3D", X3D),
+        ("PTVCSN", "CSN", "DATA: {INPUT_CHANNEL_NUM: [3]}\n"),
+        ("PTVR2plus1D", "R2Plus1D", "DATA: {INPUT_CHANNEL_NUM: [3]}\n"),
         ("PTVSlowFast", "SlowFast", ""),
         ("PTVResNet", "ResNet", "MODEL: {ARCH: slow}\n" + SLOW),
     ],
@@ -77,7 +79,6 @@ def test_name_that_a_user_registered_is_kept(load, caplog, monkeypatch):
     ("text", "expected"),
     [
         ("MODEL: {MODEL_NAME: MViT}\nTRAIN: {DATASET: imagenet}\n", "MODEL.MODEL_NAME: 'MViT'"),
-        ("MODEL: {MODEL_NAME: PTVCSN}\n", "MODEL.MODEL_NAME: 'PTVCSN' is not supported: channel-"),
         ("TRAIN: {DATASET: imagenet}\n", "TRAIN.DATASET: 'imagenet' is not supported: ImageNet"),
         ("TASK: ssl\nMODEL: {NUM_CLASSES: 0}\n", "TASK: 'ssl' is not supported: self-supervised"),
         ("MODEL: {LOSS_FUNC: contrastive_loss}\n", "MODEL.LOSS_FUNC: 'contrastive_loss' is not su"),

@@ -87,6 +87,7 @@ def test_every_config_has_its_numbers():
 
 
 NETWORK = "MODEL RESNET VOV3D X3D S3D SLOWFAST NONLOCAL DETECTION ADAPTIVE USER".split()
+NETWORK += ["R2PLUS1D", "CSN", "MFNET"]
 SHAPES = "NUM_FRAMES TRAIN_CROP_SIZE TEST_CROP_SIZE INPUT_CHANNEL_NUM MODALITY".split()
 COUNTED = {}
 # Folder of a family's recipes, below any dataset -> the recipes, which share networks.

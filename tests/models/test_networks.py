@@ -13,7 +13,12 @@ from slowfast.tasks.base import logits_and_loss
 from tests.helpers.small_networks import clips, num_pathways, small_model
 
 FAMILIES = [
+    "CSN",
     "GST",
+    "MC3",
+    "MFNet",
+    "R2Plus1D",
+    "R3D",
     "ResNet",
     "ResNet_nopool",
     "S3D",
@@ -25,7 +30,9 @@ FAMILIES = [
     "VoV3D",
     "X3D",
 ]
-RESIDUAL = [family for family in FAMILIES if family != "S3D"]
+RESIDUAL = [family for family in FAMILIES if family not in ("MFNet", "S3D")]
+# Positions of the last map in a clip of 64 x 64 pixels.
+EXTENT = {"MC3": (4, 4), "R3D": (4, 4)}
 
 
 def test_the_table_lists_the_families():
@@ -61,7 +68,7 @@ def test_features_stay_channels_last(family):
     model = small_model(family).to(memory_format=torch.channels_last_3d)
     x = [clip.to(memory_format=torch.channels_last_3d) for clip in clips(family, size=64)]
     for features in model.forward_features(x):
-        assert features.shape[3:] == (2, 2)
+        assert features.shape[3:] == EXTENT.get(family, (2, 2))
         assert features.is_contiguous(memory_format=torch.channels_last_3d)
 
 
@@ -116,7 +123,7 @@ def test_norm_type_reaches_every_batch_norm_and_its_zero_gamma(family, name, kin
     assert {type(norm) for norm in norms} == {kind}
     blocks = [module for module in model.modules() if isinstance(module, ResBlock)]
     zeros = [norm for norm in norms if not norm.weight.any()]
-    assert zeros == [block.branch2.c_bn for block in blocks]
+    assert zeros == [block.branch2.final_norm for block in blocks]
     logits, _ = logits_and_loss(model(clips(family, size=64)), torch.sum)
     assert logits.shape == (2, 5)
 

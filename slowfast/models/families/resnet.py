@@ -231,9 +231,14 @@ def _check_locations(locations: Sequence[int], depth: int, *, stage: str) -> Non
         )
 
 
-def _check_architecture(depth: int, branch: str, *, model: str) -> None:
+def stage_depths(depth: int) -> tuple[int, ...]:
+    """Blocks of res2 ... res5 in a network of RESNET.DEPTH layers."""
     if depth not in _DEPTHS:
         raise ValueError(f"RESNET.DEPTH: {depth} is not one of {sorted(_DEPTHS)}")
+    return _DEPTHS[depth]
+
+
+def _check_branch(branch: str, *, model: str) -> None:
     if branch not in _EXPANSIONS:
         raise ValueError(
             f"RESNET.TRANS_FUNC: {branch!r} is not one of {sorted(_EXPANSIONS)} for "
@@ -251,7 +256,8 @@ def build_pathway(
 ) -> Pathway:
     """Pathway `number`; `width` makes its numbers of channels from those of pathway 0."""
     resnet, nonlocal_ = cfg.RESNET, cfg.NONLOCAL
-    _check_architecture(resnet.DEPTH, resnet.TRANS_FUNC, model=cfg.MODEL.MODEL_NAME)
+    depths = stage_depths(resnet.DEPTH)
+    _check_branch(resnet.TRANS_FUNC, model=cfg.MODEL.MODEL_NAME)
     dim_stem = stem_width(resnet.NUM_GROUPS, resnet.WIDTH_PER_GROUP)
     dim_inner = resnet.NUM_GROUPS * resnet.WIDTH_PER_GROUP
     dim_out = dim_stem * _EXPANSIONS[resnet.TRANS_FUNC]
@@ -262,7 +268,7 @@ def build_pathway(
     groups = per_stage("NONLOCAL.GROUP", nonlocal_.GROUP, number)
     pools = per_stage("NONLOCAL.POOL", nonlocal_.POOL, number)
     table = []
-    for i, depth in enumerate(_DEPTHS[resnet.DEPTH]):
+    for i, depth in enumerate(depths):
         _check_locations(locations[i], depth, stage=f"res{i + 2}")
         row = ResNetStage(
             depth=depth,

@@ -13,7 +13,10 @@ from tests.helpers.paths import ROOT
 
 YAMLS = {
     "blvnet": "../SSv1/blvnet/BLVNET_TAM_50_8x2.yaml",
+    "csn": "csn/IP_CSN_152_32x2.yaml",
     "eco": "eco/ECO_LITE_16f.yaml",
+    "mfnet": "mfnet/MFNET_16x2.yaml",
+    "r3d": "r2plus1d/R2PLUS1D_34_32x1.yaml",
     "tea": "tea/TEA_R50_16f.yaml",
     "resnet": "slow/SLOW_8x8_R50.yaml",
     "s3d": "s3d/S3D_G.yaml",
@@ -55,7 +58,7 @@ def run(family):
     shapes = []
     classifier = model.head.projection
     classifier.register_forward_hook(lambda _, inputs, out: shapes.append(inputs[0].shape[1:]))
-    model(*build_meta_inputs(cfg, 224))
+    model(*build_meta_inputs(cfg, cfg.DATA.TRAIN_CROP_SIZE))
     *positions, width = shapes[0]
     rows[0].append(("head", None, (width, *positions)))
     return [*rows[0], *rows[1]]
