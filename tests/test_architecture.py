@@ -28,7 +28,8 @@ LAYERS = [
 RUN_FUNCTIONS = {
     "adaptive": {"calibrate", "extract", "load_for_evaluation"},
     "engine": {"begin", "test", "train"},
-    "runtime": {"launch", "_with_torchrun_sizes", "single_process"},
+    "runtime": {"launch", "launch_tool", "_run_as_main", "_with_torchrun_sizes"}
+    | {"_on_usable_gpus", "single_process"},
 }
 MAX_CFG_FUNCTIONS = 110  # beside those of the families of networks, of which each has its own
 MAX_MODULES = 225

@@ -10,6 +10,8 @@ python tools/budget.py compare --cfg A3D_X3D_M.yaml --adaptive a3d_1.pyth a3d_2.
 import argparse
 import logging
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from slowfast.utils.cli import (
@@ -46,20 +48,37 @@ def add_table_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run_table(args: argparse.Namespace) -> int:
-    """Measure all operating points, write the files, print what to run at which budget."""
+    """Measure all operating points, in one process or several."""
     from slowfast.adaptive.budget import table_path
-    from slowfast.adaptive.report import front_text, write_table
-    from slowfast.adaptive.table import measure_table
     from slowfast.config.derived import parse_budget
-    from slowfast.runtime.stop import StopRequest
 
     path = _json_path(args.output or table_path(args.checkpoint))
     for text in args.budgets:
         parse_budget(text)
-    stop = StopRequest()
-    table = measure_table(
-        args.cfg, args.checkpoint, args.overrides, repeats=args.repeats, stop=stop
-    )
+    return _launch(table, args, path)
+
+
+def _launch(work: Callable, args: argparse.Namespace, path: Path) -> int:
+    """The exit code of work(args, path, overrides of the process), in all processes."""
+    from slowfast.adaptive.scores import NO_TRAINING
+    from slowfast.config.cli import load_cfg
+    from slowfast.runtime.launch import launch_tool
+
+    cfg = load_cfg(args.cfg, [*args.overrides, *NO_TRAINING])
+    return launch_tool(partial(work, args, path), cfg)
+
+
+def table(args: argparse.Namespace, path: Path, placing: list) -> int:
+    """Measure the points; the main process writes the files, prints what to run at which budget."""
+    from slowfast.adaptive.report import front_text, write_table
+    from slowfast.adaptive.table import measure_table
+    from slowfast.runtime.stop import StopRequest
+    from slowfast.utils import distributed
+
+    stop, options = StopRequest(), [*args.overrides, *placing]
+    table = measure_table(args.cfg, args.checkpoint, options, repeats=args.repeats, stop=stop)
+    if not distributed.is_main_process():
+        return 0
     path = _path_of(path, is_partial=bool(stop.signum))
     picks = write_table(path, table, budgets=args.budgets)
     print(front_text(table, picks))
@@ -116,18 +135,27 @@ def add_compare_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run_compare(args: argparse.Namespace) -> int:
-    """Score all networks at the same operating points, write the files, print means."""
-    from slowfast.adaptive.compare import compare, comparison_text, write_comparison
+    """Score all networks at the same operating points, in one process or several."""
     from slowfast.models.operating_point import OperatingPoint
-    from slowfast.runtime.stop import StopRequest
 
-    path, stop = _json_path(args.output), StopRequest()
-    points = [OperatingPoint.parse(text) for text in args.at]
+    args.points = [OperatingPoint.parse(text) for text in args.at]
+    return _launch(comparison, args, _json_path(args.output))
+
+
+def comparison(args: argparse.Namespace, path: Path, placing: list) -> int:
+    """Score the networks; the main process writes the files, prints means."""
+    from slowfast.adaptive.compare import compare, comparison_text, write_comparison
+    from slowfast.runtime.stop import StopRequest
+    from slowfast.utils import distributed
+
+    stop, options = StopRequest(), [*args.overrides, *placing]
     comparison = compare(
-        *(args.cfg, args.adaptive, args.alone, args.overrides),
-        points=points,
+        *(args.cfg, args.adaptive, args.alone, options),
+        points=args.points,
         stop=stop,
     )
+    if not distributed.is_main_process():
+        return 0
     path = _path_of(path, is_partial=bool(stop.signum))
     write_comparison(path, comparison)
     print(comparison_text(comparison))

@@ -2,6 +2,8 @@
 
 python tools/predict.py clip.mp4 folder/ --cfg X3D_M.yaml --checkpoint x3d_m.pyth \
     --classes names.txt --output results.json NUM_GPUS 0 TEST.BATCH_SIZE 4
+torchrun --nproc_per_node 4 tools/predict.py folder/ --cfg X3D_M.yaml --checkpoint x3d_m.pyth \
+    --output results.json NUM_GPUS 0
 python tools/predict.py clip.mp4 --cfg A3D_X3D_M.yaml --checkpoint a3d_x3d_m.pyth --budget 2G
 """
 
@@ -9,6 +11,9 @@ import argparse
 import logging
 import sys
 import time
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 from slowfast.utils.cli import (
     add_cfg,
@@ -21,6 +26,8 @@ from slowfast.utils.cli import (
 )
 
 logger = logging.getLogger("slowfast.predict")
+
+_LEAST_VIDEOS = 16  # for a process on a GPU of its own: fewer are done before it has started
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -68,43 +75,68 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Predict, print a table, write the file."""
-    from tabulate import tabulate
-
-    from slowfast.engine.predict import (
-        Predictor,
-        check_output,
-        find_videos,
-        write_results,
-    )
-    from slowfast.runtime.stop import StopRequest
+    """Predict in one process, or in several for many videos."""
+    from slowfast.config.cli import load_cfg
+    from slowfast.engine.predict import check_output, find_videos
+    from slowfast.runtime.launch import launch_tool
 
     if args.output:
         check_output(args.output)
     videos = find_videos(args.videos)
-    predictor = Predictor(args.cfg, args.checkpoint, classes=args.classes, options=args.overrides)
+    cfg = load_cfg(args.cfg, args.overrides)
+    most = len(videos) // _LEAST_VIDEOS
+    return launch_tool(partial(predict, args, videos), cfg, most_gpus=most)
+
+
+def predict(args: argparse.Namespace, videos: list[Path], placing: list) -> int:
+    """Predict; the main process shows the results. placing: overrides of this process."""
+    from slowfast.engine.predict import Predictor
+    from slowfast.runtime.stop import StopRequest
+    from slowfast.utils import distributed
+
+    videos = distributed.from_main(videos)
+    options = [*args.overrides, *placing]
+    predictor = Predictor(args.cfg, args.checkpoint, classes=args.classes, options=options)
     start = time.perf_counter()
     with StopRequest() as stop:
         results = predictor.predict(videos, topk=args.topk, stop=stop)
     seconds = time.perf_counter() - start
+    if distributed.is_main_process():
+        show(args, predictor, results, num_videos=len(videos), seconds=seconds, stop=stop)
+    if stop.signum:
+        return stop.exit_code
+    return 0 if any(not result.error for result in results) else 1
+
+
+def show(
+    args: argparse.Namespace,
+    predictor: Any,
+    results: list,
+    *,
+    num_videos: int,
+    seconds: float,
+    stop: Any,
+) -> None:
+    """Print a table, write the file."""
+    from tabulate import tabulate
+
+    from slowfast.engine.predict import write_results
+
     print(tabulate(table_rows(results), headers=["video", "class", "score"], floatfmt=".3f"))
     num_read = sum(not result.error for result in results)
     views = f"{predictor.views.num_clips} x {len(predictor.views.crops)}"
     logger.info(
         "%d of %d videos predicted, %d unreadable; %s views, %.1f s",
-        *(num_read, len(videos), len(results) - num_read, views, seconds),
+        *(num_read, num_videos, len(results) - num_read, views, seconds),
     )
     if args.output:
         about = {"config": args.cfg, "checkpoint": args.checkpoint, "views": views}
         about |= predictor.views.sizes()
         if predictor.row:
             about["configuration"] = str(predictor.row.point)
-        about |= {"num_videos": len(videos), "was_interrupted": bool(stop.signum)}
+        about |= {"num_videos": num_videos, "was_interrupted": bool(stop.signum)}
         write_results(args.output, results, about)
         logger.info("results: %s", args.output)
-    if stop.signum:
-        return stop.exit_code
-    return 0 if num_read else 1
 
 
 def table_rows(results: list) -> list[list]:

@@ -58,7 +58,8 @@ def _prepare(cfg: ConfigNode, command: list[str], *, is_main: bool) -> None:
         )
     if is_main:
         _warn_of_other_weights(cfg)
-    if cfg.TRAIN.ENABLE and cfg.TEST.ENABLE:
+    is_alone = "RANK" not in os.environ and cfg.NUM_SHARDS * max(cfg.NUM_GPUS, 1) == 1
+    if cfg.TRAIN.ENABLE and cfg.TEST.ENABLE and is_alone:
         build_dataset(cfg, "test")  # a mistake in its list shows before days of training
 
 

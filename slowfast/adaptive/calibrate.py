@@ -3,7 +3,6 @@
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
-from itertools import islice
 from pathlib import Path
 
 import torch
@@ -21,18 +20,20 @@ from slowfast.adaptive.calibration_file import (
 )
 from slowfast.checkpoint.initialize import load_for_test
 from slowfast.config.node import ConfigNode
-from slowfast.datasets.build import build_loader
+from slowfast.datasets.build import build_loader, build_whole_batches
 from slowfast.models import build_model
 from slowfast.models.operating_point import OperatingPoint, Reduce, build_reduce
 from slowfast.models.slimmable import make_slimmable, width
 from slowfast.runtime.device import build_autocast, build_device, place_model
-from slowfast.runtime.stop import Interrupted, StopRequest
+from slowfast.runtime.stop import Interrupted, StopRequest, agreed
 from slowfast.runtime.unreadable import UnreadableVideos
 from slowfast.solver.precise_bn import Moments, add_moments, mean_and_variance, measured_inputs
 from slowfast.tasks import build_task
+from slowfast.utils import distributed
 
 logger = logging.getLogger(__name__)
 
+_CPU = torch.device("cpu")
 _SAVE_SECONDS = 60.0  # between two saves of what is measured so far
 # Keys that decide on the statistics; beside them it is the weights and the videos.
 CALIBRATION_KEYS = (
@@ -51,19 +52,26 @@ def calibrate(
     """The statistics of these points, for `models.operating_point.at_point`.
 
     Those that the file beside the checkpoint lacks are measured, all in one pass over
-    BN.NUM_BATCHES_PRECISE batches of training clips, by this process alone. What a stop request or
-    a crash leaves unfinished goes on with the next call.
+    BN.NUM_BATCHES_PRECISE batches of training clips, of which each process takes its part; the
+    numbers are those of one process. What a stop request or a crash leaves unfinished goes on with
+    the next call.
     """
-    calibration = load_calibration(checkpoint, build_settings(cfg, CALIBRATION_KEYS))
+    calibration = None
+    if distributed.is_main_process():
+        calibration = load_calibration(checkpoint, build_settings(cfg, CALIBRATION_KEYS))
+    calibration = distributed.from_main(calibration)
     missing = [point for point in points if str(point) not in calibration.statistics]
     if missing:
-        _tell_of_others(checkpoint, calibration.settings)
+        if distributed.is_main_process():
+            _tell_of_others(checkpoint, calibration.settings)
         measure = build_measurement(cfg, checkpoint)
         with StopRequest() as stop:
             measure(calibration, missing, stop=stop)
-        if stop.signum:
+            is_stopped = agreed(stop, _CPU)
+        if is_stopped:
             logger.warning("calibration interrupted: the same command goes on with it")
             raise Interrupted(stop.exit_code)
+        calibration = distributed.from_main(calibration)
     return {point: calibration.statistics[str(point)] for point in points}
 
 
@@ -89,7 +97,8 @@ def _tell_of_others(checkpoint: str | Path, settings: dict) -> None:
 class Measurement:
     """Measures statistics, batch after batch, and saves on the way: `save(calibration)`.
 
-    `batches(start)` gives the clips of the batches from that number on, of `num_batches` in all.
+    `batches(start)` gives for every round the clips of this process's batch, or None: a round has
+    one batch for each process, in order, from that number on, of `num_batches` in all.
     Batch norms normalise by the batch, as in training; all else is in evaluation mode. The
     statistics are mean and variance of all values that a batch norm receives.
     """
@@ -97,7 +106,7 @@ class Measurement:
     def __init__(
         self,
         model: nn.Module,
-        batches: Callable[[int], Iterable[list[Tensor]]],
+        batches: Callable[[int], Iterable[list[Tensor] | None]],
         *,
         num_batches: int,
         reduce: Reduce,
@@ -142,18 +151,30 @@ class Measurement:
         with tqdm(
             total=total, initial=sum(seen), desc="calibrate", unit="pass", leave=False
         ) as bar:
-            for number, clips in enumerate(self._batches(min(seen)), min(seen)):
+            for number, clips in enumerate(self._batches(min(seen))):
+                first = min(seen) + number * distributed.world_size()
                 for point, part in zip(points, parts, strict=True):
-                    if part["num_batches"] > number:
-                        continue
-                    add_moments(part["moments"], self._moments(clips, point))
-                    part["num_batches"] += 1
-                    bar.update()
-                    if stop.signum:
+                    bar.update(self._add_round(part, point, clips, first))
+                    if agreed(stop, _CPU):
                         return
                     if time.monotonic() - saved > _SAVE_SECONDS:
                         self._save(calibration)
                         saved = time.monotonic()
+
+    def _add_round(
+        self, part: dict, point: OperatingPoint, clips: list[Tensor] | None, first: int
+    ) -> int:
+        """Add the batches of all processes from `first` on, unless seen; how many that were."""
+        size = distributed.world_size()
+        before, after = part["num_batches"], min(first + size, self._num_batches)
+        if before >= after:
+            return 0
+        is_new = clips is not None and first + distributed.rank() >= before
+        found = distributed.gather_to_main(self._moments(clips, point) if is_new else None)
+        for moments in filter(None, found):  # in the order of the batches
+            add_moments(part["moments"], moments)
+        part["num_batches"] = after
+        return after - before
 
     @torch.no_grad()
     def _moments(self, clips: list[Tensor], point: OperatingPoint) -> Moments:
@@ -188,17 +209,24 @@ def build_measurement(cfg: ConfigNode, checkpoint: str | Path) -> Measurement:
     device, task = build_device(cfg), build_task(cfg)
     model = make_slimmable(place_model(build_model(cfg), device))
     load_for_test(model, checkpoint, clear_name_patterns=cfg.TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN)
-    loader = build_loader(cfg, "train")
+    loader = build_loader(cfg, "train", build_batches=build_whole_batches)
     loader.batch_sampler.set_epoch(0)
     num_batches = min(cfg.BN.NUM_BATCHES_PRECISE, len(loader))
     unreadable = UnreadableVideos(loader.dataset.records, max_share=cfg.DATA.MAX_UNREADABLE_SHARE)
 
-    def batches(start: int) -> Iterable[list[Tensor]]:
+    def batches(start: int) -> Iterable[list[Tensor] | None]:
         loader.batch_sampler.set_start(start)
-        for batch in islice(loader, num_batches - start):
-            unreadable.add(batch["failures"], batch["damaged"])
+        own = iter(loader)
+        for first in range(start, num_batches, distributed.world_size()):
+            batch = next(own) if first + distributed.rank() < num_batches else None
+            if batch is not None:
+                unreadable.add(batch["failures"], batch["damaged"])
             unreadable.sync()
-            yield task.prepare(batch, device)["clips"]
+            yield None if batch is None else task.prepare(batch, device)["clips"]
+
+    def save(calibration: Calibration) -> None:
+        if distributed.is_main_process():
+            save_calibration(checkpoint, calibration)
 
     return Measurement(
         model,
@@ -206,5 +234,5 @@ def build_measurement(cfg: ConfigNode, checkpoint: str | Path) -> Measurement:
         num_batches=num_batches,
         reduce=build_reduce(cfg),
         autocast=build_autocast(cfg, device),
-        save=lambda calibration: save_calibration(checkpoint, calibration),
+        save=save,
     )

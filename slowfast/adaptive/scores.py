@@ -28,8 +28,9 @@ from slowfast.models.operating_point import (
 )
 from slowfast.models.slimmable import make_slimmable
 from slowfast.runtime.device import build_device, place_model
-from slowfast.runtime.stop import StopRequest
+from slowfast.runtime.stop import StopRequest, agreed
 from slowfast.tasks.evaluate import EvaluationLoop
+from slowfast.utils import distributed
 
 # Overrides of configs of networks that are scored, not trained: crops may be those of tests.
 NO_TRAINING = ("TRAIN.ENABLE", False)
@@ -109,7 +110,8 @@ def score_sub_networks(
     judged = [(network, HitCounter(labels, **options)) for network in networks.values()]
     with stop:
         unreadable = loop.run(loader, judged, title="test", stop=stop)
-    found = [counter.evaluate() for _, counter in judged]
+        agreed(stop, loop.device)
+    found = distributed.from_main([counter.evaluate() for _, counter in judged])
     if None in found:
         first = dict(list(unreadable.reasons.items())[:10])
         raise ValueError(f"no test video was scored; unreadable: {first}")

@@ -33,6 +33,7 @@ from slowfast.runtime.latency import build_inferences, time_in_turns
 from slowfast.runtime.launch import single_process
 from slowfast.runtime.stop import StopRequest
 from slowfast.tasks.evaluate import build_evaluation_loop
+from slowfast.utils import distributed
 
 _WARM_UP = 2  # rounds that are not timed
 _DIGITS = 5  # of a cost: what is printed and stored is what a budget is compared with
@@ -100,7 +101,7 @@ def measure_table(
     repeats: int,
     stop: StopRequest,
 ) -> BudgetTable:
-    """The table of all points of ADAPTIVE, in one process.
+    """The table of all points of ADAPTIVE; the numbers are the main process's in a group of them.
 
     Statistics that the calibration lacks are measured first. `repeats` clips are timed, 0 leaves
     the latencies out. A stop request gives the table of the videos so far; ValueError if there are
@@ -115,7 +116,8 @@ def measure_table(
     networks = build_sub_networks(cfg, checkpoint, points, class_names=class_names)
     costs = build_costs(cfg, points)
     model = networks[points[0]].model  # all have the same
-    latencies = build_latencies(cfg, model, points, repeats=repeats)
+    with distributed.main_process_alone() as is_main:
+        latencies = build_latencies(cfg, model, points, repeats=repeats if is_main else 0)
     ensemble = cfg.DATA.ENSEMBLE_METHOD
     accuracies, counts = score_sub_networks(networks, loader, loop, ensemble=ensemble, stop=stop)
     rows = [

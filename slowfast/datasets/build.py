@@ -1,6 +1,7 @@
 """Table of datasets; from the config to datasets and loaders."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -213,6 +214,20 @@ def build_batch_sampler(cfg: ConfigNode, split: str, dataset: ClipDataset) -> Sh
     )
 
 
+def build_whole_batches(cfg: ConfigNode, split: str, dataset: ClipDataset) -> ShardedBatchSampler:
+    """The batches of one process that trains alone, of which each process takes its part."""
+    if len(dataset) < cfg.TRAIN.BATCH_SIZE:
+        raise ValueError(
+            f"TRAIN.BATCH_SIZE: {cfg.TRAIN.BATCH_SIZE} needs as many clips, but the {split} list "
+            f"holds {len(dataset)} videos"
+        )
+    order = build_order(cfg, dataset)
+    options = {"shuffle": True, "seed": cfg.RNG_SEED, "order": order}
+    sampler = ShardedBatchSampler(len(dataset), cfg.TRAIN.BATCH_SIZE, **options)
+    sampler.take_every(distributed.world_size(), distributed.rank())
+    return sampler
+
+
 def _count_missing(
     dataset: ClipDataset, split: str, *, max_share: float, folder: str, seconds: float
 ) -> None:
@@ -224,7 +239,12 @@ def _count_missing(
     report_missing(found, len(dataset), split, max_share=max_share)
 
 
-def build_loader(cfg: ConfigNode, split: str) -> WatchedLoader:
+def build_loader(
+    cfg: ConfigNode,
+    split: str,
+    *,
+    build_batches: Callable[..., ShardedBatchSampler] = build_batch_sampler,
+) -> WatchedLoader:
     """Batches (see `collate`) of a split; its batch_sampler is a ShardedBatchSampler.
 
     Whole frames differ in size: in val and test of detection, an item is a list of batches.
@@ -240,7 +260,7 @@ def build_loader(cfg: ConfigNode, split: str) -> WatchedLoader:
     has_sizes = split != "train" and dataset.box_labels is not None
     return make_loader(
         dataset,
-        build_batch_sampler(cfg, split, dataset),
+        build_batches(cfg, split, dataset),
         num_workers=cfg.DATA_LOADER.NUM_WORKERS,
         pin_memory=cfg.DATA_LOADER.PIN_MEMORY and cfg.NUM_GPUS > 0,
         collate=collate_by_size if has_sizes else collate,

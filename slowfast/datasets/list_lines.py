@@ -111,17 +111,24 @@ def _parse_plain(line: str, separator: str) -> ListedVideo | None:
     return ListedVideo(path, (int(label),)) if is_name and _INTEGER.fullmatch(label) else None
 
 
-def plain_pattern(separator: str) -> re.Pattern | None:
-    """Folder with its last slash, name and label of each line that `_parse_plain` reads.
+# Letters beyond ASCII, without spaces and ends of lines.
+_LETTERS = "\u00a1-\u167f\u1681-\u1fff\u2030-\u205e\u2060-\u2fff\u3001-\U0010ffff"
 
-    Only of lines in ASCII whose path needs no `local_path`. None where the separator may be within
-    a suffix.
+
+def plain_pattern(separator: str, kind: str) -> re.Pattern | None:
+    """Folder with its last slash, name, of a part start and end, and label of each plain line.
+
+    Those are lines of a path that needs no `local_path` and ends in a suffix, perhaps in quotes,
+    and one label. None where the separator may be within a suffix, and for other kinds.
     """
-    if any(map(str.isalnum, separator)):
+    if any(map(str.isalnum, separator)) or kind not in ("labels", "parts"):
         return None
     end = "(?:[A-Za-z][A-Za-z0-9]{2}|[A-Za-z0-9][A-Za-z][A-Za-z0-9]|[A-Za-z0-9]{2}[A-Za-z])"
-    name = rf"(?![ \t\"~$])((?:[ -~\t]*/)?)([ -.0-~\t]*{end})"
-    return re.compile(rf"^{name}{re.escape(separator)}([0-9]{{1,9}})$", re.MULTILINE | re.ASCII)
+    folder, name = f"(?:[ !#-~\\t{_LETTERS}]*/)?", f"[ !#-.0-~\\t{_LETTERS}]*{end}"
+    gap = re.escape(separator)
+    times = rf"([0-9]{{1,12}}(?:\.[0-9]{{1,12}})?){gap}" * 2 if kind == "parts" else ""
+    path = rf"(?P<quote>\"?)(?![ \t~$])({folder})({name})(?P=quote)"
+    return re.compile(rf"^{path}{gap}{times}([0-9]{{1,9}})$", re.MULTILINE | re.ASCII)
 
 
 def split_fields(line: str, separator: str, most: int | None = None) -> tuple[str, list[str]]:

@@ -48,6 +48,7 @@ class ShardedBatchSampler(Sampler[list[SampleKey]]):
         self._start = self._skipped = 0
         self._shapes: tuple[BatchShape | None, ...] = (None,)
         self._is_done: np.ndarray | None = None
+        self._every, self._first = 1, 0
 
     def set_epoch(self, epoch: int, shapes: Sequence[BatchShape | None] = (None,)) -> None:
         """Choose the epoch of the batches to come, from its first batch on.
@@ -64,6 +65,10 @@ class ShardedBatchSampler(Sampler[list[SampleKey]]):
         skipped: samples that batches of other sizes had before, in an epoch of training.
         """
         self._start, self._skipped = step, skipped
+
+    def take_every(self, count: int, first: int) -> None:
+        """Give, from the start, the `first` of each `count` batches; the length is that of all."""
+        self._every, self._first = count, first
 
     def leave_out(self, is_done: np.ndarray) -> None:
         """Leave samples (bool for each) out of passes in order; others stay in their batches."""
@@ -92,7 +97,7 @@ class ShardedBatchSampler(Sampler[list[SampleKey]]):
             if self.shuffle
             else self._batches_in_order(self._epoch)
         )
-        return islice(batches, self._start, None)
+        return islice(batches, self._start + self._first, None, self._every)
 
     def _batches_in_order(self, epoch: int) -> Iterator[list[SampleKey]]:
         own = range(self.rank, self.num_samples, self.world_size)

@@ -201,10 +201,16 @@ class RecordPacker:
         return self._folders.setdefault(folder, len(self._folders))
 
     def add_block(
-        self, folders: Sequence[int], names: bytes, sizes: Sequence[int], label: np.ndarray
+        self,
+        folders: Sequence[int],
+        names: Sequence[bytes],
+        label: np.ndarray,
+        part: np.ndarray | None = None,
     ) -> None:
-        """Add files of one class each by the numbers of their folders; sizes: of their names."""
-        self._add_block(folders, names, sizes, label)
+        """Add files of one class each by the numbers of their folders; part: n,2 seconds."""
+        self._add_block(folders, b"".join(names), list(map(len, names)), label)
+        if part is not None:
+            self._blocks[-1]["part"] = part
         self._details.append(None)
 
     def _add_block(

@@ -25,9 +25,10 @@ from slowfast.datasets.loader import ShardedBatchSampler, make_loader
 from slowfast.datasets.records import Annotations, Record
 from slowfast.evaluation.video_evaluator import ViewEvaluator
 from slowfast.runtime.launch import single_process
-from slowfast.runtime.stop import StopRequest
+from slowfast.runtime.stop import StopRequest, agreed
 from slowfast.runtime.unreadable import Damage
 from slowfast.tasks.evaluate import build_evaluation_loop
+from slowfast.utils import distributed
 from slowfast.utils.io import write_csv, write_json
 from slowfast.utils.video_names import SUFFIXES
 from slowfast.utils.walk import walk_videos
@@ -70,10 +71,10 @@ class Predictor:
 
     `config` is a YAML file, `options` are overrides KEY, VALUE, ...; the views of a video are those
     of testing (TEST.NUM_ENSEMBLE_VIEWS x TEST.NUM_SPATIAL_CROPS). Runs on one GPU if the config
-    asks for any and there is one, else on the CPU. `classes` is a file as for `load_class_names`;
-    without it names come from the checkpoint, and without those they are "class 7".
-    `row` is what TEST.BUDGET chose of the table of an adaptive network, None without it.
-    ValueError for mistakes in any of these.
+    asks for any and there is one, else on the CPU; in a group of processes as `launch` places it.
+    `classes` is a file as for `load_class_names`; without it names come from the checkpoint, and
+    without those they are "class 7". `row` is what TEST.BUDGET chose of the table of an adaptive
+    network, None without it. ValueError for mistakes in any of these.
     """
 
     def __init__(
@@ -115,7 +116,11 @@ class Predictor:
     def predict(
         self, videos: Iterable[str | Path], *, topk: int = 5, stop: StopRequest | None = None
     ) -> list[VideoResult]:
-        """Results in the order of the files; after a stop request, of those that were finished."""
+        """Results in the order of the files; after a stop request, of those that were finished.
+
+        In a group of processes each reads its share of the same files; the main process has the
+        results, the others [].
+        """
         if topk < 1:
             raise ValueError(f"topk: {topk} must be at least 1")
         loader = self._make_loader([os.fspath(video) for video in videos])
@@ -124,6 +129,10 @@ class Predictor:
             num_videos, self.views.num_views, num_classes, ensemble=self._ensemble
         )
         unreadable = self._loop.run(loader, [(self._model, evaluator)], title="predict", stop=stop)
+        if stop is not None:
+            agreed(stop, self._loop.device)
+        if not distributed.is_main_process():
+            return []
         values, seen = evaluator.join()
         results = []
         for record, row, is_seen in zip(loader.dataset.records, values, seen.tolist(), strict=True):
@@ -147,10 +156,12 @@ class Predictor:
         """A lone video is read in this process, more by up to one other process per core."""
         if not paths:
             raise ValueError("no videos to predict")
-        num_workers = min(self._max_workers, os.cpu_count() or 1, len(paths))
+        world_size = distributed.world_size()
+        share = -(-len(paths) // world_size)
+        num_workers = min(self._max_workers, os.cpu_count() or 1, share)
         num_workers = num_workers if len(paths) > 1 else 0
         at_once = self._loop.max_clips // self.views.num_views
-        batch_size = min(at_once, len(paths) // (_BATCHES_PER_WORKER * max(num_workers, 1)))
+        batch_size = min(at_once, share // (_BATCHES_PER_WORKER * max(num_workers, 1)))
         options = {
             "label": ClassLabel(),
             "pack": self._pack,
@@ -161,7 +172,13 @@ class Predictor:
         dataset = ClipDataset(Annotations(records), self.views, **options, seed=0)
         return make_loader(
             dataset,
-            ShardedBatchSampler(len(paths), max(batch_size, 1), shuffle=False),
+            ShardedBatchSampler(
+                len(paths),
+                max(batch_size, 1),
+                shuffle=False,
+                rank=distributed.rank(),
+                world_size=world_size,
+            ),
             num_workers=num_workers,
             pin_memory=self._loop.device.type == "cuda",
             read_timeout=self._read_timeout,

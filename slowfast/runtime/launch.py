@@ -1,11 +1,13 @@
 """Starts run functions in one process, one per GPU, or inside those of torchrun or srun."""
 
 import logging
+import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from operator import attrgetter
 
 import torch
 import torch.distributed as dist
@@ -34,12 +36,15 @@ class ProcessPlace:
     world_size: int
 
 
-def launch(runs: Sequence[Callable], cfg: ConfigNode, init_method: str = "") -> None:
+def launch(
+    runs: Sequence[Callable], cfg: ConfigNode, init_method: str = "", *, has_log: bool = True
+) -> None:
     """Call each `run(cfg)` in turn, in every process of the job; returns when all have ended.
 
     torchrun's environment wins over NUM_GPUS, NUM_SHARDS, SHARD_ID and `init_method`. Without it,
     one process per GPU is spawned on this machine; NUM_GPUS 0 is one process on each machine's CPU.
-    `init_method` "" is MASTER_ADDR and MASTER_PORT, or a free port of this machine.
+    `init_method` "" is MASTER_ADDR and MASTER_PORT, or a free port of this machine. has_log: lines
+    go to OUTPUT_DIR, too.
     """
     if {"RANK", "WORLD_SIZE", "LOCAL_RANK"} <= set(os.environ):
         cfg, init_method = _with_torchrun_sizes(cfg), "env://"
@@ -53,7 +58,7 @@ def launch(runs: Sequence[Callable], cfg: ConfigNode, init_method: str = "") -> 
         _run_process,
         runs=[partial(run, cfg) for run in runs],
         imports=cfg.IMPORTS,
-        output_dir=cfg.OUTPUT_DIR,
+        output_dir=cfg.OUTPUT_DIR if has_log else None,
         backend=cfg.DIST_BACKEND if cfg.NUM_GPUS else "gloo",
         init_method=init_method,
         minutes=cfg.DIST_TIMEOUT_MINUTES,
@@ -136,8 +141,13 @@ def run_in_processes(function: Callable, args: tuple, count: int) -> None:
     Signals are passed on to them. When one ends badly the others are ended too, and SystemExit has
     its exit code; a user's mistake (ValueError, OSError) has been logged there as one line.
     """
+    method = multiprocessing.get_start_method()
     context = mp.start_processes(
-        _call_in_process, args=(function, args), nprocs=count, join=False, start_method="spawn"
+        _call_in_process,
+        args=(function, args, method),
+        nprocs=count,
+        join=False,
+        start_method="spawn",
     )
 
     def forward(signum, frame):
@@ -173,7 +183,9 @@ def _end_by_signal(number: int, count: int, signum: int) -> str:
     return line + ". The others are ended, too; the same command goes on from the last checkpoint"
 
 
-def _call_in_process(number: int, function: Callable, args: tuple) -> None:
+def _call_in_process(number: int, function: Callable, args: tuple, method: str) -> None:
+    # Else loaders would spawn their processes, too: 300 MB each, and an import of torch.
+    multiprocessing.set_start_method(method, force=True)
     try:
         function(number, *args)
     except (ValueError, OSError) as error:
@@ -193,7 +205,7 @@ def _run_process(
     *,
     runs: Sequence[Callable[[], object]],
     imports: Sequence[str],
-    output_dir: str,
+    output_dir: str | None,
     backend: str,
     init_method: str,
     minutes: float,
@@ -213,12 +225,49 @@ def _run_process(
         dist.destroy_process_group()
 
 
-def single_process(cfg: ConfigNode) -> ConfigNode:
-    """The config of one of the processes on its machine alone, on a GPU only if there is one."""
+def launch_tool(
+    run: Callable[[list], int | None], cfg: ConfigNode, *, most_gpus: int | None = None
+) -> int:
+    """The exit code of `run(options)`, in one process or several as `launch` has them.
+
+    Those on GPUs are as many as the machine can use, at most `most_gpus`. options: overrides of a
+    config, by which each process knows its place. All exit as the main process does.
+    """
+    cfg, is_alone = _on_usable_gpus(cfg, most_gpus), "RANK" not in os.environ
+    if is_alone and cfg.NUM_SHARDS == 1 and cfg.NUM_GPUS <= 1:
+        return run([]) or 0
+    launch([partial(_run_as_main, run=run)], cfg, has_log=False)
+    return 0
+
+
+def _run_as_main(cfg: ConfigNode, run: Callable[[list], int | None]) -> None:
+    keys = ("NUM_GPUS", "NUM_SHARDS", "SHARD_ID", "TEST.BATCH_SIZE")
+    options = [word for key in keys for word in (key, attrgetter(key)(cfg))]
+    if code := distributed.from_main(run(options)):
+        raise SystemExit(code)
+
+
+def _on_usable_gpus(cfg: ConfigNode, most: int | None = None) -> ConfigNode:
+    """The config with the GPUs that there are, at most so many, and as many clips on each."""
+    counts = [cfg.NUM_GPUS, torch.cuda.device_count(), *([] if most is None else [max(most, 1)])]
     cfg = cfg.clone()
     cfg.defrost()
-    cfg.TEST.BATCH_SIZE = max(cfg.TEST.BATCH_SIZE // max(cfg.NUM_GPUS, 1), 1)
-    cfg.NUM_GPUS = min(cfg.NUM_GPUS, torch.cuda.device_count(), 1)
+    per_gpu = max(cfg.TEST.BATCH_SIZE // max(cfg.NUM_GPUS, 1), 1)
+    cfg.NUM_GPUS = min(counts)
+    cfg.TEST.BATCH_SIZE = per_gpu * max(cfg.NUM_GPUS, 1)
+    cfg.freeze()
+    return cfg
+
+
+def single_process(cfg: ConfigNode) -> ConfigNode:
+    """The config of one of the processes on its machine alone, on a GPU only if there is one.
+
+    In a group of processes it stays as it is.
+    """
+    if distributed.is_distributed():
+        return cfg
+    cfg = _on_usable_gpus(cfg, 1)
+    cfg.defrost()
     cfg.NUM_SHARDS, cfg.SHARD_ID = 1, 0
     cfg.freeze()
     return cfg

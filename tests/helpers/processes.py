@@ -5,6 +5,7 @@ again, which takes longer than most tests. Those of `forked`, `run_in_two` and `
 from one that has imported torch and this package, and has run nothing yet.
 """
 
+import importlib
 import multiprocessing
 import os
 import socket
@@ -12,7 +13,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -81,12 +84,20 @@ def _run_in_group(count: int, folder: Path, function: Callable, args: tuple) -> 
 def run_net_in_two(forked):
     """Function (*words) that calls tools/run_net.py as torchrun does for two processes."""
 
-    def run(*words) -> None:
-        with socket.create_server(("localhost", 0)) as server:
-            port = server.getsockname()[1]
-        launch.run_in_processes(run_net_under_torchrun, (port, list(map(str, words))), 2)
+    return partial(_run_under_torchrun, run_net)
 
-    return run
+
+@pytest.fixture
+def run_tool_in_two(forked):
+    """Function (tool, *words) that calls any tool in this way."""
+    return _run_under_torchrun
+
+
+def _run_under_torchrun(tool: ModuleType, *words) -> None:
+    with socket.create_server(("localhost", 0)) as server:
+        port = server.getsockname()[1]
+    args = port, list(map(str, words)), tool.__name__
+    launch.run_in_processes(run_net_under_torchrun, args, 2)
 
 
 def _call_in_group(rank: int, store: Path, count: int, function: Callable, args: tuple) -> None:
@@ -97,11 +108,13 @@ def _call_in_group(rank: int, store: Path, count: int, function: Callable, args:
     dist.destroy_process_group()
 
 
-def run_net_under_torchrun(rank: int, port: int, words: list[str]) -> None:
-    """Call tools/run_net.py as one of torchrun's two processes."""
+def run_net_under_torchrun(
+    rank: int, port: int, words: list[str], tool: str = "tools.run_net"
+) -> None:
+    """Call a tool as one of torchrun's two processes."""
     place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2}
     place |= {"MASTER_ADDR": "localhost", "MASTER_PORT": port}
     os.environ.update({name: str(value) for name, value in place.items()})
     torch.set_num_threads(1)
-    if code := run_net.main(words):
+    if code := importlib.import_module(tool).main(words):
         raise SystemExit(code)

@@ -1,12 +1,14 @@
 """tools/budget.py, and tools/predict.py with what it wrote."""
 
 import json
+import shutil
 import signal
 
 import pytest
+import torch
 
 from slowfast.adaptive.budget import load_table, table_path
-from slowfast.adaptive.calibration_file import calibration_path
+from slowfast.adaptive.calibration_file import calibration_path, load_calibrations
 from tools import budget, predict, run_net
 
 
@@ -128,3 +130,22 @@ def test_a_test_after_training_has_no_table_yet(run_tool, budget_copy, tmp_path)
     words = ["--cfg", budget_copy[0], "TRAIN.ENABLE", "True", "TEST.BUDGET", "1G"]
     assert run_tool(run_net, *words, "OUTPUT_DIR", tmp_path / "run")[0] == 1
     assert "TEST.BUDGET" in (tmp_path / "run" / "stdout.log").read_text()
+
+
+@pytest.mark.slow
+def test_two_processes_calibrate_and_score_as_one_does(budget_run, run_tool_in_two, tmp_path):
+    (path, weights), own = budget_run, tmp_path / "weights.pyth"
+    shutil.copy(weights, own)
+    words = ["--cfg", path, "--checkpoint", own, "--repeats", 0, "--output", tmp_path / "two.json"]
+    run_tool_in_two(budget, "table", *words)
+    one, two = (
+        json.loads(file.read_text()) for file in (table_path(weights), tmp_path / "two.json")
+    )
+    assert [row["top1_acc"] for row in two["configurations"]] == [
+        row["top1_acc"] for row in one["configurations"]
+    ]
+    (expected,), (found,) = load_calibrations(weights), load_calibrations(own)
+    assert found.statistics.keys() == expected.statistics.keys() and not found.progress
+    for name, values in expected.statistics.items():
+        for key, value in values.items():
+            assert torch.equal(value, found.statistics[name][key]), (name, key)

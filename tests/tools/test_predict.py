@@ -115,3 +115,13 @@ def test_ctrl_c_keeps_what_is_done(run, folder, tmp_path, monkeypatch):
     assert code == 128 + signal.SIGINT
     (video,) = json.loads((tmp_path / "out.json").read_text())["videos"]
     assert video["path"].endswith("a.mp4") and "1 of 4 videos predicted" in output
+
+
+@pytest.mark.slow
+def test_two_processes_predict_what_one_does(run, folder, run_tool_in_two, tmp_path):
+    words = [folder, "--output", tmp_path / "one.json"]
+    assert run(*words, "TEST.BATCH_SIZE", 12)[0] == 0
+    words = [*run.args[1:], folder, "--output", tmp_path / "two.json"]
+    run_tool_in_two(predict, *words, "TEST.BATCH_SIZE", 24)  # of both
+    one, two = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("one", "two"))
+    assert one == two

@@ -193,11 +193,11 @@ def _one_based_hint(path: Path, form: LineFormat, rules: ListRules) -> str:
 
 
 class PlainLines:
-    """Reads stretches of a list whose lines are all a path in ASCII and a label, quickly."""
+    """Reads stretches of a list whose lines are all a path and a label, or parts, quickly."""
 
     def __init__(self, rules: ListRules, form: LineFormat, root: str):
-        is_plain = form.kind == "labels" and form.num_labels == 1
-        self._pattern = plain_pattern(form.separator) if is_plain else None
+        has_one = form.num_labels == 1
+        self._pattern = plain_pattern(form.separator, form.kind) if has_one else None
         self._count = rules.counts[0] if rules.counts else 2**31
         self._root = root
         self._numbers: dict[str, int] = {}  # of folders as the list has them
@@ -209,17 +209,26 @@ class PlainLines:
         found = self._pattern.findall(text)
         if len(found) < text.count("\n") + (text[-1:] != "\n"):
             return False
-        folders, names, labels = zip(*found, strict=True)
+        _, folders, names, *times, labels = zip(*found, strict=True)
         labels = np.array(list(map(int, labels)))
-        if labels.max() >= self._count:
+        part = np.array([list(map(float, each)) for each in times]).T if times else None
+        if labels.max() >= self._count or (times and not (part[:, 0] < part[:, 1]).all()):
+            return False
+        if not text.isascii() and not self._are_as_listed(folders, names):
             return False
         for folder in dict.fromkeys(folders):
             if folder not in self._numbers:
                 place = os.fsencode(os.path.join(self._root, folder))
                 self._numbers[folder] = packer.folder_number(place)
         numbers = list(map(self._numbers.__getitem__, folders))
-        packer.add_block(numbers, "".join(names).encode(), list(map(len, names)), labels)
+        packer.add_block(numbers, list(map(os.fsencode, names)), labels, part)
         return True
+
+    def _are_as_listed(self, folders: Sequence[str], names: Sequence[str]) -> bool:
+        """Whether no letters of these paths are composed in another way on the disk."""
+        paths = (folder + name for folder, name in zip(folders, names, strict=True))
+        places = (os.path.join(self._root, path) for path in paths if not path.isascii())
+        return all(find_in_any_form(place) == place for place in places)
 
 
 def read_records(path: Path, rules: ListRules) -> Sequence[Record]:

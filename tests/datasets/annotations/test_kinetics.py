@@ -3,6 +3,7 @@ from functools import partial
 
 import pytest
 
+from slowfast.datasets.annotations import kinetics
 from slowfast.datasets.annotations.kinetics import ListRules, build_kinetics, read_records
 from slowfast.datasets.records import Record
 from tests.helpers.annotation_files import build_annotations
@@ -48,6 +49,26 @@ def test_paths_start_from_the_folder_of_the_list(write_list, tmp_path):
 
 def test_absolute_paths_stay(write_list):
     assert write_list("/q/a.mp4 0\n") == [Record("/q/a.mp4", 0)]
+
+
+@pytest.mark.parametrize("kind, times", [("labels", ""), ("parts", " 1.5 12")])
+def test_lines_that_are_read_quickly_give_the_same_records(write_list, monkeypatch, kind, times):
+    quoted = ['"my dir/a b.mp4"', '"c.mp4"', "d/e.mp4", "caf\u00e9/\u65e5\u672c.mp4", "d/x y.avi"]
+    odd = ['" f.mp4"', "g\u3000.mp4", "caf\u00e9", '"h ""i"".mp4"', "k.mp42"]
+    start = [f"{number}.mp4{times} 0\n" for number in range(100)]
+    quick = "".join([*start, *(f"{path}{times} 3\n" for path in quoted)])
+    rest = [[*start, f"{path}{times} 3\n"] for path in odd]
+    contents = [quick, *map("".join, rest)]
+    found, added = [], []
+    add = kinetics.PlainLines.add
+    monkeypatch.setattr(
+        kinetics.PlainLines, "add", lambda *args: added.append(add(*args)) or added[-1]
+    )
+    found = [list(write_list(content, kind=kind)) for content in contents]
+    assert added[0] and not any(added[1:])
+    monkeypatch.setattr(kinetics.PlainLines, "add", lambda *args: False)
+    for content, records in zip(contents, found, strict=True):
+        assert list(write_list(content, kind=kind)) == records
 
 
 @pytest.mark.parametrize(
