@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import pickle
 import shutil
 import tempfile
 import weakref
@@ -12,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from slowfast.datasets.records import Record, Window
+from slowfast.datasets.records import FrameFiles, KeyFrame, Record, TimedLabels, Window
 
 _LARGE = 1 << 24  # bytes: arrays of more go to another process in a file that it maps
 
@@ -25,18 +26,21 @@ class PackedRecords(Sequence[Record]):
     the bytes of the paths' last parts; `folder_of`, numbers of folders, whose paths, with the last
     slash, are in `folders` and `folder_ends`; `label`; where a record has any, `labels` and
     `label_ends`, and `part`, NaN without one; `is_flow`; `tar_of`, which of `tars` and `tar_ends`
-    it is a member of, with first byte, size and check sum in `windows` (see `windows.py`). details:
-    frames, spans and key of each record, where a dataset has them.
+    it is a member of, with first byte, size and check sum in `windows` (see `windows.py`);
+    `frames_of`, numbers of image files, -1 without, which are pickled in `frames` and
+    `frames_ends`, as key frames of a video share them; `details` and `detail_ends`, spans and key,
+    pickled.
     """
 
-    def __init__(self, columns: dict[str, np.ndarray], details: list[tuple] | None = None):
-        self.columns, self._details = columns, details
+    def __init__(self, columns: dict[str, np.ndarray]):
+        self.columns = columns
+        self._last: tuple[int, Any] = -1, None  # frames that were asked for
         self._folder: str | None = None  # of the files for other processes
 
     @property
     def is_plain(self) -> bool:
         """Whether all of them are files, whose classes hold all the time."""
-        return self._details is None and "is_flow" not in self.columns
+        return not self.columns.keys() & {"frames_of", "details", "is_flow"}
 
     def __len__(self) -> int:
         return len(self.columns["ends"])
@@ -75,13 +79,11 @@ class PackedRecords(Sequence[Record]):
         if "labels" in columns:
             labels = tuple(_slice(columns["labels"], columns["label_ends"], number).tolist())
         has_part = part is not None and part[number, 0] == part[number, 0]
-        frames, spans, key = (None,) * 3 if self._details is None else self._details[number]
         return Record(
             path,
             int(columns["label"][number]),
-            frames,
-            spans,
-            key,
+            self._frames(number),
+            *self._spans_and_key(number),
             bool("is_flow" in columns and columns["is_flow"][number]),
             labels,
             tuple(part[number].tolist()) if has_part else None,
@@ -97,7 +99,23 @@ class PackedRecords(Sequence[Record]):
 
     def with_columns(self, columns: dict[str, np.ndarray]) -> PackedRecords:
         """The same records with more columns."""
-        return PackedRecords(self.columns | columns, self._details)
+        return PackedRecords(self.columns | columns)
+
+    def _frames(self, number: int) -> FrameFiles | None:
+        place = int(self.columns["frames_of"][number]) if "frames_of" in self.columns else -1
+        if place < 0:
+            return None
+        if self._last[0] != place:
+            columns = self.columns
+            content = _text(columns["frames"], columns["frames_ends"], place)
+            self._last = place, pickle.loads(content)
+        return self._last[1]
+
+    def _spans_and_key(self, number: int) -> tuple[TimedLabels | None, KeyFrame | None]:
+        if "details" not in self.columns:
+            return None, None
+        content = _text(self.columns["details"], self.columns["detail_ends"], number)
+        return pickle.loads(content) if content else (None, None)
 
     def by_folder(self) -> Iterator[tuple[str, list[str]]]:
         """(path with its last slash, names in the order of the list) of each folder."""
@@ -140,24 +158,26 @@ class PackedRecords(Sequence[Record]):
 
     def details(self) -> Iterator[tuple]:
         """Frames, spans and key of each record, where any has them; else nothing."""
-        return iter(self._details or ())
+        has_any = self.columns.keys() & {"frames_of", "details"}
+        numbers = range(len(self) if has_any else 0)
+        return ((self._frames(number), *self._spans_and_key(number)) for number in numbers)
 
     def __reduce__(self) -> tuple:
         if sum(array.nbytes for array in self.columns.values()) < _LARGE:
-            return PackedRecords, (self.columns, self._details)
+            return PackedRecords, (self.columns,)
         if self._folder is None:
             self._folder = tempfile.mkdtemp(prefix="slowfast_records_")
             weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
             for name, array in self.columns.items():
                 np.save(os.path.join(self._folder, f"{name}.npy"), array)
-        return _mapped, (self._folder, list(self.columns), self._details)
+        return _mapped, (self._folder, list(self.columns))
 
 
-def _mapped(folder: str, names: Sequence[str], details: list[tuple] | None) -> PackedRecords:
+def _mapped(folder: str, names: Sequence[str]) -> PackedRecords:
     files = {name: os.path.join(folder, f"{name}.npy") for name in names}
     # As a plain array: slices of a memmap take longer.
     columns = {name: np.asarray(np.load(file, "r")) for name, file in files.items()}
-    return PackedRecords(columns, details)
+    return PackedRecords(columns)
 
 
 def _slice(values: np.ndarray, ends: np.ndarray, number: int) -> np.ndarray:
@@ -173,8 +193,8 @@ class RecordPacker:
 
     def __init__(self):
         self._folders: dict[bytes, int] = {}
+        self._frames: dict[FrameFiles, int] = {}
         self._blocks: list[dict[str, np.ndarray]] = []
-        self._details: list[list[tuple] | None] = []  # of each block
 
     def add(self, records: Sequence[Record]) -> None:
         """Add some records, better thousands than one."""
@@ -192,9 +212,22 @@ class RecordPacker:
             block["part"] = np.array([record.part or no_part for record in records], np.float64)
         if any(record.is_flow for record in records):
             block["is_flow"] = np.array([record.is_flow for record in records])
-        details = [(record.frames, record.spans, record.key) for record in records]
-        has_any = any(field is not None for each in details for field in each)
-        self._details.append(details if has_any else None)
+        if any(record.frames is not None for record in records):
+            block["frames_of"] = np.array(self._frame_numbers(records), np.int32)
+        pairs = [(record.spans, record.key) for record in records]
+        if any(pair != (None, None) for pair in pairs):
+            found = [b"" if pair == (None, None) else pickle.dumps(pair) for pair in pairs]
+            block["details"] = np.frombuffer(b"".join(found), np.uint8)
+            block["detail_sizes"] = np.array(list(map(len, found)), np.int64)
+
+    def _frame_numbers(self, records: Sequence[Record]) -> list[int]:
+        """Number of the frames of each record; a thousand names are looked up once."""
+        known = {id(None): -1}
+        for record in records:
+            if id(record.frames) not in known:
+                number = self._frames.setdefault(record.frames, len(self._frames))
+                known[id(record.frames)] = number
+        return [known[id(record.frames)] for record in records]
 
     def folder_number(self, folder: bytes) -> int:
         """Number of a folder, whose path has its last slash."""
@@ -211,7 +244,6 @@ class RecordPacker:
         self._add_block(folders, b"".join(names), list(map(len, names)), label)
         if part is not None:
             self._blocks[-1]["part"] = part
-        self._details.append(None)
 
     def _add_block(
         self, folders: Sequence[int], names: bytes, sizes: Sequence[int], label: np.ndarray
@@ -234,19 +266,20 @@ class RecordPacker:
         columns["folders"] = np.frombuffer(b"".join(folders), np.uint8)
         columns["folder_ends"] = _ends(np.array(list(map(len, folders)), np.int64))
         empty = {"label_sizes": 0, "labels": 0, "part": (np.nan, np.nan), "is_flow": False}
+        empty |= {"frames_of": np.int32(-1), "details": np.uint8(0), "detail_sizes": 0}
         for name, value in empty.items():
             if any(name in block for block in self._blocks):
-                lengths = [0] * len(counts) if name == "labels" else counts
+                lengths = [0] * len(counts) if name in ("labels", "details") else counts
                 columns[name] = self._take(name, lengths, value)
         if "label_sizes" in columns:
             columns["label_ends"] = _ends(columns.pop("label_sizes"))
-        return PackedRecords(columns, self._joined_details(counts))
-
-    def _joined_details(self, counts: Sequence[int]) -> list[tuple] | None:
-        if not any(self._details):
-            return None
-        pairs, nothing = zip(self._details, counts, strict=True), [(None, None, None)]
-        return [each for details, count in pairs for each in details or nothing * count]
+        if "details" in columns:
+            columns["detail_ends"] = _ends(columns.pop("detail_sizes"))
+        if self._frames:
+            found = list(map(pickle.dumps, self._frames))
+            columns["frames"] = np.frombuffer(b"".join(found), np.uint8)
+            columns["frames_ends"] = _ends(np.array(list(map(len, found)), np.int64))
+        return PackedRecords(columns)
 
     def _take(self, name: str, counts: Sequence[int], empty: Any = 0) -> np.ndarray:
         """A column of all blocks, which lose it; `empty` for each record of one that has none."""

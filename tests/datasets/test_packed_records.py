@@ -17,7 +17,6 @@ OTHERS = [
     Record("/d/folder", 1, frame_files(["/d/folder/1.jpg", "/d/folder/2.jpg"])),
     Record("/d/empty", 1, frame_files([])),
     Record("/d/spans.mp4", spans=TimedLabels(((3, 0.0, 2.0),))),
-    Record("/d/key.mp4", key=KEY),
     Record("/d/flow", 1, is_flow=True),
 ]
 
@@ -27,6 +26,24 @@ def test_packed_records_are_the_records(records):
     packed = pack(records)
     assert packed == records and records == packed and list(packed) == records
     assert len(packed) == len(records) and packed[1:3] == records[1:3]
+
+
+def test_key_frames_share_the_frames_of_their_video():
+    frames = frame_files([f"/d/v/{name}.jpg" for name in "aqz"])
+    records = [Record("/d/v", key=KEY, frames=frames), Record("/d/v", key=KEY, frames=frames)]
+    packed = pack(PLAIN + records)
+    found = packed[-1]
+    assert found.frames == frames and packed[0].frames is None is packed[0].key
+    assert (found.key.key, found.key.labels) == (KEY.key, KEY.labels)
+    np.testing.assert_array_equal(found.key.boxes, KEY.boxes)
+    assert len(packed.columns["frames_ends"]) == 1
+
+
+def test_blocks_with_and_without_details_are_joined():
+    packer = packed_records.RecordPacker()
+    for records in (PLAIN, OTHERS, PLAIN):
+        packer.add(records)
+    assert list(packer.pack()) == PLAIN + OTHERS + PLAIN
 
 
 def test_places_count_from_the_end_and_end():
