@@ -101,6 +101,9 @@ _C.ADAPTIVE.ENABLE = False
 _C.ADAPTIVE.MIN_WIDTH = 0.63
 # Sub-networks of a random width per step, beside the narrowest one.
 _C.ADAPTIVE.NUM_RANDOM = Default(1, AtLeast(0, 100))
+# Each step first trains the full network on whole clips, from the labels. False: sub-networks
+# alone, from the labels; needs ADAPTIVE.DISTILL False and BN.USE_PRECISE_STATS True.
+_C.ADAPTIVE.FULL_PASS = True
 # Crops of which each sub-network draws one, up to DATA.TRAIN_CROP_SIZE. A table of a trained
 # network may have crops up to DATA.TEST_CROP_SIZE.
 _C.ADAPTIVE.CROPS = [142, 178, 224]
@@ -108,6 +111,9 @@ _C.ADAPTIVE.CROPS = [142, 178, 224]
 _C.ADAPTIVE.FRAMES = [3, 5, 8]
 # Widths of the grid, with all FRAMES and CROPS, that is calibrated and tested.
 _C.ADAPTIVE.WIDTHS = [0.63, 0.73, 0.83, 0.93, 1.0]
+# [width, frames, crop] beside the grid that are calibrated and tested, too: a width and frames of
+# those above, and a crop up to DATA.TEST_CROP_SIZE.
+_C.ADAPTIVE.POINTS = []
 # How clips are made smaller on the device: area (mean values) or bilinear.
 _C.ADAPTIVE.RESIZE = Default("area", OneOf("area", "bilinear"))
 # Sub-networks learn from the scores of the full network; False: from the labels, too.

@@ -146,7 +146,8 @@ def build_full_point(cfg: ConfigNode, crop: int) -> OperatingPoint:
 
 
 def build_points(cfg: ConfigNode) -> list[OperatingPoint]:
-    """The grid of ADAPTIVE, and the full point at the crop of tests; the smallest first."""
+    """The grid and the points of ADAPTIVE, and the full one at the crop of tests, sorted."""
     sizes = cfg.ADAPTIVE
     grid = {OperatingPoint(*values) for values in product(sizes.WIDTHS, sizes.FRAMES, sizes.CROPS)}
+    grid |= {OperatingPoint(*values) for values in sizes.POINTS}
     return sorted(grid | {build_full_point(cfg, cfg.DATA.TEST_CROP_SIZE)})

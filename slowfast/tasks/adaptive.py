@@ -49,10 +49,15 @@ class Adaptive(Classification):
     The full network learns from the labels on whole clips, then each sub-network, by `sub_loss`, on
     clips that `reduce` makes of them; the gradients are added up. The network has to be slimmable,
     and is judged at full size. Only its passes move running statistics; those of the sub-networks
-    are measured after training (adaptive.calibrate). The rest is for Classification.
+    are measured after training (adaptive.calibrate).
+
+    sub_loss: None leaves the pass of the full network out, and all learn from the labels. Running
+    statistics have to be measured then (BN.USE_PRECISE_STATS). The rest is for Classification.
     """
 
-    def __init__(self, sub_networks: SubNetworks, sub_loss: SubLoss, *, reduce: Reduce, **options):
+    def __init__(
+        self, sub_networks: SubNetworks, sub_loss: SubLoss | None, *, reduce: Reduce, **options
+    ):
         super().__init__(**options)
         self._sub_networks = sub_networks
         self._sub_loss = sub_loss
@@ -71,6 +76,12 @@ class Adaptive(Classification):
         batch norms, are of the same channels.
         """
         batch, targets = self._mixed(batch, rng)
+        points = self._sub_networks.draw(shared_rng)
+        if self._sub_loss is None:
+            return [
+                partial(self._from_labels, network, batch, targets, point, share=1 / len(points))
+                for point in points
+            ]
         full_logits: list[Tensor] = []  # of the first pass, for the others
 
         def full() -> tuple[Tensor, dict[str, Tensor]]:
@@ -79,13 +90,31 @@ class Adaptive(Classification):
             return self._loss(logits, targets), self._accuracies(logits, targets)
 
         def narrow(point: OperatingPoint) -> tuple[Tensor, dict[str, Tensor]]:
-            clips = self._reduce(batch["clips"], point)
-            with width(network, point.width, moves_statistics=False):
-                logits = network(*self.inputs({**batch, "clips": clips})).float()
+            logits = self._logits(network, batch, point)
             loss = self._sub_loss(logits, full_logits[0], targets)
             return loss, {"sub_loss": loss.detach().double() * len(targets)}
 
-        return [full, *(partial(narrow, point) for point in self._sub_networks.draw(shared_rng))]
+        return [full, *(partial(narrow, point) for point in points)]
+
+    def _logits(self, network: nn.Module, batch: dict, point: OperatingPoint) -> Tensor:
+        """Logits of a sub-network, which moves no running statistics."""
+        clips = self._reduce(batch["clips"], point)
+        with width(network, point.width, moves_statistics=False):
+            return network(*self.inputs({**batch, "clips": clips})).float()
+
+    def _from_labels(
+        self,
+        network: nn.Module,
+        batch: dict,
+        targets: Tensor,
+        point: OperatingPoint,
+        *,
+        share: float,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """One pass of a sub-network alone; its accuracies count by the share of the passes."""
+        logits = self._logits(network, batch, point)
+        accuracies = self._accuracies(logits, targets)
+        return self._loss(logits, targets), {key: share * a for key, a in accuracies.items()}
 
 
 def distillation(temperature: float) -> SubLoss:
@@ -115,9 +144,10 @@ def from_labels(loss: OneLabelLoss) -> SubLoss:
 def build_adaptive(cfg: ConfigNode) -> Adaptive:
     """The task of ADAPTIVE.ENABLE."""
     sizes, options = cfg.ADAPTIVE, build_classification_options(cfg)
+    sub_loss = distillation(sizes.TEMPERATURE) if sizes.DISTILL else from_labels(options["loss"])
     return Adaptive(
         SubNetworks(sizes.MIN_WIDTH, sizes.NUM_RANDOM, sizes.FRAMES, sizes.CROPS),
-        distillation(sizes.TEMPERATURE) if sizes.DISTILL else from_labels(options["loss"]),
+        sub_loss if sizes.FULL_PASS else None,
         reduce=build_reduce(cfg),
         **options,
     )

@@ -20,7 +20,7 @@ from slowfast.checkpoint import files
 from slowfast.config.cli import load_cfg
 from slowfast.datasets.clip_dataset import ClipDataset
 from slowfast.engine.test import test as run_test
-from slowfast.models.operating_point import OperatingPoint
+from slowfast.models.operating_point import OperatingPoint, build_points
 from slowfast.runtime.stop import StopRequest
 
 KINETICS = "configs/Kinetics"
@@ -49,6 +49,12 @@ def test_crops_may_be_as_large_as_in_tests(budget_copy):
     options += ["ADAPTIVE.FRAMES", [2], "TRAIN.ENABLE", True]
     table = measure_table(*budget_copy, options, repeats=0, stop=StopRequest())
     assert [row.point for row in table.rows] == [OperatingPoint(1.0, n, 44) for n in (2, 4)]
+
+
+def test_points_beside_the_grid_are_measured_with_it(budget_run):
+    cfg = load_cfg(budget_run[0], ["ADAPTIVE.POINTS", "[[0.5, 4, 36], [1.0, 2, 32]]"])
+    grid = {OperatingPoint(*at) for at in product([0.5, 1.0], [2, 4], [32, 40])}
+    assert build_points(cfg) == sorted(grid | {OperatingPoint(0.5, 4, 36)})
 
 
 def assert_monotone(costs):

@@ -408,6 +408,7 @@ def test_detection_and_several_labels_need_what_fits_them(overrides, expected):
 
 
 ADAPTIVE = ["ADAPTIVE.ENABLE", True]
+ALONE = ["ADAPTIVE.FULL_PASS", False, "ADAPTIVE.DISTILL", False, "BN.USE_PRECISE_STATS", True]
 
 
 @pytest.mark.parametrize(
@@ -439,6 +440,14 @@ ADAPTIVE = ["ADAPTIVE.ENABLE", True]
             "ADAPTIVE.TEMPERATURE: 2.0 must be 1 with ADAPTIVE.DISTILL False",
         ),
         (MULTI_LABEL, "DATA.MULTI_LABEL: True must be False with ADAPTIVE.ENABLE True"),
+        (["ADAPTIVE.POINTS", [[1, 4, 256]]], "one of ADAPTIVE.FRAMES [3, 5, 8], and 32 to 256"),
+        (["ADAPTIVE.POINTS", [[0.5, 5, 224]]], "[0.5, 5, 224] must be [width, frames, crop]"),
+        (["ADAPTIVE.POINTS", [[1, 5, 257]]], "ADAPTIVE.POINTS: [1, 5, 257] must be"),
+        (["ADAPTIVE.POINTS", [[1, 5.0, 256]]], "[1, 5.0, 256] must be [width, frames, crop]"),
+        (["ADAPTIVE.POINTS", ["1,5,256"]], "ADAPTIVE.POINTS: 1,5,256 must be [width, frames"),
+        (ALONE[:2], "ADAPTIVE.DISTILL: True must be False with ADAPTIVE.FULL_PASS False"),
+        (ALONE[:4], "BN.USE_PRECISE_STATS: False must be True with ADAPTIVE.FULL_PASS False"),
+        ([*ALONE, "ADAPTIVE.NUM_RANDOM", 0], "ADAPTIVE.NUM_RANDOM: 0 must be at least 1"),
     ],
 )
 def test_adaptive_networks_need_what_fits_them(overrides, expected):
@@ -446,7 +455,12 @@ def test_adaptive_networks_need_what_fits_them(overrides, expected):
 
 
 @pytest.mark.parametrize(
-    "overrides", [ADAPTIVE, ["ADAPTIVE.WIDTHS", [2], "ADAPTIVE.CROPS", [], "MODEL.WIDTH", 0.5]]
+    "overrides",
+    [
+        ADAPTIVE,
+        [*ADAPTIVE, *ALONE, "ADAPTIVE.POINTS", [[1, 5, 256]]],
+        ["ADAPTIVE.WIDTHS", [2], "ADAPTIVE.CROPS", [], "MODEL.WIDTH", 0.5],
+    ],
 )
 def test_adaptive_networks_that_fit_pass(overrides):
     check_cfg(make_cfg(*overrides))

@@ -94,6 +94,40 @@ def test_without_distillation_all_learn_from_the_smoothed_labels(adaptive_cfg):
     assert metrics["loss"] == pytest.approx(sum(losses).item(), rel=1e-5)
 
 
+ALONE = ["ADAPTIVE.FULL_PASS", False, "ADAPTIVE.DISTILL", False, "BN.USE_PRECISE_STATS", True]
+
+
+def test_without_a_full_pass_a_step_is_that_of_its_sub_networks(adaptive_cfg):
+    cfg = adaptive_cfg(*ALONE, *PLAIN_HEAD)
+    batch, model = batch_of(cfg), model_of(cfg)
+    losses, hits = [], []
+    for drawn in configurations(cfg):
+        with width(model, drawn.width):
+            logits = model(build_reduce(cfg)(batch["clips"], drawn))
+        losses.append(F.cross_entropy(logits, batch["labels"]))
+        hits.append((logits.argmax(1) == batch["labels"]).double().mean().item())
+    by_hand = torch.autograd.grad(sum(losses), list(model.parameters()))
+
+    gradients, metrics = gradients_of_step(cfg, model_of(cfg), batch)
+    torch.testing.assert_close(gradients, list(by_hand), rtol=1e-4, atol=1e-6)
+    assert metrics["loss"] == pytest.approx(sum(losses).item(), rel=1e-5)
+    assert metrics["top1_acc"] == pytest.approx(100 * sum(hits) / len(hits))
+    assert "sub_loss" not in metrics
+
+
+def test_training_on_many_sizes_is_one_pass_of_the_whole_width(adaptive_cfg):
+    options = ["ADAPTIVE.MIN_WIDTH", 1.0, "ADAPTIVE.WIDTHS", [1.0], "ADAPTIVE.NUM_RANDOM", 0]
+    cfg = adaptive_cfg(*ALONE, *options, *PLAIN_HEAD)
+    model, batch, seen = model_of(cfg), batch_of(cfg), []
+    before = {name: values.clone() for name, values in model.named_buffers()}
+    model.register_forward_pre_hook(lambda _model, inputs: seen.append(inputs[0][0].shape))
+    gradients_of_step(cfg, model, batch)
+    (point,) = configurations(cfg)
+    assert point.width == 1.0
+    assert seen == [(4, 3, point.frames, point.crop, point.crop)]
+    torch.testing.assert_close(dict(model.named_buffers()), before)
+
+
 def test_every_parameter_gets_a_gradient(adaptive_cfg):
     cfg = adaptive_cfg()
     gradients, _ = gradients_of_step(cfg, model_of(cfg), batch_of(cfg))

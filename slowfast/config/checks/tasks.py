@@ -181,6 +181,55 @@ def check_reduced_clips(
             yield f"ADAPTIVE.{name}: {values} must be whole numbers from {least} to {most} {unit}"
 
 
+@register_rule("ADAPTIVE", "DATA.TEST_CROP_SIZE")
+def check_points(adaptive: ConfigNode, crop: int) -> Iterator[str]:
+    """Check that points beside the grid are of what is trained, at crops of a test."""
+    if not adaptive.ENABLE:
+        if adaptive.POINTS:
+            yield f"ADAPTIVE.POINTS: {_short(adaptive.POINTS)} needs ADAPTIVE.ENABLE True"
+        return
+    for point in adaptive.POINTS:
+        if not _is_point(point, adaptive, crop):
+            yield (
+                f"ADAPTIVE.POINTS: {point} must be [width, frames, crop]: a width from "
+                f"ADAPTIVE.MIN_WIDTH {adaptive.MIN_WIDTH} to 1, one of ADAPTIVE.FRAMES "
+                f"{list(adaptive.FRAMES)}, and {MODEL_STRIDE} to {crop} pixels "
+                "(DATA.TEST_CROP_SIZE)"
+            )
+
+
+def _is_point(point: Any, adaptive: ConfigNode, largest: int) -> bool:
+    if not (isinstance(point, list | tuple) and len(point) == 3 and are_numbers(point)):
+        return False
+    width, frames, crop = point
+    if not type(frames) is type(crop) is int:
+        return False
+    is_trained = adaptive.MIN_WIDTH <= width <= 1 and frames in adaptive.FRAMES
+    return is_trained and MODEL_STRIDE <= crop <= largest
+
+
+@register_rule("ADAPTIVE", "BN.USE_PRECISE_STATS")
+def check_full_pass(adaptive: ConfigNode, are_measured: bool) -> Iterator[str]:
+    """Check that a network whose whole is never trained has something to learn from."""
+    if not adaptive.ENABLE or adaptive.FULL_PASS:
+        return
+    if adaptive.DISTILL:
+        yield (
+            "ADAPTIVE.DISTILL: True must be False with ADAPTIVE.FULL_PASS False: no full network "
+            "teaches the others"
+        )
+    if not are_measured:
+        yield (
+            "BN.USE_PRECISE_STATS: False must be True with ADAPTIVE.FULL_PASS False: nothing else "
+            "measures the statistics of the full network"
+        )
+    if adaptive.MIN_WIDTH < 1 and not adaptive.NUM_RANDOM:
+        yield (
+            "ADAPTIVE.NUM_RANDOM: 0 must be at least 1 with ADAPTIVE.FULL_PASS False and "
+            f"ADAPTIVE.MIN_WIDTH {adaptive.MIN_WIDTH}: wider networks would never be trained"
+        )
+
+
 for _key, _reason in {
     "DATA.MULTI_LABEL": "it is for one label per video",
     "DETECTION.ENABLE": "it is for one label per video",
