@@ -2,7 +2,8 @@
 
 python tools/ensemble.py outputs/rgb outputs/flow --weights 1 1.5 --output fused.json
 
-RUN is an OUTPUT_DIR, or a file of scores (TEST.SAVE_RESULTS_PATH).
+RUN is an OUTPUT_DIR, or a file of scores (TEST.SAVE_RESULTS_PATH). Boxes of detectors
+(DETECTION.PROPOSALS rpn) are fused where they overlap.
 """
 
 import argparse
@@ -24,15 +25,21 @@ def main(argv: list[str] | None = None) -> int:
 
 def run(args: argparse.Namespace) -> None:
     """Print a table, write the file."""
-    from slowfast.evaluation.fusion import as_table, fuse, read_scores, write_fusion
+    from slowfast.evaluation import box_fusion, fusion
 
-    runs = [read_scores(run) for run in args.runs]
-    fusion = fuse(runs, args.weights or [1.0] * len(runs))
+    weights = args.weights or [1.0] * len(args.runs)
+    if box_fusion.holds_boxes(args.runs[0]):
+        fused = box_fusion.fuse_runs(args.runs, weights)
+        if args.output:
+            box_fusion.write_rows(args.output, fused)
+        print(box_fusion.as_table(fused))
+        return
+    fused = fusion.fuse([fusion.read_scores(run) for run in args.runs], weights)
     if args.output:
-        write_fusion(args.output, fusion)
-    print(as_table(fusion))
-    left_out = f", {fusion.num_left_out} left out: unreadable in some run"
-    print(f"{fusion.num_videos} videos{left_out if fusion.num_left_out else ''}")
+        fusion.write_fusion(args.output, fused)
+    print(fusion.as_table(fused))
+    left_out = f", {fused.num_left_out} left out: unreadable in some run"
+    print(f"{fused.num_videos} videos{left_out if fused.num_left_out else ''}")
 
 
 if __name__ == "__main__":

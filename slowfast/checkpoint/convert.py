@@ -228,7 +228,8 @@ def average_channels(state: State, shapes: Mapping[str, torch.Size]) -> tuple[St
     averaged: State = {}
     for name, value in state.items():
         shape = shapes.get(name, ())
-        if value.ndim in (4, 5) and len(shape) == 5 and (value.shape[1], shape[1]) == (3, 2):
+        is_kernel = value.ndim in (4, 5) and len(shape) in (4, 5)
+        if is_kernel and (value.shape[1], shape[1]) == (3, 2):
             averaged[name] = value.mean(1, keepdim=True).repeat_interleave(2, dim=1)
     return {**state, **averaged}, list(averaged)
 

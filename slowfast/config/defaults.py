@@ -572,13 +572,38 @@ _C.DETECTION.ENABLE = False
 # Half-pixel correction of RoIAlign; False is how the weights of Caffe2 were trained.
 _C.DETECTION.ALIGNED = True
 # Pixels of the clip per position of the last map: 32, or 16 where RESNET.SPATIAL_STRIDES leaves out
-# the stride of res5.
+# the stride of res5; S3D ends at Mixed_5c with 32, at Mixed_4e with 16.
 _C.DETECTION.SPATIAL_SCALE_FACTOR = Default(16, AtLeast(1))
 # Positions that RoIAlign samples from a box, along each side.
 _C.DETECTION.ROI_XFORM_RESOLUTION = Default(7, AtLeast(1, 100))
 # Ours. Part of a frame that a test sees: whole, or the center, a square of DATA.TEST_CROP_SIZE.
 # Boxes outside of it get no scores; the ground truth stays whole.
 _C.DETECTION.TEST_VIEW = Default("whole", OneOf("whole", "center"))
+# Ours. [height, width] to which whole frames are scaled in training, validation and testing, their
+# shape aside; []: crops of DATA.TRAIN_CROP_SIZE and frames of a short side.
+_C.DETECTION.FRAME_SIZE = []
+# Ours. Boxes that are classified: those given by the dataset (see AVA.TEST_BOXES), or found in the
+# key frame by a region proposal network that is trained, too (rpn; S3D).
+_C.DETECTION.PROPOSALS = Default("given", OneOf("given", "rpn"))
+# Ours. torchvision's network that sees the key frame, up to its stride of 16.
+_C.DETECTION.RPN_BACKBONE = Default("resnet50", OneOf("resnet18", "resnet34", "resnet50"))
+# Ours. File with weights of RPN_BACKBONE, from images; TRAIN.CHECKPOINT_FILE_PATH then fills the
+# rest. Empty: that file fills the whole detector.
+_C.DETECTION.RPN_CHECKPOINT = ""
+# Ours. Sides of the squares from which proposals start, in pixels of the clip.
+_C.DETECTION.ANCHOR_SIZES = [64, 128, 256, 512]
+# Ours. Their shapes: height over width.
+_C.DETECTION.ANCHOR_RATIOS = [0.5, 1.0, 2.0]
+# Ours. Proposals of a key frame.
+_C.DETECTION.NUM_PROPOSALS = Default(300, AtLeast(1, 10_000))
+# Ours. Of these, boxes of a key frame from which the head learns; at most a quarter show something.
+_C.DETECTION.NUM_SAMPLED = Default(64, AtLeast(4, 10_000))
+# Ours. Units between the maps of a box and its class.
+_C.DETECTION.HEAD_DIM = Default(1024, AtLeast(1, 100_000))
+# Ours. Of boxes of one class that overlap by more than this IoU, the best one stays.
+_C.DETECTION.NMS_IOU = Default(0.6, Share())
+# Ours. Boxes with a class that are kept of a key frame.
+_C.DETECTION.MAX_DETECTIONS = Default(100, AtLeast(1, 10_000))
 
 _C.AVA = ConfigNode()
 # Folder of the image files <video>/<video>_000001.jpg; empty: "frames" below

@@ -66,6 +66,11 @@ def kind_of_labels(is_detection: bool, is_multi_label: bool, num_classes: int | 
     return "several_targets" if len(class_counts(num_classes)) > 1 else "classification"
 
 
+def finds_boxes(detection: ConfigNode) -> bool:
+    """Whether the network finds boxes by itself, in place of classifying those it is given."""
+    return detection.ENABLE and detection.PROPOSALS == "rpn"
+
+
 def accumulation_steps(train: ConfigNode, num_shards: int) -> int:
     """Batches whose gradients are added up before one optimizer step of so many machines."""
     if not train.GLOBAL_BATCH_SIZE:

@@ -57,7 +57,7 @@ _something = partial(
     DatasetTraits, build_sampler=build_segment_sampler, has_flow=True, is_bgr_in_reference=True
 )
 _boxes = partial(DatasetTraits, build_sampler=build_center_sampler, task="detection")
-_tubes = partial(_boxes, metric="frame_map", has_sources=True, num_splits=3)
+_tubes = partial(_boxes, metric="frame_map", has_sources=True, num_splits=3, has_flow=True)
 
 DATASETS.register("kinetics")(
     _labelled(build_kinetics, other_tasks=("multi_label", "several_targets"), has_plain_lists=True)

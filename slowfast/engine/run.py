@@ -187,16 +187,25 @@ def begin(cfg: ConfigNode, state: TrainState, norms: NormSchedule) -> None:
             return
     elif distributed.is_main_process() and (aside := files.set_aside(cfg.OUTPUT_DIR)):
         logger.warning("TRAIN.AUTO_RESUME is False: the checkpoints found are now in %s", aside)
-    if cfg.TRAIN.CHECKPOINT_FILE_PATH:
+    for module, path in build_starts(cfg, state.model):
         initialize_from(
-            state.model,
-            cfg.TRAIN.CHECKPOINT_FILE_PATH,
+            module,
+            path,
             clear_name_patterns=cfg.TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN,
             min_coverage=cfg.TRAIN.CHECKPOINT_MIN_COVERAGE,
             classes=classes,
         )
-        if state.ema is not None:
-            state.ema = ModelEma(state.model, cfg.TRAIN.EMA_DECAY)
+    if state.ema is not None:
+        state.ema = ModelEma(state.model, cfg.TRAIN.EMA_DECAY)
+
+
+def build_starts(cfg: ConfigNode, model: nn.Module) -> list[tuple[nn.Module, str]]:
+    """Parts of the model and the files that fill them; a detector may have one for each part."""
+    whole, of_proposals = cfg.TRAIN.CHECKPOINT_FILE_PATH, cfg.DETECTION.RPN_CHECKPOINT
+    if not of_proposals:
+        return [(model, whole)] if whole else []
+    trunk = [(model.trunk, whole)] if whole else []
+    return [*trunk, (model.proposals.body, of_proposals)]
 
 
 def build_loaders(cfg: ConfigNode) -> tuple[DataLoader, DataLoader]:

@@ -1,4 +1,4 @@
-"""Evaluator of labelled boxes in key frames, as in AVA."""
+"""Evaluators of boxes in key frames, as in AVA: of labels for given ones, of boxes found."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -12,6 +12,7 @@ from slowfast.evaluation.ava import (
     frame_average_precisions,
     write_detections_csv,
 )
+from slowfast.evaluation.box_fusion import save_detections
 from slowfast.evaluation.evaluator import Evaluation, Evaluator, write_class_table
 from slowfast.evaluation.metrics import mean_over_classes
 from slowfast.evaluation.video_scores import to_numpy
@@ -143,7 +144,7 @@ class BoxEvaluator(Evaluator):
         counts = {
             "num_key_frames": len(judged),
             "num_key_frames_scored": len(judged & {self._keys[index] for index in seen}),
-            "num_boxes": len(detections) // len(truth.classes),
+            "num_boxes": self._num_boxes(detections),
         }
         return Evaluation({**metrics, **counts}, {"positives": _positives(truth), **columns})
 
@@ -161,11 +162,17 @@ class BoxEvaluator(Evaluator):
 
     def _detections(self) -> BoxTable:
         """Boxes and scores of the classes that count."""
-        table = self.scores.table(self._keys, self._boxes)
+        table = self._table()
         counts = np.isin(table.labels, list(self._truth.classes))
         return BoxTable(
             table.keys[counts], table.boxes[counts], table.labels[counts], table.scores[counts]
         )
+
+    def _table(self) -> BoxTable:
+        return self.scores.table(self._keys, self._boxes)
+
+    def _num_boxes(self, detections: BoxTable) -> int:
+        return len(detections) // len(self._truth.classes)
 
     def _average_precisions(self, detections: BoxTable) -> dict[str, dict[int, float]]:
         """Percent for each class, NaN without ground truth; under the name of the definition."""
@@ -181,6 +188,80 @@ class BoxEvaluator(Evaluator):
             name: {label: 100 * value for label, value in values.items()}
             for name, values in found.items()
         }
+
+
+class FoundBoxes:
+    """Boxes by record: arrays n,6 of x1,y1,x2,y2 in shares of the frame, class, score.
+
+    Holds only what was added, so a process keeps its share.
+    """
+
+    def __init__(self, num_records: int):
+        self.num_records = num_records
+        self._rows: dict[int, np.ndarray] = {}
+
+    def add(self, records: torch.Tensor, detections: torch.Tensor, size: tuple[int, int]) -> None:
+        """Store detections N,D,6 of clips of this (height, width), in pixels; class -1 is none."""
+        height, width = size
+        scale = detections.new_tensor([width, height, width, height, 1, 1])
+        for record, rows in zip(records.tolist(), (detections / scale).numpy(), strict=True):
+            self._rows[record] = rows[rows[:, 4] >= 0]
+
+    def merge(self, others: Iterable["FoundBoxes"]) -> None:
+        """Add what other processes have."""
+        for other in others:
+            self._rows = {**other._rows, **self._rows}
+
+    @property
+    def seen(self) -> np.ndarray:
+        """For each record whether its key frame was looked at (bool)."""
+        seen = np.zeros(self.num_records, dtype=bool)
+        seen[list(self._rows)] = True
+        return seen
+
+    def table(self, keys: Sequence[str]) -> BoxTable:
+        """A row per box, ordered by record, best first; `keys` of each record's image."""
+        records = sorted(self._rows)
+        rows = np.concatenate([np.empty((0, 6)), *(self._rows[record] for record in records)])
+        counts = [len(self._rows[record]) for record in records]
+        own_keys = np.array(keys, dtype=object)[np.repeat(records, counts).astype(np.int64)]
+        return BoxTable(own_keys, rows[:, :4], rows[:, 4].astype(np.int64), rows[:, 5])
+
+
+class FoundBoxEvaluator(BoxEvaluator):
+    """Judges boxes with a class by the mAP of the dataset; true boxes serve for that alone.
+
+    A test that is killed begins anew: its rows are not of given boxes.
+    """
+
+    scores: FoundBoxes
+    row_keys = None
+
+    def __init__(self, keys: Sequence[str], truth: BoxTruth, *, num_classes: int, ava_metric: str):
+        super().__init__(
+            keys, (), truth, num_classes=num_classes, ava_metric=ava_metric, test_boxes="found"
+        )
+
+    def reset(self) -> None:
+        self.scores = FoundBoxes(len(self._keys))
+
+    def add(self, batch: dict, output: torch.Tensor) -> None:
+        self.scores.add(batch["indices"], output, tuple(batch["clips"][0].shape[-2:]))
+
+    def write(self, folder: Path, evaluation: Evaluation, *, scores_path: Path) -> list[Path]:
+        """All detections in AVA's format, and with the ground truth as npz; a table of classes."""
+        path, class_path = folder / "detections.csv", folder / "test_results_per_class.csv"
+        detections = self._detections()
+        write_detections_csv(path, detections, self._truth.label_offset)
+        save_detections(scores_path, detections, self._truth, definition=self._ava_metric)
+        write_class_table(class_path, evaluation.per_class, self._truth.classes)
+        return [path, scores_path, class_path]
+
+    def _table(self) -> BoxTable:
+        return self.scores.table(self._keys)
+
+    def _num_boxes(self, detections: BoxTable) -> int:
+        return len(detections)
 
 
 def _positives(truth: BoxTruth) -> dict[int, int]:

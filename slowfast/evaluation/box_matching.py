@@ -22,7 +22,7 @@ def judged_rows(
     """
     check_scores(detections.scores)
     excluded = np.array(sorted(excluded), dtype=object)
-    *keys, excluded = _image_numbers(detections.keys, truth.table.keys, excluded)
+    *keys, excluded = image_numbers(detections.keys, truth.table.keys, excluded)
     tables = (
         replace(table, keys=numbers)
         for table, numbers in zip((detections, truth.table), keys, strict=True)
@@ -57,7 +57,7 @@ def match_best(
     class), by an IoU of at least 0.5; the first one that does so hits it, all others miss. A
     detection of a box `is_difficult` (bool for each row of `truth`) is ignored.
     """
-    found, boxes = _overlapping(detections, truth)
+    found, boxes = overlapping(detections, truth)
     found, first = np.unique(found, return_index=True)
     boxes = boxes[first]
     outcome = np.full(len(detections), MISS, dtype=np.int8)
@@ -73,12 +73,24 @@ def match_left(detections: BoxTable, truth: BoxTable) -> np.ndarray:
     As `match_best`, but a box that was hit is gone: a detection can hit the best of those left.
     """
     outcome = np.full(len(detections), MISS, dtype=np.int8)
-    is_gone = np.zeros(len(truth), dtype=bool)
-    for detection, box in zip(*_overlapping(detections, truth), strict=True):
-        if outcome[detection] == MISS and not is_gone[box]:
-            outcome[detection] = HIT
-            is_gone[box] = True
+    outcome[pair_up(detections, truth)[0]] = HIT
     return outcome
+
+
+def pair_up(detections: BoxTable, boxes: BoxTable) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of detections and the rows of boxes they go with, each in one pair at most.
+
+    In the order of the table each detection takes the box that it overlaps most of those left, of
+    its image and class, by an IoU of at least 0.5. Keys are integers, equal for equal images.
+    """
+    is_taken, is_gone = np.zeros(len(detections), bool), np.zeros(len(boxes), bool)
+    pairs = []
+    for detection, box in zip(*overlapping(detections, boxes), strict=True):
+        if not (is_taken[detection] or is_gone[box]):
+            pairs.append((detection, box))
+            is_taken[detection] = is_gone[box] = True
+    found = np.array(pairs, np.int64).reshape(-1, 2)
+    return found[:, 0], found[:, 1]
 
 
 def envelope_area(is_hit: np.ndarray, num_boxes: int) -> float:
@@ -121,7 +133,7 @@ def _precisions(is_hit: np.ndarray) -> np.ndarray:
     return is_hit.cumsum() / np.arange(1, len(is_hit) + 1)
 
 
-def _image_numbers(*tables: np.ndarray) -> list[np.ndarray]:
+def image_numbers(*tables: np.ndarray) -> list[np.ndarray]:
     """For the keys of each table integers that are equal for equal keys.
 
     Only the first key of each run of equal ones is sorted: tables are usually in order.
@@ -138,7 +150,7 @@ def _image_numbers(*tables: np.ndarray) -> list[np.ndarray]:
     ]
 
 
-def _overlapping(detections: BoxTable, truth: BoxTable) -> tuple[np.ndarray, np.ndarray]:
+def overlapping(detections: BoxTable, truth: BoxTable) -> tuple[np.ndarray, np.ndarray]:
     """Pairs (detection, box of the same image and class) with enough IoU, as two lists of rows.
 
     In the order of the detections; of one detection, largest IoU first, then the box's own order.

@@ -160,11 +160,16 @@ def _row(name: str, weight: float, scores: np.ndarray, truth: torch.Tensor) -> d
     return {"run": name, "weight": weight, **topk_accuracies(torch.from_numpy(scores), truth)}
 
 
-def _check(runs: Sequence[RunScores], weights: Sequence[float]) -> None:
-    if len(weights) != len(runs):
-        raise ValueError(f"--weights: {list(weights)} are {len(weights)} for {len(runs)} runs")
+def check_weights(weights: Sequence[float], num_runs: int) -> None:
+    """ValueError unless each run has a weight, and some count."""
+    if len(weights) != num_runs:
+        raise ValueError(f"--weights: {list(weights)} are {len(weights)} for {num_runs} runs")
     if not all(np.isfinite(weight) and weight >= 0 for weight in weights) or sum(weights) == 0:
         raise ValueError(f"--weights: {list(weights)} must be 0 or more, and not all 0")
+
+
+def _check(runs: Sequence[RunScores], weights: Sequence[float]) -> None:
+    check_weights(weights, len(runs))
     classes = [run.scores.shape[1] for run in runs]
     if len(set(classes)) > 1:
         raise ValueError(f"the runs differ in their number of classes: {classes}")
@@ -199,12 +204,17 @@ def as_table(fusion: Fusion) -> str:
 
 def write_fusion(path: str | Path, fusion: Fusion) -> None:
     """Write a .json or a .csv file, atomically."""
+    fused = fusion.rows[-1]
+    accuracies = {name: value for name, value in fused.items() if name.endswith("_acc")}
+    counts = {"num_videos": fusion.num_videos, "num_left_out": fusion.num_left_out}
+    write_table(path, fusion.rows, {**accuracies, **counts})
+
+
+def write_table(path: str | Path, rows: Sequence[dict], results: dict) -> None:
+    """Write the rows as .csv, or the results and the rows of the runs as .json, atomically."""
     if Path(path).suffix == ".csv":
-        write_csv(path, list(fusion.rows[0]), [list(row.values()) for row in fusion.rows])
+        write_csv(path, list(rows[0]), [list(row.values()) for row in rows])
     elif Path(path).suffix == ".json":
-        *runs, fused = fusion.rows
-        counts = {"num_videos": fusion.num_videos, "num_left_out": fusion.num_left_out}
-        accuracies = {name: value for name, value in fused.items() if name.endswith("_acc")}
-        write_json(path, {**accuracies, **counts, "runs": runs})
+        write_json(path, {**results, "runs": list(rows[:-1])})
     else:
         raise ValueError(f"{path}: the file of results must end in .json or .csv")

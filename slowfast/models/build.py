@@ -80,11 +80,12 @@ def build_meta_inputs(cfg: ConfigNode, crop: int, *, num_frames: int = 0) -> tup
     """Inputs of the network on the meta device: 1,C,T,crop,crop for each pathway, and boxes.
 
     A detection network gets one box, every other None. num_frames: of the clip; 0: those of
-    training.
+    training. DETECTION.FRAME_SIZE takes the place of the crop.
     """
     length = num_frames or cfg.DATA.NUM_FRAMES
+    size = cfg.DETECTION.FRAME_SIZE or [crop, crop]
     clips = [
-        torch.empty(1, channels, length // stride, crop, crop, device="meta")
+        torch.empty(1, channels, length // stride, *size, device="meta")
         for channels, stride in zip(cfg.DATA.INPUT_CHANNEL_NUM, pathway_strides(cfg), strict=True)
     ]
     return (clips, torch.empty(1, 5, device="meta") if cfg.DETECTION.ENABLE else None)

@@ -118,11 +118,11 @@ class FramePool:
 
 
 @dataclass(frozen=True, slots=True)
-class RegionPool:
-    """One position per box: mean over time, RoIAlign (arXiv 1703.06870), then the largest values.
+class RegionMaps:
+    """`resolution` x `resolution` positions per box: RoIAlign (arXiv 1703.06870), mean over time.
 
     Boxes M,5: number of the clip, x1, y1, x2, y2 in pixels of the clip, of which a position of the
-    map spans `map_stride`. Samples `resolution` x `resolution` positions, at least in float32.
+    map spans `map_stride`. At least in float32.
     """
 
     map_stride: int
@@ -133,9 +133,10 @@ class RegionPool:
         from torchvision.ops import roi_align
 
         assert boxes is not None, "this network classifies boxes: pass them beside the clips"
+        # RoIAlign is linear: the mean over time of its positions is what the mean map gives.
         x = x.mean(2)  # N,C,T,H,W -> N,C,H,W
         x = x.to(torch.promote_types(x.dtype, torch.float32))
-        x = roi_align(
+        return roi_align(
             x,
             boxes.to(x.dtype),
             self.resolution,
@@ -143,6 +144,14 @@ class RegionPool:
             sampling_ratio=0,
             aligned=self.is_aligned,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class RegionPool(RegionMaps):
+    """One position per box: the largest of the values that RegionMaps samples."""
+
+    def __call__(self, x: torch.Tensor, boxes: torch.Tensor | None) -> torch.Tensor:
+        x = RegionMaps.__call__(self, x, boxes)
         return F.max_pool2d(x, self.resolution).unsqueeze(2)  # M,C,R,R -> M,C,1,1,1
 
 
@@ -189,11 +198,16 @@ def build_classifier(cfg: ConfigNode, dim_in: Dims) -> Classifier:
 def build_pool(cfg: ConfigNode, average: Pool, *, map_stride: int) -> Pool:
     """`average`, in detection the pool of boxes on maps at 1/`map_stride` of the clip.
 
-    ValueError unless the config knows this stride.
+    ValueError unless the config knows this stride, or for a detector that finds boxes by itself.
     """
     detection = cfg.DETECTION
     if not detection.ENABLE:
         return average
+    if detection.PROPOSALS != "given":
+        raise ValueError(
+            f"DETECTION.PROPOSALS: {detection.PROPOSALS!r} must be 'given' with MODEL.MODEL_NAME "
+            f"{cfg.MODEL.MODEL_NAME}; S3D has a detector"
+        )
     if detection.SPATIAL_SCALE_FACTOR != map_stride:
         raise ValueError(
             f"DETECTION.SPATIAL_SCALE_FACTOR: {detection.SPATIAL_SCALE_FACTOR} must be "

@@ -5,14 +5,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from slowfast.config.checks.rules import register_rule
-from slowfast.config.derived import kind_of_labels
+from slowfast.config.derived import finds_boxes, kind_of_labels
 from slowfast.config.node import ConfigNode
 from slowfast.datasets.clip_dataset import ClipDataset
 from slowfast.evaluation.evaluator import Evaluator
 from slowfast.tasks.adaptive import build_adaptive
 from slowfast.tasks.base import Task
 from slowfast.tasks.classification import build_classification, build_one_label_evaluator
-from slowfast.tasks.detection import build_box_evaluator, build_detection
+from slowfast.tasks.detection import (
+    build_box_evaluator,
+    build_detection,
+    build_detector,
+    build_found_box_evaluator,
+)
 from slowfast.tasks.multi_label import build_multi_label, build_multi_label_evaluator
 from slowfast.tasks.several_targets import build_several_targets, build_targets_evaluator
 from slowfast.utils.registry import Registry
@@ -29,12 +34,13 @@ class TaskParts:
     build_evaluator: Callable[[ConfigNode, ClipDataset], Evaluator]
 
 
-_SWITCHES = ("DETECTION.ENABLE", "ADAPTIVE.ENABLE", "DATA.MULTI_LABEL", "MODEL.NUM_CLASSES")
+_SWITCHES = ("DETECTION", "ADAPTIVE.ENABLE", "DATA.MULTI_LABEL", "MODEL.NUM_CLASSES")
 _OURS = {
     "classification": TaskParts(build_classification, build_one_label_evaluator),
     "multi_label": TaskParts(build_multi_label, build_multi_label_evaluator),
     "several_targets": TaskParts(build_several_targets, build_targets_evaluator),
     "detection": TaskParts(build_detection, build_box_evaluator),
+    "detector": TaskParts(build_detector, build_found_box_evaluator),
     "adaptive": TaskParts(build_adaptive, build_one_label_evaluator),
 }
 TASKS = Registry("TASK")
@@ -43,12 +49,14 @@ for _name, _parts in _OURS.items():
 
 
 def named_by_switches(
-    is_detection: bool, is_adaptive: bool, is_multi_label: bool, num_classes: int | list[int]
+    detection: ConfigNode, is_adaptive: bool, is_multi_label: bool, num_classes: int | list[int]
 ) -> str:
-    """The task of DETECTION.ENABLE, ADAPTIVE.ENABLE, DATA.MULTI_LABEL and MODEL.NUM_CLASSES."""
-    if is_adaptive and not is_detection:
+    """The task of DETECTION, ADAPTIVE.ENABLE, DATA.MULTI_LABEL and MODEL.NUM_CLASSES."""
+    if finds_boxes(detection):
+        return "detector"
+    if is_adaptive and not detection.ENABLE:
         return "adaptive"
-    return kind_of_labels(is_detection, is_multi_label, num_classes)
+    return kind_of_labels(detection.ENABLE, is_multi_label, num_classes)
 
 
 @register_rule("TASK", *_SWITCHES)
@@ -63,7 +71,7 @@ def check_task(name: str, *switches: Any) -> Iterator[str]:
 
 def build_parts(cfg: ConfigNode) -> TaskParts:
     """The row of the task that the config asks for."""
-    switches = cfg.DETECTION.ENABLE, cfg.ADAPTIVE.ENABLE, cfg.DATA.MULTI_LABEL
+    switches = cfg.DETECTION, cfg.ADAPTIVE.ENABLE, cfg.DATA.MULTI_LABEL
     return TASKS.get(cfg.TASK or named_by_switches(*switches, cfg.MODEL.NUM_CLASSES))
 
 

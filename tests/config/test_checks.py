@@ -407,6 +407,42 @@ def test_detection_and_several_labels_need_what_fits_them(overrides, expected):
     assert expected in mistakes(*overrides)
 
 
+FINDS = [*DETECTION, "DETECTION.PROPOSALS", "rpn"]
+ONE_LABEL = ["MODEL.HEAD_ACT", "softmax", "MODEL.LOSS_FUNC", "cross_entropy"]
+IN_SIZE = ["DETECTION.FRAME_SIZE", [320, 400]]
+TUBES = ["TRAIN.DATASET", "jhmdb", "TEST.DATASET", "jhmdb"]
+
+
+@pytest.mark.parametrize(
+    "overrides", [FINDS, [*FINDS, *ONE_LABEL, *IN_SIZE], [*DETECTION, *TUBES, *FLOW]]
+)
+def test_detectors_pass(overrides):
+    check_cfg(make_cfg(*overrides))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (["DETECTION.PROPOSALS", "rpn"], "DETECTION.PROPOSALS: 'rpn' needs DETECTION.ENABLE True"),
+        ([*DETECTION, "DETECTION.NUM_PROPOSALS", 9], "NUM_PROPOSALS: 9 needs DETECTION.PROPOSALS"),
+        ([*DETECTION, *ONE_LABEL], "MODEL.HEAD_ACT: 'softmax' must be 'sigmoid'"),
+        ([*FINDS, "MODEL.HEAD_ACT", "softmax"], "LOSS_FUNC: 'bce' must be 'cross_entropy'"),
+        ([*FINDS, "DETECTION.ANCHOR_SIZES", []], "ANCHOR_SIZES: [] must be a list of 1 to 100"),
+        ([*FINDS, "DETECTION.ANCHOR_RATIOS", ["a"]], "ANCHOR_RATIOS: ['a'] must be a list"),
+        ([*FINDS, "AVA.TEST_BOXES", "ground_truth"], "AVA.TEST_BOXES: 'ground_truth' must be 'pr"),
+        ([*FINDS, "TRAIN.COMPILE", True], "TRAIN.COMPILE: True must be False with DETECTION.PRO"),
+        ([*FINDS, "MODEL.WIDTH", 0.5], "MODEL.WIDTH: 0.5 must be 1 with DETECTION.PROPOSALS"),
+        (IN_SIZE, "DETECTION.FRAME_SIZE: [320, 400] needs DETECTION.ENABLE True"),
+        ([*DETECTION, "DETECTION.FRAME_SIZE", [320]], "FRAME_SIZE: [320] must be [height, width]"),
+        ([*DETECTION, *IN_SIZE, "DATA.TEST_CROP_SIZE", 224], "DATA.TEST_CROP_SIZE: 224 has no eff"),
+        ([*DETECTION, *TUBES, *FLOW, "AVA.BGR", True], "AVA.BGR: True must be False with DATA.MO"),
+        ([*DETECTION, *FLOW], "'ava' is not one of"),
+    ],
+)
+def test_detectors_need_what_fits_them(overrides, expected):
+    assert expected in mistakes(*overrides)
+
+
 ADAPTIVE = ["ADAPTIVE.ENABLE", True]
 ALONE = ["ADAPTIVE.FULL_PASS", False, "ADAPTIVE.DISTILL", False, "BN.USE_PRECISE_STATS", True]
 

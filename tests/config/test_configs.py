@@ -140,7 +140,7 @@ def test_config_states_its_size_and_the_published_result(path):
 
 SIZE = re.compile(
     r"# Size: (?P<params>[\d.]+) M parameters(?: \(.*?\))?, (?P<train>[\d.]+) GMACs at "
-    r"(?P<train_crop>\d+)"
+    r"(?P<train_crop>\d+(?: x \d+)?)"
     r"(?:, (?P<test>[\d.]+) at (?P<test_crop>\d+)(?: on (?P<frames>\d+) frames)?)?\.\n"
 )
 
@@ -151,11 +151,14 @@ def test_config_states_its_size_as_it_was_counted(path):
     stated = SIZE.search(path.read_text())
     assert float(stated["params"]) * 1e6 == pytest.approx(counted["params"], abs=5001)
     assert float(stated["train"]) * 1e9 == pytest.approx(counted["macs_train"], rel=2e-3)
-    assert int(stated["train_crop"]) == data.TRAIN_CROP_SIZE
+    whole_frame = " x ".join(map(str, load(path).DETECTION.FRAME_SIZE))
+    assert stated["train_crop"] == (whole_frame or str(data.TRAIN_CROP_SIZE))
     assert float(stated["test"] or stated["train"]) * 1e9 == pytest.approx(
         counted["macs_test"], rel=2e-3
     )
-    assert int(stated["test_crop"] or stated["train_crop"]) == data.TEST_CROP_SIZE
+    assert (stated["test_crop"] or stated["train_crop"]) == (
+        whole_frame or str(data.TEST_CROP_SIZE)
+    )
     whole_video = load(path).TEST.WHOLE_VIDEO
     assert int(stated["frames"] or data.NUM_FRAMES) == (whole_video or data.NUM_FRAMES)
 

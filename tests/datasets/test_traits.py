@@ -72,7 +72,7 @@ def test_datasets_that_fit_pass(overrides):
         (
             [*FLOW, "TEST.DATASET", "ava"],
             "TEST.DATASET: 'ava' is not one of ['kinetics', 'folder', 'ssv1', 'ssv2', 'ucf101', "
-            "'hmdb51'] with DATA.MODALITY 'flow'",
+            "'hmdb51', 'jhmdb', 'ucf101_24'] with DATA.MODALITY 'flow'",
         ),
         (
             [*FLOW, "TRAIN.DATASET", "folder"],

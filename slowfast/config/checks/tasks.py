@@ -6,34 +6,55 @@ from typing import Any
 from slowfast.config.checks.clips import MODEL_STRIDE
 from slowfast.config.checks.rules import register_exclusion, register_rule
 from slowfast.config.defaults import get_cfg
-from slowfast.config.derived import class_counts, parse_budget, slow_stride
+from slowfast.config.derived import class_counts, finds_boxes, parse_budget, slow_stride
 from slowfast.config.limits import are_numbers
 from slowfast.config.node import ConfigNode
 
 _CROSS_ENTROPIES = ("cross_entropy", "soft_cross_entropy")
+# Keys that only a detector reads.
+_OF_DETECTORS = ("RPN_BACKBONE", "RPN_CHECKPOINT", "ANCHOR_SIZES", "ANCHOR_RATIOS")
+_OF_DETECTORS += ("NUM_PROPOSALS", "NUM_SAMPLED", "HEAD_DIM", "NMS_IOU", "MAX_DETECTIONS")
+# Frames of fewer pixels leave no position of a map.
+_SMALLEST_SIDE, _LARGEST_SIDE = 32, 10_000
+_MOST_ANCHORS = 100
 
 
-@register_rule("DETECTION.ENABLE", "DATA", "MODEL", "MIXUP.ENABLE")
+@register_rule("DETECTION", "DATA", "MODEL", "MIXUP.ENABLE")
 def check_labels(
-    is_detection: bool, data: ConfigNode, model: ConfigNode, is_mixed: bool
+    detection: ConfigNode, data: ConfigNode, model: ConfigNode, is_mixed: bool
 ) -> Iterator[str]:
-    """Check that several labels at once have sigmoids, and nothing made for one label."""
+    """Check that several labels at once have sigmoids, and nothing made for one label.
+
+    Boxes that are found may have one label, and then a background.
+    """
+    is_detection = detection.ENABLE
     if not (is_detection or data.MULTI_LABEL):
         return
     if is_detection and data.MULTI_LABEL:
         yield "DATA.MULTI_LABEL: True is for whole videos; with DETECTION.ENABLE it must be False"
         return
     task = "DETECTION.ENABLE" if is_detection else "DATA.MULTI_LABEL"
-    if model.HEAD_ACT != "sigmoid":
-        yield f"MODEL.HEAD_ACT: {model.HEAD_ACT!r} must be 'sigmoid' with {task} True"
-    if model.LOSS_FUNC not in ("bce", "bce_logit"):
-        yield f"MODEL.LOSS_FUNC: {model.LOSS_FUNC!r} must be 'bce' or 'bce_logit' with {task} True"
+    if finds_boxes(detection) and model.HEAD_ACT == "softmax":
+        if model.LOSS_FUNC != "cross_entropy":
+            yield (
+                f"MODEL.LOSS_FUNC: {model.LOSS_FUNC!r} must be 'cross_entropy' with MODEL.HEAD_ACT "
+                "'softmax' and DETECTION.PROPOSALS 'rpn'"
+            )
+    else:
+        yield from _check_sigmoids(model, task)
     if model.LABEL_SMOOTHING:
         yield f"MODEL.LABEL_SMOOTHING: {model.LABEL_SMOOTHING} must be 0 with {task} True"
     if is_mixed:
         yield f"MIXUP.ENABLE: True must be False with {task} True"
     if data.LABEL_AWARE_FLIP:
         yield f"DATA.LABEL_AWARE_FLIP: True must be False with {task} True"
+
+
+def _check_sigmoids(model: ConfigNode, task: str) -> Iterator[str]:
+    if model.HEAD_ACT != "sigmoid":
+        yield f"MODEL.HEAD_ACT: {model.HEAD_ACT!r} must be 'sigmoid' with {task} True"
+    if model.LOSS_FUNC not in ("bce", "bce_logit"):
+        yield f"MODEL.LOSS_FUNC: {model.LOSS_FUNC!r} must be 'bce' or 'bce_logit' with {task} True"
 
 
 @register_rule("MODEL", "DATA", "DETECTION.ENABLE", "ADAPTIVE.ENABLE", "TEST.BUDGET")
@@ -274,3 +295,80 @@ def check_budget(test: ConfigNode, is_detection: bool) -> Iterator[str]:
         yield str(error)
     if is_detection:
         yield f"TEST.BUDGET: {test.BUDGET!r} must be empty with DETECTION.ENABLE True"
+
+
+@register_rule("DETECTION")
+def check_detector(detection: ConfigNode) -> Iterator[str]:
+    """Check that keys of detectors have one, and that its anchors are boxes."""
+    if detection.PROPOSALS == "rpn" and not detection.ENABLE:
+        yield "DETECTION.PROPOSALS: 'rpn' needs DETECTION.ENABLE True"
+    default = get_cfg().DETECTION
+    if not finds_boxes(detection):
+        for key in _OF_DETECTORS:
+            if detection[key] != default[key]:
+                yield f"DETECTION.{key}: {detection[key]!r} needs DETECTION.PROPOSALS 'rpn'"
+        return
+    for key, most in (("ANCHOR_SIZES", _LARGEST_SIDE), ("ANCHOR_RATIOS", 100)):
+        values = list(detection[key])
+        is_list = 0 < len(values) <= _MOST_ANCHORS and are_numbers(values)
+        if not (is_list and min(values) >= 0.01 and max(values) <= most):
+            yield (
+                f"DETECTION.{key}: {values} must be a list of 1 to {_MOST_ANCHORS} numbers in "
+                f"0.01..{most}"
+            )
+
+
+@register_rule("DETECTION", "AVA", "MODEL.WIDTH", "TRAIN.COMPILE", "DATA.SAMPLED_FRAMES")
+def check_found_boxes(
+    detection: ConfigNode, ava: ConfigNode, width: float, is_compiled: bool, num_sampled: int
+) -> Iterator[str]:
+    """Check that nothing is asked for that needs boxes before the network has found them."""
+    if not finds_boxes(detection):
+        return
+    others = {
+        "AVA.TEST_BOXES": (ava.TEST_BOXES, "predicted", "no box is given in tests"),
+        "AVA.TEST_FORCE_FLIP": (ava.TEST_FORCE_FLIP, False, "boxes are those of plain frames"),
+        "DETECTION.TEST_VIEW": (detection.TEST_VIEW, "whole", "boxes are those of whole frames"),
+        "MODEL.WIDTH": (width, 1, "proposals have one width"),
+        "TRAIN.COMPILE": (is_compiled, False, "the number of boxes changes with each clip"),
+        "DATA.SAMPLED_FRAMES": (num_sampled, 0, "the key frame is the middle of the clip"),
+    }
+    for key, (value, needed, reason) in others.items():
+        if value != needed:
+            yield f"{key}: {value!r} must be {needed!r} with DETECTION.PROPOSALS 'rpn': {reason}"
+
+
+@register_rule("DETECTION", "DATA")
+def check_frame_size(detection: ConfigNode, data: ConfigNode) -> Iterator[str]:
+    """Check that whole frames have a size, and nothing is cut out of them."""
+    size = list(detection.FRAME_SIZE)
+    if not size:
+        return
+    are_sides = all(type(n) is int and _SMALLEST_SIDE <= n <= _LARGEST_SIDE for n in size)
+    if len(size) != 2 or not are_sides:
+        yield (
+            f"DETECTION.FRAME_SIZE: {size} must be [height, width] in pixels, whole numbers in "
+            f"{_SMALLEST_SIDE}..{_LARGEST_SIDE}, or []"
+        )
+    if not detection.ENABLE:
+        yield f"DETECTION.FRAME_SIZE: {size} needs DETECTION.ENABLE True"
+    if detection.TEST_VIEW != "whole":
+        yield (
+            f"DETECTION.TEST_VIEW: {detection.TEST_VIEW!r} must be 'whole' with "
+            f"DETECTION.FRAME_SIZE {size}"
+        )
+    default = get_cfg().DATA
+    for key in ("TRAIN_CROP_SIZE", "TEST_CROP_SIZE", "TRAIN_JITTER_SCALES"):
+        if data[key] != default[key]:
+            yield (
+                f"DATA.{key}: {data[key]} has no effect with DETECTION.FRAME_SIZE {size}; leave it "
+                f"at {default[key]}"
+            )
+
+
+@register_rule("DATA.MODALITY", "AVA")
+def check_colours_of_flow(modality: str, ava: ConfigNode) -> Iterator[str]:
+    """Check that nothing changes the colours of flow, which has none."""
+    for key in ("TRAIN_USE_COLOR_AUGMENTATION", "BGR"):
+        if modality == "flow" and ava[key]:
+            yield f"AVA.{key}: True must be False with DATA.MODALITY 'flow', which has no colours"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import av
 
+from slowfast.config.derived import finds_boxes
 from slowfast.config.node import ConfigNode
 from slowfast.datasets.annotations.box_lists import (
     BoxRow,
@@ -240,7 +241,8 @@ def build_ava(cfg: ConfigNode, split: str) -> Annotations:
     excluded = frozenset()
     if ava.EXCLUSION_FILE and ava.METRIC != "activitynet":  # which excludes nothing
         excluded = read_exclusions(find_file("AVA.EXCLUSION_FILE", folder, ava.EXCLUSION_FILE))
-    if ava.TEST_BOXES == "predicted":
+    is_given = ava.TEST_BOXES == "predicted" and not finds_boxes(cfg.DETECTION)
+    if is_given:
         rows = read_detected("AVA.TEST_PREDICT_BOX_LISTS", ava.TEST_PREDICT_BOX_LISTS)
     step = choose_step(true_rows, split, is_full=ava.FULL_TEST_ON_VAL)
     rows, truth = keep_evaluated(rows, true_rows, classes, step=step, excluded=excluded)
@@ -249,6 +251,6 @@ def build_ava(cfg: ConfigNode, split: str) -> Annotations:
             f"AVA.GROUNDTRUTH_FILE: {ava.GROUNDTRUTH_FILE!r} has no boxes for {split} in the "
             f"classes of AVA.LABEL_MAP_FILE {ava.LABEL_MAP_FILE!r}"
         )
-    if ava.TEST_BOXES == "predicted":
+    if is_given:
         _warn_of_unseen(truth.table.keys, rows, ava.DETECTION_SCORE_THRESH)
     return Annotations(build_key_frames(cfg, split, rows), names, truth=truth)

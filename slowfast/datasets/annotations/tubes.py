@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from slowfast.config.derived import finds_boxes
 from slowfast.config.node import ConfigNode
 from slowfast.datasets.annotations import tube_files
 from slowfast.datasets.annotations.box_lists import (
@@ -19,6 +20,7 @@ from slowfast.datasets.annotations.box_lists import (
 )
 from slowfast.datasets.annotations.list_files import check_files_exist
 from slowfast.datasets.annotations.locate import VideoPlace, find_videos_by_id
+from slowfast.datasets.decoding.flow import as_flow
 from slowfast.datasets.records import Annotations, KeyFrame, Record
 from slowfast.utils.box_table import BoxTruth
 
@@ -166,7 +168,8 @@ def build_tube_set(cfg: ConfigNode, split: str, tubes: TubeSet) -> Annotations:
         Path(folder), split_number=cfg.DATA.SPLIT_NUMBER, is_train=is_train
     )
     videos = list(dict.fromkeys(row.video for row in true_rows))
-    if not is_train and cfg.AVA.TEST_BOXES == "predicted":
+    is_given = cfg.AVA.TEST_BOXES == "predicted" and not finds_boxes(cfg.DETECTION)
+    if not is_train and is_given:
         rows = read_detected(
             cfg.AVA.TEST_PREDICT_BOX_LISTS,
             annotation_folder(cfg.AVA.ANNOTATION_DIR, folder),
@@ -177,6 +180,7 @@ def build_tube_set(cfg: ConfigNode, split: str, tubes: TubeSet) -> Annotations:
     prefix = cfg.DATA.PATH_PREFIX or folder
     records = key_frame_records(rows, find_places(videos, prefix, source=cfg.DATA.SOURCE))
     hint = "paths start from DATA.PATH_PREFIX, or from DATA.PATH_TO_DATA_DIR where that is empty"
+    records = as_flow(records) if cfg.DATA.MODALITY == "flow" else records
     check_files_exist(records, Path(prefix), hint=hint)
     truth = None
     if not is_train:

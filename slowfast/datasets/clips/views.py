@@ -53,16 +53,34 @@ def read_then_scale(video: OpenVideo, numbers: np.ndarray, short_side: int | Non
     return resize(clip, short_side_size(*clip.shape[-2:], short_side))
 
 
+def read_in_size(
+    video: OpenVideo,
+    numbers: np.ndarray,
+    _side: int | None,
+    *,
+    size: tuple[int, int] | None,
+    by_torch: bool,
+) -> torch.Tensor:
+    """A clip whose frames have this (height, width), whatever their shape was; None: their own.
+
+    by_torch: float32 where that changes something.
+    """
+    if by_torch and size is not None:
+        return resize(read_scaled(video, numbers, None), size)
+    frames = video.read(numbers, size=size)
+    return torch.from_numpy(frames).permute(3, 0, 1, 2)  # T,H,W,C -> C,T,H,W
+
+
 def read_square(video: OpenVideo, numbers: np.ndarray, side: int | None) -> torch.Tensor:
     """A clip of uint8 values whose frames are squeezed to squares while they are read."""
-    frames = video.read(numbers, size=None if side is None else (side, side))
-    return torch.from_numpy(frames).permute(3, 0, 1, 2)  # T,H,W,C -> C,T,H,W
+    size = None if side is None else (side, side)
+    return read_in_size(video, numbers, side, size=size, by_torch=False)
 
 
 def read_then_square(video: OpenVideo, numbers: np.ndarray, side: int | None) -> torch.Tensor:
     """The same squeezed by torch, as float32 where that changes something."""
-    clip = read_scaled(video, numbers, None)
-    return clip if side is None else resize(clip, (side, side))
+    size = None if side is None else (side, side)
+    return read_in_size(video, numbers, side, size=size, by_torch=True)
 
 
 # by DATA.RESIZE_BACKEND

@@ -4,6 +4,8 @@ Boxes are n,4 float32 x1,y1,x2,y2 in pixels, measured at the edges: a box around
 goes from 3 to 5, one around the whole frame from 0 to its width.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 
@@ -50,8 +52,12 @@ def random_crop(
     return cut, inside
 
 
-def flip(clip: torch.Tensor, boxes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Clip and boxes mirrored left to right."""
+def flip(
+    clip: torch.Tensor,
+    boxes: torch.Tensor,
+    mirror: Callable[[torch.Tensor], torch.Tensor] = transforms.flip,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Clip and boxes mirrored left to right; `mirror` does it to clips of their kind."""
     x1, y1, x2, y2 = boxes.unbind(1)
     width = clip.shape[-1]
-    return transforms.flip(clip), torch.stack([width - x2, y1, width - x1, y2], 1)
+    return mirror(clip), torch.stack([width - x2, y1, width - x1, y2], 1)

@@ -10,6 +10,8 @@ S3D-G on clips of 3 x 64 x 224 x 224 (C x T x H x W); kxkxk stands for 1xkxk, th
     s5       max-pool 2x2x2, stride 2; Inception 5b, 5c               1024  8 x 7 x 7
     head     average 2x7x7; linear; mean over the logits of 7 times   1024  7 x 1 x 1
 
+With DETECTION.SPATIAL_SCALE_FACTOR 16 boxes are classified on the maps of 4e, and s4 ends there.
+
 An Inception block concatenates 1x1x1 | 1x1x1, 3x3x3 | 1x1x1, 3x3x3 | max-pool 3x3x3, 1x1x1.
 
 I3D, I2D, top- and bottom-heavy mixtures, S3D, S3D-G and Fast-S3D are one network: at the positions
@@ -31,8 +33,10 @@ from torch import Tensor, nn
 
 from slowfast.config.checks.rules import register_rule
 from slowfast.config.defaults import get_cfg
+from slowfast.config.derived import finds_boxes
 from slowfast.config.node import ConfigNode
 from slowfast.models.conv import conv3d, max_pool3d
+from slowfast.models.detector import build_detector
 from slowfast.models.heads import AveragePool, MeanLogitsHead, build_classifier, build_pool
 from slowfast.models.layers import FeatureGate, MaxPool3d, OverlappingMaxPool3d, round_width
 from slowfast.models.network import (
@@ -158,7 +162,15 @@ _MIXED = {
         "mixed5c": MixedSpec(384, 192, 384, 48, 128, 128),
     },
 }
-_LAST = _MIXED["s5"]["mixed5c"]
+# Pixels of a clip per position of the last maps -> the blocks up to there. Detection may stop at
+# 4e, as in section 6 of the paper.
+_UP_TO = {
+    32: _MIXED,
+    16: {
+        "s3": _MIXED["s3"],
+        "s4": {key: spec for key, spec in _MIXED["s4"].items() if key != "mixed4f"},
+    },
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,11 +287,17 @@ class Mixed(nn.Module):
 
 
 def s3d_stages(
-    dim_clip: int, times: Sequence[TimeSpec], *, width: Callable[[int], int], norm: Norm
-) -> dict[str, nn.Module]:
-    """The stages s1 ... s5; `times` has an entry per position, `width` scales numbers of channels.
+    dim_clip: int,
+    times: Sequence[TimeSpec],
+    *,
+    width: Callable[[int], int],
+    norm: Norm,
+    map_stride: int = 32,
+) -> tuple[dict[str, nn.Module], Dims]:
+    """The stages s1 ... s5, or to Mixed_4e with a `map_stride` of 16; channels of the last maps.
 
-    Each stage halves height and width; s1, s4 and s5 halve time, whether or not they see it.
+    `times` has an entry per position, `width` scales numbers of channels. Each stage halves height
+    and width; s1, s4 and s5 halve time, whether or not they see it.
     """
     stem_time, conv2_time, *mixed_times = times
     dim, dim_conv2c = width(_DIM_STEM), width(_DIM_CONV2C)
@@ -296,14 +314,14 @@ def s3d_stages(
         "s5": MaxPool3d((2, 2, 2)),
     }
     dim, remaining = dim_conv2c, iter(mixed_times)
-    for name, pool in pools.items():
-        stage = {"pool": pool}
-        for key, spec in _MIXED[name].items():
+    for name, specs in _UP_TO[map_stride].items():
+        stage = {"pool": pools[name]}
+        for key, spec in specs.items():
             scaled = spec.scaled(width)
             stage[key] = Mixed(dim, scaled, time=next(remaining), norm=norm)
             dim = scaled.dims_out
         modules[name] = Stage([stage])
-    return modules
+    return modules, dim
 
 
 def time_specs(
@@ -344,23 +362,39 @@ def _refuse_residual_keys(drop_rate: float, zero_norm: bool, *, model: str) -> N
         )
 
 
+def choose_map_stride(detection: ConfigNode) -> int:
+    """Stride of the last maps: 32, in detection what its SPATIAL_SCALE_FACTOR says."""
+    stride = detection.SPATIAL_SCALE_FACTOR if detection.ENABLE else 32
+    if stride not in _UP_TO:
+        raise ValueError(
+            f"DETECTION.SPATIAL_SCALE_FACTOR: {stride} must be 16 (Mixed_4e) or 32 (Mixed_5c) with "
+            "MODEL.MODEL_NAME S3D"
+        )
+    return stride
+
+
 def build_s3d(cfg: ConfigNode) -> VideoNetwork:
     """The network that S3D.VARIANT names, or that the other keys of the section describe."""
     name, s3d = cfg.MODEL.MODEL_NAME, cfg.S3D
     refuse_nonlocal(cfg.NONLOCAL.LOCATION, model=name)
     _refuse_residual_keys(cfg.MODEL.DROPCONNECT_RATE, cfg.RESNET.ZERO_INIT_FINAL_BN, model=name)
-    width = partial(round_width, factor=s3d.WIDTH_FACTOR)
-    dim_clip = single_pathway_channels(cfg.DATA.INPUT_CHANNEL_NUM, model=name)
     times = time_specs(
         temporal_form(s3d),
         stem=s3d.STEM,
         stem_kernel_t=s3d.STEM_KERNEL_T,
         on_all=s3d.ALL_BRANCHES,
     )
-    norm = with_constants(build_norm(cfg), eps=_BN_EPS, momentum=_BN_MOMENTUM)
-    stages = s3d_stages(dim_clip, times, width=width, norm=norm)
+    map_stride = choose_map_stride(cfg.DETECTION)
+    stages, dim = s3d_stages(
+        single_pathway_channels(cfg.DATA.INPUT_CHANNEL_NUM, model=name),
+        times,
+        width=partial(round_width, factor=s3d.WIDTH_FACTOR),
+        norm=with_constants(build_norm(cfg), eps=_BN_EPS, momentum=_BN_MOMENTUM),
+        map_stride=map_stride,
+    )
+    if finds_boxes(cfg.DETECTION):
+        return build_detector(cfg, stages, dim, map_stride=map_stride)
     # The paper's average of 2x7x7, in a crop of 224; of one frame where the top sees no time.
     average = AveragePool((1 if times[-1].kernel_t == 1 else 2, 7, 7))
-    classifier = build_classifier(cfg, _LAST.scaled(width).dims_out)
-    head = MeanLogitsHead(build_pool(cfg, average, map_stride=32), classifier)
-    return assemble(stages, head, build_init(cfg))
+    pool = build_pool(cfg, average, map_stride=map_stride)
+    return assemble(stages, MeanLogitsHead(pool, build_classifier(cfg, dim)), build_init(cfg))

@@ -1,9 +1,11 @@
 import pickle
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from slowfast.config.defaults import get_cfg
 from slowfast.datasets.annotations.tubes import (
     JHMDB,
     UCF101_24,
@@ -76,6 +78,29 @@ def test_detected_boxes_are_taken_from_a_csv(jhmdb):
     )
     annotations = build(jhmdb, "test", TEST_BOXES="predicted", TEST_PREDICT_BOX_LISTS=["p.csv"])
     assert keys(annotations) == ["clap/w,0002"] and len(annotations.truth.table) == 4
+
+
+@pytest.mark.parametrize("folder", ["Frames", "."])
+def test_flow_lies_where_the_frames_or_videos_did(jhmdb, tmp_path, folder):
+    flow = tmp_path / "flow"
+    for video in ("clap/v", "clap/w", "climb_stairs/u"):
+        (flow / folder / video).mkdir(parents=True)
+        for number in (1, 2):
+            for axis in "xy":
+                (flow / folder / video / f"flow_{axis}_{number:05d}.jpg").write_bytes(b"")
+    cfg = get_cfg()
+    cfg.merge_from_list(["DATA.MODALITY", "flow", "DATA.PATH_PREFIX", str(flow)])
+    cfg.merge_from_list(["DATA.PATH_TO_DATA_DIR", str(jhmdb), "MODEL.NUM_CLASSES", 21])
+    records = build_jhmdb(cfg, "train").records
+    assert [record.is_flow for record in records] == [True, True]
+    assert Path(records[0].path) == flow / folder / "clap/v" and records[1].key.place == 2
+
+
+def test_found_boxes_need_no_list(jhmdb):
+    cfg = get_cfg()
+    cfg.merge_from_list(["DETECTION.ENABLE", True, "DETECTION.PROPOSALS", "rpn"])
+    cfg.merge_from_list(["DATA.PATH_TO_DATA_DIR", str(jhmdb), "MODEL.NUM_CLASSES", 21])
+    assert len(build_jhmdb(cfg, "test").records) == 4
 
 
 def test_detected_boxes_of_other_videos_only_are_an_error(jhmdb):

@@ -13,6 +13,7 @@ from slowfast.datasets.clips.samplers import CenterSampler
 from slowfast.datasets.clips.views import CLIP_READERS
 from slowfast.datasets.decoding.open import open_frames
 from slowfast.datasets.records import KeyFrame, Record, frame_files
+from slowfast.datasets.transforms.spatial import flip
 
 SAMPLER = CenterSampler(4, 2, 30)
 # x1,y1,x2,y2 in shares; a large one in the middle, a small one, one that reaches outside.
@@ -72,6 +73,30 @@ def test_training_keeps_boxes_on_their_pixels(record, jitter, seed):
     cut = cut_from(record, views, seed)
     assert cut.clips[0].shape == (3, 4, 64, 64) and len(cut.boxes)
     assert_boxes_fit(cut)
+
+
+@pytest.mark.parametrize("backend", CLIP_READERS)
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_frames_of_one_size_keep_boxes_on_their_pixels(record, split, backend):
+    cfg = get_cfg()
+    cfg.merge_from_list(["DETECTION.FRAME_SIZE", [120, 96], "DATA.RESIZE_BACKEND", backend])
+    cut = cut_from(record, build_box_views(cfg, SAMPLER, split), seed=1)
+    assert cut.clips[0].shape == (3, 4, 120, 96) and cut.box_numbers.tolist() == [0, 1, 2]
+    assert_boxes_fit(cut)
+
+
+def test_flow_of_mirrored_frames_moves_the_other_way(record):
+    def negate(clip):
+        return 255 - clip.flip(-1)
+
+    def flipped(mirror):
+        views = (train_views(use_flip=True, mirror=mirror) for _ in range(20))
+        cuts = (cut_from(record, each, seed) for seed, each in enumerate(views))
+        return next(cut for cut in cuts if cut.is_flipped)
+
+    plain, other = flipped(flip), flipped(negate)
+    assert torch.equal(255 - plain.clips[0], other.clips[0])
+    assert torch.equal(plain.boxes, other.boxes)
 
 
 def train_views(**changes) -> TrainBoxViews:
