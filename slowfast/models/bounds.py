@@ -61,10 +61,10 @@ def parameters_up_to(most: int) -> Iterator[None]:
         handle.remove()
 
 
-def try_on_meta(make: Callable[[], nn.Module], most: int) -> None:
-    """Count what `make` makes, without memory for it; raises TooLarge."""
+def make_on_meta(make: Callable[[], nn.Module], most: int) -> nn.Module:
+    """Make a network on the meta device, without memory or values; raises TooLarge."""
     with torch.device("meta"), _Uninitialised(), parameters_up_to(most):
-        make()
+        return make()
 
 
 def size_mistake(most: int, values: Mapping[str, Any], defaults: Mapping[str, Any]) -> str:

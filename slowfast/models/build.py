@@ -10,7 +10,7 @@ from slowfast.config.checks import register_names, register_rule
 from slowfast.config.defaults import get_cfg
 from slowfast.config.derived import pathway_strides
 from slowfast.config.node import ConfigNode, flatten
-from slowfast.models.bounds import TooLarge, parameters_up_to, size_mistake, try_on_meta
+from slowfast.models.bounds import TooLarge, make_on_meta, parameters_up_to, size_mistake
 from slowfast.models.families.blvnet import build_blvnet
 from slowfast.models.families.csn import build_csn
 from slowfast.models.families.eco import build_eco
@@ -103,13 +103,14 @@ def build_model(cfg: ConfigNode) -> nn.Module:
 
     ValueError where it would have more parameters than MODEL.MAX_PARAMS.
     """
-    name, most = cfg.MODEL.MODEL_NAME, cfg.MODEL.MAX_PARAMS
-    make = partial(MODELS.get(name), cfg)
+    most = cfg.MODEL.MAX_PARAMS
+    make = partial(MODELS.get(cfg.MODEL.MODEL_NAME), cfg)
+    is_ours = cfg.MODEL.MODEL_NAME in _OURS  # models of others may do more than build
     try:
-        if name in _OURS:  # models of others may do more than build
-            try_on_meta(make, most)
-        with parameters_up_to(most):
-            model = make()
+        model = make_on_meta(make, most) if is_ours else None
+        if model is None or torch.get_default_device().type != "meta":
+            with parameters_up_to(most):
+                model = make()
     except TooLarge as error:
         values, defaults = dict(flatten(cfg)), dict(flatten(get_cfg()))
         raise ValueError(size_mistake(most, values, defaults)) from error
