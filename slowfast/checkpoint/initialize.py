@@ -305,8 +305,8 @@ def _adapt(weights: _Weights, model: nn.Module, shapes: Shapes) -> _Weights:
     del remarks[""]
     for remark, count in remarks.items():
         logger.warning("%s: %d %s", weights.path, count, remark)
+    made = [n for n, value in changes.items() if value is not None and n not in state]
     state = {n: value for n, value in {**state, **changes}.items() if value is not None}
-    made = [name for name, value in changes.items() if value is not None]
     return replace(weights, state=state, averaged=averaged, inflated=inflated, identities=made)
 
 

@@ -34,11 +34,12 @@ from slowfast.checkpoint.torchvision import (
     from_torchvision,
     from_torchvision_s3d,
 )
+from slowfast.checkpoint.transformers import from_pytorchvideo_mvit, from_torchvision_mvit
 
 OURS = "PySlowFast"
 UNKNOWN = "unknown"
 LIBRARY = "library"  # a network of MODEL.FACTORY keeps the names of its library
-_OURS = re.compile(r"s\d+\.pathway\d+_")
+_OURS = re.compile(r"s\d+\.pathway\d+_|patch_embed\.proj\.")
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,8 @@ LAYOUTS = [
     Layout("ECO", re.compile(r"(?:base_model\.)?res3a_2\."), from_eco),
     Layout("TEA", re.compile(r"(?:base_model\.)?layer\d\.\d+\.convs\.\d"), from_tea),
     Layout("TRN", re.compile(r"(?:cls_head\.)?consensus\."), from_trn),
+    Layout("torchvision MViT", re.compile(r"pos_encoding\."), from_torchvision_mvit),
+    Layout("pytorchvideo MViT", re.compile(r"cls_positional_encoding\."), from_pytorchvideo_mvit),
     Layout("torchvision GoogLeNet", re.compile(r"inception\d[a-e]\.branch\d\."), from_googlenet),
     Layout("torchvision R(2+1)D", re.compile(r"layer\d\.\d+\."), from_r2plus1d, _SPLIT),
     Layout("VMZ CSN", re.compile(r"layer\d\.\d+\."), from_vmz_csn, _SEPARATED),

@@ -49,7 +49,7 @@ _C.TRAIN.ENABLE = True
 # Dataset of training and of the validation in it: kinetics, folder, ssv1, ssv2, charades, ava,
 # ucf101, hmdb51, jhmdb or ucf101_24.
 _C.TRAIN.DATASET = "kinetics"
-# Clips per batch and machine, over all its processes.
+# Clips per batch and machine, over all its processes. With AUG.NUM_SAMPLE above 1, videos.
 _C.TRAIN.BATCH_SIZE = Default(64, AtLeast(1, 1_000_000))
 # Validate every so many epochs.
 _C.TRAIN.EVAL_PERIOD = Default(10, AtLeast(1))
@@ -156,6 +156,10 @@ _C.AUG.RE_PROB = Default(0.25, Share())
 _C.AUG.RE_MODE = Default("pixel", OneOf("pixel", "rand", "const"))
 # Number of erased boxes.
 _C.AUG.RE_COUNT = Default(1, AtLeast(1, 1000))
+# Clips that a step gets from each video, whose frames are read once; cropped, flipped and augmented
+# each for itself (repeated augmentation). A batch then has TRAIN.BATCH_SIZE videos and so many
+# times as many clips, also with ENABLE False.
+_C.AUG.NUM_SAMPLE = Default(1, AtLeast(1, 100))
 
 _C.MIXUP = ConfigNode()
 # Mix pairs of clips and their labels.
@@ -237,6 +241,9 @@ _C.MODEL.MAX_PARAMS = Default(2_000_000_000, AtLeast(1))
 _C.MODEL.LOSS_FUNC = Default(
     "cross_entropy", OneOf("cross_entropy", "soft_cross_entropy", "bce", "bce_logit")
 )
+# Compute the activations of each block again in the backward pass, which takes less memory and more
+# time. For MViT.
+_C.MODEL.ACT_CHECKPOINT = False
 # Ours. Label smoothing when MIXUP is off.
 _C.MODEL.LABEL_SMOOTHING = Default(0.0, Share())
 # Dropout before the classifier.
@@ -434,6 +441,83 @@ _C.TRN.NUM_SUBSETS = Default(3, AtLeast(1, 1000))
 _C.TRN.EVAL_SUBSETS = Default("drawn", OneOf("drawn", "all"))
 # Seed of the subsets in evaluation.
 _C.TRN.EVAL_SEED = Default(0, AtLeast(0, 2**32 - 1))
+
+# MViT and its second version. Entries of lists begin with the number of a block, from 0.
+_C.MVIT = ConfigNode()
+# Number of blocks.
+_C.MVIT.DEPTH = Default(16, AtLeast(1, 1000))
+# Width of the first block.
+_C.MVIT.EMBED_DIM = Default(96, AtLeast(1, 100_000))
+# Heads of the first block.
+_C.MVIT.NUM_HEADS = Default(1, AtLeast(1, 1000))
+# Factors of the width: [[1, 2.0], [3, 2.0]] doubles it in these blocks.
+_C.MVIT.DIM_MUL = []
+# Factors of the number of heads.
+_C.MVIT.HEAD_MUL = []
+# A block widens in its attention (MViTv2); False: at the end of the block before, in the MLP.
+_C.MVIT.DIM_MUL_IN_ATT = False
+# Inner width of the MLPs over the width of the block.
+_C.MVIT.MLP_RATIO = Default(4.0, Above(0, at_most=1000))
+# Kernel T,H,W of the convolution from the clip to the first tokens.
+_C.MVIT.PATCH_KERNEL = [3, 7, 7]
+# Its stride.
+_C.MVIT.PATCH_STRIDE = [2, 4, 4]
+# Its padding.
+_C.MVIT.PATCH_PADDING = [2, 4, 4]
+# Patches of images: not supported, clips have 3D ones.
+_C.MVIT.PATCH_2D = False
+# How queries, keys and values are pooled: conv (each channel by a kernel that the heads share),
+# conv_unshared (a kernel for each channel of each head; needs POOL_FIRST), avg or max.
+_C.MVIT.MODE = Default("conv", OneOf("conv", "conv_unshared", "avg", "max"))
+# Pool before the linear layers of attention, not after them.
+_C.MVIT.POOL_FIRST = False
+# Kernel T,H,W of the poolings; empty: one above the stride where that is above 1.
+_C.MVIT.POOL_KVQ_KERNEL = []
+# Strides of the queries, [[block, t, h, w], ...]. A block that is not listed has no pooling.
+_C.MVIT.POOL_Q_STRIDE = []
+# Strides of keys and values, [[block, t, h, w], ...].
+_C.MVIT.POOL_KV_STRIDE = []
+# Stride T,H,W of keys and values in the first block, in place of POOL_KV_STRIDE. It shrinks as
+# queries are pooled, so that all blocks have keys of one size; empty is off.
+_C.MVIT.POOL_KV_STRIDE_ADAPTIVE = []
+# Add the pooled queries to the output of attention (MViTv2).
+_C.MVIT.RESIDUAL_POOLING = False
+# Biases in the linear layers of queries, keys and values.
+_C.MVIT.QKV_BIAS = True
+# A linear layer for each of queries, keys and values; False: one for all.
+_C.MVIT.SEPARATE_QKV = False
+# A class token, which the head reads; False: it reads the mean of all tokens.
+_C.MVIT.CLS_EMBED_ON = True
+# The head reads the normalised mean of all tokens but the class token.
+_C.MVIT.USE_MEAN_POOLING = False
+# Add positions to the first tokens.
+_C.MVIT.USE_ABS_POS = True
+# Positions are the sum of one of space and one of time; False: one for each token.
+_C.MVIT.SEP_POS_EMBED = False
+# Positions are sines, which are not trained.
+_C.MVIT.USE_FIXED_SINCOS_POS = False
+# Positions of queries relative to keys in the attentions, in space (MViTv2).
+_C.MVIT.REL_POS_SPATIAL = False
+# The same in time.
+_C.MVIT.REL_POS_TEMPORAL = False
+# Relative positions start at zero.
+_C.MVIT.REL_POS_ZERO_INIT = False
+# No weight decay on positions and the class token.
+_C.MVIT.ZERO_DECAY_POS_CLS = True
+# Kind of normalisation.
+_C.MVIT.NORM = Default("layernorm", OneOf("layernorm"))
+# Normalise the first tokens.
+_C.MVIT.NORM_STEM = False
+# Largest probability of dropping a branch of a block; grows linearly with depth from 0.
+_C.MVIT.DROPPATH_RATE = Default(0.1, AtLeast(0, 0.99))
+# Dropout of tokens, in attention and MLPs.
+_C.MVIT.DROPOUT_RATE = Default(0.0, Share())
+# Factor of the classifier's initial weights and biases.
+_C.MVIT.HEAD_INIT_SCALE = Default(1.0, AtLeast(0, 1000))
+# Reversible MViT: not supported.
+_C.MVIT.REV = ConfigNode()
+# Reversible blocks.
+_C.MVIT.REV.ENABLE = False
 
 _C.SLOWFAST = ConfigNode()
 # Frame rate of the fast pathway over that of the slow pathway.
@@ -696,6 +780,9 @@ _C.SOLVER.CLIP_GRAD_VAL = Default(None, Above(0, none_means="no clipping"))
 _C.SOLVER.CLIP_GRAD_L2NORM = Default(None, Above(0, none_means="no clipping"))
 # Ours. Learning rate of the classifier (head.projection) over that of the rest.
 _C.SOLVER.HEAD_LR_FACTOR = Default(1.0, AtLeast(0, 10_000))
+# Factor of the learning rate from one block to the block before it: the classifier has BASE_LR,
+# the first tokens the least. For MViT; 1 is off.
+_C.SOLVER.LAYER_DECAY = Default(1.0, Above(0, at_most=1))
 # Betas of adam and adamw.
 _C.SOLVER.BETAS = (0.9, 0.999)
 

@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 _DEFAULT_SHAPE = "it is TRAIN.BATCH_SIZE, DATA.NUM_FRAMES and DATA.TRAIN_CROP_SIZE"
-_MVIT = "MViT is not part of this project"
+_REVERSIBLE = "reversible MViT is not part of this project"
 _SELF_SUPERVISED = "self-supervised training is not part of this project"
 _IMAGENET = "ImageNet loaders are not part of this project"
 _PATHWAYS = "the number of pathways is the length of DATA.INPUT_CHANNEL_NUM"
@@ -28,7 +28,12 @@ UNSUPPORTED = {
     "CONTRASTIVE.*": _SELF_SUPERVISED,
     "DEMO.*": "tools/predict.py names what happens in your own videos",
     "MASK.*": _SELF_SUPERVISED,
-    "MVIT.*": _MVIT,
+    "MVIT.LAYER_SCALE_INIT_VALUE": "the reference has no layer scale in its blocks either",
+    "MVIT.REV.BUFFER_LAYERS": _REVERSIBLE,
+    "MVIT.REV.PRE_Q_FUSION": _REVERSIBLE,
+    "MVIT.REV.RESPATH_FUSE": _REVERSIBLE,
+    "MVIT.REV.RES_PATH": _REVERSIBLE,
+    "PREFETCH.*": "set DATA_LOADER.NUM_WORKERS",
     "TENSORBOARD.CONFUSION_MATRIX.*": _VISUALISATION,
     "TENSORBOARD.HISTOGRAM.*": _VISUALISATION,
     "TENSORBOARD.MODEL_VIS.*": _VISUALISATION,
@@ -52,14 +57,13 @@ UNSUPPORTED = {
     # training and testing
     "TRAIN.CHECKPOINT_EPOCH_RESET": "initialising from a file always starts at epoch 0",
     "TRAIN.CHECKPOINT_INFLATE": "2D weights are inflated wherever the model has 3D ones",
-    "TRAIN.CHECKPOINT_IN_INIT": _MVIT,
+    "TRAIN.CHECKPOINT_IN_INIT": "2D weights are inflated wherever the model has 3D ones",
     "TRAIN.CHECKPOINT_TYPE": _FORMAT,
     "TRAIN.KILL_LOSS_EXPLOSION_FACTOR": "a loss that is not finite stops the run",
     "TEST.CHECKPOINT_TYPE": _FORMAT,
     "TEST.NUM_TEMPORAL_CLIPS": "a test reports the accuracy with fewer clips from the same pass",
     "SOLVER.GAMMA": "SOLVER.LRS lists the factors",
     "SOLVER.LARS_ON": _SELF_SUPERVISED,
-    "SOLVER.LAYER_DECAY": _MVIT,
     "SOLVER.STEP_SIZE": _NO_EFFECT,
     "SOLVER.WARMUP_FACTOR": f"{_NO_EFFECT}; set SOLVER.WARMUP_START_LR",
     "MULTIGRID.DEFAULT_B": _DEFAULT_SHAPE,
@@ -67,7 +71,6 @@ UNSUPPORTED = {
     "MULTIGRID.DEFAULT_T": _DEFAULT_SHAPE,
     "MULTIGRID.LONG_CYCLE_SAMPLING_RATE": "it follows from the frames of the long cycle",
     # models
-    "MODEL.ACT_CHECKPOINT": _MVIT,
     "MODEL.DETACH_FINAL_FC": _SELF_SUPERVISED,
     "MODEL.FP16_ALLREDUCE": "gradients are reduced in the type that they have",
     "MODEL.MULTI_PATHWAY_ARCH": _PATHWAYS,
@@ -85,7 +88,6 @@ UNSUPPORTED = {
     "AUG.MASK_TUBE": _SELF_SUPERVISED,
     "AUG.MASK_WINDOW_SIZE": _SELF_SUPERVISED,
     "AUG.MAX_MASK_PATCHES_PER_BLOCK": _SELF_SUPERVISED,
-    "AUG.NUM_SAMPLE": _ONE_CLIP,
     "AUG.RE_SPLIT": _NO_EFFECT,
     "DATA.COLOR_RND_GRAYSCALE": _SELF_SUPERVISED,
     "DATA.DECODING_BACKEND": "videos are always read with PyAV",
@@ -123,7 +125,7 @@ _DATASETS = {"imagenet*": _IMAGENET}
 # Key -> names of what is not part of this project, as patterns, with the reason.
 UNSUPPORTED_NAMES = {
     "MODEL.MODEL_NAME": {
-        "*MViT": _MVIT,
+        "MaskMViT": _SELF_SUPERVISED,
         "ContrastiveModel": _SELF_SUPERVISED,
         "[Uu]ni[Ff]ormer*": _TRANSFORMER,
         "*[Vv]i[Tt]_*": _TRANSFORMER,
@@ -152,6 +154,7 @@ RENAMED_NAMES = {
     "MODEL.MODEL_NAME": {
         "PTVCSN": ("CSN", _SAME_NETWORK),
         "PTVR2plus1D": ("R2Plus1D", _SAME_NETWORK),
+        "PTVMViT": ("MViT", _SAME_NETWORK),
         "PTVResNet": ("ResNet", _SAME_NETWORK),
         "PTVSlowFast": ("SlowFast", _SAME_NETWORK),
         "PTVX3D": ("X3D", _SAME_NETWORK),

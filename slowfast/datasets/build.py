@@ -188,7 +188,7 @@ def build_dataset(cfg: ConfigNode, split: str) -> ClipDataset:
 
 
 def build_batch_sampler(cfg: ConfigNode, split: str, dataset: ClipDataset) -> ShardedBatchSampler:
-    """This process's batches: BATCH_SIZE counts clips per machine; in testing, whole videos."""
+    """This process's batches: BATCH_SIZE counts videos of a machine, in evaluation their clips."""
     section = SECTIONS[split]
     per_machine = cfg[section].BATCH_SIZE
     world_size, num_local = distributed.world_size(), distributed.local_size(cfg.NUM_SHARDS)
@@ -205,7 +205,7 @@ def build_batch_sampler(cfg: ConfigNode, split: str, dataset: ClipDataset) -> Sh
         )
     return ShardedBatchSampler(
         len(dataset),
-        max(1, batch_size // dataset.num_views),
+        batch_size if split == "train" else max(1, batch_size // dataset.num_views),
         shuffle=split == "train",
         seed=cfg.RNG_SEED,
         rank=distributed.rank(),

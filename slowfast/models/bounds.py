@@ -13,7 +13,7 @@ from slowfast.config.limits import are_numbers
 from slowfast.utils.words import shorten
 
 # Sections whose numbers are sizes of networks.
-_SECTIONS = ("RESNET.", "X3D.", "VOV3D.", "S3D.", "SLOWFAST.", "MFNET.")
+_SECTIONS = ("RESNET.", "X3D.", "VOV3D.", "S3D.", "SLOWFAST.", "MFNET.", "MVIT.")
 # Tensors of the largest published network: about 1000.
 _MOST_TENSORS = 100_000
 _INITIAL_VALUES = {"uniform_", "normal_", "trunc_normal_", "zero_", "fill_"}

@@ -18,6 +18,7 @@ from slowfast.models.families.external import build_external
 from slowfast.models.families.gst import build_gst
 from slowfast.models.families.mfnet import build_mfnet
 from slowfast.models.families.r3d import build_r2plus1d, build_r3d
+from slowfast.models.families.mvit import build_mvit
 from slowfast.models.families.resnet import build_resnet
 from slowfast.models.families.s3d import build_s3d
 from slowfast.models.families.slowfast import build_slowfast
@@ -41,6 +42,7 @@ MODELS.register("MC3")(partial(build_r3d, is_mixed=True))
 MODELS.register("MFNet")(build_mfnet)
 MODELS.register("R2Plus1D")(build_r2plus1d)
 MODELS.register("R3D")(build_r3d)
+MODELS.register("MViT")(build_mvit)
 MODELS.register("ResNet")(build_resnet)
 MODELS.register("ResNet_nopool")(partial(build_resnet, has_pool=False))
 MODELS.register("S3D")(build_s3d)
@@ -114,6 +116,11 @@ def build_model(cfg: ConfigNode) -> nn.Module:
     except TooLarge as error:
         values, defaults = dict(flatten(cfg)), dict(flatten(get_cfg()))
         raise ValueError(size_mistake(most, values, defaults)) from error
+    if cfg.MODEL.ACT_CHECKPOINT and not getattr(model, "recomputes_blocks", False):
+        raise ValueError(
+            f"MODEL.ACT_CHECKPOINT: True must be False with MODEL.MODEL_NAME {name}: its batch "
+            "norms would see each clip twice; MViT has none"
+        )
     if cfg.MODEL.WIDTH < 1.0:
         model = narrow(model, cfg.MODEL.WIDTH)
         build_init(cfg)(model)  # again: their variance follows the number of channels

@@ -27,8 +27,9 @@ class Complexity:
 
 
 def count_parameters(model: nn.Module) -> dict[str, int]:
-    """Number of parameters of each top module."""
-    return {
+    """Number of parameters of each top module, and of each parameter beside them."""
+    own = {name: parameter.numel() for name, parameter in model.named_parameters(recurse=False)}
+    return own | {
         name: sum(parameter.numel() for parameter in child.parameters())
         for name, child in model.named_children()
     }
@@ -91,9 +92,13 @@ class _MacCounter(TorchDispatchMode):
 
     def __torch_dispatch__(self, func, _types, args=(), kwargs=None):
         out = func(*args, **(kwargs or {}))
-        if not self._is_in_layer and func.overloadpacket in _MATMULS:
-            left = args[_MATMULS[func.overloadpacket]]
+        operator = func.overloadpacket
+        if not self._is_in_layer and operator in _MATMULS:
+            left = args[_MATMULS[operator]]
             self.macs[self._top] += out.numel() * left.shape[-1]
+        elif operator in _ATTENTIONS:
+            query, key = args[:2]  # the products with keys, and with as many values
+            self.macs[self._top] += key.shape[-2] * (query.numel() + out[0].numel())
         return out
 
 
@@ -103,6 +108,13 @@ _MATMULS = {
     torch.ops.aten.bmm: 0,
     torch.ops.aten.addmm: 1,
     torch.ops.aten.baddbmm: 1,
+}
+# Attention in one operator; on the meta device it falls into its matrix products.
+_ATTENTIONS = {
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu,
+    torch.ops.aten._scaled_dot_product_flash_attention,
+    torch.ops.aten._scaled_dot_product_efficient_attention,
+    torch.ops.aten._scaled_dot_product_cudnn_attention,
 }
 
 
@@ -163,6 +175,8 @@ def count_by_module(
     macs, activations = FlopCountAnalysis(model, inputs), ActivationCountAnalysis(model, inputs)
     for operator in _NOT_MACS:
         macs.set_op_handle(operator, lambda *_: 0)
+    macs.set_op_handle("aten::scaled_dot_product_attention", _attention_macs)
+    activations.set_op_handle("aten::scaled_dot_product_attention", _attention_activations)
     for analysis in (macs, activations):
         analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
     counts = (parameter_count(model), macs.by_module(), activations.by_module())
@@ -171,3 +185,15 @@ def count_by_module(
         ModuleCost(name, *(int(count[name]) for count in counts))
         for name, _ in model.named_modules()
     ]
+
+
+def _attention_macs(inputs: list, outputs: list) -> int:
+    """Of attention as fvcore traces it: products with keys, and with as many values."""
+    query, key, out = (value.type().sizes() for value in (*inputs[:2], outputs[0]))
+    return key[-2] * (math.prod(query) + math.prod(out))
+
+
+def _attention_activations(inputs: list, outputs: list) -> int:
+    """Of the weights of all pairs, and of the output."""
+    query, key, out = (value.type().sizes() for value in (*inputs[:2], outputs[0]))
+    return math.prod(query[:-1]) * key[-2] + math.prod(out)

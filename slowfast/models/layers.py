@@ -151,5 +151,5 @@ def drop_connect(x: torch.Tensor, rate: float) -> torch.Tensor:
 
     Stochastic depth (arXiv 1603.09382), for training only.
     """
-    keep = torch.rand(x.shape[0], 1, 1, 1, 1, device=x.device) >= rate
+    keep = torch.rand(x.shape[0], *[1] * (x.ndim - 1), device=x.device) >= rate
     return x * (keep.to(x.dtype) / (1.0 - rate))

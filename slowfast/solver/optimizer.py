@@ -1,5 +1,6 @@
 """The optimizer: the weight decay and learning rate of each parameter, and clipped gradients."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from functools import partial
 
@@ -21,26 +22,55 @@ def param_groups(
     group_by: str,
     zero_wd_1d: bool,
     head_lr_factor: float,
+    layer_decay: float = 1.0,
 ) -> list[dict]:
-    """Groups for a torch optimizer: batch norm, the rest, and 1-d parameters that are not decayed.
+    """Groups for a torch optimizer: batch norm, the rest, and what is not decayed.
 
-    With a `head_lr_factor` other than 1 the classifier's parameters follow in groups of their own,
-    which have it as "lr_factor" (see `set_learning_rate`). Frozen parameters and empty groups are
-    left out. `group_by`: see BN.GROUP_BY.
+    That is what `model.undecayed()` names, where it has this method, and with `zero_wd_1d` all 1-d
+    parameters. Groups whose learning rate is not that of the optimizer have its factor as
+    "lr_factor" (see `set_learning_rate`): `head_lr_factor` for the classifier, `layer_decay` for
+    each step from the last layer down (see `layer_factors`). Frozen parameters and empty groups
+    are left out. `group_by`: see BN.GROUP_BY.
     """
     bn_names = _bn_parameter_names(model, group_by)
+    undecayed = model.undecayed() if hasattr(model, "undecayed") else set()
+    factors = layer_factors(model, layer_decay)
     decays = (bn_weight_decay, weight_decay, 0.0)
-    groups = [{"params": [], "weight_decay": decay} for decay in decays]
-    if head_lr_factor != 1:
-        groups += [{**group, "params": [], "lr_factor": head_lr_factor} for group in groups]
+    groups: dict[tuple[float, int], list[nn.Parameter]] = defaultdict(list)
     for name, parameter in model.named_parameters():
         is_1d = parameter.ndim <= 1 or name.endswith(".bias")
-        kind = 0 if name in bn_names else 2 if zero_wd_1d and is_1d else 1
-        if head_lr_factor != 1 and name.startswith(f"{classifier_name(model)}."):
-            kind += len(decays)
+        is_plain = name in undecayed or (zero_wd_1d and is_1d)
+        kind = 0 if name in bn_names else 2 if is_plain else 1
+        factor = factors.get(name, 1.0)
+        if name.startswith(f"{classifier_name(model)}."):
+            factor *= head_lr_factor
         if parameter.requires_grad:
-            groups[kind]["params"].append(parameter)
-    return [group for group in groups if group["params"]]
+            groups[factor, kind].append(parameter)
+    # The classifier's last, and of each factor in the order of `decays`.
+    order = sorted(groups, key=lambda key: (key[0] == head_lr_factor != 1, key[0], key[1]))
+    return [
+        {"params": groups[factor, kind], "weight_decay": decays[kind]}
+        | ({"lr_factor": factor} if factor != 1 else {})
+        for factor, kind in order
+    ]
+
+
+def layer_factors(model: nn.Module, decay: float) -> dict[str, float]:
+    """Factor of the learning rate of each parameter: 1 for the last layer, `decay` for the next.
+
+    {} with a decay of 1. Which layer a parameter is in says `model.layer_number(name)`; ValueError
+    for a model without this method.
+    """
+    if decay == 1:
+        return {}
+    if not hasattr(model, "layer_number"):
+        raise ValueError(
+            f"SOLVER.LAYER_DECAY: {decay} must be 1 for a {type(model).__name__}: only MViT says "
+            "how deep its parameters are"
+        )
+    numbers = {name: model.layer_number(name) for name, _ in model.named_parameters()}
+    last = max(numbers.values())
+    return {name: decay ** (last - number) for name, number in numbers.items()}
 
 
 def set_learning_rate(optimizer: optim.Optimizer, lr: float) -> None:
@@ -146,6 +176,7 @@ def build_optimizer(cfg: ConfigNode, model: nn.Module) -> optim.Optimizer:
         group_by=cfg.BN.GROUP_BY,
         zero_wd_1d=solver.ZERO_WD_1D_PARAM,
         head_lr_factor=solver.HEAD_LR_FACTOR,
+        layer_decay=solver.LAYER_DECAY,
     )
     if not groups:
         raise ValueError(f"TRAIN.FREEZE: {cfg.TRAIN.FREEZE} leaves no parameter to train")

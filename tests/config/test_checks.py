@@ -166,6 +166,17 @@ def test_all_mistakes_come_at_once():
         (["AUG.RE_MODE", "black"], "AUG.RE_MODE: 'black' is not one of"),
         (["AUG.RE_PROB", 1.5], "AUG.RE_PROB: 1.5 must lie within 0..1"),
         (["AUG.RE_COUNT", 0], "AUG.RE_COUNT: 0 must be at least 1"),
+        (["MVIT.PATCH_STRIDE", [4, 4]], "MVIT.PATCH_STRIDE: [4, 4] must be three whole numbers"),
+        (["MVIT.POOL_Q_STRIDE", [[16, 1, 2, 2]]], "MVIT.POOL_Q_STRIDE: [16, 1, 2, 2] must be [blo"),
+        (["MVIT.DIM_MUL", [[1, 0.0]]], "MVIT.DIM_MUL: [1, 0.0] must be [block, factor]"),
+        (["MVIT.MODE", "conv_unshared"], "MVIT.MODE: 'conv_unshared' needs MVIT.POOL_FIRST True"),
+        (["MVIT.USE_FIXED_SINCOS_POS", True, "MVIT.SEP_POS_EMBED", True], "MVIT.USE_FIXED_SINCOS"),
+        (["MVIT.REV.ENABLE", True], "MVIT.REV.ENABLE: True must be False: reversible MViT is not"),
+        (["MVIT.PATCH_2D", True], "MVIT.PATCH_2D: True must be False: it is for images"),
+        (
+            ["AUG.NUM_SAMPLE", 2, "DATA.LABEL_AWARE_FLIP", True],
+            "AUG.NUM_SAMPLE: 2 must be 1 with DATA.LABEL_AWARE_FLIP True",
+        ),
     ],
 )
 def test_keys_that_do_not_fit_each_other(overrides, expected):

@@ -86,8 +86,8 @@ def test_one_key_is_printed():
 
 
 def test_key_that_is_not_supported_has_its_reason():
-    assert help_text("MVIT.DEPTH") == (
-        "MVIT.DEPTH is not supported: MViT is not part of this project\n"
+    assert help_text("MVIT.REV.RES_PATH") == (
+        "MVIT.REV.RES_PATH is not supported: reversible MViT is not part of this project\n"
     )
 
 

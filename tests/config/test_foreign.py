@@ -78,7 +78,7 @@ def test_name_that_a_user_registered_is_kept(load, caplog, monkeypatch):
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("MODEL: {MODEL_NAME: MViT}\nTRAIN: {DATASET: imagenet}\n", "MODEL.MODEL_NAME: 'MViT'"),
+        ("MODEL: {MODEL_NAME: MaskMViT}\nTASK: ssl\n", "MODEL.MODEL_NAME: 'MaskMViT'"),
         ("TRAIN: {DATASET: imagenet}\n", "TRAIN.DATASET: 'imagenet' is not supported: ImageNet"),
         ("TASK: ssl\nMODEL: {NUM_CLASSES: 0}\n", "TASK: 'ssl' is not supported: self-supervised"),
         ("MODEL: {LOSS_FUNC: contrastive_loss}\n", "MODEL.LOSS_FUNC: 'contrastive_loss' is not su"),

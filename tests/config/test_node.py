@@ -185,9 +185,12 @@ def test_known_unsupported_key_is_dropped_with_one_warning(tmp_path, caplog):
 
 
 def test_every_unsupported_key_is_named(tmp_path, caplog):
-    merge(tmp_path, "MVIT:\n  DEPTH: 16\n  REV: {ENABLE: True}\nBENCHMARK: {LOG_PERIOD: 1}\n")
+    merge(
+        tmp_path,
+        "MASK:\n  ENABLE: True\nMVIT: {REV: {RES_PATH: conv}}\nBENCHMARK: {LOG_PERIOD: 1}\n",
+    )
     named = [record.getMessage().split()[1] for record in caplog.records]
-    assert named == ["MVIT.DEPTH", "MVIT.REV.ENABLE", "BENCHMARK.LOG_PERIOD"]
+    assert named == ["MASK.ENABLE", "MVIT.REV.RES_PATH", "BENCHMARK.LOG_PERIOD"]
 
 
 def test_base_file_comes_first(tmp_path):

@@ -20,8 +20,8 @@ def keys(node: ConfigNode, prefix: str = ""):
             yield prefix + name
 
 
-# Keys that EPIC-KITCHENS' fork of it added.
-FORK = {"BN.FREEZE", "EPICKITCHENS.TRAIN_PLUS_VAL", "TRAIN.FINETUNE"}
+# Keys that EPIC-KITCHENS' fork of it added, and one that only its recipes have.
+FORK = {"BN.FREEZE", "EPICKITCHENS.TRAIN_PLUS_VAL", "TRAIN.FINETUNE", "PREFETCH.NUM_LOADERS"}
 OURS = set(keys(get_cfg()))
 
 

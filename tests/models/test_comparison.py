@@ -43,7 +43,9 @@ def released_shapes(golden, kind):
     text = text.replace("classes", str(golden["num_classes"]))
     lines = (f"{line} ".split(" ")[:2] for line in text.splitlines())
     shapes = {name: tuple(map(int, filter(None, sizes.split(",")))) for name, sizes in lines}
-    return {**shapes, **golden["outputs"][kind].get("shapes", {})}
+    outputs = golden["outputs"]
+    of_crop = outputs[kind].get("shapes") or outputs.get("golden", {}).get("shapes", {})
+    return {**shapes, **of_crop}
 
 
 def filled_state(golden, kind):
@@ -66,8 +68,9 @@ def test_parameters_and_macs_are_those_of_the_reference(name):
     golden = load(name)
     complexity = build_complexity(config(name))
     assert complexity.params == golden["num_params"]
-    assert complexity.macs_train == golden["macs_train"]
-    assert complexity.macs_test == golden["macs_test"]
+    # fvcore rounds the products of einsum to four digits.
+    assert complexity.macs_train == pytest.approx(golden["macs_train"], rel=1e-6)
+    assert complexity.macs_test == pytest.approx(golden["macs_test"], rel=1e-6)
 
 
 @pytest.mark.slow

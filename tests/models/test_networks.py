@@ -19,6 +19,7 @@ FAMILIES = [
     "MFNet",
     "R2Plus1D",
     "R3D",
+    "MViT",
     "ResNet",
     "ResNet_nopool",
     "S3D",
@@ -30,7 +31,8 @@ FAMILIES = [
     "VoV3D",
     "X3D",
 ]
-RESIDUAL = [family for family in FAMILIES if family not in ("MFNet", "S3D")]
+CONVOLUTIONAL = [family for family in FAMILIES if family != "MViT"]
+RESIDUAL = [family for family in CONVOLUTIONAL if family not in ("MFNet", "S3D")]
 # Positions of the last map in a clip of 64 x 64 pixels.
 EXTENT = {"MC3": (4, 4), "R3D": (4, 4)}
 
@@ -112,7 +114,7 @@ def test_residual_block_drops_its_branch_in_training_only():
     assert block.eval()(x).unique().tolist() == [2.0]
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", CONVOLUTIONAL)
 @pytest.mark.parametrize(
     ("name", "kind"), [("sub_batchnorm", SubBatchNorm3d), ("sync_batchnorm", SyncBatchNorm3d)]
 )
@@ -128,14 +130,14 @@ def test_norm_type_reaches_every_batch_norm_and_its_zero_gamma(family, name, kin
     assert logits.shape == (2, 5)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", CONVOLUTIONAL)
 def test_all_gammas_start_at_one_without_zero_init(family):
     model = small_model(family)
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm3d)]
     assert all((norm.weight == 1).all() and not norm.bias.any() for norm in norms)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", CONVOLUTIONAL)
 def test_weights_start_with_the_spread_of_the_reference(family):
     model = small_model(family, **{"X3D.DIM_C5": 512, "MODEL.FC_INIT_STD": 0.02})
     own = [part for m in model.modules() if hasattr(m, "draw_weights") for part in m.modules()]

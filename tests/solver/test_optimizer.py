@@ -192,3 +192,49 @@ def test_unknown_method_names_the_key():
 def test_nothing_to_train_is_refused():
     with pytest.raises(ValueError, match="TRAIN.FREEZE"):
         build_optimizer(get_cfg(), Net().requires_grad_(False))
+
+
+def _mvit(*overrides):
+    torch.manual_seed(0)
+    cfg = get_cfg()
+    small = ["MVIT.DEPTH", 2, "MVIT.EMBED_DIM", 8, "MODEL.NUM_CLASSES", 3]
+    small += ["MODEL.MODEL_NAME", "MViT", "DATA.INPUT_CHANNEL_NUM", [3]]
+    small += ["DATA.TRAIN_CROP_SIZE", 32, "SOLVER.OPTIMIZING_METHOD", "adamw"]
+    cfg.merge_from_list([*small, "SOLVER.ZERO_WD_1D_PARAM", True, *overrides])
+    return cfg, build_model(cfg)
+
+
+def _groups_by_name(cfg, model):
+    groups = build_optimizer(cfg, model).param_groups
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    return {names[id(p)]: group for group in groups for p in group["params"]}
+
+
+@pytest.mark.parametrize("is_decayed", [False, True])
+def test_positions_and_class_token_may_go_without_decay(is_decayed):
+    keys = ["MVIT.ZERO_DECAY_POS_CLS", not is_decayed, "MVIT.REL_POS_TEMPORAL", True]
+    groups = _groups_by_name(*_mvit(*keys))
+    decayed = {name for name, group in groups.items() if group["weight_decay"]}
+    positions = {"cls_token", "pos_embed", "blocks.0.attn.rel_pos_t", "blocks.1.attn.rel_pos_t"}
+    assert positions & decayed == (positions if is_decayed else set())
+    assert {"patch_embed.proj.weight", "head.projection.weight"} <= decayed
+    assert not {"norm.weight", "blocks.0.attn.qkv.bias", "head.projection.bias"} & decayed
+
+
+def test_learning_rates_fall_from_layer_to_layer():
+    cfg, model = _mvit("SOLVER.LAYER_DECAY", 0.5, "SOLVER.HEAD_LR_FACTOR", 10.0)
+    optimizer = build_optimizer(cfg, model)
+    set_learning_rate(optimizer, 0.8)
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    rates = {names[id(p)]: group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    assert set(rates) == set(names.values())
+    expected = {"cls_token": 0.1, "patch_embed.proj.bias": 0.1, "blocks.0.norm1.weight": 0.2}
+    expected |= {"blocks.1.mlp.fc1.weight": 0.4, "norm.weight": 0.8, "head.projection.weight": 8}
+    assert {name: rates[name] for name in expected} == pytest.approx(expected)
+
+
+def test_layers_of_other_networks_have_one_learning_rate():
+    cfg = get_cfg()
+    cfg.SOLVER.LAYER_DECAY = 0.5
+    with pytest.raises(ValueError, match="SOLVER.LAYER_DECAY: 0.5 must be 1 for a NetWithHead"):
+        build_optimizer(cfg, NetWithHead())

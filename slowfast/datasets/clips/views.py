@@ -94,12 +94,10 @@ def choose_reader(backend: str, *, keeps_aspect: bool) -> ClipReader:
 
 
 class TrainViews:
-    """One clip at a random place of the video, then `transform`.
+    """One clip at a random place of the video, then `transform`, `num_views` times over.
 
     jitter: (smallest, largest short side, draw in the inverse); None reads in the video's own size.
     """
-
-    num_views = 1
 
     def __init__(
         self,
@@ -108,8 +106,9 @@ class TrainViews:
         jitter: tuple[int, int, bool] | None,
         transform: TrainTransform,
         read: ClipReader = read_scaled,
+        num_views: int = 1,
     ):
-        self.sampler, self.read = sampler, read
+        self.sampler, self.read, self.num_views = sampler, read, num_views
         self.jitter, self.transform = jitter, transform
 
     def resized(self, num_frames: int, crop_size: int) -> "TrainViews":
@@ -128,9 +127,10 @@ class TrainViews:
         # seed would give other clips.
         numbers = self.sampler.random(rng, video.index)
         short_side = None if self.jitter is None else jitter_size(rng, *self.jitter)
-        clip = self.read(video, numbers, short_side)
-        clip, is_flipped = self.transform(clip, rng)
-        return SampledClips([clip], numbers, is_flipped)
+        frames = self.read(video, numbers, short_side)
+        # Their labels are one, so only a single view may be one of another class when flipped.
+        views = [self.transform(frames, rng) for _ in range(self.num_views)]
+        return SampledClips([clip for clip, _ in views], numbers, views[0][1])
 
 
 class EvalViews:
@@ -232,7 +232,7 @@ class JointViews:
 
 
 def build_train_views(cfg: ConfigNode, sampler: ClipSampler) -> TrainViews:
-    """The random clip of training.
+    """The random clip of training, AUG.NUM_SAMPLE times transformed.
 
     DATA.TRAIN_JITTER_SCALES: a square of a frame that is scaled while it is read;
     DATA.TRAIN_JITTER_SCALES_RELATIVE and DATA.TRAIN_CROP_SCALES: a box of the whole frame, which is
@@ -256,6 +256,7 @@ def build_train_views(cfg: ConfigNode, sampler: ClipSampler) -> TrainViews:
             augment=build_augmentations(cfg),
         ),
         read=choose_reader(data.RESIZE_BACKEND, keeps_aspect=data.KEEP_ASPECT),
+        num_views=cfg.AUG.NUM_SAMPLE,
     )
 
 

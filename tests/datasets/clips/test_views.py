@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from slowfast.config.cli import load_cfg
-from slowfast.datasets.build import build_frame_sizes, build_views
+from slowfast.datasets.build import build_frame_sizes, build_loader, build_views
 from slowfast.datasets.decoding.convert import short_side_size
+from tests.helpers.configs import cfg_with
 from tests.helpers.paths import ROOT
 
 CONFIGS = ROOT / "configs"
@@ -75,3 +76,41 @@ def test_frames_are_never_smaller_than_the_crop():
 def test_validation_keeps_the_sizes_of_training():
     cfg = load_cfg(CONFIGS / "Kinetics/x3d/X3D_S.yaml", ["TEST.SHORT_SIDE", 300])
     assert build_frame_sizes(cfg, "val") == (182, 160)
+
+
+class CountingVideo:
+    """Video of noise that counts how often it is read."""
+
+    index = None
+    num_reads = 0
+
+    def read(self, numbers, short_side=None):
+        self.num_reads += 1
+        rng = np.random.default_rng(0)
+        return rng.integers(0, 256, (len(numbers), 48, 64, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("scales", [[], [0.3, 1.0]])
+def test_several_clips_of_a_video_come_from_one_read(scales):
+    keys = {
+        "AUG.NUM_SAMPLE": 3,
+        "DATA.TRAIN_CROP_SIZE": 32,
+        "DATA.TRAIN_JITTER_SCALES": [40, 64],
+        "DATA.TRAIN_JITTER_SCALES_RELATIVE": scales,
+        "DATA.TRAIN_JITTER_ASPECT_RELATIVE": scales and [0.75, 1.33],
+    }
+    views, video = build_views(cfg_with(keys), "train"), CountingVideo()
+    views.sampler.random = lambda rng, index: np.arange(8)
+    clips = views(video, None, np.random.default_rng(0)).clips
+    assert views.num_views == 3 and video.num_reads == 1
+    assert [tuple(clip.shape) for clip in clips] == [(3, 8, 32, 32)] * 3
+    assert not torch.equal(clips[0], clips[1]) and not torch.equal(clips[1], clips[2])
+
+
+def test_a_batch_has_all_clips_of_as_many_videos(video_dir, toy_cfg):
+    cfg = toy_cfg("AUG.NUM_SAMPLE", 2, "TRAIN.BATCH_SIZE", 3, "DATA_LOADER.NUM_WORKERS", 0)
+    batch = next(iter(build_loader(cfg, "train")))
+    assert len(batch["clips"][0]) == len(batch["labels"]) == 6
+    assert batch["views"].tolist() == [0, 1] * 3
+    assert batch["labels"][::2].tolist() == batch["labels"][1::2].tolist()
+    assert batch["indices"].unique().numel() == 3
