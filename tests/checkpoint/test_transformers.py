@@ -122,6 +122,9 @@ def test_torchvision(is_second, tmp_path):
 
 def test_pytorchvideo(tmp_path):
     theirs = pytorchvideo_network()
+    for module in theirs.modules():
+        if isinstance(module, nn.LayerNorm):
+            module.eps = 1e-6  # of pooled tokens it is 1e-5 there
     path = tmp_path / "weights.pth"
     assert_same_logits(theirs, ours(**FIRST_VERSION), path, "pytorchvideo MViT")
 

@@ -298,19 +298,30 @@ class MViT(nn.Module):
 def _resize_positions(
     value: Tensor, size: Sequence[int], *, num_class_tokens: int
 ) -> Tensor | None:
-    """Positions 1,L,C for a map of T, H,W or T,H,W = `size`; None for a map that is no square."""
+    """Positions 1,L,C for a map of T, H,W or T,H,W = `size`; None where no square map has L."""
     dtype, value = value.dtype, value.float()
     first, value = value[:, :num_class_tokens], value[:, num_class_tokens:]
-    length, has_time = value.shape[1], len(size) != 2
-    frames = {1: length, 2: 1, 3: size[0]}[len(size)]
-    side = math.isqrt(length // frames)
-    if frames * side * side != length:
+    old = _map_size(value.shape[1], size)
+    if old is None:
         return None
     modes = {1: "linear", 2: "bicubic", 3: "trilinear"}
-    old = (frames, *[side] * (len(size) - 1)) if has_time else (side, side)
     maps = value.unflatten(1, old).movedim(-1, 1)
     maps = F.interpolate(maps, tuple(size), mode=modes[len(size)])
     return torch.cat([first, maps.flatten(2).transpose(1, 2)], 1).to(dtype)
+
+
+def _map_size(length: int, size: Sequence[int]) -> tuple[int, ...] | None:
+    """T, H,W or T,H,W of `length` positions on a square map: the one that is nearest to `size`."""
+    if len(size) == 1:
+        return (length,)
+    found = []
+    for frames in range(1, length + 1) if len(size) == 3 else (1,):
+        side = math.isqrt(length // frames)
+        if frames * side * side == length:
+            old = (frames, side, side)[3 - len(size) :]
+            stretch = sum(abs(math.log(a / b)) for a, b in zip(old, size, strict=True))
+            found.append((stretch, old))
+    return min(found)[1] if found else None
 
 
 def _add_tokens(model: MViT, tokens: TokenSpec) -> None:
