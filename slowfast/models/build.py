@@ -17,8 +17,8 @@ from slowfast.models.families.eco import build_eco
 from slowfast.models.families.external import build_external
 from slowfast.models.families.gst import build_gst
 from slowfast.models.families.mfnet import build_mfnet
-from slowfast.models.families.r3d import build_r2plus1d, build_r3d
 from slowfast.models.families.mvit import build_mvit
+from slowfast.models.families.r3d import build_r2plus1d, build_r3d
 from slowfast.models.families.resnet import build_resnet
 from slowfast.models.families.s3d import build_s3d
 from slowfast.models.families.slowfast import build_slowfast

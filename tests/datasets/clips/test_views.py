@@ -1,5 +1,7 @@
 """Crops of the views of a test, held against the protocols of the papers."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -100,7 +102,7 @@ def test_several_clips_of_a_video_come_from_one_read(scales):
         "DATA.TRAIN_JITTER_ASPECT_RELATIVE": scales and [0.75, 1.33],
     }
     views, video = build_views(cfg_with(keys), "train"), CountingVideo()
-    views.sampler.random = lambda rng, index: np.arange(8)
+    views.sampler = SimpleNamespace(random=lambda rng, index: np.arange(8))
     clips = views(video, None, np.random.default_rng(0)).clips
     assert views.num_views == 3 and video.num_reads == 1
     assert [tuple(clip.shape) for clip in clips] == [(3, 8, 32, 32)] * 3
