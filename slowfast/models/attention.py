@@ -36,7 +36,7 @@ class TokenPool:
 
 @dataclass(frozen=True, slots=True)
 class AttentionKind:
-    """What the attentions of a network share.
+    """Settings that the attentions of a network share.
 
     mode: one of MODES; conv has one kernel for all heads. pools_first: before the linear layers.
     is_separate: three linear layers, not one, give queries, keys and values. adds_queries: to the
@@ -187,7 +187,7 @@ class PooledAttention(nn.Module):
         return (tokens if norm is None else norm(tokens)), grid
 
     def _position_bias(self, q: Tensor, grid_q: Triple, grid_k: Triple) -> Tensor | None:
-        """What relative positions add to the weights before the softmax, N,heads,queries,keys."""
+        """Sum of relative positions, N,heads,queries,keys, for the weights before the softmax."""
         if not (self.kind.has_space or self.kind.has_time):
             return None
         q = q[:, :, self.num_class_tokens :].unflatten(2, grid_q)  # n, y heads, t, h, w, channels
