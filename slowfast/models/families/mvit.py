@@ -29,14 +29,14 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from slowfast.config.node import ConfigNode
-from slowfast.models.attention import (
+from slowfast.models.conv import Triple, conv3d
+from slowfast.models.families.mvit_attention import (
     AttentionKind,
     PooledAttention,
     TokenPool,
     layer_norm,
     pool_tokens,
 )
-from slowfast.models.conv import Triple, conv3d
 from slowfast.models.heads import AveragePool, BasicHead, build_classifier, build_pool
 from slowfast.models.layers import OverlappingMaxPool3d, drop_connect, round_width
 from slowfast.models.network import refuse_nonlocal, single_pathway_channels

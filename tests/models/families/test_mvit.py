@@ -9,8 +9,8 @@ from torch import nn
 from slowfast.checkpoint.initialize import initialize_from, load_for_test
 from slowfast.config.checks import check_cfg
 from slowfast.models import build_model
-from slowfast.models.attention import relative_positions
 from slowfast.models.complexity import count_by_module, count_macs
+from slowfast.models.families.mvit_attention import relative_positions
 from tests.helpers.configs import cfg_with
 from tests.helpers.fills import golden_value
 from tests.helpers.paths import GOLDENS
