@@ -118,8 +118,8 @@ def build_model(cfg: ConfigNode) -> nn.Module:
         raise ValueError(size_mistake(most, values, defaults)) from error
     if cfg.MODEL.ACT_CHECKPOINT and not getattr(model, "recomputes_blocks", False):
         raise ValueError(
-            f"MODEL.ACT_CHECKPOINT: True must be False with MODEL.MODEL_NAME {name}: its batch "
-            "norms would see each clip twice; MViT has none"
+            "MODEL.ACT_CHECKPOINT: True must be False with MODEL.MODEL_NAME "
+            f"{cfg.MODEL.MODEL_NAME}: its batch norms would see each clip twice; MViT has none"
         )
     if cfg.MODEL.WIDTH < 1.0:
         model = narrow(model, cfg.MODEL.WIDTH)
