@@ -3,9 +3,11 @@
 Also of networks that are not adaptive: it stands here because TEST.BUDGET may choose a part of one.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +22,8 @@ from slowfast.adaptive.budget import (
 from slowfast.adaptive.calibration_file import build_settings, calibration_path, load_calibration
 from slowfast.checkpoint.classes import build_class_list
 from slowfast.checkpoint.initialize import CoverageReport, load_for_test
-from slowfast.config.node import ConfigNode
+from slowfast.config.derived import NETWORK_KEYS, is_in, plain
+from slowfast.config.node import ConfigNode, flatten
 from slowfast.models import build_model
 from slowfast.models.build import build_meta_inputs
 from slowfast.models.fold import fold_batch_norm
@@ -33,6 +36,8 @@ from slowfast.models.operating_point import (
 )
 from slowfast.models.slimmable import narrow
 from slowfast.runtime.device import place_model
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,19 @@ def find_statistics(
         ) from None
 
 
+def other_network(trained: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Sentences on the keys of the network that differ from those of its training.
+
+    Networks may compute other things from tensors of the same names and shapes. Both mappings are
+    by full key; weights of other programs have no config, {}.
+    """
+    return [
+        f"{key}: {now[key]!r}, but the weights were trained with {value!r}"
+        for key, value in trained.items()
+        if key in now and is_in(key, NETWORK_KEYS) and plain(value) != plain(now[key])
+    ]
+
+
 def load_for_evaluation(
     cfg: ConfigNode,
     checkpoint: str | Path,
@@ -94,6 +112,8 @@ def load_for_evaluation(
     amp_dtype = cfg.TRAIN.AMP_DTYPE if cfg.TRAIN.MIXED_PRECISION else None
     classes = build_class_list(cfg, class_names)
     report = load_for_test(model, checkpoint, clear_name_patterns=patterns, classes=classes)
+    for line in other_network(report.config, dict(flatten(cfg))):
+        logger.warning("%s: %s", checkpoint, line)
     if cfg.TEST.BUDGET:
         row, settings = choose_point(
             cfg.TEST.BUDGET,

@@ -429,6 +429,23 @@ def _megabytes(num_bytes: int) -> str:
     return f"{num_bytes / 2**20:.1f} MiB"
 
 
+def read_config(text: Any) -> dict[str, Any]:
+    """Values by full key of a config as a checkpoint has it; {} where it cannot be read."""
+    try:
+        tree = parse_plain(text) if isinstance(text, str) else None
+    except ValueError:
+        tree = None
+    return _flat(tree) if isinstance(tree, Mapping) else {}
+
+
+def _flat(tree: Mapping, prefix: str = "") -> dict[str, Any]:
+    values = {}
+    for name, value in tree.items():
+        is_section = isinstance(value, Mapping)
+        values |= _flat(value, f"{prefix}{name}.") if is_section else {f"{prefix}{name}": value}
+    return values
+
+
 def was_adaptive(content: dict, path: str | Path) -> bool | None:
     """ADAPTIVE.ENABLE in training; False where the config has no such key, None without a config.
 

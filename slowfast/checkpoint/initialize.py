@@ -9,8 +9,8 @@ None for one to leave out, and a remark for the log, "" for none.
 
 import logging
 from collections import Counter
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ from slowfast.checkpoint.convert import (
     strip_prefix,
     strip_wrappers,
 )
-from slowfast.checkpoint.files import CheckpointError, check_finite, load
+from slowfast.checkpoint.files import CheckpointError, check_finite, load, read_config
 from slowfast.checkpoint.layouts import detect_and_rename
 from slowfast.utils.classifier import classifier_name
 
@@ -59,7 +59,7 @@ class CoverageReport:
     other shapes elsewhere. Entries of both read "name (file's shape -> model's shape)".
     coverage: share of the model's tensors outside the head that were loaded. class_names: those
     that training put into the file, in the order of the model's classes; num_examples: how many of
-    each it had. None in files of other programs.
+    each it had. None in files of other programs. config: of its training by full key, {} there.
     """
 
     path: Path
@@ -75,6 +75,7 @@ class CoverageReport:
     coverage: float
     class_names: list[str] | None
     num_examples: list[int] | None
+    config: Mapping[str, Any]
 
     def table(self) -> str:
         """Counts and names as text; long lists are shortened."""
@@ -117,6 +118,7 @@ class _Weights:
     class_counts: tuple[int, ...] | None = None
     num_examples: list[int] | None = None
     hint: str = ""
+    config: Mapping[str, Any] = field(default_factory=dict)
 
 
 def initialize_from(
@@ -249,7 +251,8 @@ def _about(content: dict) -> dict[str, Any]:
         if not (isinstance(value, list) and value and all(isinstance(v, kind) for v in value)):
             about[name] = None
     counts = about["class_counts"]
-    return {**about, "class_counts": None if counts is None else tuple(counts)}
+    about["class_counts"] = None if counts is None else tuple(counts)
+    return {**about, "config": read_config(content.get("cfg"))}
 
 
 def _other_targets(counts: Sequence[int] | None, model: nn.Module) -> str:
@@ -338,6 +341,7 @@ def _compare(weights: _Weights, shapes: Shapes, *, classifier: str | None) -> Co
         coverage=len(chosen(backbone)) / max(len(backbone), 1),
         class_names=weights.class_names,
         num_examples=weights.num_examples,
+        config=weights.config,
     )
 
 

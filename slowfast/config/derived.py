@@ -2,13 +2,43 @@
 
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from slowfast.config.node import ConfigNode
 
 _BUDGET = re.compile(r"\s*(\d{1,12}(?:\.\d*)?|\.\d+)\s*(G|M|ms)\s*")
 # What follows the number: the cost that it limits, and how much of it that is.
 _UNITS = {"G": ("gmacs", 1.0), "M": ("gmacs", 1e-3), "ms": ("latency_ms", 1.0)}
+
+
+# Keys, or whole sections, that make another network, beside those that every network has.
+NETWORK_KEYS = (
+    *("MODEL.MODEL_NAME", "MODEL.ARCH", "MODEL.WIDTH", "MODEL.FACTORY", "MODEL.FACTORY_ARGS"),
+    *("MODEL.INPUT_LAYOUT", "RESNET", "NONLOCAL", "SLOWFAST", "X3D", "VOV3D", "S3D", "SEGMENTS"),
+    *(
+        "TSM",
+        "TRN.BACKBONE",
+        "TRN.SCALES",
+        "TRN.DIM_FRAME",
+        "BLVNET",
+        "R2PLUS1D",
+        "CSN",
+        "MFNET",
+        "MVIT",
+    ),
+)
+
+
+def is_in(key: str, names: Sequence[str]) -> bool:
+    """Whether a key, or a section that it is in, is among the names."""
+    return any(key == name or key.startswith(f"{name}.") for name in names)
+
+
+def plain(value: Any) -> Any:
+    """The value with lists for tuples, as YAML has them."""
+    return [plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 @dataclass(frozen=True)

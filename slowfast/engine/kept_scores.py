@@ -13,11 +13,11 @@ import numpy as np
 
 from slowfast.adaptive.budget import TableRow
 from slowfast.adaptive.calibration_file import file_hash
+from slowfast.config.derived import is_in
 from slowfast.config.node import ConfigNode, flatten
 from slowfast.datasets.clip_dataset import ClipDataset
 from slowfast.datasets.loader import ShardedBatchSampler
 from slowfast.datasets.packed_records import digest
-from slowfast.engine.resume import is_in
 from slowfast.evaluation.evaluator import Evaluator
 from slowfast.evaluation.score_shards import ShardedEvaluator, find_done, find_shards
 from slowfast.utils import distributed

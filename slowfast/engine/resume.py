@@ -6,11 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-
 from slowfast.checkpoint import files
 from slowfast.checkpoint.classes import ClassList, match_classes
-from slowfast.checkpoint.files import CheckpointError
+from slowfast.checkpoint.files import CheckpointError, read_config
+from slowfast.config.derived import NETWORK_KEYS, is_in, plain
 from slowfast.datasets.loader import ShardedBatchSampler
 from slowfast.engine.schedule import log_schedule, repeated, steps_of_epochs
 from slowfast.engine.state import TrainState
@@ -39,10 +38,7 @@ FREE = (
 )
 # What makes another network, task or optimizer of it.
 REFUSED = (
-    *("MODEL.MODEL_NAME", "MODEL.ARCH", "MODEL.WIDTH", "MODEL.NUM_CLASSES", "TASK"),
-    *("X3D", "VOV3D", "RESNET", "S3D", "SLOWFAST", "NONLOCAL", "DETECTION", "ADAPTIVE.ENABLE"),
-    *("MVIT", "TRN.BACKBONE", "TRN.SCALES", "TRN.DIM_FRAME", "BLVNET"),
-    *("R2PLUS1D", "CSN", "MFNET"),
+    *("TASK", "MODEL.NUM_CLASSES", "DETECTION", "ADAPTIVE.ENABLE", *NETWORK_KEYS),
     *("DATA.INPUT_CHANNEL_NUM", "DATA.MODALITY", "DATA.MULTI_LABEL", "TRAIN.DATASET"),
     "SOLVER.OPTIMIZING_METHOD",
 )
@@ -74,40 +70,13 @@ class Change(NamedTuple):
         return f"{self.key} {self.old!r} -> {self.new!r}"
 
 
-def is_in(key: str, names: Sequence[str]) -> bool:
-    """Whether a key, or a section that it is in, is among the names."""
-    return any(key == name or key.startswith(f"{name}.") for name in names)
-
-
-def _flat(tree: Mapping, prefix: str = "") -> dict[str, Any]:
-    values = {}
-    for name, value in tree.items():
-        is_section = isinstance(value, Mapping)
-        values |= _flat(value, f"{prefix}{name}.") if is_section else {f"{prefix}{name}": value}
-    return values
-
-
-def read_config(text: Any) -> dict[str, Any]:
-    """Values by full key of a config as a checkpoint has it; {} where it cannot be read."""
-    try:
-        tree = yaml.safe_load(text) if isinstance(text, str) else None
-    except (yaml.YAMLError, RecursionError):
-        tree = None
-    return _flat(tree) if isinstance(tree, Mapping) else {}
-
-
 def find_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
     """Keys that both have, with other values, but those that change nothing."""
     return [
         Change(key, old[key], value)
         for key, value in new.items()
-        if key in old and _plain(old[key]) != _plain(value) and not is_in(key, FREE)
+        if key in old and plain(old[key]) != plain(value) and not is_in(key, FREE)
     ]
-
-
-def _plain(value: Any) -> Any:
-    """The value with lists for tuples, as YAML has them."""
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def check_changes(changes: Sequence[Change], path: Path, *, in_epoch: bool) -> None:
