@@ -46,7 +46,7 @@ setup(
         "cloud": CLOUD,
         "dev": [
             *(*FLOW, *SAFETENSORS, *CLOUD),
-            *("moto[server]", "pytest>=8", "pytest-xdist>=3.2", "ruff"),
+            *("moto[server]", "onnx", "pytest>=8", "pytest-xdist>=3.2", "ruff"),
         ],
     },
 )

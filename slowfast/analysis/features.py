@@ -58,7 +58,8 @@ class FeatureExtractor(nn.Module):
     # Averaged at once: later layers may change the maps in place.
 
     def _keep_input(self, _module: nn.Module, inputs: tuple[torch.Tensor]) -> None:
-        self._found.append(inputs[0].flatten(1, -2).mean(1))  # N,T,H,W,C -> N,C
+        x = inputs[0]
+        self._found.append(x.flatten(1, -2).mean(1) if x.ndim > 2 else x)  # N,T,H,W,C -> N,C
 
     def _keep_output(self, _module: nn.Module, _inputs: tuple, output) -> None:
         maps = output if isinstance(output, list | tuple) else [output]

@@ -111,8 +111,8 @@ _C.ADAPTIVE.CROPS = [142, 178, 224]
 _C.ADAPTIVE.FRAMES = [3, 5, 8]
 # Widths of the grid, with all FRAMES and CROPS, that is calibrated and tested.
 _C.ADAPTIVE.WIDTHS = [0.63, 0.73, 0.83, 0.93, 1.0]
-# [width, frames, crop] beside the grid that are calibrated and tested, too: a width and frames of
-# those above, and a crop up to DATA.TEST_CROP_SIZE.
+# [width, frames, crop] beside the grid that are calibrated and tested, too: a width from MIN_WIDTH,
+# a crop up to DATA.TEST_CROP_SIZE.
 _C.ADAPTIVE.POINTS = []
 # How clips are made smaller on the device: area (mean values) or bilinear.
 _C.ADAPTIVE.RESIZE = Default("area", OneOf("area", "bilinear"))

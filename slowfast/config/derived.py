@@ -120,6 +120,12 @@ def slow_stride(num_pathways: int, alpha: int) -> int:
     return 1 if num_pathways == 1 else alpha
 
 
+def adaptive_frames(adaptive: ConfigNode) -> list:
+    """Frames of ADAPTIVE.FRAMES, then of ADAPTIVE.POINTS; neither need be right yet."""
+    points = (point for point in adaptive.POINTS if isinstance(point, list) and len(point) == 3)
+    return [*adaptive.FRAMES, *(frames for _, frames, _ in points)]
+
+
 def pathway_strides(cfg: ConfigNode) -> tuple[int, ...]:
     """Temporal stride of each pathway's frames within the clip: (1,) or (ALPHA, 1), slow first."""
     stride = slow_stride(len(cfg.DATA.INPUT_CHANNEL_NUM), cfg.SLOWFAST.ALPHA)

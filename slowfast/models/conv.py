@@ -162,8 +162,9 @@ class Conv3d(nn.Conv3d):
             return F.conv3d(x, weight, bias, self.stride, self.padding, self.dilation, groups)
 
         # Most formulations are a fold, a 2D operation on a view: for that x must lie in memory as
-        # N,T,H,W,C. Only depthwise kernels gain so much that a copy into this order pays.
-        if not (x.device.type == "cpu" and x.dim() == 5):
+        # N,T,H,W,C. Only depthwise kernels gain so much that a copy into this order pays. There are
+        # no such orders in ONNX, which traces.
+        if not (x.device.type == "cpu" and x.dim() == 5) or torch.jit.is_tracing():
             return plain()
         is_depthwise = groups == x.shape[1] == weight.shape[0] and self._is_centred()
         if is_depthwise:

@@ -487,7 +487,7 @@ ALONE = ["ADAPTIVE.FULL_PASS", False, "ADAPTIVE.DISTILL", False, "BN.USE_PRECISE
             "ADAPTIVE.TEMPERATURE: 2.0 must be 1 with ADAPTIVE.DISTILL False",
         ),
         (MULTI_LABEL, "DATA.MULTI_LABEL: True must be False with ADAPTIVE.ENABLE True"),
-        (["ADAPTIVE.POINTS", [[1, 4, 256]]], "one of ADAPTIVE.FRAMES [3, 5, 8], and 32 to 256"),
+        (["ADAPTIVE.POINTS", [[1, 9, 256]]], "1 to 8 frames of the (slow) pathway, and 32 to 256"),
         (["ADAPTIVE.POINTS", [[0.5, 5, 224]]], "[0.5, 5, 224] must be [width, frames, crop]"),
         (["ADAPTIVE.POINTS", [[1, 5, 257]]], "ADAPTIVE.POINTS: [1, 5, 257] must be"),
         (["ADAPTIVE.POINTS", [[1, 5.0, 256]]], "[1, 5.0, 256] must be [width, frames, crop]"),

@@ -54,6 +54,17 @@ def small_model(family, **keys):
     return build_model(small_cfg(family, **keys))
 
 
+def randomize_norms(model):
+    """Statistics, weights and biases unlike those at the start; the model is for evaluation."""
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm3d):
+            nn.init.normal_(module.running_mean, std=0.1)
+            nn.init.uniform_(module.running_var, 0.5, 1.5)
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.normal_(module.bias, std=0.1)
+    return model.eval()
+
+
 def clips(family, num=2, frames=4, size=32, width=None, channels=3):
     """Clips of `size` squared, or of height `size` and another width."""
     generator = torch.Generator().manual_seed(0)

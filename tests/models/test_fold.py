@@ -11,6 +11,7 @@ from slowfast.models.fold import batch_norms_after_convs, fold_batch_norm
 from tests.helpers.configs import cfg_with
 from tests.helpers.paths import ROOT
 from tests.helpers.slow import slow_but
+from tests.helpers.small_networks import randomize_norms
 
 _RESNET = {
     "MODEL.MODEL_NAME": "ResNet",
@@ -70,16 +71,6 @@ def small_cfg(keys):
         **keys,
     }
     return cfg_with(values)
-
-
-def randomize_norms(model):
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm3d):
-            nn.init.normal_(module.running_mean, std=0.1)
-            nn.init.uniform_(module.running_var, 0.5, 1.5)
-            nn.init.uniform_(module.weight, 0.5, 1.5)
-            nn.init.normal_(module.bias, std=0.1)
-    return model.eval()
 
 
 def random_model(cfg):

@@ -202,31 +202,27 @@ def check_reduced_clips(
             yield f"ADAPTIVE.{name}: {values} must be whole numbers from {least} to {most} {unit}"
 
 
-@register_rule("ADAPTIVE", "DATA.TEST_CROP_SIZE")
-def check_points(adaptive: ConfigNode, crop: int) -> Iterator[str]:
-    """Check that points beside the grid are of what is trained, at crops of a test."""
-    if not adaptive.ENABLE:
-        if adaptive.POINTS:
-            yield f"ADAPTIVE.POINTS: {_short(adaptive.POINTS)} needs ADAPTIVE.ENABLE True"
-        return
-    for point in adaptive.POINTS:
-        if not _is_point(point, adaptive, crop):
+@register_rule("ADAPTIVE", "DATA", "SLOWFAST.ALPHA")
+def check_points(adaptive: ConfigNode, data: ConfigNode, alpha: int) -> Iterator[str]:
+    """Check that points beside the grid are of trained widths, cut from whole clips of a test."""
+    crop = data.TEST_CROP_SIZE
+    num_frames = data.NUM_FRAMES // slow_stride(len(data.INPUT_CHANNEL_NUM), alpha)
+    for point in adaptive.POINTS if adaptive.ENABLE else ():
+        if not _is_point(point, (adaptive.MIN_WIDTH, 1), (1, num_frames), (MODEL_STRIDE, crop)):
             yield (
                 f"ADAPTIVE.POINTS: {point} must be [width, frames, crop]: a width from "
-                f"ADAPTIVE.MIN_WIDTH {adaptive.MIN_WIDTH} to 1, one of ADAPTIVE.FRAMES "
-                f"{list(adaptive.FRAMES)}, and {MODEL_STRIDE} to {crop} pixels "
-                "(DATA.TEST_CROP_SIZE)"
+                f"ADAPTIVE.MIN_WIDTH {adaptive.MIN_WIDTH} to 1, 1 to {num_frames} frames of the "
+                f"(slow) pathway, and {MODEL_STRIDE} to {crop} pixels (DATA.TEST_CROP_SIZE)"
             )
 
 
-def _is_point(point: Any, adaptive: ConfigNode, largest: int) -> bool:
-    if not (isinstance(point, list | tuple) and len(point) == 3 and are_numbers(point)):
+def _is_point(point: Any, *ranges: tuple[float, float]) -> bool:
+    """Whether these are a number and two whole ones, each within its range."""
+    if not (isinstance(point, list) and len(point) == 3 and are_numbers(point)):
         return False
-    width, frames, crop = point
-    if not type(frames) is type(crop) is int:
+    if not type(point[1]) is type(point[2]) is int:
         return False
-    is_trained = adaptive.MIN_WIDTH <= width <= 1 and frames in adaptive.FRAMES
-    return is_trained and MODEL_STRIDE <= crop <= largest
+    return all(least <= value <= most for value, (least, most) in zip(point, ranges, strict=True))
 
 
 @register_rule("ADAPTIVE", "BN.USE_PRECISE_STATS")

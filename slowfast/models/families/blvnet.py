@@ -26,6 +26,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from slowfast.config.checks import register_rule
+from slowfast.config.derived import adaptive_frames
 from slowfast.config.node import ConfigNode
 from slowfast.models.blocks import BlockSpec, BottleneckBranch
 from slowfast.models.conv import avg_pool2d, conv3d
@@ -224,8 +225,9 @@ def check_blvnet(
         return
     if num_frames % 2:
         yield f"DATA.NUM_FRAMES: {num_frames} must be even for {_NAME}, which takes pairs of frames"
-    if adaptive.ENABLE and any(number % 2 for number in adaptive.FRAMES):
-        yield f"ADAPTIVE.FRAMES: {list(adaptive.FRAMES)} must be even for {_NAME}"
+    frames = adaptive_frames(adaptive)
+    if adaptive.ENABLE and any(type(number) is int and number % 2 for number in frames):
+        yield f"ADAPTIVE.FRAMES: {frames} must be even for {_NAME}, as in ADAPTIVE.POINTS"
     if model.DROPCONNECT_RATE:
         yield f"MODEL.DROPCONNECT_RATE: {model.DROPCONNECT_RATE} must be 0 for {_NAME}"
     fixed = {"TRANS_FUNC": "bottleneck_transform", "NUM_GROUPS": 1, "STRIDE_1X1": False}

@@ -26,6 +26,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from slowfast.config.checks import register_rule
+from slowfast.config.derived import adaptive_frames
 from slowfast.config.node import ConfigNode
 from slowfast.models.families.bninception import bninception_stages
 from slowfast.models.families.tsn import build_frame_stages
@@ -60,10 +61,11 @@ def check_trn(
         return
     if data.NUM_FRAMES < 2:
         yield f"DATA.NUM_FRAMES: {data.NUM_FRAMES} must be at least 2 for {_NAME}"
-    if adaptive.ENABLE and set(adaptive.FRAMES) != {data.NUM_FRAMES}:
+    frames = adaptive_frames(adaptive)
+    if adaptive.ENABLE and any(number != data.NUM_FRAMES for number in frames):
         yield (
-            f"ADAPTIVE.FRAMES: {list(adaptive.FRAMES)} must be [{data.NUM_FRAMES}], "
-            f"DATA.NUM_FRAMES, for {_NAME}: {_FIXED_LENGTH}"
+            f"ADAPTIVE.FRAMES: {frames} must be [{data.NUM_FRAMES}], "
+            f"DATA.NUM_FRAMES, for {_NAME}, as in ADAPTIVE.POINTS: {_FIXED_LENGTH}"
         )
     if grid.LONG_CYCLE:
         yield f"MULTIGRID.LONG_CYCLE: True must be False for {_NAME}: {_FIXED_LENGTH}"

@@ -48,8 +48,12 @@ def test_odd_number_of_frames_is_refused():
         ({"RESNET.DEPTH": 18}, r"RESNET.DEPTH: 18 must be one of \[50, 101, 152\] for bLVNet"),
         ({"RESNET.NUM_GROUPS": 2}, "RESNET.NUM_GROUPS: 2 must be 1 for bLVNet"),
         (
-            {"ADAPTIVE.ENABLE": True, "ADAPTIVE.FRAMES": [1, 2, 4]},
-            r"ADAPTIVE.FRAMES: \[1, 2, 4\] must be even",
+            {
+                "ADAPTIVE.ENABLE": True,
+                "ADAPTIVE.FRAMES": [2, 4],
+                "ADAPTIVE.POINTS": [[1.0, 1, 64]],
+            },
+            r"ADAPTIVE.FRAMES: \[2, 4, 1\] must be even",
         ),
     ],
 )
