@@ -36,10 +36,9 @@ class FeatureExtractor(nn.Module):
         name = classifier_name(inner) if layer == PENULTIMATE else layer
         modules = dict(inner.named_modules())
         if not layer or name not in modules:
-            stages = [child for child, _ in inner.named_children()]
             raise ValueError(
                 f"--layer: {layer!r} is no module of this network; for instance "
-                f"{[PENULTIMATE, *stages]}"
+                f"{some_layers(inner)}"
             )
         self.network = network
         self._layer, self._found = layer, []
@@ -62,11 +61,25 @@ class FeatureExtractor(nn.Module):
         self._found.append(x.flatten(1, -2).mean(1) if x.ndim > 2 else x)  # N,T,H,W,C -> N,C
 
     def _keep_output(self, _module: nn.Module, _inputs: tuple, output) -> None:
-        maps = output if isinstance(output, list | tuple) else [output]
-        if any(x.ndim < 2 for x in maps):
+        outputs = output if isinstance(output, list | tuple) else [output]
+        maps = [x for x in outputs if isinstance(x, torch.Tensor)]
+        if not maps or any(x.ndim < 2 for x in maps):
             raise ValueError(f"--layer: {self._layer!r} gives no maps of features")
-        pooled = [x.flatten(2).mean(-1) if x.ndim > 2 else x for x in maps]  # N,C,T,H,W -> N,C
-        self._found.append(torch.cat(pooled, 1))
+        self._found.append(torch.cat([_mean_of_positions(x) for x in maps], 1))
+
+
+def _mean_of_positions(x: torch.Tensor) -> torch.Tensor:
+    """Mean of maps N,C,T,H,W or tokens N,positions,C: N,C."""
+    if x.ndim == 3:
+        return x.mean(1)
+    return x.flatten(2).mean(-1) if x.ndim > 2 else x
+
+
+def some_layers(network: nn.Module) -> list[str]:
+    """Names that `layer` may have: top modules, and the last of a list of blocks."""
+    tops = network.named_children()
+    names = (f"{n}.{len(m) - 1}" if isinstance(m, nn.ModuleList) else n for n, m in tops)
+    return [PENULTIMATE, *names]
 
 
 @dataclass(frozen=True)

@@ -61,6 +61,7 @@ _OURS = frozenset(MODELS)
 _ONE_WIDTH = {
     "GST": "one batch norm follows the channels of two convolutions",
     "MFNet": "its convolutions in groups cannot be cut to leading channels",
+    "MViT": "its heads of attention cannot be cut to leading channels",
     "TPN": "its pyramid has groups of channels that cannot be cut",
 }
 _NO_BOXES = {"TPN": "its pyramid is one map of a whole clip"}

@@ -48,6 +48,26 @@ def test_pathways_are_joined(make_run):
     assert dims[0] == dims[1] == run.model.head.projection.in_features
 
 
+class Tokens(torch.nn.Module):
+    """Tokens N,positions,C with their grid, from a list of one clip; then logits of their mean."""
+
+    def __init__(self):
+        super().__init__()
+        self.grid = torch.nn.Identity()
+        self.grid.forward = lambda clip: (clip.flatten(2).transpose(1, 2), (2, 3, 3))
+        self.projection = torch.nn.Linear(4, 2)
+
+    def forward(self, clips, _boxes):
+        tokens, _ = self.grid(clips[0])
+        return self.projection(tokens.mean(1))
+
+
+def test_tokens_are_averaged_over_their_positions():
+    clip = torch.randn(2, 4, 2, 3, 3)
+    values = FeatureExtractor(Tokens(), "grid")([clip])
+    torch.testing.assert_close(values, clip.mean((2, 3, 4)))
+
+
 @pytest.mark.parametrize("layer", ["s9", ""])
 def test_an_unknown_layer_is_named_with_those_there_are(run, layer):
     with pytest.raises(ValueError, match=f"--layer: '{layer}' .*penultimate.*s5"):
