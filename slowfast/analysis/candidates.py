@@ -76,8 +76,10 @@ class Networks:
         return self.sizes(shape)[0]
 
     def _sizes(self, shape: Shape) -> tuple[float, float]:
-        words = [word for pair in self.space.keys(shape).items() for word in pair]
-        return build_gmacs(load_cfg(self.path, [*self.overrides, *words]))
+        cfg = self.start.clone()
+        cfg.defrost()
+        cfg.merge_from_list([word for pair in self.space.keys(shape).items() for word in pair])
+        return build_gmacs(cfg)
 
     def candidate(self, step: int, axis: str, shape: Shape, run: str = "") -> Candidate:
         """A candidate with its costs, with the run of another one or one of its own."""

@@ -116,7 +116,7 @@ def detect_and_rename(state: State, wanted: Collection[str] = ()) -> tuple[State
     no network here has such weights.
     """
     wanted = set(wanted)
-    if any(map(_OURS.match, state)):
+    if any(map(_OURS.match, state)) and (not wanted or wanted & state.keys()):
         return state, OURS
     found = [(state, UNKNOWN)]
     refusals = []

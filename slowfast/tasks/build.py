@@ -35,6 +35,7 @@ class TaskParts:
 
 
 _SWITCHES = ("DETECTION", "ADAPTIVE.ENABLE", "DATA.MULTI_LABEL", "MODEL.NUM_CLASSES")
+_SAID = ("DETECTION.ENABLE", *_SWITCHES[1:])
 _OURS = {
     "classification": TaskParts(build_classification, build_one_label_evaluator),
     "multi_label": TaskParts(build_multi_label, build_multi_label_evaluator),
@@ -66,7 +67,7 @@ def check_task(name: str, *switches: Any) -> Iterator[str]:
     if name and name not in TASKS:
         yield f"TASK: {name!r} is not one of {sorted(TASKS)}"
     elif name in _OURS and name != expected:
-        yield f"TASK: {name!r} must be {expected!r} or '': so say {', '.join(_SWITCHES)}"
+        yield f"TASK: {name!r} must be {expected!r} or '': so say {', '.join(_SAID)}"
 
 
 def build_parts(cfg: ConfigNode) -> TaskParts:

@@ -182,6 +182,7 @@ def test_a_narrow_slowfast_says_the_same(tmp_path):
     options += ["DATA.TRAIN_CROP_SIZE", 64, "DATA.TRAIN_JITTER_SCALES", [64, 64]]
     options += ["DATA.TEST_CROP_SIZE", 80, "NUM_GPUS", 0, "ADAPTIVE.RESIZE", "bilinear"]
     options += ["ADAPTIVE.MIN_WIDTH", 0.5, "ADAPTIVE.CROPS", [64], "ADAPTIVE.FRAMES", [2]]
+    options += ["ADAPTIVE.POINTS", []]
     cfg = load_cfg(CONFIGS / "A3D_SLOWFAST_4x16_R50_06.yaml", options)
     weights, point = tmp_path / "weights.pyth", OperatingPoint(0.5, 2, 64)
     torch.manual_seed(0)

@@ -86,8 +86,10 @@ def test_every_config_has_its_numbers():
     assert sorted(EXPECTED) == CONFIGS, advice
 
 
-NETWORK = "MODEL RESNET VOV3D X3D S3D SLOWFAST NONLOCAL DETECTION ADAPTIVE USER".split()
-NETWORK += ["R2PLUS1D", "CSN", "MFNET"]
+NETWORK = (
+    "MODEL RESNET NONLOCAL SEGMENTS TSM TPN GST X3D VOV3D R2PLUS1D CSN MFNET S3D BLVNET".split()
+)
+NETWORK += "TRN MVIT SLOWFAST DETECTION ADAPTIVE USER".split()
 SHAPES = "NUM_FRAMES TRAIN_CROP_SIZE TEST_CROP_SIZE INPUT_CHANNEL_NUM MODALITY".split()
 COUNTED = {}
 # Folder of a family's recipes, below any dataset -> the recipes, which share networks.

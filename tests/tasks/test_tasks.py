@@ -72,19 +72,25 @@ def test_a_task_from_outside_is_named_and_built():
         cfg.TASK = "mine"
         assert build_task(cfg) == "my task"
         assert build_evaluator(cfg, "videos") == "judge of videos"
-        assert not list(check_task("mine", False, False, False, 4))
+        assert not list(check_task("mine", boxes(False), False, False, 4))
+
+
+def boxes(are_classified):
+    detection = get_cfg().DETECTION
+    detection.ENABLE = are_classified
+    return detection
 
 
 def test_mistakes_in_the_name_of_a_task_are_named():
-    (unknown,) = check_task("mine", False, False, False, 4)
+    (unknown,) = check_task("mine", boxes(False), False, False, 4)
     assert unknown.startswith("TASK: 'mine' is not one of ['adaptive', 'classification'")
-    (other,) = check_task("detection", False, False, True, 4)
+    (other,) = check_task("detection", boxes(False), False, True, 4)
     assert other.startswith(
         "TASK: 'detection' must be 'multi_label' or '': so say DETECTION.ENABLE"
     )
     for name, switches in (
-        ("", (True, False, False, 4)),
-        ("adaptive", (False, True, False, 4)),
-        ("several_targets", (False, False, False, [4, 3])),
+        ("", (boxes(True), False, False, 4)),
+        ("adaptive", (boxes(False), True, False, 4)),
+        ("several_targets", (boxes(False), False, False, [4, 3])),
     ):
         assert not list(check_task(name, *switches))

@@ -48,9 +48,9 @@ def build_tsm(cfg):
 @pytest.fixture
 def cfg(monkeypatch):
     monkeypatch.setattr(MODELS, "_entries", dict(MODELS._entries))  # the row is for this test
-    MODELS.register("TSM")(build_tsm)
+    MODELS.register("MyTSM")(build_tsm)
     cfg = get_cfg()
-    cfg.MODEL.MODEL_NAME = "TSM"
+    cfg.MODEL.MODEL_NAME = "MyTSM"
     cfg.DATA.INPUT_CHANNEL_NUM = [3]
     cfg.MODEL.NUM_CLASSES = 174
     return cfg
