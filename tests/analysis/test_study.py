@@ -2,8 +2,6 @@
 
 import json
 
-import pytest
-
 from slowfast.analysis.study import Row, Study, spread, write_report
 from slowfast.config.cli import load_cfg
 from tests.helpers.paths import ROOT
@@ -70,12 +68,3 @@ def test_networks_of_one_name_are_refused(run_tool, tmp_path):
     assert code == 1
     assert "must differ" in text
     assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.slow
-def test_a_missing_data_set_names_the_run(run_tool, tmp_path):
-    words = ["--output", tmp_path, "--seeds", 1, "DATA.PATH_TO_DATA_DIR", "/nowhere"]
-    code, text = run_tool(tool, "--cfg", CONFIGS["x3d_motion"], *words)
-    assert code == 1
-    assert "seed_0.yaml: exit code 1" in text
-    assert "/nowhere" in text

@@ -40,9 +40,10 @@ RECIPES = recipes()
 SMALL = [name for name, path in RECIPES.items() if path.parent.name == "demo"]
 OURS = sorted(set(MODELS) - {"external"})
 each = pytest.mark.parametrize("family", sorted(MODELS))
-each_of_ours = pytest.mark.parametrize("family", slow_but(SMALL, OURS))
+FAST = ["TSM", "X3D", "MViT"]  # others are slow tests
+each_of_ours = pytest.mark.parametrize("family", slow_but(FAST, OURS))
 # Of layers of every kind: depthwise, shifted, relations, pyramid, pairs of frames.
-EXPORTED = ["CSN", "R3D", "TPN", "TRN", "TSM", "TSN", "bLVNet"]
+EXPORTED = ["CSN", "TPN", "TRN", "TSM", "bLVNet"]
 
 
 def cfg_of(family, *options):
@@ -104,7 +105,7 @@ def test_folded_network_gives_the_same(family):
     assert_same(fold_batch_norm(model, clips)(clips), model(clips))
 
 
-@pytest.mark.parametrize("family", slow_but([*SMALL, "external"], sorted(MODELS)))
+@pytest.mark.parametrize("family", slow_but([*FAST, "external"], sorted(MODELS)))
 @torch.no_grad()
 def test_network_can_be_narrowed_or_says_why_not(family):
     frames = build_full_point(cfg_of(family), CROP).frames
@@ -143,7 +144,7 @@ def test_features_of_stages_and_of_the_classifier_can_be_had(family):
         assert FeatureExtractor(model, layer)(*inputs).ndim == 2
 
 
-@pytest.mark.parametrize("family", slow_but(["R3D", "TSN"], EXPORTED))
+@pytest.mark.parametrize("family", slow_but(["TSM"], EXPORTED))
 @torch.no_grad()
 def test_exported_network_gives_the_same(family):
     model, clips = on_cpu(family), clips_of(family)
