@@ -30,7 +30,7 @@ _NUM_RESUMED = 4  # batches at the end that a second loader reads alone
 
 @dataclass(frozen=True)
 class Place:
-    """Where the videos lie. cache: of what comes from a store."""
+    """A place of the videos. cache: of what comes from a store."""
 
     name: str
     prefix: str

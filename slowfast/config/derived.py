@@ -17,17 +17,8 @@ _UNITS = {"G": ("gmacs", 1.0), "M": ("gmacs", 1e-3), "ms": ("latency_ms", 1.0)}
 NETWORK_KEYS = (
     *("MODEL.MODEL_NAME", "MODEL.ARCH", "MODEL.WIDTH", "MODEL.FACTORY", "MODEL.FACTORY_ARGS"),
     *("MODEL.INPUT_LAYOUT", "RESNET", "NONLOCAL", "SLOWFAST", "X3D", "VOV3D", "S3D", "SEGMENTS"),
-    *(
-        "TSM",
-        "TRN.BACKBONE",
-        "TRN.SCALES",
-        "TRN.DIM_FRAME",
-        "BLVNET",
-        "R2PLUS1D",
-        "CSN",
-        "MFNET",
-        "MVIT",
-    ),
+    *("TSM", "TPN", "GST", "TRN.BACKBONE", "TRN.SCALES", "TRN.DIM_FRAME", "BLVNET", "R2PLUS1D"),
+    *("CSN", "MFNET", "MVIT"),
 )
 
 
