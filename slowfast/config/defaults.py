@@ -805,6 +805,13 @@ _C.SHARD_ID = Default(0, AtLeast(0))
 _C.OUTPUT_DIR = Default(".", NotEmpty())
 # Seed of all randomness.
 _C.RNG_SEED = 1
+# Ours. Compute with operations that give the same numbers every time, so that a run on a GPU can
+# be repeated and resumed to the bit; slower. Operations without such a form, as the backward pass
+# of max pools on a GPU, are named by a warning each.
+_C.DETERMINISTIC = False
+# Ours. Let GPUs multiply float32 numbers in TF32, with the 10 bits of mantissa of float16: in
+# convolutions, as PyTorch does by default, and in all other products. False: float32 throughout.
+_C.TF32 = True
 # Steps between two log lines.
 _C.LOG_PERIOD = Default(10, AtLeast(1))
 # Log parameters and GMACs before training.

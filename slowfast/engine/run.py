@@ -86,7 +86,7 @@ class Run:
 
 
 def wrap_distributed(model: nn.Module, device: torch.device) -> nn.Module:
-    """The model, inside DistributedDataParallel when there are several processes."""
+    """The model, inside DistributedDataParallel in a group of processes, even of one."""
     if not distributed.is_distributed():
         return model
     return DistributedDataParallel(model, device_ids=[device] if device.type == "cuda" else None)

@@ -9,6 +9,7 @@ from torch import nn
 
 from slowfast.config.node import ConfigNode
 from slowfast.models.batch_norm import BatchNorm3d, batch_norm
+from slowfast.models.kernels.sync_batch_norm import has_kernels, sync_batch_norm
 from slowfast.utils import distributed
 
 # A kind of batch norm: number of channels -> layer.
@@ -78,7 +79,8 @@ class SubBatchNorm3d(nn.BatchNorm3d):
 class SyncBatchNorm3d(nn.BatchNorm3d):
     """Batch norm whose training statistics are shared by the processes of `group` (None: by all).
 
-    One all-reduce forward and one backward, on the CPU (gloo) too, unlike nn.SyncBatchNorm.
+    One exchange forward and one backward, on the CPU (gloo) too, unlike nn.SyncBatchNorm; over NCCL
+    by its kernels.
     """
 
     def __init__(self, dim: int, group: dist.ProcessGroup | None = None):
@@ -89,6 +91,10 @@ class SyncBatchNorm3d(nn.BatchNorm3d):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if not (self.training and distributed.is_distributed()):
             return super().forward(x)
+        if has_kernels(x, self._group()):
+            factor = _average_factor(self)
+            running = self.running_mean, self.running_var
+            return self._by_kernels(x, self.weight, self.bias, running, factor)
         mean, var, count = self._shared_statistics(x)
         self._update_running(mean.detach(), var.detach(), count.detach())
         return self._normalise(x, mean, var, self.weight, self.bias)
@@ -99,8 +105,21 @@ class SyncBatchNorm3d(nn.BatchNorm3d):
         """In training with other weights than its own, which leaves no trace in the buffers."""
         if not distributed.is_distributed():
             return batch_norm(x, None, None, weight, bias, 0.0, self.eps)
+        if has_kernels(x, self._group()):
+            return self._by_kernels(x, weight, bias, (None, None), 0.0)
         mean, var, _ = self._shared_statistics(x)
         return self._normalise(x, mean, var, weight, bias)
+
+    def _by_kernels(
+        self,
+        x: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor,
+        running: tuple[torch.Tensor | None, torch.Tensor | None],
+        factor: float,
+    ) -> torch.Tensor:
+        constants = {"momentum": factor, "eps": self.eps}
+        return sync_batch_norm(x, weight, bias, *running, **constants, group=self._group())
 
     def _normalise(
         self,

@@ -1,5 +1,6 @@
 """Device and number type of a run, decided once."""
 
+import os
 import platform
 from pathlib import Path
 
@@ -9,11 +10,19 @@ from torch import nn
 from slowfast.config.node import ConfigNode
 
 
-def build_device(cfg: ConfigNode) -> torch.device:
-    """This process's GPU, or the CPU with NUM_GPUS 0."""
-    return (
-        torch.device("cuda", torch.cuda.current_device()) if cfg.NUM_GPUS else torch.device("cpu")
-    )
+def set_arithmetic(*, has_tf32: bool, is_deterministic: bool) -> None:
+    """Choose how this process computes, for all that follows, whatever was chosen before.
+
+    Operations without a deterministic form are warned about: the ResNets' max pools are among them.
+    """
+    torch.backends.cuda.matmul.allow_tf32 = has_tf32
+    torch.backends.cudnn.allow_tf32 = has_tf32
+    if is_deterministic:  # read when cuBLAS begins: nothing was computed on the GPU yet
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(is_deterministic, warn_only=True)
+    torch.backends.cudnn.deterministic = is_deterministic
+    # Else new memory is filled with NaN, which costs time and changes nothing in a sound program.
+    torch.utils.deterministic.fill_uninitialized_memory = not is_deterministic
 
 
 def device_name(device: torch.device) -> str:
@@ -58,3 +67,11 @@ def build_autocast(cfg: ConfigNode, device: torch.device) -> torch.autocast:
     """The context of every forward pass; it does nothing without TRAIN.MIXED_PRECISION."""
     dtype = getattr(torch, cfg.TRAIN.AMP_DTYPE)
     return torch.autocast(device.type, dtype=dtype, enabled=cfg.TRAIN.MIXED_PRECISION)
+
+
+def build_device(cfg: ConfigNode) -> torch.device:
+    """This process's GPU, or the CPU with NUM_GPUS 0, with the arithmetic that is asked for."""
+    set_arithmetic(has_tf32=cfg.TF32, is_deterministic=cfg.DETERMINISTIC)
+    if not cfg.NUM_GPUS:
+        return torch.device("cpu")
+    return torch.device("cuda", torch.cuda.current_device())

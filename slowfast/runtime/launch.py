@@ -41,19 +41,20 @@ def launch(
 ) -> None:
     """Call each `run(cfg)` in turn, in every process of the job; returns when all have ended.
 
-    torchrun's environment wins over NUM_GPUS, NUM_SHARDS, SHARD_ID and `init_method`. Without it,
-    one process per GPU is spawned on this machine; NUM_GPUS 0 is one process on each machine's CPU.
+    torchrun's environment wins over NUM_GPUS, NUM_SHARDS, SHARD_ID and `init_method`; its processes
+    form a group, even one alone, which then does all that many do. Without it, one process per GPU
+    is spawned on this machine; NUM_GPUS 0 is one process on each machine's CPU.
     `init_method` "" is MASTER_ADDR and MASTER_PORT, or a free port of this machine. has_log: lines
     go to OUTPUT_DIR, too.
     """
     if {"RANK", "WORLD_SIZE", "LOCAL_RANK"} <= set(os.environ):
-        cfg, init_method = _with_torchrun_sizes(cfg), "env://"
-        _check_master(int(os.environ["WORLD_SIZE"]))
+        cfg, init_method = _with_torchrun_sizes(cfg), _address_of_torchrun()
         places = [_place_from_torchrun(has_gpu=cfg.NUM_GPUS > 0)]
     else:
         _check_gpus(cfg.NUM_GPUS)
-        init_method = init_method or _default_address(cfg.NUM_SHARDS)
         places = _places_on_machine(cfg.NUM_GPUS, cfg.NUM_SHARDS, cfg.SHARD_ID)
+        is_alone = places[0].world_size == 1
+        init_method = "" if is_alone else init_method or _default_address(cfg.NUM_SHARDS)
     work = partial(
         _run_process,
         runs=[partial(run, cfg) for run in runs],
@@ -98,14 +99,19 @@ def _default_address(num_shards: int) -> str:
     return free_address()
 
 
-def _check_master(world_size: int) -> None:
-    """ValueError where processes under torchrun's names cannot know where to meet."""
+def _address_of_torchrun() -> str:
+    """The URL at which processes under torchrun's names meet; "" for one that has none.
+
+    ValueError where several do not know it.
+    """
+    world_size = os.environ["WORLD_SIZE"]
     missing = [name for name in ("MASTER_ADDR", "MASTER_PORT") if not os.environ.get(name)]
-    if world_size > 1 and missing:
+    if int(world_size) > 1 and missing:
         raise ValueError(
             f"{' and '.join(missing)}: not in the environment, though RANK and WORLD_SIZE "
             f"{world_size} are; start the processes with torchrun, or set them alike for all"
         )
+    return "" if missing else "env://"
 
 
 def _check_gpus(num_gpus: int) -> None:
@@ -210,11 +216,12 @@ def _run_process(
     init_method: str,
     minutes: float,
 ) -> None:
+    """One process of a job; it meets the others at `init_method`, nobody where that is ""."""
     import_modules(imports)  # a spawned process has only what it imports itself
     if place.gpu is not None:
         torch.cuda.set_device(place.gpu)
     setup_logging(output_dir, is_main=place.rank == 0)
-    if place.world_size > 1:
+    if init_method:
         sizes = {"rank": place.rank, "world_size": place.world_size}
         meet(backend, init_method, **sizes, gpu=place.gpu, minutes=minutes)
     with named_losses(minutes), ended_if_hung([signal.SIGINT]):

@@ -14,8 +14,8 @@ _POLL_SECONDS = 2.0
 
 
 def is_distributed() -> bool:
-    """True when a process group with more than one process is running."""
-    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+    """True when a process group is running, which may have one process only."""
+    return dist.is_available() and dist.is_initialized()
 
 
 def rank() -> int:

@@ -1,0 +1,1 @@
+"""Operations that a GPU computes by kernels of its own."""
