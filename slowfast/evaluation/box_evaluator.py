@@ -19,6 +19,7 @@ from slowfast.evaluation.video_scores import to_numpy
 from slowfast.utils.box_table import BoxTable, BoxTruth
 from slowfast.utils.io import atomic_write
 
+_NUM_COLUMNS = 6  # of found boxes: x1,y1,x2,y2, class, score
 # Column of the table of classes -> the metric that is its mean.
 _METRICS = {"ap": "map", "ap_voc": "frame_map_voc", "ap_act": "frame_map_act"}
 
@@ -200,11 +201,9 @@ class FoundBoxes:
         self.num_records = num_records
         self._rows: dict[int, np.ndarray] = {}
 
-    def add(self, records: torch.Tensor, detections: torch.Tensor, size: tuple[int, int]) -> None:
-        """Store detections N,D,6 of clips of this (height, width), in pixels; class -1 is none."""
-        height, width = size
-        scale = detections.new_tensor([width, height, width, height, 1, 1])
-        for record, rows in zip(records.tolist(), (detections / scale).numpy(), strict=True):
+    def add(self, records: torch.Tensor, detections: torch.Tensor) -> None:
+        """Store detections N,D,6 of the records, sides in shares of the frame; class -1 is none."""
+        for record, rows in zip(records.tolist(), detections.numpy(), strict=True):
             self._rows[record] = rows[rows[:, 4] >= 0]
 
     def merge(self, others: Iterable["FoundBoxes"]) -> None:
@@ -222,20 +221,18 @@ class FoundBoxes:
     def table(self, keys: Sequence[str]) -> BoxTable:
         """A row per box, ordered by record, best first; `keys` of each record's image."""
         records = sorted(self._rows)
-        rows = np.concatenate([np.empty((0, 6)), *(self._rows[record] for record in records)])
-        counts = [len(self._rows[record]) for record in records]
+        each = [self._rows[record] for record in records]
+        rows = np.concatenate([np.empty((0, _NUM_COLUMNS)), *each])
+        counts = [len(own) for own in each]
         own_keys = np.array(keys, dtype=object)[np.repeat(records, counts).astype(np.int64)]
         return BoxTable(own_keys, rows[:, :4], rows[:, 4].astype(np.int64), rows[:, 5])
 
 
 class FoundBoxEvaluator(BoxEvaluator):
-    """Judges boxes with a class by the mAP of the dataset; true boxes serve for that alone.
-
-    A test that is killed begins anew: its rows are not of given boxes.
-    """
+    """Judges boxes with a class by the mAP of the dataset; true boxes serve for that alone."""
 
     scores: FoundBoxes
-    row_keys = None
+    row_keys = ("indices", "views")
 
     def __init__(self, keys: Sequence[str], truth: BoxTruth, *, num_classes: int, ava_metric: str):
         super().__init__(
@@ -246,7 +243,15 @@ class FoundBoxEvaluator(BoxEvaluator):
         self.scores = FoundBoxes(len(self._keys))
 
     def add(self, batch: dict, output: torch.Tensor) -> None:
-        self.scores.add(batch["indices"], output, tuple(batch["clips"][0].shape[-2:]))
+        self.add_rows(batch, self.row_values(batch, output))
+
+    def row_values(self, batch: dict, output: torch.Tensor) -> torch.Tensor:
+        """Detections N,D,6 in pixels of the clips -> N,D*6, sides in shares of the frame."""
+        height, width = batch["clips"][0].shape[-2:]
+        return (output / output.new_tensor([width, height, width, height, 1, 1])).flatten(1)
+
+    def add_rows(self, batch: dict, values: torch.Tensor) -> None:
+        self.scores.add(batch["indices"], values.unflatten(1, (-1, _NUM_COLUMNS)))
 
     def write(self, folder: Path, evaluation: Evaluation, *, scores_path: Path) -> list[Path]:
         """All detections in AVA's format, and with the ground truth as npz; a table of classes."""

@@ -49,6 +49,14 @@ class Evaluator(ABC):
     def add(self, batch: dict, output: torch.Tensor) -> None:
         """Keep the network's output, float32 on the CPU, for a batch of the loader."""
 
+    def row_values(self, batch: dict, output: torch.Tensor) -> torch.Tensor:
+        """Rows of the output as a file takes them, one for each pair of `row_keys`."""
+        return output
+
+    def add_rows(self, batch: dict, values: torch.Tensor) -> None:
+        """Keep rows of a file; of the batch there are `row_keys` and `damaged` alone."""
+        self.add(batch, values)
+
     def merge(self, others: Iterable[Any]) -> None:
         """Add the `scores` of other processes."""
         self.scores.merge(others)

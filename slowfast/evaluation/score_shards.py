@@ -143,7 +143,7 @@ class ShardedEvaluator(Evaluator):
 
     def add(self, batch: dict, output: torch.Tensor) -> None:
         """Write the batch's rows; they outlive this process, and from a while later the machine."""
-        values = to_numpy(output)
+        values = to_numpy(self._inner.row_values(batch, output))
         if not len(values):
             return
         places = np.stack([to_numpy(batch[key]) for key in self._inner.row_keys], axis=1)
@@ -168,7 +168,7 @@ class ShardedEvaluator(Evaluator):
                 ]
                 batch = dict(zip(self._inner.row_keys, places, strict=True))
                 values = torch.from_numpy(rows["values"])
-                self._inner.add({**batch, "damaged": _damages(rows)}, values)
+                self._inner.add_rows({**batch, "damaged": _damages(rows)}, values)
         self._earlier, self._shards = [], []
         return self._inner.evaluate()
 

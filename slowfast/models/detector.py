@@ -140,14 +140,29 @@ class ProposalNetwork(nn.Module):
     def forward(
         self, frames: Tensor, truth: Sequence[Tensor] | None = None
     ) -> tuple[list[Tensor], Mapping[str, Tensor]]:
-        """Proposals P,4 of each frame in its pixels; losses of training for the true boxes n,4."""
+        """Proposals P,4 of each frame in its pixels; losses of training for the true boxes n,4.
+
+        A loss is the mean over the frames, so that it does not matter how many a process has.
+        """
+        features = self.features(frames)
+        with torch.autocast(frames.device.type, enabled=False):
+            if truth is None:
+                return self._propose(frames, features, None)
+            parts = [tensor.split(1) for tensor in (frames, features)]
+            each = [self._propose(*own) for own in zip(*parts, truth, strict=True)]
+        proposals, losses = zip(*each, strict=True)
+        means = {name: torch.stack([own[name] for own in losses]).mean() for name in losses[0]}
+        return [boxes for own in proposals for boxes in own], means
+
+    def _propose(
+        self, frames: Tensor, features: Tensor, truth: Tensor | None
+    ) -> tuple[list[Tensor], Mapping[str, Tensor]]:
+        """truth: of the only frame."""
         from torchvision.models.detection.image_list import ImageList
 
         images = ImageList(frames, [tuple(frames.shape[-2:])] * len(frames))
-        targets = None if truth is None else [{"boxes": boxes} for boxes in truth]
-        features = self.features(frames)
-        with torch.autocast(frames.device.type, enabled=False):
-            return self.rpn(images, {"0": features}, targets)
+        targets = None if truth is None else [{"boxes": truth}]
+        return self.rpn(images, {"0": features}, targets)
 
     def objectness(self, frames: Tensor) -> Tensor:
         """Logits by which proposals are chosen: all multiply-adds that they cost."""
@@ -185,13 +200,14 @@ class Learned(NamedTuple):
     """Output in training: S boxes that were drawn from all clips, and the losses of the proposals.
 
     labels: S,classes, none where a box shows nothing. offsets: S,4 as predicted; true_offsets: what
-    they should be, where a box has a class.
+    they should be, where a box has a class. weights: S, of each box in a mean over the clips.
     """
 
     logits: Tensor
     labels: Tensor
     offsets: Tensor
     true_offsets: Tensor
+    weights: Tensor
     objectness_loss: Tensor
     proposal_loss: Tensor
 
@@ -300,6 +316,7 @@ class DetectorNetwork(VideoNetwork):
             torch.cat(own_labels),
             offsets,
             encode(torch.cat(shown), torch.cat(regions)),
+            torch.cat([x.new_full((len(x),), 1 / (len(x) * len(regions))) for x in own_labels]),
             losses.get("loss_objectness", zero),
             losses.get("loss_rpn_box_reg", zero),
         )

@@ -59,7 +59,7 @@ class Detector(Task):
         """The loss is a mean over clips; the log has its four parts."""
         learned = network(batch["clips"], batch["boxes"], batch["box_labels"])
         parts = {
-            "class_loss": self._class_loss(learned.logits.float(), learned.labels),
+            "class_loss": self._class_loss(learned),
             "offset_loss": _OFFSET_WEIGHT * _offset_loss(learned),
             "objectness_loss": learned.objectness_loss,
             "proposal_loss": _OFFSET_WEIGHT * learned.proposal_loss,
@@ -67,21 +67,24 @@ class Detector(Task):
         count = self.num_labelled(batch)
         return sum(parts.values()), {name: x.detach() * count for name, x in parts.items()}
 
-    def _class_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Mean over the boxes."""
+    def _class_loss(self, learned: Learned) -> Tensor:
+        """Mean over the clips of the means over their boxes."""
+        logits, labels = learned.logits.float(), learned.labels
         if self._has_background:
             counts = labels.sum(1, keepdim=True)
             shares = torch.cat([(counts == 0).to(labels), labels / counts.clamp(min=1)], 1)
-            return F.cross_entropy(with_background(logits), shares)
-        total = F.binary_cross_entropy_with_logits(logits, labels, reduction="sum")
-        return total / len(labels)
+            losses = F.cross_entropy(with_background(logits), shares, reduction="none")
+        else:
+            losses = F.binary_cross_entropy_with_logits(logits, labels, reduction="none").sum(1)
+        return (learned.weights * losses).sum()
 
 
 def _offset_loss(learned: Learned) -> Tensor:
     """Smooth L1 of the boxes that show something, over all."""
     is_positive = learned.labels.any(1)
     found, true = learned.offsets[is_positive], learned.true_offsets[is_positive]
-    return F.smooth_l1_loss(found, true, reduction="sum") / len(learned.labels)
+    losses = F.smooth_l1_loss(found, true, reduction="none").sum(1)
+    return (learned.weights[is_positive] * losses).sum()
 
 
 def build_detection(cfg: ConfigNode) -> Detection:

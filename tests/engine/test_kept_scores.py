@@ -14,6 +14,7 @@ from slowfast.engine.test import test as run_test
 from slowfast.engine.train import train
 from slowfast.evaluation.score_shards import ShardedEvaluator, find_done, find_shards
 from slowfast.evaluation.video_evaluator import OneLabelEvaluator
+from slowfast.models import build_model
 from slowfast.models.network import VideoNetwork
 from slowfast.runtime import launch
 from slowfast.utils.logging import setup_logging
@@ -141,6 +142,19 @@ def test_scores_of_boxes_go_on_too(box_cfg, forked, tmp_path, caplog):
     assert run_test(box_cfg()) == whole
     assert [file.read_bytes() for file in paths] == expected
     assert "of 5 videos have scores" in caplog.text and "0 of 5" not in caplog.text
+
+
+def test_found_boxes_go_on_in_two_processes(detector_cfg, forked, run_in_two, tmp_path):
+    weights = tmp_path / "weights.pyth"
+    options = ["TEST.CHECKPOINT_FILE_PATH", weights, "TEST.BATCH_SIZE", 1]
+    torch.save({"model_state": build_model(detector_cfg()).state_dict()}, weights)
+    run_test(detector_cfg(*options))
+    paths = [tmp_path / "run" / name for name in ("test_scores.npz", "detections.csv")]
+    expected = [file.read_bytes() for file in paths]
+    _kill_in_one(detector_cfg(*options), 2)
+    run_in_two(_tested, detector_cfg(*options, "NUM_SHARDS", 2))
+    assert [file.read_bytes() for file in paths] == expected
+    assert "2 of 5 videos have scores" in (tmp_path / "run/stdout.log").read_text()
 
 
 def _on_another_disk(rank, folder, sampler):

@@ -11,6 +11,7 @@ import torch
 from torch.nn.parallel import DistributedDataParallel
 
 from slowfast.engine import test as test_module
+from slowfast.engine.run import freeze_batch_norm
 from slowfast.engine.train import train
 from slowfast.models import build_model
 from slowfast.tasks import build_task
@@ -76,3 +77,31 @@ def test_process_without_boxes_takes_part_in_the_step(run_in_two, box_cfg, tmp_p
     assert first > 0 and second == 0
     assert any(gradient.any() for gradient in gradients)
     assert all(torch.equal(one, other) for one, other in zip(gradients, others, strict=True))
+
+
+def _detector_step(rank, folder, cfg, count):
+    """Save the gradients of a clip with two boxes and one without, in one process or in two."""
+    torch.manual_seed(0)
+    model = build_model(cfg).train()
+    for name in freeze_batch_norm(model):
+        model.get_submodule(name).eval()
+    clips = torch.randn(2, 3, 4, 64, 64, generator=torch.Generator().manual_seed(1))
+    boxes = torch.tensor([[0, 4, 4, 30, 60], [0, 34, 4, 62, 60.0]])
+    labels, network = torch.eye(cfg.MODEL.NUM_CLASSES)[:2], model
+    if count == 2:
+        network, clips = DistributedDataParallel(model), clips[rank : rank + 1]
+        boxes, labels = (boxes, labels) if rank == 0 else (boxes[:0], labels[:0])
+    batch = {"clips": [clips], "boxes": boxes, "box_labels": labels, "labels": torch.zeros(2)}
+    build_task(cfg).loss(network, batch, np.random.default_rng(0))[0].backward()
+    gradients = {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
+    torch.save(gradients, folder / f"detector_{count}_{rank}.pt")
+
+
+def test_detector_learns_the_same_in_two_processes(run_in_two, detector_cfg, tmp_path):
+    cfg = detector_cfg("DETECTION.NUM_SAMPLED", 128)  # all boxes: none is drawn
+    _detector_step(0, tmp_path, cfg, 1)
+    run_in_two(_detector_step, tmp_path, cfg, 2)
+    one, *two = (torch.load(tmp_path / f"detector_{name}.pt") for name in ("1_0", "2_0", "2_1"))
+    assert any(name.startswith("proposals.body") for name in one)
+    for found in two:
+        torch.testing.assert_close(found, one, rtol=1e-3, atol=1e-5)

@@ -18,6 +18,14 @@ LEFT, RIGHT = "0.02,0.1,0.48,0.9", "0.52,0.1,0.98,0.9"
 _COLOURS = ("red", "green", "blue")  # the toy set's classes
 _LABEL_MAP = "".join(f'item {{\n  name: "colour {i}"\n  id: {i}\n}}\n' for i in (1, 2, 3))
 
+# A detector of the set with boxes, which finds them by itself.
+_DETECTOR = ["MODEL.MODEL_NAME", "S3D", "S3D.VARIANT", "s3d-g", "S3D.WIDTH_FACTOR", 0.125]
+_DETECTOR += ["MODEL.HEAD_ACT", "softmax", "MODEL.LOSS_FUNC", "cross_entropy"]
+_DETECTOR += ["RESNET.ZERO_INIT_FINAL_BN", False, "DETECTION.PROPOSALS", "rpn"]
+_DETECTOR += ["DETECTION.RPN_BACKBONE", "resnet18", "DETECTION.ANCHOR_SIZES", [32, 64]]
+_DETECTOR += ["DETECTION.NUM_PROPOSALS", 16, "DETECTION.NUM_SAMPLED", 16, "DETECTION.HEAD_DIM", 16]
+_DETECTOR += ["DETECTION.MAX_DETECTIONS", 7]
+
 
 def _write_yaml(path, toy_yaml, changes):
     keys = yaml.safe_load(toy_yaml.read_text())
@@ -123,6 +131,12 @@ def box_yaml(box_set, toy_yaml, tmp_path):
 def box_cfg(box_yaml):
     """A function from overrides (KEY, VALUE, ...) to the frozen config of a detection run."""
     return _loader(box_yaml)
+
+
+@pytest.fixture
+def detector_cfg(box_cfg):
+    """A function from overrides to the frozen config of a detector on the set with boxes."""
+    return lambda *options: box_cfg(*_DETECTOR, *options)
 
 
 @pytest.fixture

@@ -1,9 +1,11 @@
 """Runs whose network finds boxes by itself."""
 
+import cv2
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from scipy.io import savemat
 from torchvision.models import resnet18
 
 from slowfast.engine.test import test as run_test
@@ -11,26 +13,17 @@ from slowfast.engine.train import train
 from slowfast.models import build_model
 from slowfast.models.detector import Learned
 from slowfast.tasks import build_task
-from tests.tasks.test_detection import ONE_EPOCH, read_detections
-
-DETECTOR = ["MODEL.MODEL_NAME", "S3D", "S3D.VARIANT", "s3d-g", "S3D.WIDTH_FACTOR", 0.125]
-DETECTOR += ["MODEL.HEAD_ACT", "softmax", "MODEL.LOSS_FUNC", "cross_entropy"]
-DETECTOR += ["RESNET.ZERO_INIT_FINAL_BN", False, "DETECTION.PROPOSALS", "rpn"]
-DETECTOR += ["DETECTION.RPN_BACKBONE", "resnet18", "DETECTION.ANCHOR_SIZES", [32, 64]]
-DETECTOR += ["DETECTION.NUM_PROPOSALS", 16, "DETECTION.NUM_SAMPLED", 16, "DETECTION.HEAD_DIM", 16]
-DETECTOR += ["DETECTION.MAX_DETECTIONS", 7]
-
-
-@pytest.fixture
-def detector_cfg(box_cfg):
-    """A function from overrides to the frozen config of a detector on the set with boxes."""
-    return lambda *options: box_cfg(*DETECTOR, *options)
+from slowfast.utils.io import read_json
+from tests.helpers.paths import ROOT
+from tests.tasks.test_detection import ONE_EPOCH, read_detections, read_rows
+from tools import ensemble, flow, run_net
 
 
 def learned(logits, labels):
     count = len(logits)
     zeros, zero = torch.zeros(count, 4), torch.zeros(())
-    return Learned(logits, labels, zeros, zeros + 1, zero + 3, zero + 5)
+    weights = torch.full((count,), 1 / count)
+    return Learned(logits, labels, zeros, zeros + 1, weights, zero + 3, zero + 5)
 
 
 def loss_of(cfg, logits, labels):
@@ -87,6 +80,48 @@ def test_a_detector_starts_from_weights_of_images_and_of_videos(detector_cfg, tm
     assert torch.equal(model.proposals.body.layer3[0].conv1.weight, images.layer3[0].conv1.weight)
     for name, value in videos.s1.state_dict().items():
         torch.testing.assert_close(model.s1.state_dict()[name], value)
+
+
+def write_jhmdb(folder):
+    """JHMDB as its authors share it: two videos of 5 frames, a mask of the person in 3 of them."""
+    rng, masks = np.random.default_rng(0), np.zeros((48, 64, 5), np.uint8)
+    masks[8:40, 10:42, 1:4] = 1
+    for video, use in (("clap/a_clap_u", 1), ("wave/b_wave_u", 2)):
+        name, file = video.split("/")
+        (folder / "Frames" / video).mkdir(parents=True)
+        (folder / "puppet_mask" / video).mkdir(parents=True)
+        savemat(folder / f"puppet_mask/{video}/puppet_mask.mat", {"part_mask": masks})
+        for number in range(5):
+            frame = rng.integers(0, 99, (48, 64, 3), dtype=np.uint8)
+            frame[8:40, 10 + number : 42 + number] += 120
+            cv2.imwrite(str(folder / f"Frames/{video}/{number + 1:05d}.png"), frame)
+        (folder / "splits").mkdir(exist_ok=True)
+        (folder / f"splits/{name}_test_split1.txt").write_text(f"{file}.avi {use}\n")
+
+
+@pytest.mark.slow
+def test_two_streams_of_jhmdb_from_its_files_to_fused_boxes(run_tool, tmp_path):
+    data, recipes = tmp_path / "jhmdb", ROOT / "configs/JHMDB/s3d"
+    write_jhmdb(data)
+    small = ["S3D.WIDTH_FACTOR", 0.125, "DETECTION.FRAME_SIZE", [64, 80], "DATA.NUM_FRAMES", 4]
+    small += ["DETECTION.RPN_BACKBONE", "resnet18", "DETECTION.HEAD_DIM", 16, "NUM_GPUS", 0]
+    small += ["DETECTION.NUM_PROPOSALS", 16, "DETECTION.MAX_DETECTIONS", 7, *ONE_EPOCH]
+    small += ["TRAIN.EVAL_PERIOD", 1, "TRAIN.CHECKPOINT_PERIOD", 1, "TRAIN.BATCH_SIZE", 2]
+    small += ["DATA_LOADER.NUM_WORKERS", 0, "DATA.PATH_TO_DATA_DIR", data]
+    rgb, motion = recipes / "S3D_G_detector.yaml", recipes / "S3D_G_detector_flow.yaml"
+    words = ["--cfg", rgb, "--output", tmp_path / "motion", "--short-side", 0]
+    code, printed = run_tool(flow, *words, "DATA.PATH_TO_DATA_DIR", data)
+    assert code == 0, printed
+    for path, where in ((rgb, data), (motion, tmp_path / "motion")):
+        run = tmp_path / path.stem
+        options = [*small, "DATA.PATH_PREFIX", where, "OUTPUT_DIR", run]
+        code, printed = run_tool(run_net, "--cfg", path, *options)
+        assert code == 0, printed
+        results = read_json(run / "test_results.json")
+        assert results["num_key_frames_scored"] == 3 and results["frame_map_voc"] >= 0
+        assert len(read_rows(run / "test_results_per_class.csv")) == 21
+    code, printed = run_tool(ensemble, tmp_path / rgb.stem, tmp_path / motion.stem)
+    assert code == 0 and "fused" in printed
 
 
 @pytest.mark.slow
