@@ -124,6 +124,19 @@ def test_autocast(kernel):
     )
 
 
+@pytest.mark.parametrize("stride", [(1, 2, 2), (2, 2, 2)])
+def test_strided_gradients_in_bfloat16(stride):
+    """Not those of PyTorch's depthwise Conv2d, which are slow."""
+    conv, x = depthwise((1, 3, 3), stride=stride).float(), clips(2, 4, 4, 5, 6, dtype=torch.float32)
+    with torch.autocast("cpu", torch.bfloat16):
+        y = conv(x)
+    assert "DepthwiseConv3d" in type(y.grad_fn).__name__
+    grad = torch.randn_like(y)
+    expected = torch.autograd.grad(plain(conv, x), [x, conv.weight], grad.float())
+    found = torch.autograd.grad(y, [x, conv.weight], grad)
+    torch.testing.assert_close(found, expected, rtol=0.02, atol=0.1)
+
+
 @pytest.mark.parametrize("kernel", [(1, 3, 3), (3, 1, 1), (3, 3, 3)])
 def test_output_may_be_changed_in_place(kernel):
     conv, x = depthwise(kernel), clips(2, 4, 3, 4, 5)
