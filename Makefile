@@ -5,9 +5,10 @@ PYTHON3 ?= python3
 ACTIVE := $(or $(VIRTUAL_ENV),$(CONDA_PREFIX))
 PYTHON := $(or $(ACTIVE),.venv)/bin/python
 # One process more than processors, as some tests wait for others; with one thread, as the networks
-# of the tests are tiny.
+# of the tests are tiny. Python may keep what it compiles, also where the environment forbids it:
+# the tests start hundreds of processes that import torch.
 NUM_PROCESSES := $(shell $(PYTHON3) -c "import os; print(min(os.cpu_count() + 1, 8))")
-PYTEST := OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n $(NUM_PROCESSES) --dist worksteal
+PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n $(NUM_PROCESSES) --dist worksteal
 
 .PHONY: demo test test-fast lint install
 

@@ -838,6 +838,13 @@ _C.TENSORBOARD.LOG_DIR = ""
 _C.USER = ConfigNode(new_allowed=True)
 
 
+# To be read; for changes take `get_cfg`.
+DEFAULTS = _C
+DEFAULTS.freeze()
+
+
 def get_cfg() -> ConfigNode:
     """An unfrozen copy of the defaults."""
-    return _C.clone()
+    cfg = _C.clone()
+    cfg.defrost()
+    return cfg

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from slowfast.config.checks import register_names, register_rule
-from slowfast.config.defaults import get_cfg
+from slowfast.config.defaults import DEFAULTS
 from slowfast.config.derived import kind_of_labels
 from slowfast.config.node import ConfigNode
 from slowfast.datasets.clips.samplers import ClipSampler, KeyFrameSampler
@@ -106,7 +106,7 @@ def check_tasks(
 @register_rule("TRAIN", "TEST", "DATA")
 def check_keys_of_some(train: ConfigNode, test: ConfigNode, data: ConfigNode) -> Iterator[str]:
     """Check that keys that some datasets read are used with one of these."""
-    used, default = _used(train, test), get_cfg().DATA
+    used, default = _used(train, test), DEFAULTS.DATA
     lists = "has_plain_lists"
     traits = {"SOURCE": "has_sources", "SPLIT_NUMBER": "has_splits", "LIST_FORMAT": lists}
     for key, trait in {**traits, "FRAMES_FPS": lists}.items():

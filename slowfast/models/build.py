@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from slowfast.config.checks import register_names, register_rule
-from slowfast.config.defaults import get_cfg
+from slowfast.config.defaults import DEFAULTS
 from slowfast.config.derived import pathway_strides
 from slowfast.config.node import ConfigNode, flatten
 from slowfast.models.bounds import TooLarge, make_on_meta, parameters_up_to, size_mistake
@@ -115,7 +115,7 @@ def build_model(cfg: ConfigNode) -> nn.Module:
             with parameters_up_to(most):
                 model = make()
     except TooLarge as error:
-        values, defaults = dict(flatten(cfg)), dict(flatten(get_cfg()))
+        values, defaults = dict(flatten(cfg)), dict(flatten(DEFAULTS))
         raise ValueError(size_mistake(most, values, defaults)) from error
     if cfg.MODEL.ACT_CHECKPOINT and not getattr(model, "recomputes_blocks", False):
         raise ValueError(

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-import torchvision
 
 from slowfast.checkpoint.initialize import convert_file
 from slowfast.config.cli import load_cfg
+from slowfast.config.yaml_file import read_entries
 from slowfast.models import build_model
 from tests.helpers.paths import ROOT
 from tests.helpers.slow import slow_but
@@ -47,10 +47,11 @@ def _by_tensors() -> dict[tuple, str]:
     """The first config of each network and file of weights; clips change no tensor."""
     chosen: dict[tuple, str] = {}
     for path in sorted(CONFIGS.rglob("*.yaml")):
-        cfg = load_cfg(path)
-        if cfg.TRAIN.CHECKPOINT_FILE_PATH:
-            sections = (str(cfg[name]) for name in NETWORK)
-            key = (cfg.TRAIN.CHECKPOINT_FILE_PATH, cfg.TRAIN.CHECKPOINT_MIN_COVERAGE, *sections)
+        values = {entry.key: entry.value for entry in read_entries(path)}
+        if file := values.get("TRAIN.CHECKPOINT_FILE_PATH"):
+            coverage = values.get("TRAIN.CHECKPOINT_MIN_COVERAGE")
+            network = {key: v for key, v in values.items() if key.partition(".")[0] in NETWORK}
+            key = (file, coverage, repr(sorted(network.items())))
             chosen.setdefault(key, path.relative_to(CONFIGS).as_posix())
     return chosen
 
@@ -73,6 +74,8 @@ def _meta_model(name):
 
 def _meta_source(weights):
     if weights in IMAGENET:
+        import torchvision
+
         with torch.device("meta"):
             return getattr(torchvision.models, IMAGENET[weights])()
     return _meta_model(SOURCES[weights])

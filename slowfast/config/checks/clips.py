@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from slowfast.config.checks.rules import register_exclusion, register_rule
-from slowfast.config.defaults import get_cfg
+from slowfast.config.defaults import DEFAULTS
 from slowfast.config.derived import slow_stride
 from slowfast.config.limits import are_numbers
 from slowfast.config.node import ConfigNode
@@ -189,7 +189,7 @@ def check_flow(data: ConfigNode, is_reversed: bool) -> Iterator[str]:
             "TEST.REVERSE_TIME: True must be False with DATA.MODALITY 'flow': played backwards, a "
             "video has another flow; compute that of reversed videos"
         )
-    default = get_cfg().DATA
+    default = DEFAULTS.DATA
     for name in ("SOURCE", "INDEX_FILE"):
         if data[name] != default[name]:
             yield (

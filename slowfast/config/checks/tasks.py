@@ -5,7 +5,7 @@ from typing import Any
 
 from slowfast.config.checks.clips import MODEL_STRIDE
 from slowfast.config.checks.rules import register_exclusion, register_rule
-from slowfast.config.defaults import get_cfg
+from slowfast.config.defaults import DEFAULTS
 from slowfast.config.derived import class_counts, finds_boxes, parse_budget, slow_stride
 from slowfast.config.limits import are_numbers
 from slowfast.config.node import ConfigNode
@@ -270,7 +270,7 @@ def check_lists(ava: ConfigNode) -> Iterator[str]:
 @register_rule("AVA")
 def check_image_rate(ava: ConfigNode) -> Iterator[str]:
     """Check that the rate of images is not given for video files."""
-    default = get_cfg().AVA.FPS
+    default = DEFAULTS.AVA.FPS
     if ava.VIDEO_DIR and ava.FPS != default:
         yield (
             f"AVA.FPS: {ava.FPS:g} must be {default:g} with AVA.VIDEO_DIR {ava.VIDEO_DIR!r}, whose "
@@ -298,7 +298,7 @@ def check_detector(detection: ConfigNode) -> Iterator[str]:
     """Check that keys of detectors have one, and that its anchors are boxes."""
     if detection.PROPOSALS == "rpn" and not detection.ENABLE:
         yield "DETECTION.PROPOSALS: 'rpn' needs DETECTION.ENABLE True"
-    default = get_cfg().DETECTION
+    default = DEFAULTS.DETECTION
     if not finds_boxes(detection):
         for key in _OF_DETECTORS:
             if detection[key] != default[key]:
@@ -353,7 +353,7 @@ def check_frame_size(detection: ConfigNode, data: ConfigNode) -> Iterator[str]:
             f"DETECTION.TEST_VIEW: {detection.TEST_VIEW!r} must be 'whole' with "
             f"DETECTION.FRAME_SIZE {size}"
         )
-    default = get_cfg().DATA
+    default = DEFAULTS.DATA
     for key in ("TRAIN_CROP_SIZE", "TEST_CROP_SIZE", "TRAIN_JITTER_SCALES"):
         if data[key] != default[key]:
             yield (

@@ -14,7 +14,7 @@ from hashlib import blake2b
 from pathlib import Path
 
 from slowfast.config.checks import register_rule
-from slowfast.config.defaults import get_cfg
+from slowfast.config.defaults import DEFAULTS
 from slowfast.config.node import ConfigNode
 from slowfast.datasets.decoding import stores
 from slowfast.datasets.decoding.stores import PATIENCE, NoSuchObject, StoreError
@@ -221,7 +221,7 @@ def check_stores(data: ConfigNode) -> Iterator[str]:
     """Check that the cache is on this machine, and that nothing needs files that are not there."""
     if is_url(data.CACHE_DIR):
         yield f"DATA.CACHE_DIR: {data.CACHE_DIR!r} must be a folder of this machine"
-    if not data.CACHE_DIR and data.CACHE_GB != get_cfg().DATA.CACHE_GB:
+    if not data.CACHE_DIR and data.CACHE_GB != DEFAULTS.DATA.CACHE_GB:
         yield f"DATA.CACHE_GB: {data.CACHE_GB} has no effect without DATA.CACHE_DIR"
     if is_plain_path(f"{data.PATH_PREFIX}/"):
         return

@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 from slowfast.config.checks import register_rule
-from slowfast.config.defaults import get_cfg
+from slowfast.config.defaults import DEFAULTS
 from slowfast.config.derived import class_counts
 from slowfast.config.node import ConfigNode
 from slowfast.models.heads import scores_of
@@ -260,7 +260,7 @@ def build_external(
     if not isinstance(network, nn.Module):
         raise ValueError(f"MODEL.FACTORY: {model.FACTORY!r} makes no network: {type(network)}")
     about = {"factory": model.FACTORY}
-    if model.DROPOUT_RATE != get_cfg().MODEL.DROPOUT_RATE:
+    if model.DROPOUT_RATE != DEFAULTS.MODEL.DROPOUT_RATE:
         logger.warning("MODEL.DROPOUT_RATE is not used: MODEL.FACTORY_ARGS decide on dropout")
     layers_in_order(network, model.INPUT_LAYOUT, test_clips, **about)
     order = layers_in_order(network, model.INPUT_LAYOUT, clips, **about)

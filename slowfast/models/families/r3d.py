@@ -38,7 +38,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from slowfast.config.checks.rules import register_rule
-from slowfast.config.defaults import get_cfg
+from slowfast.config.defaults import DEFAULTS
 from slowfast.config.node import ConfigNode
 from slowfast.models.blocks import BlockSpec, BottleneckAround, ResBlock
 from slowfast.models.conv import Triple, conv3d, max_pool3d
@@ -66,7 +66,7 @@ _UNREAD += ("SPATIAL_STRIDES", "SPATIAL_DILATIONS")
 @register_rule("MODEL.MODEL_NAME", "RESNET")
 def check_resnet_keys(name: str, resnet: ConfigNode) -> Iterator[str]:
     """Check that every key of RESNET that differs from its default has an effect."""
-    default = get_cfg().RESNET
+    default = DEFAULTS.RESNET
     for key in _UNREAD:
         if name in _NAMES and resnet[key] != default[key]:
             yield (

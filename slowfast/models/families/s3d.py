@@ -32,7 +32,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from slowfast.config.checks.rules import register_rule
-from slowfast.config.defaults import get_cfg
+from slowfast.config.defaults import DEFAULTS
 from slowfast.config.derived import finds_boxes
 from slowfast.config.node import ConfigNode
 from slowfast.models.conv import conv3d, max_pool3d
@@ -93,7 +93,7 @@ def check_s3d(name: str, s3d: ConfigNode) -> Iterator[str]:
     """Check that every key that differs from its default has an effect."""
     if name != "S3D":
         return
-    default = get_cfg().S3D
+    default = DEFAULTS.S3D
     if s3d.POSITION >= NUM_POSITIONS:
         yield f"S3D.POSITION: {s3d.POSITION} must be at most {NUM_POSITIONS - 1}"
     if s3d.VARIANT:
