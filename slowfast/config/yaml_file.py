@@ -1,10 +1,12 @@
 """Values of YAML files with their places, read with bounds: the file may be a stranger's."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
@@ -13,9 +15,12 @@ from slowfast.utils.words import shorten
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 _BASE_KEY = "_BASE_"
-# Of libyaml where PyYAML was built with it, 8 times faster than the one in Python.
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+# Of libyaml where PyYAML was built with it: 8 times faster. It refuses more, e.g. names of files
+# that are not UTF-8, so the one in Python has the last word, and says all errors.
+_LOADERS = tuple({getattr(yaml, "CSafeLoader", yaml.SafeLoader): None, yaml.SafeLoader: None})
 # Bounds of one file, and of the files that _BASE_ leads to.
 _MOST_BYTES = 2**20
 _MOST_VALUES = 50_000  # aliases written out
@@ -91,20 +96,31 @@ def _base_path(path: Path, name: str, where: str) -> Path:
 def _parse_yaml(path: Path) -> list[Entry]:
     """Entries of one YAML file, in its order, without running any code that it names."""
     try:
-        text = _read_text(path)
-        _check_extent(text, f"{path}:")
-        loader = _LOADER(text)
-        root = loader.get_single_node()
-        if root is None:
-            return []
-        _check_aliases(root, path)
-        return list(_leaves(loader, root, path, ""))
+        return _first_success(partial(_entries_of, _read_text(path), path))
     except OSError as error:
         raise ValueError(f"{path}: cannot read this config: {error.strerror}") from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
         raise ValueError(f"{path}{line}: not valid YAML: {_problem(error)}") from error
+
+
+def _first_success(parse: Callable[[type], T]) -> T:
+    """Result of the first loader that can; the error of the last."""
+    for loader_type in _LOADERS[:-1]:
+        with suppress(yaml.YAMLError):
+            return parse(loader_type)
+    return parse(_LOADERS[-1])
+
+
+def _entries_of(text: str, path: Path, loader_type: type) -> list[Entry]:
+    _check_extent(text, f"{path}:", loader_type)
+    loader = loader_type(text)
+    root = loader.get_single_node()
+    if root is None:
+        return []
+    _check_aliases(root, path)
+    return list(_leaves(loader, root, path, ""))
 
 
 def _problem(error: yaml.YAMLError) -> str:
@@ -123,16 +139,16 @@ def parse_plain(text: str) -> Any:
     if len(text) > _MOST_BYTES:
         raise ValueError(f"it has {len(text)} characters, at most {_MOST_BYTES} are read")
     try:
-        _check_extent(text, "line ")
-        return yaml.load(text, _LOADER)
+        _check_extent(text, "line ", yaml.SafeLoader)
+        return yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ValueError(f"it is not valid YAML: {_problem(error)}") from error
 
 
-def _check_extent(text: str, place: str) -> None:
+def _check_extent(text: str, place: str, loader_type: type) -> None:
     """ValueError where the text holds more than the bounds, before all of it is taken in."""
     level = 0
-    for number, event in enumerate(yaml.parse(text, _LOADER)):
+    for number, event in enumerate(yaml.parse(text, loader_type)):
         level += isinstance(event, yaml.CollectionStartEvent)
         level -= isinstance(event, yaml.CollectionEndEvent)
         _check_bounds(level, number, f"{place}{event.start_mark.line + 1}")
