@@ -241,8 +241,8 @@ _C.MODEL.MAX_PARAMS = Default(2_000_000_000, AtLeast(1))
 _C.MODEL.LOSS_FUNC = Default(
     "cross_entropy", OneOf("cross_entropy", "soft_cross_entropy", "bce", "bce_logit")
 )
-# Compute the activations of each block again in the backward pass, which takes less memory and more
-# time. For MViT.
+# Compute the activations of each stage (MViT: each block) again in the backward pass, which takes
+# less memory and more time. Not for external models.
 _C.MODEL.ACT_CHECKPOINT = False
 # Ours. Label smoothing when MIXUP is off.
 _C.MODEL.LABEL_SMOOTHING = Default(0.0, Share())

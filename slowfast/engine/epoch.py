@@ -4,24 +4,20 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from functools import partial
 from itertools import islice
 
-import numpy as np
 import torch
 from torch import nn
 from tqdm import tqdm
 
 from slowfast.checkpoint import files
 from slowfast.datasets.reading import StoppedWaiting
+from slowfast.engine.meter import StepLog, TrainMeter
 from slowfast.engine.resume import step_sizes
 from slowfast.engine.run import Run
 from slowfast.engine.schedule import repeated
-from slowfast.engine.state import Sums
-from slowfast.engine.step import StepResult
-from slowfast.runtime.memory import PeakMemory
 from slowfast.runtime.stop import agreed
 from slowfast.solver.precise_bn import update_bn_stats
 from slowfast.tasks.evaluate import EvaluationLoop
@@ -31,102 +27,17 @@ from slowfast.utils.seeding import derive_seed
 logger = logging.getLogger(__name__)
 
 
-@dataclass
-class _Period:
-    """Steps since the last line."""
-
-    sums: Sums = field(default_factory=Sums)
-    data_times: list[float] = field(default_factory=list)
-    step_times: list[float] = field(default_factory=list)
-    norms: list[float] = field(default_factory=list)
-
-
-class TrainMeter:
-    """Adds up the steps of an epoch, and says how the run is doing.
-
-    `steps` is the number of steps of every epoch of the run; times in a line are medians in seconds
-    over the log period.
-    """
-
-    def __init__(self, steps: Sequence[int], memory: PeakMemory):
-        self._steps, self._memory = steps, memory
-        self._period = _Period()
-        self._start = time.perf_counter()
-
-    def add(self, result: StepResult, *, data_time: float, step_time: float) -> None:
-        """Add one step."""
-        self._period.sums.add(result.sums)
-        self._period.data_times.append(data_time)
-        self._period.step_times.append(step_time)
-        if result.grad_norm is not None:
-            self._period.norms.append(result.grad_norm)
-
-    def period(self, epoch: int, num_done: int, lr: float) -> dict:
-        """Values since the last call, as one log line.
-
-        `epoch` counts from 0, `num_done` are its finished steps. "loss" is the mean over the clips
-        (boxes) of these steps in all processes; losses of an adaptive network's passes are added
-        up. The other means are over the same clips.
-        """
-        done, self._period = self._period, _Period()
-        step_time = float(np.median(done.step_times))
-        left = sum(self._steps[epoch:]) - num_done
-        return {
-            "_type": "train_iter",
-            "epoch": f"{epoch + 1}/{len(self._steps)}",
-            "iter": f"{num_done}/{self._steps[epoch]}",
-            **done.sums.means(),
-            "lr": lr,
-            "dt": step_time,
-            "dt_data": float(np.median(done.data_times)),
-            "eta": _duration(step_time * left),
-            **({"grad_norm": float(np.median(done.norms))} if done.norms else {}),
-            **self._memory.usage(),
-        }
-
-    def epoch(self, epoch: int, lr: float, sums: Sums) -> dict:
-        """Values of the whole epoch, whose steps added up to `sums`, as one log line."""
-        return {
-            "_type": "train_epoch",
-            "epoch": f"{epoch + 1}/{len(self._steps)}",
-            **sums.means(),
-            "lr": lr,
-            "seconds": time.perf_counter() - self._start,
-            **self._memory.usage(),
-        }
-
-
-def _duration(seconds: float) -> str:
-    hours, rest = divmod(int(seconds), 3600)
-    return f"{hours}:{rest // 60:02d}:{rest % 60:02d}"
-
-
 def train_epoch(run: Run, epoch: int) -> dict:
     """Do the steps of an epoch that are not done yet, or some before a stop; returns its means."""
-    state, num_steps, num_earlier = run.state, run.steps[epoch], sum(run.steps[:epoch])
-    num_done, meter = state.step, TrainMeter(run.steps, run.memory)
-    is_new = num_done < num_steps or num_steps == 0  # else its line is in the log already
+    state, num_steps = run.state, run.steps[epoch]
+    is_new = state.step < num_steps or num_steps == 0  # else its line is in the log already
     shapes = run.schedule.phase(epoch).shapes
     state.step_sizes = step_sizes(shapes, run.train_loader.batch_sampler, run.accumulation)
     state.num_steps = num_steps
+    meter = TrainMeter(run.steps, run.memory, state.step_sizes)
     _set_training(state.model, run.frozen)
-    start = time.perf_counter()
-    with _progress(f"epoch {epoch + 1}", num_steps, unit="step", initial=num_done) as bar:
-        for batches in _remaining_batches(run, epoch):
-            loaded = time.perf_counter()
-            lr = run.lr_at(epoch + state.share_done)
-            result = run.train_step(batches, lr=lr, stop=run.stop)
-            end = time.perf_counter()
-            meter.add(result, data_time=loaded - start, step_time=end - start)
-            start = end
-            bar.update()
-            if state.step % run.log_period == 0:
-                values = meter.period(epoch, state.step, lr)
-                run.log.write(values, step=num_earlier + state.step)
-                bar.set_postfix(loss=f"{values['loss']:.3f}")
-            if result.is_stopped:
-                break
-            _save_if_due(run)
+    with _progress(f"epoch {epoch + 1}", num_steps, unit="step", initial=state.step) as bar:
+        _do_steps(run, epoch, StepLog(run.log, meter, bar, epoch=epoch, period=run.log_period))
     run.unreadable.sync()
     for model in state.models:
         _broadcast_buffers(model)
@@ -136,10 +47,27 @@ def train_epoch(run: Run, epoch: int) -> dict:
     return {"epoch": epoch + 1, **_prefixed("train", summary)}
 
 
+def _do_steps(run: Run, epoch: int, log: StepLog) -> None:
+    """Steps of an epoch to its end or to a stop, whose sums are all read at the end."""
+    start = time.perf_counter()
+    for batches in _remaining_batches(run, epoch):
+        waited = time.perf_counter() - start
+        lr = run.lr_at(epoch + run.state.share_done)
+        results = run.train_step(batches, lr=lr, stop=run.stop, waited=waited)
+        end = time.perf_counter()
+        log.launched(data_time=waited, step_time=end - start)
+        start = end
+        if log.add(results):
+            break
+        _save_if_due(run)
+    log.add(run.train_step.flush())
+
+
 def _save_if_due(run: Run) -> None:
     """Save the state in the middle of the epoch, after a while or where a signal asks for it."""
     is_due = run.stop.take_save_request() or run.clock.is_due
-    if is_due and distributed.is_main_process():
+    # What is not finite is not saved: the next step raises it in all processes.
+    if is_due and distributed.is_main_process() and run.train_step.settle():
         path = files.interrupted_path(run.output_dir)
         run.writer.submit(run.state.state_dict(run.cfg_text), partial(files.save, path))
         run.clock.restart()

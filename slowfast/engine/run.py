@@ -24,7 +24,7 @@ from slowfast.datasets.packed_records import digest
 from slowfast.engine.resume import check_agreement, plan_steps, resume
 from slowfast.engine.schedule import NormSchedule
 from slowfast.engine.state import TrainState
-from slowfast.engine.step import SeededPasses, TrainStep
+from slowfast.engine.step import SeededPasses, TrainStep, steps_late
 from slowfast.evaluation.evaluator import Evaluator
 from slowfast.models import build_model
 from slowfast.models.batch_norm import ONE_VALUE
@@ -237,6 +237,21 @@ def _check_tested_classes(names: list[str] | None, tested: ClassList | None) -> 
         )
 
 
+def build_train_step(
+    cfg: ConfigNode, state: TrainState, passes: SeededPasses, unreadable: UnreadableVideos
+) -> TrainStep:
+    """The training step of the state, over all processes."""
+    return TrainStep(
+        state,
+        wrap_distributed(state.model, passes.device),
+        passes,
+        unreadable,
+        clip_value=cfg.SOLVER.CLIP_GRAD_VAL,
+        clip_norm=cfg.SOLVER.CLIP_GRAD_L2NORM,
+        num_late=steps_late(passes.device),
+    )
+
+
 def build_run(cfg: ConfigNode) -> Run:
     """The run in OUTPUT_DIR, resumed or new (see `begin`)."""
     device, schedule = build_device(cfg), build_schedule(cfg)
@@ -254,14 +269,7 @@ def build_run(cfg: ConfigNode) -> Run:
     accumulation = accumulation_steps(cfg.TRAIN, cfg.NUM_SHARDS)
     steps = plan_steps(state, schedule, train_loader.batch_sampler, accumulation=accumulation)
     unreadable = UnreadableVideos(dataset.records, max_share=cfg.DATA.MAX_UNREADABLE_SHARE)
-    train_step = TrainStep(
-        state,
-        wrap_distributed(state.model, device),
-        SeededPasses(task, device=device, autocast=autocast, seed=cfg.RNG_SEED),
-        unreadable,
-        clip_value=cfg.SOLVER.CLIP_GRAD_VAL,
-        clip_norm=cfg.SOLVER.CLIP_GRAD_L2NORM,
-    )
+    passes = SeededPasses(task, device=device, autocast=autocast, seed=cfg.RNG_SEED)
     return Run(
         output_dir=Path(cfg.OUTPUT_DIR),
         cfg_text=cfg.dump(),
@@ -278,7 +286,7 @@ def build_run(cfg: ConfigNode) -> Run:
         norms=norms,
         steps=steps,
         lr_at=build_lr_schedule(cfg),
-        train_step=train_step,
+        train_step=build_train_step(cfg, state, passes, unreadable),
         unreadable=unreadable,
         accumulation=accumulation,
         num_precise_batches=cfg.BN.NUM_BATCHES_PRECISE if cfg.BN.USE_PRECISE_STATS else 0,

@@ -13,8 +13,10 @@ from torch.nn.parallel import DistributedDataParallel
 
 from slowfast.engine.nonfinite import NonFiniteLoss, first_nonfinite
 from slowfast.engine.state import Sums, TrainState
+from slowfast.runtime.late import HostCopy, Stopwatch
 from slowfast.runtime.stop import StopRequest
 from slowfast.runtime.unreadable import UnreadableVideos
+from slowfast.solver.fused import spoil_unless, step_where
 from slowfast.solver.optimizer import clip_gradients, set_learning_rate
 from slowfast.tasks import Task
 from slowfast.tasks.base import TrainPass
@@ -30,7 +32,7 @@ class SeededPasses:
 
     def __init__(self, task: Task, *, device: torch.device, autocast: torch.autocast, seed: int):
         self._task = task
-        self._device = device
+        self.device = device
         self._autocast = autocast
         self._seed = seed
 
@@ -47,7 +49,7 @@ class SeededPasses:
         rng = np.random.default_rng(derive_seed("mix", self._seed, *place, distributed.rank()))
         # Without, for what all must do alike: the widths of an adaptive network.
         shared_rng = np.random.default_rng(derive_seed("shared", self._seed, *place))
-        batch = self._task.prepare(batch, self._device)
+        batch = self._task.prepare(batch, self.device)
         count = self._task.num_labelled(batch)
         passes = self._task.train_passes(network, batch, rng, shared_rng)
         return [partial(self._run, forward, count) for forward in passes], count
@@ -62,18 +64,27 @@ class SeededPasses:
 
 @dataclass(frozen=True)
 class StepResult:
-    """Sums of a step over all processes, gradient norm before clipping (None: not measured)."""
+    """Sums of a step over all processes, gradient norm before clipping (None: not measured).
 
+    number: how many steps of the epoch were done with it. rank_times: seconds that each of several
+    processes needed until it waited for the others (see `Stopwatch`).
+    """
+
+    number: int
+    lr: float
     sums: Sums
     grad_norm: float | None
     is_stopped: bool
+    rank_times: tuple[float, ...] = ()
 
 
 class TrainStep:
-    """Does one optimizer step on a list of batches whose gradients are added up.
+    """Does optimizer steps, each on a list of batches whose gradients are added up.
 
     `network` is the state's model, or the same inside DistributedDataParallel. Gradients are
-    clipped to +-`clip_value` each, then to the L2 norm `clip_norm`, where these are not None.
+    clipped to +-`clip_value` each, then to the L2 norm `clip_norm`, where these are not None. The
+    sums of a step are read when `num_late` further ones have begun: on a GPU, which then need not
+    stand still while the host waits for them. All processes read the same ones at the same place.
     """
 
     def __init__(
@@ -85,6 +96,7 @@ class TrainStep:
         *,
         clip_value: float | None,
         clip_norm: float | None,
+        num_late: int = 0,
     ):
         self._state = state
         self._network = network
@@ -92,38 +104,86 @@ class TrainStep:
         self._unreadable = unreadable
         self._clip_value = clip_value
         self._clip_norm = clip_norm
+        self._num_late = num_late
+        self._launched: list[_Launched] = []
+        self._before: tuple[float, Stopwatch] | None = None
 
-    def __call__(self, batches: Sequence[dict], *, lr: float, stop: StopRequest) -> StepResult:
-        """Learn from the batches; all processes agree on what is returned.
+    def __call__(
+        self, batches: Sequence[dict], *, lr: float, stop: StopRequest, waited: float = 0.0
+    ) -> list[StepResult]:
+        """Learn from the batches; all processes agree on the steps that are returned, if any.
 
-        NonFiniteLoss leaves the weights as they were.
+        waited: seconds that the batches took, for the log.
+        NonFiniteLoss leaves the weights as they were before the step that it names.
         """
         state = self._state
         set_learning_rate(state.optimizer, lr)
-        own = Sums()
+        own, watch = Sums(), Stopwatch(self._passes.device)
         for part, batch in enumerate(batches):
-            own.add(self._add_gradients(batch, part, len(batches)))
+            own.add(self._add_gradients(batch, part, len(batches), watch))
         failures = [failure for batch in batches for failure in batch["failures"]]
         damaged = [damage for batch in batches for damage in batch["damaged"]]
         num_new = self._unreadable.add(failures, damaged)
-        sums, num_new, num_stops = _over_processes(own, num_new, is_stopped=bool(stop.signum))
-        if not all(map(math.isfinite, sums.values.values())):
-            self._raise_nonfinite(batches)
-        if num_new and self._unreadable.may_exceed(num_new):
-            self._unreadable.sync()
-        norm = self._update()
+        totals = _over_processes(own, num_new, bool(stop.signum), self._own_seconds())
+        launched = _Launched(state.step, lr, batches, tuple(own.values), HostCopy(totals))
+        self._launched.append(launched)
+        num_due = len(self._launched) - self._num_late
+        # Before this update: after a step that was skipped the weights are still those before it.
+        for each in self._launched[: max(num_due, 0)]:
+            self._check(each)
+        launched.norm = self._update(totals[: len(own.values)].isfinite().all())
         state.step += 1
         state.lr = lr
-        state.sums.add(sums)
-        return StepResult(sums, norm, num_stops > 0)
+        self._before = (waited, watch)
+        return self._take(num_due)
 
-    def _add_gradients(self, batch: dict, part: int, num_parts: int) -> Sums:
-        passes, count = self._passes(self._network, batch, self._place(part))
+    def flush(self) -> list[StepResult]:
+        """Read all steps that are not read yet; all processes call this at the same place."""
+        for each in self._launched:
+            self._check(each)
+        return self._take(len(self._launched))
+
+    def settle(self) -> bool:
+        """Count all steps done in the sums of the state, in this process alone, before a save.
+
+        False where one is not finite: `flush` and the next step raise that in all processes.
+        """
+        return all([self._read(each).is_finite for each in self._launched])
+
+    def _own_seconds(self) -> float:
+        """Seconds of the step before, until this process waited for the others."""
+        if self._before is None or not distributed.is_distributed():
+            return 0.0
+        waited, watch = self._before
+        return waited + watch.seconds()
+
+    def _take(self, count: int) -> list[StepResult]:
+        taken, self._launched = self._launched[: max(count, 0)], self._launched[max(count, 0) :]
+        return [each.result() for each in taken]
+
+    def _read(self, launched: "_Launched") -> "_Launched":
+        if launched.sums is None:
+            launched.read()
+            if launched.is_finite:
+                self._state.sums.add(launched.sums)
+        return launched
+
+    def _check(self, launched: "_Launched") -> None:
+        """NonFiniteLoss, or an error of too many unreadable videos, in all processes."""
+        self._read(launched)
+        if not launched.is_finite:
+            self._raise_nonfinite(launched)
+        if launched.num_new and self._unreadable.may_exceed(launched.num_new):
+            self._unreadable.sync()
+
+    def _add_gradients(self, batch: dict, part: int, num_parts: int, watch: Stopwatch) -> Sums:
+        passes, count = self._passes(self._network, batch, self._place(self._state.step, part))
         found = []
         for number, forward in enumerate(passes, start=1):
             is_last = part == num_parts - 1 and number == len(passes)
             with self._gradients(are_final=is_last):
                 loss, sums = forward()
+                watch.stop()  # the last time before the processes wait for each other
                 self._state.scaler.scale(loss / num_parts).backward()
             found.append(sums)
         return Sums(_added(found), count)
@@ -135,42 +195,79 @@ class TrainStep:
             return self._network.no_sync()
         return contextlib.nullcontext()
 
-    def _update(self) -> float | None:
-        """Change the weights; returns the gradient norm if gradients are clipped."""
+    def _update(self, is_finite: Tensor) -> HostCopy | None:
+        """Change the weights, unless `is_finite` (0-d) says no; gives the norm of clipping."""
         state = self._state
+        spoil_unless(is_finite, state.optimizer, state.scaler)
         norm = None
         if self._clip_value is not None or self._clip_norm is not None:
             state.scaler.unscale_(state.optimizer)
             norm = clip_gradients(
                 state.model.parameters(), value=self._clip_value, norm=self._clip_norm
             )
-            norm = float(norm)
-        state.scaler.step(state.optimizer)
+            norm = HostCopy(norm)
+        step_where(is_finite, state.optimizer, state.scaler)
         state.scaler.update()
         state.optimizer.zero_grad(set_to_none=True)
         if state.ema is not None:
             state.ema.update(state.model)
         return norm
 
-    def _place(self, part: int) -> tuple[int, int, int]:
+    def _place(self, step: int, part: int) -> tuple[int, int, int]:
         # Steps of an epoch that was begun with batches of another size have numbers of their own.
-        return self._state.epoch, self._state.skipped + self._state.step, part
+        return self._state.epoch, self._state.skipped + step, part
 
-    def _raise_nonfinite(self, batches: Sequence[dict]) -> None:
+    def _raise_nonfinite(self, launched: "_Launched") -> None:
         """Find the first pass astray of each process; raise the same in all processes."""
         state, name = self._state, self._unreadable.name
 
         def made_again() -> Iterator[tuple[list[TrainPass], str]]:
-            for part, batch in enumerate(batches):
-                passes, _ = self._passes(state.model, batch, self._place(part))
+            for part, batch in enumerate(launched.batches):
+                passes, _ = self._passes(state.model, batch, self._place(launched.step, part))
                 yield passes, ", ".join(map(name, batch["indices"].tolist()))
 
         found = filter(None, distributed.gather_objects(first_nonfinite(state.model, made_again())))
         where = "; ".join(found) or "done again, all modules and losses of this step are finite"
         raise NonFiniteLoss(
-            f"the loss is not finite in epoch {state.epoch + 1}, step {state.step + 1}: {where}. "
-            "A lower SOLVER.BASE_LR, a longer warm-up or SOLVER.CLIP_GRAD_L2NORM may help"
+            f"the loss is not finite in epoch {state.epoch + 1}, step {launched.step + 1}: {where}."
+            " A lower SOLVER.BASE_LR, a longer warm-up or SOLVER.CLIP_GRAD_L2NORM may help"
         )
+
+
+@dataclass
+class _Launched:
+    """A step that the device has, maybe not done yet; what it gave is there after `read`.
+
+    step: how many steps of the epoch came before it. totals: of `_over_processes`.
+    """
+
+    step: int
+    lr: float
+    batches: Sequence[dict]
+    names: tuple[str, ...]
+    totals: HostCopy
+    norm: HostCopy | None = None
+    sums: Sums | None = None
+    num_new: float = 0.0
+    is_stopped: bool = False
+    rank_times: tuple[float, ...] = ()
+
+    def read(self) -> None:
+        """Wait for the sums."""
+        totals, num_names = self.totals.tolist(), len(self.names)
+        self.sums = Sums(dict(zip(self.names, totals[:num_names], strict=True)), totals[num_names])
+        self.num_new, num_stops, *seconds = totals[num_names + 1 :]
+        self.is_stopped = num_stops > 0
+        self.rank_times = tuple(seconds) if any(seconds) else ()
+
+    @property
+    def is_finite(self) -> bool:
+        return all(map(math.isfinite, self.sums.values.values()))
+
+    def result(self) -> StepResult:
+        """The part of it that the log needs."""
+        norm = None if self.norm is None else self.norm.tolist()
+        return StepResult(self.step + 1, self.lr, self.sums, norm, self.is_stopped, self.rank_times)
 
 
 def _added(passes: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
@@ -181,12 +278,21 @@ def _added(passes: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
     return dict(zip(names, torch.stack(rows).sum(0), strict=True))
 
 
-def _over_processes(sums: Sums, num_new: int, *, is_stopped: bool) -> tuple[Sums, float, float]:
-    """The sums, `num_new` and the number of stopped processes over all processes, in one exchange.
+def _over_processes(sums: Sums, num_new: int, is_stopped: bool, own_seconds: float) -> Tensor:
+    """The sums, their count, `num_new` and the number of stopped processes, over all processes.
 
-    Only values travel: the names have to be the same everywhere, in the same order.
+    In one exchange; then the `own_seconds` of each process, where there are several. Only values
+    travel: the names have to be the same everywhere, in the same order. Filled in on the device,
+    as a copy to it would wait.
     """
     values = torch.stack(list(sums.values.values()))
-    own = torch.cat([values, values.new_tensor([sums.count, num_new, is_stopped])])
-    *totals, count, num_new, num_stops = distributed.all_reduce_sum(own).tolist()
-    return Sums(dict(zip(sums.values, totals, strict=True)), count), num_new, num_stops
+    others = [values.new_full((1,), float(each)) for each in (sums.count, num_new, is_stopped)]
+    if distributed.is_distributed():
+        others.append(values.new_zeros(distributed.world_size()))
+        others[-1][distributed.rank()].fill_(own_seconds)
+    return distributed.all_reduce_sum(torch.cat([values, *others]))
+
+
+def steps_late(device: torch.device) -> int:
+    """Steps after which the sums of a step are read; on the CPU there is nothing to wait for."""
+    return 1 if device.type == "cuda" else 0

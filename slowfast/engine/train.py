@@ -35,7 +35,8 @@ def train(cfg: ConfigNode) -> TrainState:
             except StoppedWaiting as error:
                 # The others may be waiting for this process in the step: nothing to agree on.
                 logger.error("no batch came after the request to stop: %s", error)
-                _save(run)
+                if run.train_step.settle():
+                    _save(run)
                 raise Interrupted(run.stop.exit_code) from error
             recalibrate(run, epoch)
             summary |= validate(run, epoch)

@@ -29,7 +29,7 @@ from slowfast.models.families.tsm import build_tsm
 from slowfast.models.families.tsn import build_tsn
 from slowfast.models.families.vov3d import build_vov3d
 from slowfast.models.families.x3d import build_x3d
-from slowfast.models.network import build_init
+from slowfast.models.network import VideoNetwork, build_init
 from slowfast.models.slimmable import narrow
 from slowfast.utils.registry import Registry
 
@@ -67,6 +67,23 @@ _ONE_WIDTH = {
 _NO_BOXES = {"TPN": "its pyramid is one map of a whole clip"}
 
 
+@register_rule("MODEL.ACT_CHECKPOINT", "MODEL.MODEL_NAME", "ADAPTIVE.ENABLE", "TRAIN.COMPILE")
+def check_recomputation(
+    is_on: bool, name: str, is_adaptive: bool, is_compiled: bool
+) -> Iterator[str]:
+    """Check that what is computed again would be the same."""
+    if is_on and is_adaptive:
+        yield (
+            "MODEL.ACT_CHECKPOINT: True must be False with ADAPTIVE.ENABLE True: the width of a "
+            "sub-network has changed when its activations are computed again"
+        )
+    if is_on and is_compiled and name != "MViT":
+        yield (
+            "MODEL.ACT_CHECKPOINT: True must be False with TRAIN.COMPILE True: the batch norms of "
+            f"{name} would be compiled for statistics that are set aside meanwhile"
+        )
+
+
 @register_rule("MODEL", "ADAPTIVE.ENABLE", "DETECTION.ENABLE")
 def check_uses(model: ConfigNode, is_adaptive: bool, has_boxes: bool) -> Iterator[str]:
     """Check that the family can be what is asked for."""
@@ -101,6 +118,17 @@ def build_external_for_crops(cfg: ConfigNode) -> nn.Module:
     return build_external(cfg, *(build_meta_inputs(cfg, crop)[0] for crop in crops))
 
 
+def recompute(model: nn.Module, name: str) -> None:
+    """Let the backward pass compute the activations of a model of MODEL_NAME `name` again."""
+    if isinstance(model, VideoNetwork):
+        model.recomputes_stages = True
+    elif not getattr(model, "recomputes_blocks", False):
+        raise ValueError(
+            f"MODEL.ACT_CHECKPOINT: True must be False with MODEL.MODEL_NAME {name}: it does not "
+            "say which parts of its network can be computed again"
+        )
+
+
 def build_model(cfg: ConfigNode) -> nn.Module:
     """The model that MODEL.MODEL_NAME names, with initial weights, on the default device.
 
@@ -117,12 +145,9 @@ def build_model(cfg: ConfigNode) -> nn.Module:
     except TooLarge as error:
         values, defaults = dict(flatten(cfg)), dict(flatten(DEFAULTS))
         raise ValueError(size_mistake(most, values, defaults)) from error
-    if cfg.MODEL.ACT_CHECKPOINT and not getattr(model, "recomputes_blocks", False):
-        raise ValueError(
-            "MODEL.ACT_CHECKPOINT: True must be False with MODEL.MODEL_NAME "
-            f"{cfg.MODEL.MODEL_NAME}: its batch norms would see each clip twice; MViT has none"
-        )
     if cfg.MODEL.WIDTH < 1.0:
         model = narrow(model, cfg.MODEL.WIDTH)
         build_init(cfg)(model)  # again: their variance follows the number of channels
+    if cfg.MODEL.ACT_CHECKPOINT:
+        recompute(model, cfg.MODEL.MODEL_NAME)
     return model

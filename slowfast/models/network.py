@@ -4,6 +4,7 @@ A family's `build_x(cfg)` makes the stages and the head and gives them to `assem
 config with a value per stage are read by `per_stage`.
 """
 
+import contextlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,10 +13,11 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from slowfast.config.node import ConfigNode
 from slowfast.models.blocks import BlockSpec, ResBlock
-from slowfast.models.norm import Norm
+from slowfast.models.norm import Norm, statistics_kept
 from slowfast.models.widths import Dims, FixedWidth
 
 
@@ -60,7 +62,11 @@ class VideoNetwork(nn.Module):
     """Stages in the order of `stages` (name -> module on lists of maps), then the head.
 
     Names fixed by released weights: s1 (stem), s2 ... s5, head; head.projection is the classifier.
+    With `recomputes_stages` a training step keeps what goes into each stage, and computes the rest
+    again in the backward pass.
     """
+
+    recomputes_stages = False
 
     def __init__(self, stages: Mapping[str, nn.Module], head: nn.Module):
         super().__init__()
@@ -73,8 +79,20 @@ class VideoNetwork(nn.Module):
         """Maps of the last stage, N,C,T,H,W for each pathway."""
         maps = clips
         for name in self._stage_names:
-            maps = getattr(self, name)(maps)
+            maps = self._run_stage(name, maps)
         return maps
+
+    def _run_stage(self, name: str, maps: list[torch.Tensor]) -> list[torch.Tensor]:
+        stage = getattr(self, name)
+        if not (self.recomputes_stages and self.training and torch.is_grad_enabled()):
+            return stage(maps)
+        return checkpoint(
+            stage,
+            maps,
+            use_reentrant=False,
+            # The second time the clips must not count in the running statistics again.
+            context_fn=lambda: (contextlib.nullcontext(), statistics_kept(stage)),
+        )
 
     def forward(self, clips: list[torch.Tensor], boxes: torch.Tensor | None = None) -> torch.Tensor:
         """Logits, in evaluation scores, of clips N,C,T,H,W (one tensor per pathway): N,classes.

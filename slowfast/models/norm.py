@@ -1,11 +1,13 @@
 """Batch normalisation over the batch, over parts of it, or over several processes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 
 import torch
 import torch.distributed as dist
 from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
 
 from slowfast.config.node import ConfigNode
 from slowfast.models.batch_norm import BatchNorm3d, batch_norm
@@ -14,6 +16,25 @@ from slowfast.utils import distributed
 
 # A kind of batch norm: number of channels -> layer.
 Norm = Callable[[int], nn.BatchNorm3d]
+
+
+@contextmanager
+def statistics_kept(module: nn.Module) -> Iterator[None]:
+    """Inside the `with`, the batch norms of `module` change copies of their running statistics.
+
+    Not their values, put back in place afterwards: a backward pass to come may need the tensors
+    unchanged.
+    """
+    norms = [each for each in module.modules() if isinstance(each, _NormBase)]
+    kept = [dict(norm._buffers) for norm in norms]
+    try:
+        for norm, buffers in zip(norms, kept, strict=True):
+            for name, buffer in buffers.items():
+                norm._buffers[name] = None if buffer is None else buffer.clone()
+        yield
+    finally:
+        for norm, buffers in zip(norms, kept, strict=True):
+            norm._buffers.update(buffers)
 
 
 class SubBatchNorm3d(nn.BatchNorm3d):

@@ -1,9 +1,22 @@
 """Exponential moving average of a model's weights."""
 
 import copy
+from collections.abc import Iterable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+
+
+def _by_dtype(
+    averages: Iterable[Tensor], currents: Iterable[Tensor]
+) -> Iterable[tuple[list[Tensor], list[Tensor]]]:
+    """Lists of tensors of one type each: a GPU then does a list at once, not one by one."""
+    lists: dict[torch.dtype, tuple[list[Tensor], list[Tensor]]] = {}
+    for average, current in zip(averages, currents, strict=True):
+        own, others = lists.setdefault(average.dtype, ([], []))
+        own.append(average)
+        others.append(current)
+    return lists.values()
 
 
 class ModelEma:
@@ -26,10 +39,10 @@ class ModelEma:
         """Move towards the weights of `model`, after an optimizer step."""
         self.num_updates += 1
         decay = min(self._decay, (1 + self.num_updates) / (10 + self.num_updates))
-        for average, current in zip(self.module.parameters(), model.parameters(), strict=True):
-            average.lerp_(current, 1 - decay)
-        for average, current in zip(self.module.buffers(), model.buffers(), strict=True):
-            average.copy_(current)
+        for averages, currents in _by_dtype(self.module.parameters(), model.parameters()):
+            torch._foreach_lerp_(averages, currents, 1 - decay)
+        for averages, currents in _by_dtype(self.module.buffers(), model.buffers()):
+            torch._foreach_copy_(averages, currents)
 
     def restarted(self, model: nn.Module) -> "ModelEma":
         """The average of the weights of `model` from now on."""

@@ -42,6 +42,7 @@ class Task(ABC):
 
     def __init__(self, *, mean: Sequence[float], std: Sequence[float]):
         self._mean, self._std = mean, std
+        self._constants: dict[torch.device, tuple[torch.Tensor, torch.Tensor]] = {}
 
     def prepare(self, batch: dict, device: torch.device) -> dict:
         """Move the batch to the device, and normalise its clips there, and only there.
@@ -50,11 +51,21 @@ class Task(ABC):
         """
         clips = [clip.to(device, non_blocking=True) for clip in batch["clips"]]
         moved = {key: batch[key].to(device, non_blocking=True) for key in self.moved}
+        mean, std = self._normalization(device)
         normalized = [
-            normalize(clip, self._mean, self._std).contiguous(memory_format=clip_layout(device))
+            normalize(clip, mean, std).contiguous(memory_format=clip_layout(device))
             for clip in clips
         ]
         return {**batch, **moved, "clips": normalized}
+
+    def _normalization(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean and standard deviation on the device, brought there once."""
+        if device not in self._constants:
+            mean, std = (
+                torch.tensor(each, dtype=torch.float32) for each in (self._mean, self._std)
+            )
+            self._constants[device] = (mean.to(device), std.to(device))
+        return self._constants[device]
 
     def inputs(self, batch: dict) -> tuple:
         """Arguments of the network."""

@@ -475,6 +475,7 @@ ALONE = ["ADAPTIVE.FULL_PASS", False, "ADAPTIVE.DISTILL", False, "BN.USE_PRECISE
         (["MODEL.WIDTH", 0.5], "MODEL.WIDTH: 0.5 must be 1 with ADAPTIVE.ENABLE True"),
         (SHORT, "MULTIGRID.SHORT_CYCLE: True must be False with ADAPTIVE.ENABLE True"),
         (["TRAIN.COMPILE", True], "TRAIN.COMPILE: True must be False with ADAPTIVE.ENABLE True"),
+        (["MODEL.ACT_CHECKPOINT", True], "MODEL.ACT_CHECKPOINT: True must be False with ADAPTIVE"),
         (["TRAIN.FREEZE", ["s1"]], "TRAIN.FREEZE: ['s1'] must be [] with ADAPTIVE.ENABLE True"),
         (["DATA.TEST_CROP_SIZE", 160], "ADAPTIVE.CROPS: [142, 178, 224] must be"),
         (["ADAPTIVE.CROPS", [256]], "from 32 to 224 pixels (the smaller of DATA.TRAIN_ and TEST_"),

@@ -136,11 +136,18 @@ def pack_pathways(clip: torch.Tensor, strides: Sequence[int]) -> list[torch.Tens
     return packed
 
 
-def normalize(clips: torch.Tensor, mean: Sequence[float], std: Sequence[float]) -> torch.Tensor:
-    """(clips / 255 - mean) / std in float32; `clips` is (N,)C,T,H,W with values 0..255."""
+def normalize(
+    clips: torch.Tensor,
+    mean: Sequence[float] | torch.Tensor,
+    std: Sequence[float] | torch.Tensor,
+) -> torch.Tensor:
+    """(clips / 255 - mean) / std in float32; `clips` is (N,)C,T,H,W with values 0..255.
+
+    mean, std: of each channel. A GPU waits for lists, not for tensors that it has.
+    """
     shape = (-1, 1, 1, 1)
-    mean = torch.tensor(mean, dtype=torch.float32, device=clips.device).view(shape)
-    std = torch.tensor(std, dtype=torch.float32, device=clips.device).view(shape)
+    mean = torch.as_tensor(mean, dtype=torch.float32, device=clips.device).view(shape)
+    std = torch.as_tensor(std, dtype=torch.float32, device=clips.device).view(shape)
     return (clips.to(torch.float32) / 255).sub_(mean).div_(std)
 
 

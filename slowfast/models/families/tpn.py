@@ -163,7 +163,7 @@ class PyramidNetwork(VideoNetwork):
     def _last_two(self, clips: list[torch.Tensor]) -> list[torch.Tensor]:
         res4, res5 = [], clips
         for name in self._stage_names:
-            res4, res5 = res5, getattr(self, name)(res5)
+            res4, res5 = res5, self._run_stage(name, res5)
         return [*res4, *res5]
 
 

@@ -60,11 +60,6 @@ def test_recomputed_blocks_have_the_same_gradients():
     torch.testing.assert_close(*gradients)
 
 
-def test_only_mvit_recomputes_blocks():
-    with pytest.raises(ValueError, match="MODEL.ACT_CHECKPOINT: True must be False with MODEL"):
-        small_model("X3D", **{"MODEL.ACT_CHECKPOINT": True})
-
-
 @pytest.mark.parametrize("keys", [{}, SEPARATE, SINES])
 def test_positions_of_another_crop_are_interpolated(keys):
     model = small_model("MViT", **keys).eval()
