@@ -152,7 +152,7 @@ class TrainStep:
 
     def _own_seconds(self) -> float:
         """Seconds of the step before, until this process waited for the others."""
-        if self._before is None or not distributed.is_distributed():
+        if self._before is None or distributed.world_size() == 1:
             return 0.0
         waited, watch = self._before
         return waited + watch.seconds()
@@ -287,7 +287,7 @@ def _over_processes(sums: Sums, num_new: int, is_stopped: bool, own_seconds: flo
     """
     values = torch.stack(list(sums.values.values()))
     others = [values.new_full((1,), float(each)) for each in (sums.count, num_new, is_stopped)]
-    if distributed.is_distributed():
+    if distributed.world_size() > 1:
         others.append(values.new_zeros(distributed.world_size()))
         others[-1][distributed.rank()].fill_(own_seconds)
     return distributed.all_reduce_sum(torch.cat([values, *others]))

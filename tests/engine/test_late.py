@@ -190,3 +190,34 @@ def test_a_late_run_that_is_stopped_goes_on_as_if_it_had_not(late, toy_cfg, tmp_
     found = train(cfg).model.state_dict()
     assert all(torch.equal(found[name], value) for name, value in expected.items())
     assert logged(cfg) == logged(whole)
+
+
+def _stop_one_of_two(rank, folder, cfg):
+    """Train late until the second process is asked to stop in its second step."""
+    update = TrainStep._update
+
+    def signalled(self, is_finite):
+        if rank == 1 and self._state.step == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return update(self, is_finite)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run_module, "steps_late", lambda _device: 1)
+        patch.setattr(TrainStep, "_update", signalled)
+        with pytest.raises(Interrupted) as stopped:
+            train(cfg)
+    (folder / f"stopped_{rank}").write_text(str(stopped.value.code))
+
+
+@pytest.mark.slow
+def test_late_processes_stop_after_the_same_step(run_in_two, toy_cfg, tmp_path):
+    cfg = toy_cfg("TRAIN.BATCH_SIZE", 2, "SOLVER.MAX_EPOCH", 2)
+    run_in_two(_stop_one_of_two, tmp_path, cfg)
+    assert [(tmp_path / f"stopped_{rank}").read_text() for rank in (0, 1)] == ["143", "143"]
+    assert files.load(files.interrupted_path(cfg.OUTPUT_DIR))["sums"]["count"] == 8
+    lines = map(json.loads, (Path(cfg.OUTPUT_DIR) / "log.jsonl").read_text().splitlines())
+    steps = [line for line in lines if line["_type"] == "train_iter"]
+    assert [line["iter"] for line in steps] == ["1/4", "2/4", "3/4", "4/4"]
+    # The first one cannot say yet how long it took.
+    assert all(line["rank_min"] <= line["rank_max"] for line in steps[1:])
+    assert "slowest_rank" not in steps[0]
