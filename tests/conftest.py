@@ -24,6 +24,7 @@ from slowfast.runtime.stop import StopRequest
 
 pytest_plugins = [
     "tests.helpers.annotation_files",
+    "tests.helpers.devices",
     "tests.helpers.processes",
     "tests.helpers.stores",
     "tests.helpers.task_runs",
@@ -145,10 +146,11 @@ def _toy_keys(data_dir, output_dir):
 
 
 @pytest.fixture
-def toy_yaml(toy_set, tmp_path):
-    """A YAML file for the toy set that writes below tmp_path."""
+def toy_yaml(toy_set, tmp_path, device_keys):
+    """A YAML file for the toy set on the device that writes below tmp_path."""
     path = tmp_path / "toy.yaml"
-    path.write_text(yaml.safe_dump(_toy_keys(toy_set, tmp_path / "run")))
+    keys = {**_toy_keys(toy_set, tmp_path / "run"), **device_keys}
+    path.write_text(yaml.safe_dump(keys))
     return path
 
 
