@@ -12,6 +12,9 @@ SAFETENSORS = ["safetensors"]
 # Reads videos in S3 and on web servers; other stores need their own package of fsspec (gcsfs, ...).
 CLOUD = ["s3fs", "aiohttp"]
 
+# Writes networks for other runtimes, runs them there, and quantises them.
+EXPORT = ["onnx", "onnxruntime", "onnxscript", "openvino", "nncf"]
+
 source = Path(__file__).with_name("slowfast") / "__init__.py"
 
 setup(
@@ -44,9 +47,10 @@ setup(
         "flow": FLOW,
         "safetensors": SAFETENSORS,
         "cloud": CLOUD,
+        "export": EXPORT,
         "dev": [
-            *(*FLOW, *SAFETENSORS, *CLOUD),
-            *("moto[server]", "onnx", "pytest>=8", "pytest-xdist>=3.2", "ruff"),
+            *(*FLOW, *SAFETENSORS, *CLOUD, *EXPORT),
+            *("moto[server]", "pytest>=8", "pytest-xdist>=3.2", "ruff"),
         ],
     },
 )

@@ -1,4 +1,4 @@
-"""Time our way against the plain one: benchmark.py {model,data,loader,test,stores} [options]
+"""Time our way against the plain one: benchmark.py {model,export,data,loader,test,stores} [options]
 
 Both ways take turns; numbers are medians.
 
@@ -32,6 +32,12 @@ _MODELS = {
     "vov3d_m": "configs/Kinetics/vov3d/vov3d_M.yaml",
     "x3d_m": "configs/Kinetics/x3d/X3D_M.yaml",
 }
+
+_EXPORTED = [
+    *(_MODELS[name] for name in ("vov3d_m", "x3d_m", "slowfast_8x8")),
+    *("configs/Kinetics/s3d/S3D_G.yaml", "configs/Kinetics/tsm/TSM_R50_8f.yaml"),
+    "configs/Kinetics/mvit/MVITv2_S_16x4.yaml",
+]
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -77,6 +83,13 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--crop", type=int, default=112, help="pixels (default: %(default)s)")
     add_threads(parser, default=2)
     add_repeats(parser, default=9)
+    add_overrides(parser)
+
+
+def _add_export(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--cfg", nargs="+", default=_EXPORTED, metavar="FILE", help="YAML files")
+    add_threads(parser, default=1)
+    add_repeats(parser, default=5)
     add_overrides(parser)
 
 
@@ -148,6 +161,11 @@ _BENCHMARKS = {
         "training step and inference against a network of contiguous nn.Conv3d",
         "benchmarks.model:run_model",
         _add_model,
+    ),
+    "export": _benchmark(
+        "latency, size and agreement of exported networks in each backend, on one test clip",
+        "benchmarks.export:run_export",
+        _add_export,
     ),
     "data": _benchmark(
         "training clips against decoding whole videos", "benchmarks.data:run_data", _add_data

@@ -5,6 +5,7 @@ python tools/predict.py clip.mp4 folder/ --cfg X3D_M.yaml --checkpoint x3d_m.pyt
 torchrun --nproc_per_node 4 tools/predict.py folder/ --cfg X3D_M.yaml --checkpoint x3d_m.pyth \
     --output results.json NUM_GPUS 0
 python tools/predict.py clip.mp4 --cfg A3D_X3D_M.yaml --checkpoint a3d_x3d_m.pyth --budget 2G
+python tools/predict.py clip.mp4 --cfg X3D_M.yaml --checkpoint x3d_m.xml --backend openvino
 """
 
 import argparse
@@ -58,8 +59,16 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--table", metavar="FILE", help="of tools/budget.py (default: beside the weights)"
     )
+    parser.add_argument(
+        "--backend",
+        choices=("torch", "onnxruntime", "openvino"),
+        default="torch",
+        help="runs a checkpoint that tools/export.py wrote, on the CPU (default: %(default)s)",
+    )
     add_overrides(parser)
     args = parse(parser, argv)
+    if args.backend != "torch":
+        args.overrides += ["NUM_GPUS", 0]
     for key, value in (
         ("TEST.NUM_ENSEMBLE_VIEWS", args.views),
         ("TEST.NUM_SPATIAL_CROPS", args.crops),
@@ -96,7 +105,9 @@ def predict(args: argparse.Namespace, videos: list[Path], placing: list) -> int:
 
     videos = distributed.from_main(videos)
     options = [*args.overrides, *placing]
-    predictor = Predictor(args.cfg, args.checkpoint, classes=args.classes, options=options)
+    predictor = Predictor(
+        args.cfg, args.checkpoint, classes=args.classes, options=options, backend=args.backend
+    )
     start = time.perf_counter()
     with StopRequest() as stop:
         results = predictor.predict(videos, topk=args.topk, stop=stop)
@@ -131,6 +142,7 @@ def show(
     )
     if args.output:
         about = {"config": args.cfg, "checkpoint": args.checkpoint, "views": views}
+        about |= {"backend": args.backend} if args.backend != "torch" else {}
         about |= predictor.views.sizes()
         if predictor.row:
             about["configuration"] = str(predictor.row.point)

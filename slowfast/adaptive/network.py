@@ -51,6 +51,11 @@ class LoadedNetwork:
     report: CoverageReport
     row: TableRow | None
 
+    @property
+    def class_names(self) -> list[str] | None:
+        """Names that training put into the file; None if there are none."""
+        return self.report.class_names
+
 
 def cut_network(
     model: nn.Module,

@@ -24,6 +24,7 @@ from slowfast.datasets.labels import ClassLabel
 from slowfast.datasets.loader import ShardedBatchSampler, make_loader
 from slowfast.datasets.records import Annotations, Record
 from slowfast.evaluation.video_evaluator import ViewEvaluator
+from slowfast.export.readers import build_exported, is_exported
 from slowfast.runtime.launch import single_process
 from slowfast.runtime.stop import StopRequest, agreed
 from slowfast.runtime.unreadable import Damage
@@ -74,7 +75,8 @@ class Predictor:
     asks for any and there is one, else on the CPU; in a group of processes as `launch` places it.
     `classes` is a file as for `load_class_names`; without it names come from the checkpoint, and
     without those they are "class 7". `row` is what TEST.BUDGET chose of the table of an adaptive
-    network, None without it. ValueError for mistakes in any of these.
+    network, None without it. `checkpoint` may be a file of tools/export.py, which `backend`
+    (one of BACKENDS) runs on the CPU. ValueError for mistakes in any of these.
     """
 
     def __init__(
@@ -84,7 +86,10 @@ class Predictor:
         *,
         classes: str | Path | None = None,
         options: Sequence[Any] = (),
+        backend: str = "torch",
     ):
+        exported = backend != "torch" or is_exported(checkpoint)
+        options = [*options, "NUM_GPUS", 0] if exported else options
         cfg = single_process(load_cfg(config, options))
         if cfg.DETECTION.ENABLE:
             raise ValueError("DETECTION.ENABLE: True needs boxes; only whole videos are predicted")
@@ -98,9 +103,12 @@ class Predictor:
         self.views, self._pack = build_views(cfg, "test"), build_clip_pack(cfg, "test")
         self._open_record = partial(open_frames, max_pixels=cfg.DATA.MAX_PIXELS)
         self._loop = build_evaluation_loop(cfg)
-        loaded = load_for_evaluation(cfg, checkpoint, self._loop.device)
+        if exported:
+            loaded = build_exported(cfg, checkpoint, backend)
+        else:
+            loaded = load_for_evaluation(cfg, checkpoint, self._loop.device)
         self.row, self._model = loaded.row, loaded.model
-        own = loaded.report.class_names
+        own = loaded.class_names
         names = own if names is None else names_in_order(names, own, self._counts)
         self.class_names = names_or_numbers(names, self._counts)
         self._read_timeout = cfg.DATA.READ_TIMEOUT

@@ -214,9 +214,12 @@ class Conv3d(nn.Conv3d):
 def _is_single_threaded() -> bool:
     """On one thread PyTorch computes a 1x1x1 nn.Conv3d of few clips in contiguous memory.
 
-    That is slow and loses channels_last_3d for all that follows; nn.Conv2d has neither flaw.
+    That is slow and loses channels_last_3d for all that follows; nn.Conv2d has neither flaw. An
+    exported network may be run so.
     """
-    return not torch.compiler.is_compiling() and torch.get_num_threads() == 1
+    if torch.compiler.is_compiling():
+        return torch.compiler.is_exporting()
+    return torch.get_num_threads() == 1
 
 
 def _is_spatial(kernel: Triple, padding: Triple) -> bool:

@@ -225,7 +225,7 @@ class MViT(nn.Module):
         grid = tuple(maps.shape[2:])
         x = maps.permute(0, 2, 3, 4, 1).flatten(1, 3)  # N,C,T,H,W -> N,L,C
         if self.tokens.has_class_token:
-            x = torch.cat([self.cls_token.to(x.dtype).expand(len(x), -1, -1), x], 1)
+            x = torch.cat([self.cls_token.to(x.dtype).expand(x.shape[0], -1, -1), x], 1)
         if self.tokens.positions:
             x = x + self._positions(grid)
         x = F.dropout(x, self.dropout_rate, self.training)
