@@ -99,9 +99,10 @@ def quantize(args: argparse.Namespace, cfg: Any, network: Any, facts: dict, clip
     logger.info("calibrated on clips of %d training videos", len(calibration))
     path = Path(args.output)
     written = write_int8(network, facts, path, calibration=calibration, clips=clips)
-    before, after = build_metrics(cfg, [network, written.network])
-    rows = [[name, value, after[name]] for name, value in before.items()]
-    print(tabulate(rows, headers=["test set", "float32", "int8"], floatfmt=".2f"))
+    if found := build_metrics(cfg, [network, written.network]):
+        before, after = found
+        rows = [[name, value, after[name]] for name, value in before.items()]
+        print(tabulate(rows, headers=["test set", "float32", "int8"], floatfmt=".2f"))
     return written
 
 

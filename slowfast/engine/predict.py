@@ -89,7 +89,8 @@ class Predictor:
         backend: str = "torch",
     ):
         exported = backend != "torch" or is_exported(checkpoint)
-        options = [*options, "NUM_GPUS", 0] if exported else options
+        if exported:  # they are float32, on the CPU
+            options = [*options, "NUM_GPUS", 0, "TRAIN.MIXED_PRECISION", False]
         cfg = single_process(load_cfg(config, options))
         if cfg.DETECTION.ENABLE:
             raise ValueError("DETECTION.ENABLE: True needs boxes; only whole videos are predicted")

@@ -86,7 +86,12 @@ def build_calibration(cfg: ConfigNode, num_videos: int) -> list[list[Tensor]]:
 
 
 def build_metrics(cfg: ConfigNode, networks: Sequence[Network]) -> list[dict[str, float]]:
-    """Metrics of each network on the test set, whose videos are read once for all."""
+    """Metrics of each network on the test set, whose videos are read once for all.
+
+    [], with a warning, where the config has no test set.
+    """
+    if build_like_test(cfg, "test") is None:
+        return []
     loader = build_loader(cfg, "test")
     judged = [(network, build_evaluator(cfg, loader.dataset)) for network in networks]
     build_evaluation_loop(cfg).run(loader, judged, title="test")
