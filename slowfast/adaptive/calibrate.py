@@ -207,7 +207,7 @@ def _statistics_of(moments: Moments) -> Statistics:
 def build_measurement(cfg: ConfigNode, checkpoint: str | Path) -> Measurement:
     """A measurement with the weights of `checkpoint`, on the first batches of an epoch."""
     device, task = build_device(cfg), build_task(cfg)
-    model = make_slimmable(place_model(build_model(cfg), device))
+    model = make_slimmable(place_model(build_model(cfg), device, cfg.MEMORY_FORMAT))
     load_for_test(model, checkpoint, clear_name_patterns=cfg.TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN)
     loader = build_loader(cfg, "train", build_batches=build_whole_batches)
     loader.batch_sampler.set_epoch(0)

@@ -112,7 +112,7 @@ def load_for_evaluation(
     `class_names`, the data's; None: of the file. CheckpointError unless all weights fit, and all
     classes.
     """
-    model = place_model(build_model(cfg), device)
+    model = place_model(build_model(cfg), device, cfg.MEMORY_FORMAT)
     patterns, row = cfg.TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN, None
     amp_dtype = cfg.TRAIN.AMP_DTYPE if cfg.TRAIN.MIXED_PRECISION else None
     classes = build_class_list(cfg, class_names)

@@ -140,7 +140,7 @@ def build_sub_networks(
     """
     full = build_full_point(cfg, cfg.DATA.TEST_CROP_SIZE)
     measured = calibrate(cfg, checkpoint, [one for one in points if one != full])
-    model = make_slimmable(place_model(build_model(cfg), build_device(cfg)))
+    model = make_slimmable(place_model(build_model(cfg), build_device(cfg), cfg.MEMORY_FORMAT))
     load_for_test(
         model,
         checkpoint,

@@ -99,7 +99,7 @@ def build_inference(cfg: ConfigNode, at: OperatingPoint | None) -> Callable[[], 
 
     `at` is the choice of TEST.BUDGET; None is the whole network.
     """
-    model = place_model(build_model(cfg), build_device(cfg))
+    model = place_model(build_model(cfg), build_device(cfg), cfg.MEMORY_FORMAT)
     if at is not None:
         model = cut_network(model, at, None, build_reduce(cfg))
     folded = fold_batch_norm(model, *build_meta_inputs(cfg, cfg.DATA.TEST_CROP_SIZE))

@@ -79,8 +79,13 @@ _C.TRAIN.ACCUMULATION_STEPS = Default(1, AtLeast(1, 1_000_000))
 # learning rate does not change with the number of machines. 0: BATCH_SIZE of each machine times
 # ACCUMULATION_STEPS.
 _C.TRAIN.GLOBAL_BATCH_SIZE = Default(0, AtLeast(0, 1_000_000_000))
-# Ours. Run the model through torch.compile.
+# Ours. Run the model through torch.compile, each stage by itself.
 _C.TRAIN.COMPILE = False
+# Ours. Mode of torch.compile: default, reduce-overhead (CUDA graphs, which need a GPU and clips of
+# one shape) or max-autotune.
+_C.TRAIN.COMPILE_MODE = Default("default", OneOf("default", "reduce-overhead", "max-autotune"))
+# Ours. Seconds that compiling may take in all: stages and shapes that come later are not compiled.
+_C.TRAIN.COMPILE_SECONDS = Default(600.0, AtLeast(0))
 # Ours. Name prefixes of modules that are not trained, e.g. ["s1", "s2"].
 _C.TRAIN.FREEZE = []
 # Ours. Decay of an exponential moving average of the weights that is evaluated in their place; 0 is
@@ -812,6 +817,20 @@ _C.DETERMINISTIC = False
 # Ours. Let GPUs multiply float32 numbers in TF32, with the 10 bits of mantissa of float16: in
 # convolutions, as PyTorch does by default, and in all other products. False: float32 throughout.
 _C.TF32 = True
+# Ours. How clips and weights of convolutions lie in memory: contiguous (N,C,T,H,W),
+# channels_last_3d (N,T,H,W,C), or auto: channels_last_3d on the CPU, contiguous on a GPU, where
+# neither is measured.
+_C.MEMORY_FORMAT = Default("auto", OneOf("auto", "contiguous", "channels_last_3d"))
+
+# Ours, the whole section: options of PyTorch's DistributedDataParallel, which has no part in a run
+# of one process.
+_C.DDP = ConfigNode()
+# Let gradients be views into the buffers in which they travel: less memory, and no copy.
+_C.DDP.BUCKET_VIEW = False
+# Promise that every step has the same parameters in the same order, which the first one shows.
+_C.DDP.STATIC_GRAPH = False
+# Number type in which gradients travel: float32 or bfloat16 (half as much, rounded).
+_C.DDP.GRADIENTS = Default("float32", OneOf("float32", "bfloat16"))
 # Steps between two log lines.
 _C.LOG_PERIOD = Default(10, AtLeast(1))
 # Log parameters and GMACs before training.

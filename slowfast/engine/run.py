@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 from torch import nn
+from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import bf16_compress_hook
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
@@ -31,6 +32,7 @@ from slowfast.models.batch_norm import ONE_VALUE
 from slowfast.models.build import build_meta_inputs
 from slowfast.models.norm import norms_of_one_position
 from slowfast.models.slimmable import make_slimmable
+from slowfast.runtime.compilation import compile_parts
 from slowfast.runtime.device import build_autocast, build_device, place_model
 from slowfast.runtime.memory import PeakMemory
 from slowfast.runtime.run_log import RunLog, build_run_log
@@ -85,11 +87,24 @@ class Run:
     memory: PeakMemory = field(default_factory=PeakMemory)
 
 
-def wrap_distributed(model: nn.Module, device: torch.device) -> nn.Module:
-    """The model, inside DistributedDataParallel in a group of processes, even of one."""
+def wrap_distributed(
+    model: nn.Module,
+    device: torch.device,
+    *,
+    gradients: str = "float32",
+    **options: bool,
+) -> nn.Module:
+    """The model, inside DistributedDataParallel in a group of processes, even of one.
+
+    gradients: number type in which they travel. The other options are DistributedDataParallel's.
+    """
     if not distributed.is_distributed():
         return model
-    return DistributedDataParallel(model, device_ids=[device] if device.type == "cuda" else None)
+    device_ids = [device] if device.type == "cuda" else None
+    network = DistributedDataParallel(model, device_ids=device_ids, **options)
+    if gradients == "bfloat16":
+        network.register_comm_hook(None, bf16_compress_hook)
+    return network
 
 
 def freeze_modules(model: nn.Module, prefixes: list[str]) -> list[str]:
@@ -155,7 +170,7 @@ def build_state(cfg: ConfigNode, device: torch.device) -> tuple[TrainState, list
     """Model, optimizer and the rest at epoch 0, and the names of modules in evaluation mode."""
     # Without the rank: all processes begin with the same weights.
     torch.manual_seed(derive_seed("init", cfg.RNG_SEED))
-    model = place_model(build_model(cfg), device)
+    model = place_model(build_model(cfg), device, cfg.MEMORY_FORMAT)
     if cfg.ADAPTIVE.ENABLE:
         make_slimmable(model)
     frozen = freeze(model, cfg.TRAIN.FREEZE, has_frozen_norms=cfg.MODEL.FROZEN_BN)
@@ -163,7 +178,7 @@ def build_state(cfg: ConfigNode, device: torch.device) -> tuple[TrainState, list
         inputs = build_meta_inputs(cfg, cfg.DATA.TRAIN_CROP_SIZE)
         refuse_single_values(model, frozen, inputs, device)
     if cfg.TRAIN.COMPILE:
-        model.compile()
+        compile_parts(model, mode=cfg.TRAIN.COMPILE_MODE, seconds=cfg.TRAIN.COMPILE_SECONDS)
     needs_scaling = cfg.TRAIN.MIXED_PRECISION and cfg.TRAIN.AMP_DTYPE == "float16"
     state = TrainState(
         model,
@@ -243,7 +258,13 @@ def build_train_step(
     """The training step of the state, over all processes."""
     return TrainStep(
         state,
-        wrap_distributed(state.model, passes.device),
+        wrap_distributed(
+            state.model,
+            passes.device,
+            gradients=cfg.DDP.GRADIENTS,
+            gradient_as_bucket_view=cfg.DDP.BUCKET_VIEW,
+            static_graph=cfg.DDP.STATIC_GRAPH,
+        ),
         passes,
         unreadable,
         clip_value=cfg.SOLVER.CLIP_GRAD_VAL,

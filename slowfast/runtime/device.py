@@ -43,23 +43,29 @@ def _processor() -> str:
         return platform.processor() or platform.machine()
 
 
-def clip_layout(device: torch.device) -> torch.memory_format:
-    """Memory layout of clips and weights: channels_last_3d on the CPU, for its depthwise kernels.
+def clip_layout(device: torch.device, name: str = "auto") -> torch.memory_format:
+    """Memory layout of clips and weights: the one of MEMORY_FORMAT's `name`.
 
-    On a GPU PyTorch's depthwise kernels take contiguous tensors; other layouts are not measured.
+    auto: channels_last_3d on the CPU, for its depthwise kernels. On a GPU PyTorch's depthwise
+    kernels take contiguous tensors; other layouts are not measured.
     """
-    return torch.channels_last_3d if device.type == "cpu" else torch.contiguous_format
+    if name == "auto":
+        name = "channels_last_3d" if device.type == "cpu" else "contiguous"
+    return {
+        "channels_last_3d": torch.channels_last_3d,
+        "contiguous": torch.contiguous_format,
+    }[name]
 
 
-def place_model(model: nn.Module, device: torch.device) -> nn.Module:
-    """The model on the device, its convolutions in the layout of `clip_layout`.
+def place_model(model: nn.Module, device: torch.device, layout: str = "auto") -> nn.Module:
+    """The model on the device, its convolutions in the layout of `clip_layout`, named so.
 
     Those of 1x1x1 are the same in any layout.
     """
     model.to(device)
     for parameter in model.parameters():
         if parameter.ndim == 5 and parameter.shape[2:].numel() > 1:
-            parameter.data = parameter.data.contiguous(memory_format=clip_layout(device))
+            parameter.data = parameter.data.contiguous(memory_format=clip_layout(device, layout))
     return model
 
 

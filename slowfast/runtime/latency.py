@@ -49,8 +49,9 @@ def build_inferences(cfg: ConfigNode, networks: Sequence[nn.Module]) -> list[Cal
     """For each network (on the device): scores one whole random test clip, the same for all."""
     device, autocast = build_device(cfg), build_autocast(cfg, build_device(cfg))
     crop, num_frames = cfg.DATA.TEST_CROP_SIZE, cfg.TEST.WHOLE_VIDEO
+    layout = clip_layout(device, cfg.MEMORY_FORMAT)
     clips = [
-        torch.randn(clip.shape, device=device).contiguous(memory_format=clip_layout(device))
+        torch.randn(clip.shape, device=device).contiguous(memory_format=layout)
         for clip in build_meta_inputs(cfg, crop, num_frames=num_frames)[0]
     ]
     return [_inference(network, clips, autocast) for network in networks]

@@ -39,6 +39,8 @@ class Task(ABC):
 
     # Keys of a batch that the device needs beside the clips.
     moved: ClassVar[tuple[str, ...]]
+    # Memory layout of the clips, see `clip_layout`.
+    layout = "auto"
 
     def __init__(self, *, mean: Sequence[float], std: Sequence[float]):
         self._mean, self._std = mean, std
@@ -53,7 +55,7 @@ class Task(ABC):
         moved = {key: batch[key].to(device, non_blocking=True) for key in self.moved}
         mean, std = self._normalization(device)
         normalized = [
-            normalize(clip, mean, std).contiguous(memory_format=clip_layout(device))
+            normalize(clip, mean, std).contiguous(memory_format=clip_layout(device, self.layout))
             for clip in clips
         ]
         return {**batch, **moved, "clips": normalized}

@@ -78,7 +78,9 @@ def build_parts(cfg: ConfigNode) -> TaskParts:
 
 def build_task(cfg: ConfigNode) -> Task:
     """The task that the config asks for."""
-    return build_parts(cfg).build_task(cfg)
+    task = build_parts(cfg).build_task(cfg)
+    task.layout = cfg.MEMORY_FORMAT
+    return task
 
 
 def build_evaluator(cfg: ConfigNode, dataset: ClipDataset) -> Evaluator:

@@ -245,7 +245,7 @@ def traced(monkeypatch):
 
     compile_module = torch.nn.Module.compile
     monkeypatch.setattr(
-        torch.nn.Module, "compile", lambda model: compile_module(model, backend=keep)
+        torch.nn.Module, "compile", lambda model, **_: compile_module(model, backend=keep)
     )
     torch.compiler.reset()
     return graphs

@@ -145,3 +145,29 @@ def check_shared_statistics(
                 f"BN.NUM_SYNC_DEVICES: {num_synced} must be at least 2 and divide the "
                 f"{num_total} processes; BN.GLOBAL_SYNC True takes all of them"
             )
+
+
+@register_rule("DDP.STATIC_GRAPH", "TRAIN", "ADAPTIVE.ENABLE", "DETECTION.ENABLE")
+def check_static_graph(
+    is_static: bool, train: ConfigNode, is_adaptive: bool, has_boxes: bool
+) -> Iterator[str]:
+    """Check that the steps of a run are alike where that is promised."""
+    mistakes = {
+        "ADAPTIVE.ENABLE: True must be False": is_adaptive,
+        "DETECTION.ENABLE: True must be False": has_boxes,
+        f"TRAIN.ACCUMULATION_STEPS: {train.ACCUMULATION_STEPS} must be 1": (
+            train.ACCUMULATION_STEPS > 1
+        ),
+        f"TRAIN.GLOBAL_BATCH_SIZE: {train.GLOBAL_BATCH_SIZE} must be 0": train.GLOBAL_BATCH_SIZE
+        > 0,
+    }
+    for mistake, is_made in mistakes.items():
+        if is_static and is_made:
+            yield f"{mistake} with DDP.STATIC_GRAPH True: its passes are not all alike"
+
+
+@register_rule("TRAIN")
+def check_compilation(train: ConfigNode) -> Iterator[str]:
+    """Check that a way to compile is asked for only where anything is compiled."""
+    if train.COMPILE_MODE != "default" and not train.COMPILE:
+        yield f"TRAIN.COMPILE_MODE: {train.COMPILE_MODE!r} has no effect with TRAIN.COMPILE False"
