@@ -18,6 +18,7 @@ from slowfast.engine.meter import StepLog, TrainMeter
 from slowfast.engine.resume import step_sizes
 from slowfast.engine.run import Run
 from slowfast.engine.schedule import repeated
+from slowfast.runtime.prefetch import make_prefetcher
 from slowfast.runtime.stop import agreed
 from slowfast.solver.precise_bn import update_bn_stats
 from slowfast.tasks.evaluate import EvaluationLoop
@@ -34,7 +35,7 @@ def train_epoch(run: Run, epoch: int) -> dict:
     shapes = run.schedule.phase(epoch).shapes
     state.step_sizes = step_sizes(shapes, run.train_loader.batch_sampler, run.accumulation)
     state.num_steps = num_steps
-    meter = TrainMeter(run.steps, run.memory, state.step_sizes)
+    meter = TrainMeter(run.steps, run.memory, state.step_sizes, clip_load=run.clip_load)
     _set_training(state.model, run.frozen)
     with _progress(f"epoch {epoch + 1}", num_steps, unit="step", initial=state.step) as bar:
         _do_steps(run, epoch, StepLog(run.log, meter, bar, epoch=epoch, period=run.log_period))
@@ -49,8 +50,9 @@ def train_epoch(run: Run, epoch: int) -> dict:
 
 def _do_steps(run: Run, epoch: int, log: StepLog) -> None:
     """Steps of an epoch to its end or to a stop, whose sums are all read at the end."""
+    on_device = make_prefetcher(run.device, run.task.moved)
     start = time.perf_counter()
-    for batches in _remaining_batches(run, epoch):
+    for batches in on_device(_remaining_batches(run, epoch)):
         waited = time.perf_counter() - start
         lr = run.lr_at(epoch + run.state.share_done)
         results = run.train_step(batches, lr=lr, stop=run.stop, waited=waited)

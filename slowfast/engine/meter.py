@@ -31,11 +31,19 @@ class TrainMeter:
 
     `steps` is the number of steps of every epoch of the run; times in a line are medians in seconds
     over the log period. `step_sizes`: clips of a step over all processes, over and over.
+    `clip_load`: seconds of a clip for the GPUs at their peak, 0 where unknown.
     """
 
-    def __init__(self, steps: Sequence[int], memory: PeakMemory, step_sizes: Sequence[int]):
+    def __init__(
+        self,
+        steps: Sequence[int],
+        memory: PeakMemory,
+        step_sizes: Sequence[int],
+        *,
+        clip_load: float = 0.0,
+    ):
         self._steps, self._memory = steps, memory
-        self._step_sizes = step_sizes
+        self._step_sizes, self._clip_load = step_sizes, clip_load
         self._period = _Period()
         self._start = time.perf_counter()
 
@@ -70,10 +78,29 @@ class TrainMeter:
             "dt": step_time,
             "dt_data": float(np.median(done.data_times)),
             "eta": _duration(step_time * left),
-            **_throughput(done),
+            **self._throughput(done),
             **({"grad_norm": float(np.median(done.norms))} if done.norms else {}),
             **self._memory.usage(),
         }
+
+    def _throughput(self, done: _Period) -> dict[str, float | int]:
+        """Clips of all processes per second, the share of waiting, and the extreme processes.
+
+        "mfu" is the share of what the GPUs could compute at most, where that is known. "rank_max"
+        and "rank_min": seconds (median) that the slowest and the fastest process need until they
+        wait for the others: for their clips, and forward. A slow disk, loader or GPU shows there,
+        and "slowest_rank" is where.
+        """
+        seconds = max(sum(done.step_times), 1e-9)
+        rate = done.num_clips / seconds
+        values = {"clips_per_s": rate, "data_share": sum(done.data_times) / seconds}
+        if self._clip_load:
+            values["mfu"] = self._clip_load * rate
+        if done.rank_times:
+            ranks = np.median(np.array(done.rank_times), axis=0)
+            values |= {"rank_max": float(ranks.max()), "rank_min": float(ranks.min())}
+            values["slowest_rank"] = int(ranks.argmax())
+        return values
 
     def num_steps_before(self, epoch: int) -> int:
         """Steps of all epochs before this one."""
@@ -94,25 +121,6 @@ class TrainMeter:
 def _duration(seconds: float) -> str:
     hours, rest = divmod(int(seconds), 3600)
     return f"{hours}:{rest // 60:02d}:{rest % 60:02d}"
-
-
-def _throughput(done: _Period) -> dict[str, float | int]:
-    """Clips of all processes per second, the share of waiting, and the extreme processes.
-
-    "rank_max" and "rank_min": seconds (median) that the slowest and the fastest process need until
-    they wait for the others: for their clips, and forward. A slow disk, loader or GPU shows there,
-    and "slowest_rank" is where.
-    """
-    seconds = max(sum(done.step_times), 1e-9)
-    values = {
-        "clips_per_s": done.num_clips / seconds,
-        "data_share": sum(done.data_times) / seconds,
-    }
-    if done.rank_times:
-        ranks = np.median(np.array(done.rank_times), axis=0)
-        values |= {"rank_max": float(ranks.max()), "rank_min": float(ranks.min())}
-        values["slowest_rank"] = int(ranks.argmax())
-    return values
 
 
 class StepLog:

@@ -35,6 +35,7 @@ from slowfast.models.slimmable import make_slimmable
 from slowfast.runtime.compilation import compile_parts
 from slowfast.runtime.device import build_autocast, build_device, place_model
 from slowfast.runtime.memory import PeakMemory
+from slowfast.runtime.peak import build_clip_load
 from slowfast.runtime.run_log import RunLog, build_run_log
 from slowfast.runtime.stop import SaveClock, StopRequest
 from slowfast.runtime.unreadable import UnreadableVideos
@@ -56,7 +57,7 @@ class Run:
     frozen: names of the modules that stay in evaluation mode. steps: optimizer steps of every
     epoch. lr_at: from a fractional epoch to its learning rate. accumulation: batches of a step.
     num_precise_batches: for precise batch norm, 0 without it. num_kept: how many of the latest
-    checkpoints stay, 0 for all.
+    checkpoints stay, 0 for all. clip_load: see `build_clip_load`.
     """
 
     output_dir: Path
@@ -82,6 +83,7 @@ class Run:
     log_period: int
     num_kept: int
     clock: SaveClock
+    clip_load: float = 0.0
     stop: StopRequest = field(default_factory=StopRequest)
     writer: CheckpointWriter = field(default_factory=CheckpointWriter)
     memory: PeakMemory = field(default_factory=PeakMemory)
@@ -315,4 +317,5 @@ def build_run(cfg: ConfigNode) -> Run:
         log_period=cfg.LOG_PERIOD,
         num_kept=cfg.TRAIN.KEEP_CHECKPOINTS,
         clock=SaveClock(cfg.TRAIN.CHECKPOINT_MINUTES),
+        clip_load=build_clip_load(cfg, device),
     )

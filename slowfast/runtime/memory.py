@@ -26,7 +26,7 @@ class PeakMemory:
     """Most memory so far, at the moments when `usage` was called.
 
     RAM: of this process. RAM_loaders: of all loader processes together; pages that they share count
-    in each. gpu_mem: of the GPU, at any moment.
+    in each. gpu_mem: of the GPU, at any moment; gpu_mem_period: since the last call alone.
     """
 
     def __init__(self):
@@ -40,9 +40,11 @@ class PeakMemory:
             found["RAM_loaders"] = sum(map(_resident, children))
         if torch.cuda.is_available() and torch.cuda.is_initialized():
             found["gpu_mem"] = torch.cuda.max_memory_allocated()
+            torch.cuda.reset_peak_memory_stats()
         for name, size in found.items():
             self._peaks[name] = max(size, self._peaks.get(name, 0))
-        return {name: f"{size / _GB:.2f}G" for name, size in self._peaks.items()}
+        period = {"gpu_mem_period": found["gpu_mem"]} if "gpu_mem" in found else {}
+        return {name: f"{size / _GB:.2f}G" for name, size in {**self._peaks, **period}.items()}
 
 
 def _resident(process: psutil.Process) -> int:
