@@ -3,9 +3,12 @@
 import math
 import warnings
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -13,6 +16,7 @@ from slowfast.config.node import ConfigNode
 from slowfast.models import build_model
 from slowfast.models.build import build_meta_inputs
 from slowfast.models.slimmable import SlimLayer
+from slowfast.utils.meta import OPERATORS, PRODUCTS, QuickShapes
 
 _LAYERS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 
@@ -57,7 +61,7 @@ def count_macs(
     was_training = model.training
     model.eval()
     try:
-        with counter:
+        with QuickShapes(OPERATORS | counter.products()), counter:
             model(clips, boxes)
     finally:
         model.train(was_training)
@@ -75,6 +79,11 @@ class _MacCounter(TorchDispatchMode):
         self._top = ""
         self._is_in_layer = False
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """False: PyTorch would import its compiler, for seconds, to keep it out of here."""
+        return False
+
     def enter_top(self, name: str):
         def hook(_module: nn.Module, _args: tuple) -> None:
             self._top = name
@@ -89,6 +98,20 @@ class _MacCounter(TorchDispatchMode):
         # Each output value sums the products of one row of the weight: in / groups * kt * kh * kw.
         weight = layer.sliced_weight() if isinstance(layer, SlimLayer) else layer.weight
         self.macs[self._top] += out.numel() * math.prod(weight.shape[1:])
+
+    def products(self) -> dict[Callable, Callable[..., Tensor | None]]:
+        """The products of QuickShapes, which are counted here: their operators do not run."""
+        return {function: partial(self._counted, function) for function in PRODUCTS}
+
+    def _counted(self, function: Callable, x: Tensor, other: Tensor, *args, **kwargs):
+        out = PRODUCTS[function](x, other, *args, **kwargs)
+        if out is None or self._is_in_layer:
+            return out
+        if function is F.scaled_dot_product_attention:
+            self.macs[self._top] += other.shape[-2] * (x.numel() + out.numel())
+        else:
+            self.macs[self._top] += out.numel() * x.shape[-1]
+        return out
 
     def __torch_dispatch__(self, func, _types, args=(), kwargs=None):
         out = func(*args, **(kwargs or {}))

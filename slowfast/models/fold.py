@@ -12,6 +12,7 @@ from torch.utils._pytree import tree_leaves
 from slowfast.models.batch_norm import BatchNorm3d
 from slowfast.models.conv import Conv3d
 from slowfast.models.norm import SubBatchNorm3d, SyncBatchNorm3d
+from slowfast.utils.meta import OPERATORS, PRODUCTS, QuickShapes
 
 # Exact types: a subclass may compute something else.
 _CONVS = (nn.Conv3d, Conv3d)
@@ -48,7 +49,7 @@ def batch_norms_after_convs(
         elif type(module) in _NORMS and module.track_running_stats:
             module.register_forward_pre_hook(order.before_norm(name))
             module.register_forward_hook(order.after_norm)
-    with order:
+    with QuickShapes(OPERATORS | PRODUCTS), order:
         model([clip.to("meta") for clip in clips], None if boxes is None else boxes.to("meta"))
     # A layer that runs twice may follow another one the second time.
     calls, pairs = order.calls, order.pairs

@@ -1,5 +1,6 @@
 """The optimizer: the weight decay and learning rate of each parameter, and clipped gradients."""
 
+import inspect
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from functools import partial
@@ -141,6 +142,18 @@ def clip_gradients(
     return total_norm
 
 
+def without_compiler(kind: type[optim.Optimizer]) -> type[optim.Optimizer]:
+    """The same optimizer, which does not import PyTorch's compiler when it is made.
+
+    PyTorch does so, for seconds and 150 MB, to keep the compiler out of these methods; no optimizer
+    is compiled here.
+    """
+    names = ("add_param_group", "load_state_dict", "state_dict", "zero_grad")
+    methods = {name: inspect.unwrap(getattr(kind, name)) for name in names}
+    methods["step"] = torch.no_grad()(inspect.unwrap(kind.step))
+    return type(kind.__name__, (kind,), methods)
+
+
 def _check_nesterov(momentum: float, dampening: float) -> None:
     if momentum <= 0 or dampening != 0:
         raise ValueError(
@@ -157,7 +170,7 @@ def build_optimizer(cfg: ConfigNode, model: nn.Module) -> optim.Optimizer:
     """
     solver = cfg.SOLVER
     sgd = partial(
-        optim.SGD,
+        without_compiler(optim.SGD),
         momentum=solver.MOMENTUM,
         dampening=solver.DAMPENING,
         nesterov=solver.NESTEROV,
@@ -165,8 +178,8 @@ def build_optimizer(cfg: ConfigNode, model: nn.Module) -> optim.Optimizer:
     betas = tuple(solver.BETAS)
     makers = {
         "sgd": sgd,
-        "adam": partial(optim.Adam, betas=betas),
-        "adamw": partial(optim.AdamW, betas=betas),
+        "adam": partial(without_compiler(optim.Adam), betas=betas),
+        "adamw": partial(without_compiler(optim.AdamW), betas=betas),
     }
     method = solver.OPTIMIZING_METHOD
     if method not in makers:

@@ -7,7 +7,12 @@ from torch import nn
 from slowfast.config.defaults import get_cfg
 from slowfast.models import build_model
 from slowfast.models.norm import SubBatchNorm3d, SyncBatchNorm3d
-from slowfast.solver.optimizer import build_optimizer, param_groups, set_learning_rate
+from slowfast.solver.optimizer import (
+    build_optimizer,
+    param_groups,
+    set_learning_rate,
+    without_compiler,
+)
 from tests.helpers.paths import GOLDENS
 from tests.helpers.slow import slow_but
 
@@ -160,7 +165,8 @@ def test_groups_of_the_published_models(name, rule):
 def test_method_chooses_the_optimizer(method, kind):
     cfg = get_cfg()
     cfg.SOLVER.OPTIMIZING_METHOD = method
-    assert type(build_optimizer(cfg, Net())) is kind
+    optimizer = build_optimizer(cfg, Net())
+    assert isinstance(optimizer, kind) and type(optimizer).__name__ == kind.__name__
 
 
 def test_adamw_takes_its_betas():
@@ -238,3 +244,17 @@ def test_layers_of_other_networks_have_one_learning_rate():
     cfg.SOLVER.LAYER_DECAY = 0.5
     with pytest.raises(ValueError, match="SOLVER.LAYER_DECAY: 0.5 must be 1 for a NetWithHead"):
         build_optimizer(cfg, NetWithHead())
+
+
+@pytest.mark.parametrize("kind", [torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW])
+def test_an_optimizer_without_compiler_takes_the_same_steps(kind):
+    weights = [torch.nn.Parameter(torch.ones(3)) for _ in range(2)]
+    options = {"lr": 0.1, **({"momentum": 0.9} if kind is torch.optim.SGD else {})}
+    plain, quick = kind(weights[:1], **options), without_compiler(kind)(weights[1:], **options)
+    for _ in range(2):
+        for weight in weights:
+            weight.grad = weight.detach() ** 2
+        plain.step()
+        quick.step()
+    assert isinstance(quick, kind) and torch.equal(*weights)
+    torch.testing.assert_close(plain.state_dict(), quick.state_dict())
