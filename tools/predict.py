@@ -143,7 +143,7 @@ def show(
     if args.output:
         about = {"config": args.cfg, "checkpoint": args.checkpoint, "views": views}
         about |= {"backend": args.backend} if args.backend != "torch" else {}
-        about |= predictor.views.sizes()
+        about |= predictor.views.sizes() | predictor.precision
         if predictor.row:
             about["configuration"] = str(predictor.row.point)
         about |= {"num_videos": num_videos, "was_interrupted": bool(stop.signum)}

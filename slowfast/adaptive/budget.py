@@ -32,6 +32,8 @@ _ABOUT = (
     *("num_videos", "num_test_videos", "unreadable"),
 )
 
+_LATER = ("precision", "against_float32")  # older tables do not say
+
 
 @dataclass(frozen=True)
 class TableRow:
@@ -89,6 +91,7 @@ def load_table(path: str | Path, checkpoint: str | Path) -> BudgetTable:
         about = {name: content[name] for name in _ABOUT}
         about["num_damaged"] = content.get("num_damaged", 0)  # not in older tables
         about["damaged"] = content.get("damaged", [])
+        about |= {name: content[name] for name in _LATER if name in content}
     except FileNotFoundError:
         raise ValueError(
             f"{path}: there is no such table; write it with `tools/budget.py table`, or name "
@@ -153,11 +156,12 @@ def choose_point(
     *,
     settings: Mapping[str, Any],
     device: str,
+    precision: str,
 ) -> tuple[TableRow, dict[str, Any]]:
     """The row of the table in `path` for TEST.BUDGET, and how the table was calibrated.
 
     settings: of the clips that are to be scored, which must be the table's. device: see
-    `timing_device_name`.
+    `timing_device_name`. precision: type in which they will be scored.
     """
     table, parsed = load_table(path, checkpoint), parse_budget(budget)
     for key, value in table.settings.items():
@@ -168,6 +172,9 @@ def choose_point(
             )
     row = choose(table.rows, parsed)
     _warn_of_doubts(path, table.about, None if parsed.cost == "gmacs" else device)
+    measured = table.about.get("precision", precision)
+    if measured != precision:
+        logger.warning("%s: its accuracies are of %s, this is %s", path, measured, precision)
     logger.info(
         "budget %s: width,frames,crop %s: %g GMACs, %g M parameters, %g ms (%s); top-1 %.2f %%",
         *(budget, row.point, row.gmacs, row.params, row.latency_ms),
@@ -188,6 +195,6 @@ def _warn_of_doubts(path: str | Path, about: Mapping[str, Any], device: str | No
         logger.warning("%s: times are of %s, this is %s", path, about["device"], device)
 
 
-def timing_device_name(device: torch.device, amp_dtype: str | None) -> str:
-    """Name what latencies depend on: the device, and the type of mixed precision."""
-    return f"{device_name(device)}{f', {amp_dtype}' if amp_dtype else ''}"
+def timing_device_name(device: torch.device, precision: str) -> str:
+    """Name what latencies depend on: the device, and the type in which it computes."""
+    return f"{device_name(device)}{'' if precision == 'float32' else f', {precision}'}"

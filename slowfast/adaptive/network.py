@@ -22,7 +22,7 @@ from slowfast.adaptive.budget import (
 from slowfast.adaptive.calibration_file import build_settings, calibration_path, load_calibration
 from slowfast.checkpoint.classes import build_class_list
 from slowfast.checkpoint.initialize import CoverageReport, load_for_test
-from slowfast.config.derived import NETWORK_KEYS, is_in, plain
+from slowfast.config.derived import NETWORK_KEYS, is_in, plain, precision_of_tests
 from slowfast.config.node import ConfigNode, flatten
 from slowfast.models import build_model
 from slowfast.models.build import build_meta_inputs
@@ -114,7 +114,7 @@ def load_for_evaluation(
     """
     model = place_model(build_model(cfg), device, cfg.MEMORY_FORMAT)
     patterns, row = cfg.TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN, None
-    amp_dtype = cfg.TRAIN.AMP_DTYPE if cfg.TRAIN.MIXED_PRECISION else None
+    precision = precision_of_tests(cfg.TEST.PRECISION, cfg.TRAIN)
     classes = build_class_list(cfg, class_names)
     report = load_for_test(model, checkpoint, clear_name_patterns=patterns, classes=classes)
     for line in other_network(report.config, dict(flatten(cfg))):
@@ -125,7 +125,8 @@ def load_for_evaluation(
             cfg.TEST.BUDGET_TABLE or table_path(checkpoint),
             checkpoint,
             settings=build_settings(cfg, TABLE_KEYS),
-            device=timing_device_name(device, amp_dtype),
+            device=timing_device_name(device, precision),
+            precision=precision,
         )
         at, statistics = row.point, None
         # The whole network has the statistics of its weights.

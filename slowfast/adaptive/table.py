@@ -16,6 +16,7 @@ from slowfast.adaptive.calibration_file import build_settings, file_hash
 from slowfast.adaptive.network import cut_network
 from slowfast.adaptive.scores import NO_TRAINING, build_sub_networks, score_sub_networks
 from slowfast.config.cli import load_cfg
+from slowfast.config.derived import precision_of_tests
 from slowfast.config.node import ConfigNode
 from slowfast.datasets.build import build_frame_sizes, build_loader
 from slowfast.models import build_model
@@ -124,11 +125,12 @@ def measure_table(
         TableRow(at, cost.gmacs, cost.params, ms, *accuracies[at])
         for at, cost, ms in zip(points, costs, latencies, strict=True)
     ]
-    amp_dtype = cfg.TRAIN.AMP_DTYPE if cfg.TRAIN.MIXED_PRECISION else None
+    precision = precision_of_tests(cfg.TEST.PRECISION, cfg.TRAIN)
     about = {
         "config": str(config),
         "checkpoint": str(checkpoint),
-        "device": timing_device_name(loop.device, amp_dtype),
+        "device": timing_device_name(loop.device, precision),
+        **loop.check.facts(),
         "views": f"{cfg.TEST.NUM_ENSEMBLE_VIEWS} x {cfg.TEST.NUM_SPATIAL_CROPS}",
         "short_side": build_frame_sizes(cfg, "test").short_side,
         **counts,

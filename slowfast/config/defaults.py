@@ -209,6 +209,10 @@ _C.TEST.WHOLE_VIDEO = Default(0, AtLeast(0, 100_000))
 # for flow.
 _C.TEST.REVERSE_TIME = False
 
+# Ours. Number type of tests, predictions, tables and analyses: float32, bfloat16, or train: as
+# TRAIN.MIXED_PRECISION and AMP_DTYPE say. With another than float32 the first clips are scored in
+# float32, too, and the largest difference is reported. Validation is always as training.
+_C.TEST.PRECISION = Default("train", OneOf("train", "float32", "bfloat16"))
 # Ours. Run an adaptive network at the most accurate configuration that costs at most this per clip:
 # 10G or 500M (multiply-adds), or 50ms; empty: the whole network.
 _C.TEST.BUDGET = ""

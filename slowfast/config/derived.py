@@ -53,6 +53,13 @@ def parse_budget(text: str) -> Budget:
     return Budget(cost, scale * float(match[1]), text)
 
 
+def precision_of_tests(precision: str, train: ConfigNode) -> str:
+    """Type in which a test of TEST.PRECISION computes: float32, bfloat16 or float16."""
+    if precision != "train":
+        return precision
+    return train.AMP_DTYPE if train.MIXED_PRECISION else "float32"
+
+
 def class_counts(num_classes: int | list[int]) -> tuple[int, ...]:
     """Classes of each target of MODEL.NUM_CLASSES: (400,), or (97, 300) for verb and noun."""
     return (num_classes,) if isinstance(num_classes, int) else tuple(num_classes)

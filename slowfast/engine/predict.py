@@ -115,6 +115,11 @@ class Predictor:
         self._read_timeout = cfg.DATA.READ_TIMEOUT
         self._max_workers, self._ensemble = cfg.DATA_LOADER.NUM_WORKERS, cfg.DATA.ENSEMBLE_METHOD
 
+    @property
+    def precision(self) -> dict[str, Any]:
+        """The number type of the latest scores, and how much it changed (see PrecisionCheck)."""
+        return self._loop.check.facts()
+
     def __call__(self, video: str | Path, *, topk: int = 5) -> list[tuple[str, float]]:
         """(name, score) of the `topk` likeliest classes, best first; ValueError if unreadable."""
         (result,) = self.predict([video], topk=topk)

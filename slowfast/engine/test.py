@@ -60,7 +60,7 @@ def test(cfg: ConfigNode) -> dict:
     with distributed.main_process_alone() as is_main:
         if not is_main:
             return {}
-        facts = build_facts(cfg, dataset, path, network.row)
+        facts = {**build_facts(cfg, dataset, path, network.row), **loop.check.facts()}
         scores_path = output_dir / (cfg.TEST.SAVE_RESULTS_PATH or "test_scores.npz")
         results, written = _conclude(
             evaluator, unreadable, facts, output_dir=output_dir, scores_path=scores_path

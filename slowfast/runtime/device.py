@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from slowfast.config.derived import precision_of_tests
 from slowfast.config.node import ConfigNode
 
 
@@ -70,7 +71,7 @@ def place_model(model: nn.Module, device: torch.device, layout: str = "auto") ->
 
 
 def build_autocast(cfg: ConfigNode, device: torch.device) -> torch.autocast:
-    """The context of every forward pass; it does nothing without TRAIN.MIXED_PRECISION."""
+    """The context of training's forward passes; it does nothing without TRAIN.MIXED_PRECISION."""
     dtype = getattr(torch, cfg.TRAIN.AMP_DTYPE)
     return torch.autocast(device.type, dtype=dtype, enabled=cfg.TRAIN.MIXED_PRECISION)
 
@@ -81,3 +82,11 @@ def build_device(cfg: ConfigNode) -> torch.device:
     if not cfg.NUM_GPUS:
         return torch.device("cpu")
     return torch.device("cuda", torch.cuda.current_device())
+
+
+def build_test_autocast(cfg: ConfigNode, device: torch.device) -> torch.autocast:
+    """The context of the forward passes of tests and predictions; see TEST.PRECISION."""
+    name = precision_of_tests(cfg.TEST.PRECISION, cfg.TRAIN)
+    is_lower = name != "float32"
+    dtype = getattr(torch, name) if is_lower else None
+    return torch.autocast(device.type, dtype=dtype, enabled=is_lower)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from slowfast.config.node import ConfigNode
 from slowfast.models.build import build_meta_inputs
-from slowfast.runtime.device import build_autocast, build_device, clip_layout
+from slowfast.runtime.device import build_device, build_test_autocast, clip_layout
 
 HEADER = ("plain ms", "ours ms", "ratio")
 
@@ -47,7 +47,7 @@ def time_in_turns(*works: Callable[[], object], repeats: int) -> list[list[float
 
 def build_inferences(cfg: ConfigNode, networks: Sequence[nn.Module]) -> list[Callable[[], None]]:
     """For each network (on the device): scores one whole random test clip, the same for all."""
-    device, autocast = build_device(cfg), build_autocast(cfg, build_device(cfg))
+    device, autocast = build_device(cfg), build_test_autocast(cfg, build_device(cfg))
     crop, num_frames = cfg.DATA.TEST_CROP_SIZE, cfg.TEST.WHOLE_VIDEO
     layout = clip_layout(device, cfg.MEMORY_FORMAT)
     clips = [

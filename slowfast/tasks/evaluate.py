@@ -1,24 +1,76 @@
 """The one evaluation loop: of validation, tests, predictions, budget tables and analyses."""
 
 import contextlib
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
 from tqdm import tqdm
 
+from slowfast.config.derived import precision_of_tests
 from slowfast.config.node import ConfigNode
 from slowfast.datasets.reading import StoppedWaiting, WatchedLoader
 from slowfast.evaluation.evaluator import Evaluator
-from slowfast.runtime.device import build_autocast, build_device
+from slowfast.runtime.device import build_device, build_test_autocast
 from slowfast.runtime.stop import StopRequest
 from slowfast.runtime.unreadable import UnreadableVideos
 from slowfast.tasks.base import Task
 from slowfast.tasks.build import build_task
 from slowfast.utils import distributed
 
+logger = logging.getLogger(__name__)
+
 # A model in evaluation mode, or a part of one: from a task's inputs to an output N,... .
 Network = Callable[..., torch.Tensor]
+
+
+class PrecisionCheck:
+    """Largest difference of scores from those of float32, on the first clips of each process.
+
+    name: the type in which scores are computed; of float32 there is nothing to compare.
+    """
+
+    def __init__(self, name: str):
+        self.name = name
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget what was compared."""
+        self.num_clips, self.largest, self._is_due = 0, 0.0, self.name != "float32"
+
+    def compare(self, outputs: Sequence[tuple[Network, torch.Tensor]], inputs: tuple) -> None:
+        """Score the inputs again with each network, in float32, unless some were compared before.
+
+        Networks that find boxes may find others: these are not compared.
+        """
+        if not self._is_due:
+            return
+        self._is_due = False
+        for network, output in outputs:
+            exact = network(*inputs).float().cpu()
+            if exact.shape == output.shape and len(exact):
+                difference = float((exact - output).abs().max())
+                self.largest = float(np.maximum(self.largest, difference))  # NaN stays
+                self.num_clips = len(inputs[0][0])
+
+    def sync(self) -> None:
+        """Join what all processes found, and log it. All must call this together."""
+        found = distributed.gather_objects((self.num_clips, self.largest))
+        counts, differences = zip(*found, strict=True)
+        self.num_clips, self.largest = sum(counts), float(np.max(differences))
+        if self.num_clips:
+            logger.info(
+                "%s: scores of the first %d clips differ from float32's by at most %.2g",
+                *(self.name, self.num_clips, self.largest),
+            )
+
+    def facts(self) -> dict[str, Any]:
+        """For a JSON file."""
+        found = {"num_clips": self.num_clips, "largest_score_difference": self.largest}
+        return {"precision": self.name, **({"against_float32": found} if self.num_clips else {})}
 
 
 @dataclass(frozen=True)
@@ -26,13 +78,14 @@ class EvaluationLoop:
     """One pass over videos, each read once, with a network or with several.
 
     task: what makes a network's inputs of a batch. At most `max_clips` clips go through a network
-    at once (None: a whole batch).
+    at once (None: a whole batch). check: what `autocast` changes; None: it is not looked at.
     """
 
     task: Task
     device: torch.device
     autocast: torch.autocast
     max_clips: int | None = None
+    check: PrecisionCheck | None = None
 
     def run(
         self,
@@ -50,6 +103,8 @@ class EvaluationLoop:
         unreadable = UnreadableVideos(loader.dataset.records)
         for _, evaluator in judged:
             evaluator.reset()
+        if self.check is not None:
+            self.check.reset()
         batches = loader.batches(bool if stop is None else stop.is_asked)
         with contextlib.suppress(StoppedWaiting):
             for item in _bar(batches, title, "batch", total=len(loader)):
@@ -61,6 +116,8 @@ class EvaluationLoop:
                 if stop is not None and stop.signum:
                     break
         unreadable.sync()
+        if self.check is not None:
+            self.check.sync()
         if distributed.is_distributed():
             for _, evaluator in judged:
                 evaluator.merge(distributed.gather_to_main(evaluator.scores)[1:])
@@ -77,6 +134,9 @@ class EvaluationLoop:
                 with self.autocast:
                     output = network(*inputs)
                 found.append(output.float().cpu())
+            if self.check is not None:
+                latest = [(one, found[-1]) for (one, _), found in zip(judged, outputs, strict=True)]
+                self.check.compare(latest, inputs)
         for (_, evaluator), found in zip(judged, outputs, strict=True):
             evaluator.add(batch, torch.cat(found))
 
@@ -113,6 +173,7 @@ def build_evaluation_loop(cfg: ConfigNode) -> EvaluationLoop:
     return EvaluationLoop(
         build_task(cfg),
         device,
-        build_autocast(cfg, device),
+        build_test_autocast(cfg, device),
         max(cfg.TEST.BATCH_SIZE // distributed.local_size(cfg.NUM_SHARDS), 1),
+        PrecisionCheck(precision_of_tests(cfg.TEST.PRECISION, cfg.TRAIN)),
     )

@@ -167,6 +167,13 @@ def test_a_predictor_takes_a_budget_and_a_table_elsewhere(budget_copy, toy_set, 
     assert len(predictor(toy_set / "test_0.mp4")) == 3
 
 
+def test_a_table_of_another_precision_is_pointed_out(budget_copy, caplog):
+    path, weights = budget_copy
+    cfg = load_cfg(path, ["TEST.BUDGET", "1G", "TEST.PRECISION", "bfloat16"])
+    load_for_evaluation(cfg, weights, torch.device("cpu"))
+    assert "its accuracies are of float32, this is bfloat16" in caplog.text
+
+
 def test_a_table_of_some_videos_or_of_another_device_is_pointed_out(budget_copy, caplog):
     path, weights = budget_copy
     content = json.loads(table_path(weights).read_text())

@@ -124,12 +124,21 @@ def test_two_processes_go_on_with_what_one_had(cfg, forked, run_in_two, tmp_path
     assert "2 of 5 videos have scores" in (tmp_path / "run/stdout.log").read_text()
 
 
-def test_with_other_settings_it_begins_anew(cfg, forked, tmp_path, caplog):
+@pytest.mark.parametrize(
+    ("options", "change", "num_views"),
+    [
+        (["TEST.NUM_ENSEMBLE_VIEWS", 1], "2 -> 1", 3),
+        (["TEST.PRECISION", "bfloat16"], "'train' -> 'bfloat16'", 6),
+    ],
+)
+def test_with_other_settings_it_begins_anew(
+    options, change, num_views, cfg, forked, tmp_path, caplog
+):
     _kill_in_one(cfg(), 2)
-    run_test(cfg("TEST.NUM_ENSEMBLE_VIEWS", 1))
-    assert "it is begun anew: TEST.NUM_ENSEMBLE_VIEWS 2 -> 1" in caplog.text
+    run_test(cfg(*options))
+    assert f"it is begun anew: {options[0]} {change}" in caplog.text
     with np.load(tmp_path / "run/test_scores.npz") as scores:
-        assert scores["seen"].shape == (5, 3) and scores["seen"].all()
+        assert scores["seen"].shape == (5, num_views) and scores["seen"].all()
 
 
 def test_scores_of_boxes_go_on_too(box_cfg, forked, tmp_path, caplog):

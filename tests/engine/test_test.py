@@ -114,6 +114,15 @@ def test_backwards_clips_give_other_scores(toy_cfg):
 
 
 @pytest.mark.slow
+def test_in_bfloat16_it_says_how_far_from_float32_it_is(toy_cfg):
+    train(toy_cfg("SOLVER.MAX_EPOCH", 1))
+    results = run_test(toy_cfg("TEST.PRECISION", "bfloat16", "TEST.BATCH_SIZE", 4))
+    assert results["precision"] == "bfloat16"
+    assert results["against_float32"]["num_clips"] == 4
+    assert 0 < results["against_float32"]["largest_score_difference"] < 0.05
+
+
+@pytest.mark.slow
 def test_interrupting_a_test_is_no_result(toy_cfg, monkeypatch, tmp_path):
     train(toy_cfg("SOLVER.MAX_EPOCH", 1))
     real = torch.nn.Module.__call__

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from slowfast.datasets.build import build_loader
 from slowfast.datasets.records import Record
@@ -13,7 +14,7 @@ from slowfast.evaluation.evaluator import Evaluator
 from slowfast.models import build_model
 from slowfast.runtime.stop import StopRequest
 from slowfast.tasks import build_evaluator, build_task
-from slowfast.tasks.evaluate import EvaluationLoop
+from slowfast.tasks.evaluate import EvaluationLoop, PrecisionCheck, build_evaluation_loop
 
 CPU = torch.device("cpu")
 
@@ -97,6 +98,54 @@ def test_clips_go_to_the_device_once_for_all_networks():
     outputs = [output for ((_, output),) in scores]
     assert [output.flatten().tolist() for output in outputs] == [[2, 4, 6], [-1, -2, -3], [1, 2, 3]]
     assert {output.dtype for output in outputs} == {torch.float32}
+
+
+@pytest.fixture
+def bfloat16_loop():
+    autocast = torch.autocast("cpu", torch.bfloat16)
+    return EvaluationLoop(PlainTask(), CPU, autocast, 2, PrecisionCheck("bfloat16"))
+
+
+def test_the_first_clips_are_scored_in_float32_too(bfloat16_loop, caplog):
+    caplog.set_level("INFO")
+    seen = []
+
+    def network(clips):
+        seen.append(torch.is_autocast_enabled("cpu"))
+        return clips[0] * (1.25 if seen[-1] else 1.0)
+
+    bfloat16_loop.run(Loader([batch_of(1, 2, 3), batch_of(4)]), [(network, Kept())], title="test")
+    assert seen == [True, False, True, True]
+    assert bfloat16_loop.check.facts() == {
+        "precision": "bfloat16",
+        "against_float32": {"num_clips": 2, "largest_score_difference": 0.5},
+    }
+    assert "scores of the first 2 clips differ from float32's by at most 0.5" in caplog.text
+
+
+def test_a_score_that_is_no_number_is_no_small_difference(bfloat16_loop):
+    def network(clips):
+        return clips[0] * (float("nan") if torch.is_autocast_enabled("cpu") else 1.0)
+
+    bfloat16_loop.run(Loader([batch_of(1)]), [(network, Kept()), (double, Kept())], title="test")
+    assert np.isnan(bfloat16_loop.check.largest)
+
+
+@pytest.mark.parametrize(
+    ("precision", "train", "expected"),
+    [
+        ("train", ["TRAIN.MIXED_PRECISION", False], "float32"),
+        ("train", ["TRAIN.MIXED_PRECISION", True], "float16"),
+        ("float32", ["TRAIN.MIXED_PRECISION", True], "float32"),
+        ("bfloat16", ["TRAIN.MIXED_PRECISION", False], "bfloat16"),
+    ],
+)
+def test_the_precision_of_tests(toy_cfg, precision, train, expected):
+    loop = build_evaluation_loop(toy_cfg("TEST.PRECISION", precision, *train))
+    assert loop.check.name == expected
+    with loop.autocast:
+        y = F.conv3d(torch.ones(1, 1, 1, 1, 1), torch.ones(1, 1, 1, 1, 1))
+    assert str(y.dtype) == f"torch.{expected}"
 
 
 def test_an_item_may_be_a_list_of_batches():
