@@ -88,7 +88,7 @@ class Predictor:
         options: Sequence[Any] = (),
         backend: str = "torch",
     ):
-        exported = backend != "torch" or is_exported(checkpoint)
+        self._is_exported = exported = backend != "torch" or is_exported(checkpoint)
         if exported:  # they are float32, on the CPU
             options = [*options, "NUM_GPUS", 0, "TRAIN.MIXED_PRECISION", False]
         cfg = single_process(load_cfg(config, options))
@@ -117,8 +117,11 @@ class Predictor:
 
     @property
     def precision(self) -> dict[str, Any]:
-        """The number type of the latest scores, and how much it changed (see PrecisionCheck)."""
-        return self._loop.check.facts()
+        """The number type of the latest scores, and how much it changed (see PrecisionCheck).
+
+        Of an exported network {}: its file decides.
+        """
+        return {} if self._is_exported else self._loop.check.facts()
 
     def __call__(self, video: str | Path, *, topk: int = 5) -> list[tuple[str, float]]:
         """(name, score) of the `topk` likeliest classes, best first; ValueError if unreadable."""

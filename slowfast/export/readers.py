@@ -175,6 +175,11 @@ def build_exported(cfg: ConfigNode, path: str | Path, backend: str) -> ExportedN
     """The network in a file, for clips of the config's tests; ValueError where they do not fit."""
     if cfg.TEST.BUDGET:
         raise ValueError(f"TEST.BUDGET: {cfg.TEST.BUDGET!r} must be '' with an exported network")
+    if cfg.TEST.PRECISION == "bfloat16":
+        raise ValueError(
+            "TEST.PRECISION: 'bfloat16' has no effect on an exported network, whose file decides; "
+            "leave it out"
+        )
     network = read_exported(path, backend)
     num_frames = cfg.TEST.WHOLE_VIDEO
     meta = build_meta_inputs(cfg, cfg.DATA.TEST_CROP_SIZE, num_frames=num_frames)[0]
