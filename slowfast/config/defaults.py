@@ -263,6 +263,10 @@ _C.MODEL.DROPCONNECT_RATE = Default(0.0, Share())
 _C.MODEL.FC_INIT_STD = Default(0.01, AtLeast(0, 100))
 # Output in evaluation: softmax, sigmoid (several labels at once) or none.
 _C.MODEL.HEAD_ACT = Default("softmax", OneOf("softmax", "sigmoid", "none"))
+# Ours. Formulation of depthwise convolutions: torch (a grouped 3D convolution), fold (2D on a view,
+# for kernels of space or time alone), triton (our own kernels; CUDA, or its interpreter on a CPU),
+# or auto: fold on a CPU, torch on a GPU, where nothing else was measured yet.
+_C.MODEL.DEPTHWISE = Default("auto", OneOf("auto", "torch", "fold", "triton"))
 # Keep all batch-norm layers in evaluation mode, parameters included, while training.
 _C.MODEL.FROZEN_BN = False
 

@@ -11,6 +11,8 @@ from slowfast.config.defaults import DEFAULTS
 from slowfast.config.derived import pathway_strides
 from slowfast.config.node import ConfigNode, flatten
 from slowfast.models.bounds import TooLarge, make_on_meta, parameters_up_to, size_mistake
+from slowfast.models.conv import set_depthwise
+from slowfast.models.depthwise import launch
 from slowfast.models.families.blvnet import build_blvnet
 from slowfast.models.families.csn import build_csn
 from slowfast.models.families.eco import build_eco
@@ -96,6 +98,14 @@ def check_uses(model: ConfigNode, is_adaptive: bool, has_boxes: bool) -> Iterato
         yield f"DETECTION.ENABLE: True must be False with {name}: {_NO_BOXES[name]}"
 
 
+@register_rule("MODEL.DEPTHWISE", "NUM_GPUS")
+def check_depthwise(way: str, num_gpus: int) -> Iterator[str]:
+    """Check that Triton kernels can run where the network runs."""
+    reason = launch.missing("cuda" if num_gpus else "cpu") if way == "triton" else ""
+    if reason:
+        yield f"MODEL.DEPTHWISE: {way} must be auto, torch or fold here: {reason}"
+
+
 def build_meta_inputs(cfg: ConfigNode, crop: int, *, num_frames: int = 0) -> tuple:
     """Inputs of the network on the meta device: 1,C,T,crop,crop for each pathway, and boxes.
 
@@ -129,6 +139,15 @@ def recompute(model: nn.Module, name: str) -> None:
         )
 
 
+def choose_depthwise(model: nn.Module, way: str, name: str) -> None:
+    """Compute the depthwise convolutions of a model of MODEL_NAME `name` in a way."""
+    if not set_depthwise(model, way):
+        raise ValueError(
+            f"MODEL.DEPTHWISE: {way} must be auto with this network of MODEL.MODEL_NAME {name}, "
+            "which has no depthwise convolutions of ours"
+        )
+
+
 def build_model(cfg: ConfigNode) -> nn.Module:
     """The model that MODEL.MODEL_NAME names, with initial weights, on the default device.
 
@@ -145,6 +164,8 @@ def build_model(cfg: ConfigNode) -> nn.Module:
     except TooLarge as error:
         values, defaults = dict(flatten(cfg)), dict(flatten(DEFAULTS))
         raise ValueError(size_mistake(most, values, defaults)) from error
+    if cfg.MODEL.DEPTHWISE != "auto":
+        choose_depthwise(model, cfg.MODEL.DEPTHWISE, cfg.MODEL.MODEL_NAME)
     if cfg.MODEL.WIDTH < 1.0:
         model = narrow(model, cfg.MODEL.WIDTH)
         build_init(cfg)(model)  # again: their variance follows the number of channels

@@ -5,6 +5,7 @@ dense kx1x1 kernels are slow. In channels_last_3d memory (N,T,H,W,C) the same nu
 N*T images of H x W and N images of T x (H*W), so a 1xkxk or kx1x1 kernel is a 2D operation on a
 view. Parameters keep their 5-D shape and their names. On other devices nothing changes: nn.Conv3d
 computes. Dense kernels over space and time at once gain nothing from folding and stay nn.Conv3d.
+Depthwise ones can be told how they are computed (`set_depthwise`), anywhere.
 """
 
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from slowfast.models.depthwise import launch
 from slowfast.models.widths import Dims, parts_of
 from slowfast.utils.clip_shapes import evenly_spaced
 
@@ -151,6 +153,8 @@ class Conv3d(nn.Conv3d):
     (`slimmable`).
     """
 
+    depthwise = "auto"  # MODEL.DEPTHWISE
+
     def __init__(self, dim_in: Dims, dim_out: int, *args, **kwargs):
         super().__init__(sum(parts_of(dim_in)), int(dim_out), *args, **kwargs)
         self.dims_in, self.dim_out = parts_of(dim_in), dim_out
@@ -169,13 +173,18 @@ class Conv3d(nn.Conv3d):
         # Most formulations are a fold, a 2D operation on a view: for that x must lie in memory as
         # N,T,H,W,C. Only depthwise kernels gain so much that a copy into this order pays. There are
         # no such orders in ONNX, which traces.
-        if not (x.device.type == "cpu" and x.dim() == 5) or torch.jit.is_tracing():
+        if x.dim() != 5 or torch.jit.is_tracing():
             return plain()
         is_depthwise = groups == x.shape[1] == weight.shape[0] and self._is_centred()
+        way = self._way(x, is_depthwise)
+        if way == "torch":
+            return plain()
         if is_depthwise:
             x = x.contiguous(memory_format=torch.channels_last_3d)
         elif not x.is_contiguous(memory_format=torch.channels_last_3d):
             return plain()
+        if way == "triton":
+            return launch.convolve(x, weight, bias, self.stride, self.padding)
         if self.kernel_size == (1, 1, 1) and groups == 1 and not _is_single_threaded():
             return plain()
         if is_depthwise and self.stride[1:] != (1, 1) and _compute_dtype(x) == torch.bfloat16:
@@ -189,6 +198,24 @@ class Conv3d(nn.Conv3d):
         if is_depthwise:
             return _depthwise_conv(x, weight, bias, self.stride, self.padding)
         return plain()
+
+    def _way(self, x: Tensor, is_depthwise: bool) -> str:
+        """Its formulation on this device: torch (nn.Conv3d), fold or triton."""
+        way = self.depthwise if is_depthwise else "auto"
+        if way == "triton" and launch.can_convolve(x):
+            return way
+        if x.device.type == "cpu":
+            return "torch" if way == "torch" else "fold"
+        # Elsewhere a depthwise kernel over space and time has no fold.
+        is_flat = _is_spatial(self.kernel_size, self.padding) or _is_temporal(
+            self.kernel_size, self.stride, self.padding
+        )
+        return "fold" if way == "fold" and is_flat else "torch"
+
+    @property
+    def is_depthwise(self) -> bool:
+        """A kernel for each channel, without dilation: one that `depthwise` is for."""
+        return self.groups == self.in_channels == self.out_channels and self._is_centred()
 
     def _spatial(self, frames: Tensor, weight: Tensor, bias: Tensor | None, groups: int) -> Tensor:
         stride, padding, dilation = self.stride[1:], self.padding[1:], self.dilation[1:]
@@ -228,6 +255,14 @@ def _is_spatial(kernel: Triple, padding: Triple) -> bool:
 
 def _is_temporal(kernel: Triple, stride: Triple, padding: Triple) -> bool:
     return kernel[1:] == stride[1:] == (1, 1) and padding[1:] == (0, 0)
+
+
+def set_depthwise(model: nn.Module, way: str) -> int:
+    """Compute the depthwise convolutions of `model` in a way of MODEL.DEPTHWISE; their number."""
+    layers = [m for m in model.modules() if isinstance(m, Conv3d) and m.is_depthwise]
+    for layer in layers:
+        layer.depthwise = way
+    return len(layers)
 
 
 def max_pool3d(

@@ -1,0 +1,1 @@
+"""Triton kernels of depthwise 3D convolutions, and how they are launched."""
