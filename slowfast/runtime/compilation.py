@@ -51,14 +51,14 @@ class _Part:
         self._compiled = part._compiled_call_impl
         self._known: set[tuple] = set()
 
-    def __call__(self, *args):
-        key = (self._part.training, torch.is_grad_enabled(), *_shapes(args))
+    def __call__(self, *args, **named):
+        key = (self._part.training, torch.is_grad_enabled(), *_shapes((*args, *named.values())))
         if key in self._known:
-            return self._compiled(*args)
+            return self._compiled(*args, **named)
         if self._budget.is_spent(self._name):
-            return self._part._call_impl(*args)
+            return self._part._call_impl(*args, **named)
         self._known.add(key)
-        return self._budget.take(lambda: self._compiled(*args))
+        return self._budget.take(lambda: self._compiled(*args, **named))
 
 
 def _shapes(args: tuple) -> list:

@@ -32,6 +32,18 @@ def begin_momentum(optimizer: optim.Optimizer) -> None:
                 state["momentum_buffer"] = torch.zeros_like(parameter)
 
 
+def fit_layouts(optimizer: optim.Optimizer) -> None:
+    """Let loaded momenta lie in memory like their parameters, as fused optimizers demand.
+
+    A checkpoint may be of a device, or of a MEMORY_FORMAT, where weights lie in another way.
+    """
+    for parameter, state in optimizer.state.items():
+        for name, value in state.items():
+            is_like = isinstance(value, Tensor) and value.shape == parameter.shape
+            if is_like and value.stride() != parameter.stride():
+                state[name] = torch.empty_like(parameter).copy_(value).detach()
+
+
 def spoil_unless(
     is_finite: Tensor, optimizer: optim.Optimizer, scaler: torch.amp.GradScaler
 ) -> None:

@@ -10,7 +10,7 @@ from torch import nn, optim
 from torch.nn.modules.batchnorm import _NormBase
 
 from slowfast.config.node import ConfigNode
-from slowfast.solver.fused import begin_momentum, is_fused
+from slowfast.solver.fused import begin_momentum, fit_layouts, is_fused
 from slowfast.utils.classifier import classifier_name
 
 GROUP_RULES = ("name", "type")
@@ -103,6 +103,7 @@ def load_state_by_name(
     }
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": found, "param_groups": groups})
+    fit_layouts(optimizer)
     begin_momentum(optimizer)
 
 

@@ -136,6 +136,20 @@ def test_fused_sgd_takes_over_the_momentum_of_some_parameters():
     assert optimizer.state[model.bias]["momentum_buffer"].item() == 1
 
 
+@pytest.mark.parametrize("saved", [torch.contiguous_format, torch.channels_last_3d])
+def test_a_momentum_takes_the_layout_of_its_weight(saved):
+    weight = nn.Parameter(torch.ones(2, 3, 3, 3, 3).contiguous(memory_format=saved))
+    model = nn.ParameterDict({"weight": weight})
+    momentum = torch.arange(162.0).view(2, 3, 3, 3, 3)
+    optimizer = optim.SGD([weight], lr=1.0, momentum=1.0, fused=True)
+    state = {"state": {0: {"momentum_buffer": momentum.clone()}}}
+    optimizer_module.load_state_by_name(optimizer, model, state, ["weight"])
+    weight.sum().backward()
+    optimizer.step()
+    assert optimizer.state[weight]["momentum_buffer"].stride() == weight.stride()
+    torch.testing.assert_close(weight, -momentum, check_stride=False)
+
+
 def test_normalisation_by_tensors_is_that_by_lists():
     clips = torch.arange(24, dtype=torch.uint8).view(3, 2, 2, 2)
     mean, std = [0.1, 0.2, 0.3], [1.0, 0.5, 0.25]
