@@ -134,7 +134,6 @@ UNSUPPORTED_NAMES = {
     },
     "TRAIN.DATASET": _DATASETS,
     "TEST.DATASET": _DATASETS,
-    "BN.NORM_TYPE": {"sync_batchnorm_apex": "it needs apex; set sync_batchnorm"},
     "TASK": {"ssl": _SELF_SUPERVISED},
     "MODEL.LOSS_FUNC": {
         "contrastive_loss": _SELF_SUPERVISED,
@@ -159,6 +158,7 @@ RENAMED_NAMES = {
         "PTVSlowFast": ("SlowFast", _SAME_NETWORK),
         "PTVX3D": ("X3D", _SAME_NETWORK),
     },
+    "BN.NORM_TYPE": {"sync_batchnorm_apex": ("sync_batchnorm", "the same without apex")},
     "MODEL.ARCH": {"slowonly": ("slow", _SAME_NETWORK)},
     "TRAIN.DATASET": _DATASET_NAMES,
     "TEST.DATASET": _DATASET_NAMES,

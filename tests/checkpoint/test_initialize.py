@@ -1,4 +1,5 @@
 import logging
+import re
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from slowfast.checkpoint.classes import ClassList
 from slowfast.checkpoint.files import CheckpointError
 from slowfast.checkpoint.initialize import initialize_from, load_for_test
 from slowfast.models.norm import SubBatchNorm3d
-from tests.helpers.small_networks import Net
+from tests.helpers.small_networks import Net, small_model
 
 
 def _save(tmp_path, content):
@@ -210,3 +211,26 @@ def test_without_classes_of_the_data_the_classifier_stays(named, verb):
     (source, path), model = named, Net()
     verb(model, path)
     _assert_same(model, source)
+
+
+def _of_images(name, value):
+    """A tensor of our MF-Net as the authors' network for images has it."""
+    name = re.sub(r"^s1\.pathway0_stem\.", "conv1.", name)
+    name = re.sub(r"^s5\.pathway0_tail\.", "tail.", name)
+    name = name.replace("head.projection.", "classifier.")
+    unit = re.compile(r"s(\d)\.pathway0_res(\d)\.(.+)")
+    name = unit.sub(lambda m: f"conv{m[1]}.B{int(m[2]) + 1:02d}.conv_{m[3]}", name)
+    return name, value.sum(2) if value.ndim == 5 else value
+
+
+def test_mfnet_starts_from_its_authors_weights_of_images(tmp_path):
+    """Names and the division by the frames of a kernel are those of cypw/PyTorch-MFNet."""
+    model = small_model("MFNet", **{"MODEL.NUM_CLASSES": 4})
+    own = {name: value + 1 for name, value in small_model("MFNet").state_dict().items()}
+    torch.save(dict(_of_images(*item) for item in own.items()), tmp_path / "MFNet2D.pth")
+    report = initialize_from(model, tmp_path / "MFNet2D.pth")
+    assert report.layout == "MF-Net" and not report.missing and not report.unexpected
+    for name, value in model.state_dict().items():
+        if not name.startswith("head."):
+            expected = own[name].mean(2, keepdim=True) if value.ndim == 5 else own[name]
+            torch.testing.assert_close(value, expected.expand_as(value))

@@ -2,10 +2,12 @@
 
 import io
 import re
+from copy import deepcopy
 from functools import cache
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from slowfast.adaptive.table import build_costs
 from slowfast.analysis.features import FeatureExtractor, some_layers
@@ -157,3 +159,19 @@ def test_network_can_be_written_for_onnx(family):
     file = io.BytesIO()
     torch.onnx.export(on_cpu(family), (clips_of(family),), file, dynamo=False)
     assert file.tell() > sum(count_parameters(on_meta(family)).values())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["MViT", "TRN"])
+def test_compiled_step_is_one_graph_and_learns_the_same(family):
+    labels, (clips, *_) = torch.tensor([0, 1]), clips_of(family)
+    clips, results = [torch.cat([clips, clips.flip(1)])], []
+    plain = on_cpu(family).train()
+    compiled = deepcopy(plain)
+    compiled.compile(backend="eager", fullgraph=True)
+    for model in (plain, compiled):
+        torch.manual_seed(0)
+        F.cross_entropy(model(clips), labels).backward()
+        gradients = {name: x.grad for name, x in model.named_parameters() if x.grad is not None}
+        results.append((gradients, dict(model.named_buffers())))
+    torch.testing.assert_close(results[1], results[0], rtol=1e-4, atol=1e-6)

@@ -110,11 +110,14 @@ class Scale:
         """Weight of a subset in evaluation, so that their sum is as large as in training."""
         return self.num_drawn / len(self.evaluated)
 
-    def drawn(self) -> tuple[Subset, ...]:
-        """Different subsets from PyTorch's generator, which a run seeds for each step."""
+    def draw(self) -> Tensor:
+        """Numbers of different subsets from PyTorch's generator, which a run seeds for each step.
+
+        A tensor, so that a compiled network is the same whatever is drawn.
+        """
         if self.num_drawn == len(self.all):
-            return self.all
-        return tuple(self.all[i] for i in torch.randperm(len(self.all))[: self.num_drawn].tolist())
+            return torch.arange(len(self.all))
+        return torch.randperm(len(self.all))[: self.num_drawn]
 
 
 def all_frames(num_frames: int) -> Scale:
@@ -182,6 +185,10 @@ class RelationHead(nn.Module):
     ):
         super().__init__()
         self.scales, self.dropout_rate = scales, dropout_rate
+        for scale in scales:
+            for kind, subsets in (("all", scale.all), ("evaluated", scale.evaluated)):
+                name = f"{kind}_{scale.num_frames}"
+                self.register_buffer(name, torch.tensor(subsets), persistent=False)
         self.embed = Linear(dim_in, dim_frame)
         self.relations = nn.ModuleList(
             Linear(FixedWidth(dim_frame * scale.num_frames), dim_hidden) for scale in scales
@@ -206,12 +213,17 @@ class RelationHead(nn.Module):
         x = F.relu(self.embed(F.dropout(x, self.dropout_rate, self.training)))
         hidden, sizes = [], []
         for scale, relation in zip(self.scales, self.relations, strict=True):
-            subsets = scale.drawn() if self.training else scale.evaluated
-            frames = [torch.stack([x[:, t] for t in subset], 1).flatten(1) for subset in subsets]
-            hidden.append(F.relu(relation(torch.stack(frames, 1))))
+            subsets = self._subsets(scale)
+            hidden.append(F.relu(relation(x[:, subsets].flatten(2))))  # N,subsets,frames * C
             sizes.append((len(subsets), 1.0 if self.training else scale.factor))
         logits = self.projection(torch.cat(hidden, 1), sizes)
         return self.projection[0].scores(logits, is_training=self.training)
+
+    def _subsets(self, scale: Scale) -> Tensor:
+        """Subsets drawn in training, or taken in evaluation: subsets,frames."""
+        if self.training:
+            return getattr(self, f"all_{scale.num_frames}")[scale.draw()]
+        return getattr(self, f"evaluated_{scale.num_frames}")
 
 
 def build_trunk(cfg: ConfigNode) -> tuple[dict[str, nn.Module], Dims]:
