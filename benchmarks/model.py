@@ -99,6 +99,21 @@ def _profile_table(work: Callable[[], object], *, rows: int) -> str:
     return tabulate(table, headers=["operator", "ms", "share"], floatfmt=".1f")
 
 
+def machine_ceilings(*, repeats: int, size: int = 1024) -> tuple[float, float]:
+    """GFLOP/s of a product of matrices, and GB/s (read and written) of a copy, best of `repeats`.
+
+    No step is faster than its arithmetic at the first or its maps at the second. `size`: of the
+    matrices; the copy has 16 times their memory, 64 MiB.
+    """
+    matrix, source = torch.randn(size, size), torch.randn(16 * size * size)
+    target = torch.empty_like(source)
+    product, copy_ = time_in_turns(
+        lambda: torch.mm(matrix, matrix), lambda: target.copy_(source), repeats=repeats
+    )
+    num_bytes = 2 * source.numel() * source.element_size()
+    return 2 * size**3 / min(product) / 1e9, num_bytes / min(copy_) / 1e9
+
+
 def measure(ours: Contender, plain: Contender, *, name: str, repeats: int) -> str:
     """Tables of medians and of where our time goes, from both networks taking turns."""
     difference = relative_difference(ours, plain)
@@ -107,10 +122,12 @@ def measure(ours: Contender, plain: Contender, *, name: str, repeats: int) -> st
     works = [plain.train_step, ours.train_step, plain.infer, ours.infer]
     time_in_turns(*works, repeats=1)  # warm up
     times = time_in_turns(*works, repeats=repeats)
+    ceilings = machine_ceilings(repeats=repeats)
     rows = [Timing("training step", *times[:2]).row(), Timing("inference", *times[2:]).row()]
     parts = [
         f"{name}: last maps differ by {difference:.0e} of their largest value",
         tabulate(rows, headers=[name, *HEADER], disable_numparse=True, colalign=_ALIGN),
+        "this machine, now: {:.0f} GFLOP/s, copies {:.1f} GB/s".format(*ceilings),
         "our training step, by operator",
         _profile_table(ours.train_step, rows=10),
         "our inference, by operator",

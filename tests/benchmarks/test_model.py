@@ -80,3 +80,7 @@ def test_tables(tmp_path):
     table = benchmark_model.run_model(cfg=[str(path)], overrides=["MODEL.NUM_CLASSES", 5], **sizes)
     for words in ("small.yaml", "training step", "inference", "aten::", "everything else"):
         assert words in table
+
+
+def test_ceilings_are_positive_rates():
+    assert min(benchmark_model.machine_ceilings(repeats=2, size=8)) > 0
