@@ -50,7 +50,7 @@ def train_epoch(run: Run, epoch: int) -> dict:
 
 def _do_steps(run: Run, epoch: int, log: StepLog) -> None:
     """Steps of an epoch to its end or to a stop, whose sums are all read at the end."""
-    on_device = make_prefetcher(run.device, run.task.moved)
+    on_device = make_prefetcher(run.device, getattr(run.task, "moved", ()))
     start = time.perf_counter()
     for batches in on_device(_remaining_batches(run, epoch)):
         waited = time.perf_counter() - start

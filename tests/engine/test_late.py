@@ -225,7 +225,8 @@ def _stop_one_of_two(rank, folder, cfg):
 
 @pytest.mark.slow
 def test_late_processes_stop_after_the_same_step(run_in_two, toy_cfg, tmp_path):
-    cfg = toy_cfg("TRAIN.BATCH_SIZE", 2, "SOLVER.MAX_EPOCH", 2)
+    options = ["DDP.BUCKET_VIEW", True, "DDP.STATIC_GRAPH", True, "DDP.GRADIENTS", "bfloat16"]
+    cfg = toy_cfg("TRAIN.BATCH_SIZE", 2, "SOLVER.MAX_EPOCH", 2, *options)
     run_in_two(_stop_one_of_two, tmp_path, cfg)
     assert [(tmp_path / f"stopped_{rank}").read_text() for rank in (0, 1)] == ["143", "143"]
     assert files.load(files.interrupted_path(cfg.OUTPUT_DIR))["sums"]["count"] == 8
