@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from slowfast.models.batch_norm import BatchNorm3d, batch_norm
+from slowfast.models.batch_norm import _LEAST, BatchNorm3d, batch_norm
 
 
 def clips(*shape: int, dtype=torch.float64) -> torch.Tensor:
@@ -80,6 +80,41 @@ def test_lower_precision(dtype):
     assert y.dtype == dtype
     tolerance = torch.finfo(dtype).eps * 8
     torch.testing.assert_close(y.double(), theirs(x.double()), rtol=tolerance, atol=tolerance)
+
+
+@pytest.fixture
+def packs_small_maps(monkeypatch):
+    monkeypatch.setitem(_LEAST, torch.bfloat16, 0)
+
+
+@pytest.mark.parametrize("shape", SHAPES[:3])
+def test_bfloat16_has_statistics_and_sums_in_float32(shape, packs_small_maps):
+    x, (ours, theirs) = clips(*shape, dtype=torch.bfloat16), pair(shape[1])
+    ours, exact = ours.float(), x.detach().double().requires_grad_()
+    y, expected = ours(x), theirs(exact)
+    assert y.dtype == torch.bfloat16 and type(y.grad_fn).__name__ == "_BatchNormBackward"
+    torch.testing.assert_close(y.double(), expected, rtol=0.01, atol=0.02)
+    grad = torch.randn_like(y)
+    found = torch.autograd.grad(y, [x, *ours.parameters()], grad)
+    right = torch.autograd.grad(expected, [exact, *theirs.parameters()], grad.double())
+    torch.testing.assert_close(found[0].double(), right[0], rtol=0.02, atol=0.02)
+    for one, other in zip(found[1:], right[1:], strict=True):
+        torch.testing.assert_close(one, other.float(), rtol=1e-4, atol=1e-4)
+    for name in ("running_mean", "running_var"):
+        torch.testing.assert_close(getattr(ours, name), getattr(theirs, name).float())
+
+
+def test_gradients_of_bfloat16_are_as_near_as_those_of_pytorch(packs_small_maps):
+    x, (ours, theirs) = clips(2, 54, 4, 4, 4, dtype=torch.bfloat16), pair(54)
+    exact = x.detach().double().requires_grad_()
+    grad = torch.randn_like(x)
+    (right,) = torch.autograd.grad(theirs(exact), exact, grad.double())
+    ours, theirs = ours.float(), theirs.float()
+    errors = [
+        float((torch.autograd.grad(norm(x), x, grad)[0].double() - right).norm())
+        for norm in (ours, theirs)
+    ]
+    assert errors[0] < 1.5 * errors[1]
 
 
 def test_output_keeps_the_memory_format_and_may_be_changed_in_place():
