@@ -111,21 +111,19 @@ class Format:
     """A way to write a program: `write(program, path, facts)`.
 
     suffix: of the file. backend: reads it (see READERS). packages: what must be installed.
-    beside: suffixes of further files that are written, which belong to it. is_fixed: only for a
-    fixed number of clips.
+    is_fixed: only for a fixed number of clips. Files written beside `path` belong to it.
     """
 
     suffix: str
     backend: str
     write: Callable[[ExportedProgram, Path, str], None]
     packages: tuple[str, ...] = ()
-    beside: tuple[str, ...] = ()
     is_fixed: bool = False
 
 
 FORMATS = {
     "onnx": Format(".onnx", "onnxruntime", _write_onnx, ("onnx", "onnxscript", "onnxruntime")),
-    "openvino": Format(".xml", "openvino", _write_openvino, ("openvino",), (".bin",)),
+    "openvino": Format(".xml", "openvino", _write_openvino, ("openvino",)),
     "pt2": Format(".pt2", "torch", _write_pt2),
     "torchscript": Format(".torchscript", "torch", _write_torchscript, is_fixed=True),
 }

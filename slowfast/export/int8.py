@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from slowfast.config.node import ConfigNode
 from slowfast.datasets.build import build_loader
 from slowfast.export.clips import build_like_test, read_clips
-from slowfast.export.formats import FACTS, FORMATS, check_installed
+from slowfast.export.formats import FACTS, check_installed
 from slowfast.export.readers import read_exported
 from slowfast.export.write import (
     Written,
-    file_bytes,
+    files_bytes,
     largest_difference,
     placed_together,
     write_checked,
@@ -27,8 +27,6 @@ from slowfast.tasks.evaluate import Network, build_evaluation_loop
 from slowfast.utils.io import json_text
 
 logger = logging.getLogger(__name__)
-
-_FORMAT = FORMATS["openvino"]
 
 
 def quantize(source: Path, facts: dict[str, Any], clips: Sequence[list[Tensor]]) -> Any:
@@ -68,10 +66,10 @@ def write_int8(
         source = Path(folder) / "float32.xml"
         write_checked(network, facts, source, to="openvino", clips=clips)
         model = quantize(source, facts, calibration)
-    with placed_together(path, _FORMAT.beside) as temporary:
+    with placed_together(path) as temporary:
         openvino.save_model(model, temporary, compress_to_fp16=False)
-        num_bytes = file_bytes(temporary, _FORMAT)
-    written = read_exported(path, _FORMAT.backend)
+        num_bytes = files_bytes(temporary.parent)
+    written = read_exported(path, "openvino")
     difference = largest_difference(written, network, clips, [facts["num_clips"] or 1])
     return Written(written, num_bytes, difference)
 

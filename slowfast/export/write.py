@@ -57,23 +57,21 @@ def choose_format(name: str, path: str | Path, *, is_dynamic: bool) -> Format:
 
 
 @contextmanager
-def placed_together(path: Path, beside: Sequence[str]) -> Iterator[Path]:
+def placed_together(path: Path) -> Iterator[Path]:
     """A path of the same name in a temporary folder, whose files move beside `path` in the end.
 
-    beside: suffixes of the others, which move first. After an error what was there is untouched.
+    `path` itself moves last. After an error what was there is untouched.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
-        temporary = Path(folder) / path.name
-        yield temporary
-        for suffix in (*beside, path.suffix):
-            os.replace(temporary.with_suffix(suffix), path.with_suffix(suffix))
+        yield Path(folder) / path.name
+        for file in sorted(Path(folder).iterdir(), key=lambda file: file.name == path.name):
+            os.replace(file, path.with_name(file.name))
 
 
-def file_bytes(path: Path, format: Format) -> int:
-    """Size of an exported file, with what belongs to it."""
-    files = [path.with_suffix(suffix) for suffix in (format.suffix, *format.beside)]
-    return sum(file.stat().st_size for file in files)
+def files_bytes(folder: Path) -> int:
+    """Bytes of all files in a folder."""
+    return sum(file.stat().st_size for file in folder.iterdir())
 
 
 @torch.no_grad()
@@ -118,7 +116,7 @@ def write_checked(
     shapes = [(num_clips or 1, *given["shape"][1:]) for given in facts["inputs"]]
     is_for_torch = format.backend == "torch"
     program = trace_program(network, shapes, is_dynamic=is_dynamic, is_for_torch=is_for_torch)
-    with warnings.catch_warnings(), placed_together(path, format.beside) as temporary:
+    with warnings.catch_warnings(), placed_together(path) as temporary:
         warnings.simplefilter("ignore")  # of torch about torch
         format.write(program, temporary, json_text(facts))
         exported = read_exported(temporary, format.backend)
@@ -129,7 +127,7 @@ def write_checked(
                 f"{path}: not written: its scores differ from torch's by {difference:.1e} of the "
                 f"largest, allowed are {TOLERANCE:.0e}"
             )
-        num_bytes = file_bytes(temporary, format)
+        num_bytes = files_bytes(temporary.parent)
     return Written(exported, num_bytes, difference)
 
 

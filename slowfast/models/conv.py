@@ -245,7 +245,7 @@ def _is_single_threaded() -> bool:
     exported network may be run so.
     """
     if torch.compiler.is_compiling():
-        return torch.compiler.is_exporting()
+        return getattr(torch.compiler, "is_exporting", bool)()  # not in torch 2.6
     return torch.get_num_threads() == 1
 
 

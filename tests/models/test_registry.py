@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from slowfast.adaptive.table import build_costs
 from slowfast.analysis.features import FeatureExtractor, some_layers
 from slowfast.config.cli import load_cfg
+from slowfast.export.formats import trace_program
 from slowfast.models import MODELS, build_model
 from slowfast.models.build import build_meta_inputs
 from slowfast.models.complexity import count_macs, count_parameters
@@ -44,8 +45,8 @@ OURS = sorted(set(MODELS) - {"external"})
 each = pytest.mark.parametrize("family", sorted(MODELS))
 FAST = ["TSM", "X3D", "MViT"]  # others are slow tests
 each_of_ours = pytest.mark.parametrize("family", slow_but(FAST, OURS))
-# Of layers of every kind: depthwise, shifted, relations, pyramid, pairs of frames.
-EXPORTED = ["CSN", "TPN", "TRN", "TSM", "bLVNet"]
+# Of layers of every kind: depthwise, shifted, relations, pyramid, pairs of frames, tokens.
+EXPORTED = ["CSN", "MViT", "TPN", "TRN", "TSM", "bLVNet"]
 
 
 def cfg_of(family, *options):
@@ -148,9 +149,13 @@ def test_features_of_stages_and_of_the_classifier_can_be_had(family):
 
 @pytest.mark.parametrize("family", slow_but(["TSM"], EXPORTED))
 @torch.no_grad()
-def test_exported_network_gives_the_same(family):
+def test_exported_network_gives_the_same_for_any_number_of_clips(family):
     model, clips = on_cpu(family), clips_of(family)
-    assert_same(torch.export.export(model, (clips,)).module()(clips), model(clips))
+    shapes = [clip.shape for clip in clips]
+    program = trace_program(model, shapes, is_dynamic=True, is_for_torch=family == "TSM").module()
+    assert_same(program(*clips), model(clips))
+    three = [torch.cat([clip, clip.flip(2), -clip]) for clip in clips]
+    assert_same(program(*three), model(three))
 
 
 @each_of_ours
