@@ -4,7 +4,7 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -106,6 +106,7 @@ class Predictor:
         self._loop = build_evaluation_loop(cfg)
         if exported:
             loaded = build_exported(cfg, checkpoint, backend)
+            self._loop = replace(self._loop, check=None)  # autocast changes nothing there
         else:
             loaded = load_for_evaluation(cfg, checkpoint, self._loop.device)
         self.row, self._model = loaded.row, loaded.model

@@ -175,12 +175,13 @@ def build_exported(cfg: ConfigNode, path: str | Path, backend: str) -> ExportedN
     """The network in a file, for clips of the config's tests; ValueError where they do not fit."""
     if cfg.TEST.BUDGET:
         raise ValueError(f"TEST.BUDGET: {cfg.TEST.BUDGET!r} must be '' with an exported network")
-    if cfg.TEST.PRECISION == "bfloat16":
+    is_half = cfg.TEST.PRECISION == "bfloat16"
+    if is_half and backend != "openvino":
         raise ValueError(
             "TEST.PRECISION: 'bfloat16' has no effect on an exported network, whose file decides; "
-            "leave it out"
+            "leave it out, or take --backend openvino"
         )
-    network = read_exported(path, backend)
+    network = read_exported(path, backend, precision="bfloat16" if is_half else "float32")
     num_frames = cfg.TEST.WHOLE_VIDEO
     meta = build_meta_inputs(cfg, cfg.DATA.TEST_CROP_SIZE, num_frames=num_frames)[0]
     for given, clip in zip(network.facts["inputs"], meta, strict=True):
