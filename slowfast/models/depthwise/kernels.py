@@ -127,7 +127,7 @@ def convolve_window(
     sum0, sum1, sum2, sum3, sum4 = first, first, first, first, first
     for f in range(size[0]):
         frame = _frame(x, f, size, C)
-        for j in tl.static_range((KH + SH - 1) // SH):
+        for j in range((KH + SH - 1) // SH):
             for i in tl.static_range((KW + SW - 1) // SW):
                 h, w = source_h + SIGN * j, source_w + SIGN * i
                 kh, kw = first_h + j * SH, first_w + i * SW
@@ -177,7 +177,7 @@ def convolve(
         for k in range((KT + ST - 1) // ST):
             kt, f = first_t + k * ST, source_t + SIGN * k
             frame, is_frame = _frame(x, f, size, C), (f >= 0) & (f < size[0])
-            for j in tl.static_range((KH + SH - 1) // SH):
+            for j in range((KH + SH - 1) // SH):
                 for i in tl.static_range((KW + SW - 1) // SW):
                     h, w = source_h + SIGN * j, source_w + SIGN * i
                     kh, kw = first_h + j * SH, first_w + i * SW
