@@ -1,5 +1,6 @@
 """Reading of annotations by one process of each machine, for all of its processes."""
 
+import gc
 import logging
 import os
 import pickle
@@ -25,13 +26,13 @@ def read_once(read: Callable[[], Annotations]) -> Annotations:
     this together. Where the reader fails, or has no room for a file, each reads for itself.
     """
     if not distributed.is_distributed():
-        return _packed(read())
+        return _packed(_without_collecting(read))
     machines = distributed.gather_objects(socket.gethostname())
     reader = machines.index(machines[distributed.rank()])
     if distributed.rank() != reader:
         return _from_other(read, reader)
     try:
-        annotations = _packed(read())
+        annotations = _packed(_without_collecting(read))
     except Exception:
         distributed.gather_objects("")  # the others wait for it
         raise
@@ -54,11 +55,25 @@ def _from_other(read: Callable[[], Annotations], reader: int) -> Annotations:
         found = None
     if any(folders):
         distributed.barrier()
-    return found or _packed(read())
+    return found or _packed(_without_collecting(read))
 
 
 def _packed(annotations: Annotations) -> Annotations:
     return replace(annotations, records=pack(annotations.records))
+
+
+def _without_collecting(read: Callable[[], Annotations]) -> Annotations:
+    """Annotations that `read` returns, read while the garbage collector rests.
+
+    It would look again and again at all lines, which is half of the time, and find no circle.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        return read()
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _write(annotations: Annotations, path: Path) -> bool:
