@@ -212,9 +212,9 @@ def with_process(process: psutil.Process, act: Callable[[psutil.Process], None])
 def _run_check(check: Check, place: Place, files: Path) -> None:
     """In the process of a check: its output goes to a log, its outcome to a file."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    log = os.open(files.with_suffix(".log"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    os.dup2(log, 1)
-    os.dup2(log, 2)
+    sys.stdout = sys.stderr = open(files.with_suffix(".log"), "w", buffering=1)
+    os.dup2(sys.stdout.fileno(), 1)  # of programs, too
+    os.dup2(sys.stdout.fileno(), 2)
     try:
         check.work(place)
         end = {"status": "PASS", "why": ""}

@@ -15,6 +15,7 @@ from benchmarks.gpu_layers import depthwise_layers, measure_depthwise
 from benchmarks.gpu_parity import _compare, build_example
 from tests.helpers.small_networks import clips, small_cfg, small_model
 
+WHOLE = {"MODEL.DROPOUT_RATE": 0.0, "MODEL.DROPCONNECT_RATE": 0.0, "DATA.TRAIN_CROP_SIZE": 64}
 BOXES = {"DETECTION.ENABLE": True, "MODEL.HEAD_ACT": "sigmoid"}
 
 
@@ -74,15 +75,15 @@ def test_checks_end_each_with_an_outcome(run, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("keys", [{}, BOXES])
 def test_networks_are_compared_in_every_number_type(place, keys):
-    strides = {"DETECTION.SPATIAL_SCALE_FACTOR": 32, "DATA.TRAIN_CROP_SIZE": 64}
-    _compare(place, build_example(small_cfg("X3D", **keys, **strides)))
+    keys = {**keys, "DETECTION.SPATIAL_SCALE_FACTOR": 32}
+    _compare(place, build_example(small_cfg("X3D", **WHOLE, **keys)))
     lines = [json.loads(line) for line in place.rows_path.read_text().splitlines()]
     assert [*map(list, lines)] == [["cpu32"], ["gpu64"], ["gpu32"], ["tf32"], ["bfloat16"]]
     assert "logits:0e+00" in lines[1]["gpu64"]
 
 
 def test_a_network_that_computes_something_else_is_noticed(place, monkeypatch):
-    example = build_example(small_cfg("X3D", **{"DATA.TRAIN_CROP_SIZE": 64}))
+    example = build_example(small_cfg("X3D", **WHOLE))
     compute, calls = example.compute, []
 
     def wrong(*args):
