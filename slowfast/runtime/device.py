@@ -20,7 +20,8 @@ def set_arithmetic(*, has_tf32: bool, is_deterministic: bool) -> None:
     torch.backends.cudnn.allow_tf32 = has_tf32
     if is_deterministic:  # read when cuBLAS begins: nothing was computed on the GPU yet
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(is_deterministic, warn_only=True)
+    if is_deterministic != torch.are_deterministic_algorithms_enabled():  # it imports a compiler
+        torch.use_deterministic_algorithms(is_deterministic, warn_only=True)
     torch.backends.cudnn.deterministic = is_deterministic
     # Else new memory is filled with NaN, which costs time and changes nothing in a sound program.
     torch.utils.deterministic.fill_uninitialized_memory = not is_deterministic
