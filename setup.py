@@ -24,11 +24,13 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(include=["slowfast", "slowfast.*"]),
+    package_data={"slowfast.analysis": ["*/*.html", "*/*.css", "*/*.js"]},
     install_requires=[
         "av>=17",
         "filelock",
         "fsspec",
         "fvcore",
+        "jinja2>=3.1",
         "matplotlib",
         "numpy",
         "psutil",
