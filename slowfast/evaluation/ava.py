@@ -43,14 +43,14 @@ def ava_average_precisions(
         raise ValueError(f"AVA.METRIC: {definition!r} is not one of {sorted(DEFINITIONS)}")
     excluded = () if definition == "activitynet" else truth.excluded
     detections, boxes = judged_rows(detections, truth, excluded=excluded)
-    if definition != "pyslowfast":
-        detections = by_score(detections)
     if definition == "activitynet":
+        detections = by_score(detections)
         detections = select(detections, np.isin(detections.keys, boxes.keys))
         detections = select(detections, _place_in_image(detections.keys) < _MAX_PER_IMAGE)
     x1, y1, x2, y2 = detections.boxes.T
     detections = select(detections, (x1 < x2) & (y1 < y2))
-    outcome = match_best(detections, boxes)
+    scores = None if definition == "pyslowfast" else detections.scores
+    outcome = match_best(detections, boxes, scores=scores)
     return class_average_precisions(
         detections, outcome, boxes, classes=truth.classes, area=envelope_area
     )
@@ -100,6 +100,5 @@ def frame_average_precisions(
     """
     match, area = _RULES[definition]
     detections, boxes = judged_rows(detections, truth, excluded=truth.excluded)
-    detections = by_score(detections)
-    outcome = match(detections, boxes)
+    outcome = match(detections, boxes, scores=detections.scores)
     return class_average_precisions(detections, outcome, boxes, classes=truth.classes, area=area)

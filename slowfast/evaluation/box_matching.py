@@ -1,5 +1,6 @@
 """Matching of detections with the boxes of the ground truth, and the average precision of it."""
 
+import itertools
 from collections.abc import Callable, Collection
 from dataclasses import replace
 
@@ -49,17 +50,22 @@ def by_score(detections: BoxTable) -> BoxTable:
 
 
 def match_best(
-    detections: BoxTable, truth: BoxTable, is_difficult: np.ndarray | None = None
+    detections: BoxTable,
+    truth: BoxTable,
+    is_difficult: np.ndarray | None = None,
+    *,
+    scores: np.ndarray | None = None,
 ) -> np.ndarray:
-    """HIT, MISS or IGNORED for each detection, in the order of the table.
+    """HIT, MISS or IGNORED for each detection of the table.
 
     A detection can only hit the box that it overlaps most (the first of several, of its image and
     class), by an IoU of at least 0.5; the first one that does so hits it, all others miss. A
-    detection of a box `is_difficult` (bool for each row of `truth`) is ignored.
+    detection of a box `is_difficult` (bool for each row of `truth`) is ignored. `scores`: of each
+    detection, the first one has the highest; default: the first in the table.
     """
-    found, boxes = overlapping(detections, truth)
-    found, first = np.unique(found, return_index=True)
-    boxes = boxes[first]
+    found, boxes = overlapping(detections, truth, scores)
+    is_best = np.append(True, found[1:] != found[:-1])[: len(found)]
+    found, boxes = found[is_best], boxes[is_best]
     outcome = np.full(len(detections), MISS, dtype=np.int8)
     outcome[found[np.unique(boxes, return_index=True)[1]]] = HIT
     if is_difficult is not None:
@@ -67,25 +73,30 @@ def match_best(
     return outcome
 
 
-def match_left(detections: BoxTable, truth: BoxTable) -> np.ndarray:
-    """HIT or MISS for each detection, in the order of the table.
+def match_left(
+    detections: BoxTable, truth: BoxTable, *, scores: np.ndarray | None = None
+) -> np.ndarray:
+    """HIT or MISS for each detection of the table.
 
     As `match_best`, but a box that was hit is gone: a detection can hit the best of those left.
     """
     outcome = np.full(len(detections), MISS, dtype=np.int8)
-    outcome[pair_up(detections, truth)[0]] = HIT
+    outcome[pair_up(detections, truth, scores)[0]] = HIT
     return outcome
 
 
-def pair_up(detections: BoxTable, boxes: BoxTable) -> tuple[np.ndarray, np.ndarray]:
+def pair_up(
+    detections: BoxTable, boxes: BoxTable, scores: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Rows of detections and the rows of boxes they go with, each in one pair at most.
 
-    In the order of the table each detection takes the box that it overlaps most of those left, of
-    its image and class, by an IoU of at least 0.5. Keys are integers, equal for equal images.
+    In the order of falling `scores` (None: of the table) each detection takes the box that it
+    overlaps most of those left, of its image and class, by an IoU of at least 0.5. Keys are
+    integers, equal for equal images.
     """
     is_taken, is_gone = np.zeros(len(detections), bool), np.zeros(len(boxes), bool)
     pairs = []
-    for detection, box in zip(*overlapping(detections, boxes), strict=True):
+    for detection, box in zip(*overlapping(detections, boxes, scores), strict=True):
         if not (is_taken[detection] or is_gone[box]):
             pairs.append((detection, box))
             is_taken[detection] = is_gone[box] = True
@@ -118,19 +129,20 @@ def class_average_precisions(
     area: Callable[[np.ndarray, int], float],
 ) -> dict[int, float]:
     """Average precision 0..1 of each of `classes`; NaN for one without ground truth."""
-    order, labels = np.arange(len(detections)), detections.labels
-    if (detections.scores[1:] > detections.scores[:-1]).any():
-        order = np.argsort(-detections.scores, kind="stable")
+    labels = detections.labels
     if labels.max(initial=0) < 1 << 15:  # numpy sorts such integers in linear time
         labels = labels.astype(np.int16)
-    order = order[np.argsort(labels[order], kind="stable")]
-    labels, outcome = labels[order], outcome[order]
+    order = np.argsort(labels, kind="stable")
+    outcome, scores = outcome[order], detections.scores[order]
+    num_labels = 1 + max(classes, default=0)
+    nums_boxes = np.bincount(truth.labels, minlength=num_labels)
+    ends = np.append(0, np.bincount(labels, minlength=num_labels).cumsum())
     result = {}
     for label in classes:
-        first, last = np.searchsorted(labels, [label, label + 1])
-        counted = outcome[first:last][outcome[first:last] != IGNORED]
-        num_boxes = int((truth.labels == label).sum())
-        result[label] = area(counted == HIT, num_boxes) if num_boxes else float("nan")
+        rows = slice(ends[label], ends[label + 1])
+        ranked = outcome[rows][np.argsort(-scores[rows], kind="stable")]
+        is_hit = ranked[ranked != IGNORED] == HIT
+        result[label] = area(is_hit, nums_boxes[label]) if nums_boxes[label] else float("nan")
     return result
 
 
@@ -141,13 +153,16 @@ def _precisions(is_hit: np.ndarray) -> np.ndarray:
 def image_numbers(*tables: np.ndarray) -> list[np.ndarray]:
     """For the keys of each table integers that are equal for equal keys.
 
-    Only the first key of each run of equal ones is sorted: tables are usually in order.
+    Only the first key of each run of equal ones is looked up: tables are usually in order.
     """
     starts = [
         np.flatnonzero(np.append(True, keys[1:] != keys[:-1])[: len(keys)]) for keys in tables
     ]
     heads = [keys[start].astype(object) for keys, start in zip(tables, starts, strict=True)]
-    _, numbers = np.unique(np.concatenate(heads), return_inverse=True)
+    known: dict[str, int] = {}
+    numbers = np.fromiter(
+        (known.setdefault(key, len(known)) for key in itertools.chain(*heads)), np.int64
+    )
     ends = np.cumsum([len(start) for start in starts])
     return [
         np.repeat(own, np.diff(np.append(start, len(keys))))
@@ -155,37 +170,37 @@ def image_numbers(*tables: np.ndarray) -> list[np.ndarray]:
     ]
 
 
-def overlapping(detections: BoxTable, truth: BoxTable) -> tuple[np.ndarray, np.ndarray]:
+def overlapping(
+    detections: BoxTable, truth: BoxTable, scores: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Pairs (detection, box of the same image and class) with enough IoU, as two lists of rows.
 
-    In the order of the detections; of one detection, largest IoU first, then the box's own order.
+    In the order of falling `scores` of the detections, then of the table; of one detection, largest
+    IoU first, then the box's own order. Only what overlaps is sorted: large tables would leave the
+    processor's cache.
     """
     num_labels = 1 + max(detections.labels.max(initial=0), truth.labels.max(initial=0))
     cells = truth.keys * num_labels + truth.labels
     order = np.argsort(cells, kind="stable")
-    wanted = detections.keys * num_labels + detections.labels
-    first, last = _find(cells[order], wanted)
-    count = last - first
-    found = np.repeat(np.arange(len(detections)), count)
-    places = np.arange(len(found)) - np.repeat(count.cumsum() - count - first, count)
+    found, places = _find(cells[order], detections.keys * num_labels + detections.labels)
     boxes = order[places]
     iou = _iou(detections.boxes[found], truth.boxes[boxes])
     is_enough = iou >= MIN_IOU
     found, boxes, iou = found[is_enough], boxes[is_enough], iou[is_enough]
-    order = np.lexsort((boxes, -iou, found))
+    ranks = (boxes, -iou, found) if scores is None else (boxes, -iou, found, -scores[found])
+    order = np.lexsort(ranks)
     return found[order], boxes[order]
 
 
 def _find(cells: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """First place and end of each of `wanted` in the rising `cells`.
-
-    Looked up in rising order: at random most of a large table is out of the processor's cache.
-    """
-    rows = np.argsort(wanted)
-    ends = np.empty((2, len(wanted)), np.int64)
-    for end, side in zip(ends, ("left", "right"), strict=True):
-        end[rows] = np.searchsorted(cells, wanted[rows], side=side)
-    return ends[0], ends[1]
+    """Pairs (row of `wanted`, place of an equal one in the rising `cells`), by row, then place."""
+    heads = np.flatnonzero(np.append(True, cells[1:] != cells[:-1])[: len(cells)])
+    lengths = np.diff(np.append(heads, len(cells)))
+    runs = np.searchsorted(cells[heads], wanted)
+    rows = np.flatnonzero(np.append(cells[heads], -1)[runs] == wanted)
+    first, count = heads[runs[rows]], lengths[runs[rows]]
+    found = np.repeat(rows, count)
+    return found, np.arange(len(found)) - np.repeat(count.cumsum() - count - first, count)
 
 
 def _iou(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:

@@ -32,8 +32,12 @@ from slowfast.utils.io import json_text
 
 logger = logging.getLogger(__name__)
 
-# Largest difference of scores, over the largest score, between a file and torch, both in float32.
+Scores = Callable[[Sequence[Tensor]], Tensor]  # of clips, one tensor for each pathway
+
+# Largest difference of logits or of logarithms of scores, over the largest of them, between a file
+# and torch, both in float32.
 TOLERANCE = 1e-4
+_LEAST_SCORE = 1e-30  # float32 has its full precision above it
 
 
 @dataclass(frozen=True)
@@ -76,8 +80,8 @@ def files_bytes(folder: Path) -> int:
 
 @torch.no_grad()
 def largest_difference(
-    run: Callable[[Sequence[Tensor]], Tensor],
-    network: nn.Module,
+    run: Scores,
+    network: Scores,
     clips: Sequence[list[Tensor]],
     num_clips: Sequence[int],
 ) -> float:
@@ -91,11 +95,23 @@ def largest_difference(
         order = [others[number % len(others)] for number in range(count)]
         batch = [torch.cat(parts) for parts in zip(*order, strict=True)]
         expected = network(batch)
-        difference = (run(batch) - expected).abs().max() / expected.abs().max()
+        largest_score = expected.abs().max().clamp(min=_LEAST_SCORE)
+        difference = (run(batch) - expected).abs().max() / largest_score
         largest = max(largest, float(difference))
         if not bool(difference == difference):  # NaN is no agreement
             return float("nan")
     return largest
+
+
+def unsaturated(run: Scores, activation: str) -> Scores:
+    """`run`, with the logarithms of what a softmax or a sigmoid gives.
+
+    These tell small scores apart, as logits do: a softmax that is sure of a class gives 1 and zeros
+    for very different logits.
+    """
+    if activation == "none":
+        return run
+    return lambda clips: run(clips).clamp(min=_LEAST_SCORE).log()
 
 
 def write_checked(
@@ -121,11 +137,14 @@ def write_checked(
         format.write(program, temporary, json_text(facts))
         exported = read_exported(temporary, format.backend)
         sizes = [1, 2] if is_dynamic else [num_clips]
-        difference = largest_difference(exported, network, clips, sizes)
+        activation = facts["output"]["activation"]
+        both = (unsaturated(run, activation) for run in (exported, network))
+        difference = largest_difference(*both, clips, sizes)
         if not difference <= TOLERANCE:
             raise ValueError(
                 f"{path}: not written: its scores differ from torch's by {difference:.1e} of the "
-                f"largest, allowed are {TOLERANCE:.0e}"
+                f"largest (in logarithms, if they are of a softmax or sigmoid), allowed are "
+                f"{TOLERANCE:.0e}"
             )
         num_bytes = files_bytes(temporary.parent)
     return Written(exported, num_bytes, difference)

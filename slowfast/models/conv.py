@@ -197,7 +197,10 @@ class Conv3d(nn.Conv3d):
             return _over_time(x, lambda image: self._temporal(image, weight, bias, groups))
         if is_depthwise:
             return _depthwise_conv(x, weight, bias, self.stride, self.padding)
-        return plain()
+        # The kernel keeps the order of x; torch.export believes that it does not, and would record
+        # nothing but slow convolutions from here on.
+        y = plain()
+        return y.contiguous(memory_format=torch.channels_last_3d) if _is_exporting() else y
 
     def _way(self, x: Tensor, is_depthwise: bool) -> str:
         """Its formulation on this device: torch (nn.Conv3d), fold or triton."""
@@ -245,8 +248,12 @@ def _is_single_threaded() -> bool:
     exported network may be run so.
     """
     if torch.compiler.is_compiling():
-        return getattr(torch.compiler, "is_exporting", bool)()  # not in torch 2.6
+        return _is_exporting()
     return torch.get_num_threads() == 1
+
+
+def _is_exporting() -> bool:
+    return getattr(torch.compiler, "is_exporting", bool)()  # not in torch 2.6
 
 
 def _is_spatial(kernel: Triple, padding: Triple) -> bool:

@@ -7,8 +7,10 @@ import torch
 from torch import nn
 
 from slowfast.export import readers
+from slowfast.export.formats import trace_program
 from slowfast.export.readers import ExportedNetwork, Reader, build_exported, read_exported
-from slowfast.export.write import build_facts, largest_difference, write_checked
+from slowfast.export.write import build_facts, largest_difference, unsaturated, write_checked
+from slowfast.models.conv import conv3d
 
 
 class Means(nn.Module):
@@ -52,6 +54,24 @@ def test_a_file_that_differs_from_torch_is_not_written(facts, tmp_path, monkeypa
     assert path.read_text() == "before"
 
 
+class TwoConvolutions(nn.Module):
+    """Over space and time, then over space."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = conv3d(3, 4, 3), conv3d(4, 4, (1, 3, 3))
+
+    def forward(self, clips, boxes=None):
+        return self.second(self.first(clips[0]))
+
+
+@pytest.mark.slow
+def test_a_program_for_torch_folds_what_follows_a_convolution_over_space_and_time():
+    program = trace_program(TwoConvolutions(), [clips().shape], is_dynamic=False, is_for_torch=True)
+    names = [str(node.target) for node in program.graph.nodes if "conv" in str(node.target)]
+    assert names == ["aten.conv3d.default", "aten.conv2d.default"]
+
+
 @pytest.mark.parametrize("factor", [1.001, float("nan")])
 def test_a_difference_is_relative_to_the_largest_score(factor):
     def run(batch):
@@ -59,6 +79,15 @@ def test_a_difference_is_relative_to_the_largest_score(factor):
 
     found = largest_difference(run, Means(), [[clips()]], [1, 3])
     assert found == pytest.approx(factor - 1, rel=1e-3, nan_ok=True)
+
+
+def test_scores_of_a_saturated_softmax_are_told_apart():
+    logits = torch.tensor([[60.0, 0.0, 3.0]])
+    wrong = logits + torch.tensor([0.0, 2.0, 0.0])
+    pair = [lambda _, x=x: x.softmax(-1) for x in (logits, wrong)]
+    assert largest_difference(*pair, [[clips()]], [1]) < 1e-6
+    pair = [unsaturated(run, "softmax") for run in pair]
+    assert largest_difference(*pair, [[clips()]], [1]) == pytest.approx(2 / 58, rel=1e-3)
 
 
 def test_a_file_for_two_clips_gets_two_at_a_time(tmp_path):
