@@ -136,7 +136,7 @@ def _toy_keys(data_dir, output_dir):
             "TEST_CROP_SIZE": 32,
         },
         "TRAIN": {"BATCH_SIZE": 4, "EVAL_PERIOD": 1, "CHECKPOINT_PERIOD": 1},
-        "TEST": {"BATCH_SIZE": 4, "NUM_ENSEMBLE_VIEWS": 2, "NUM_SPATIAL_CROPS": 3},
+        "TEST": {"BATCH_SIZE": 4, "NUM_ENSEMBLE_VIEWS": 2, "NUM_SPATIAL_CROPS": 3, "REPORT": False},
         "SOLVER": {"BASE_LR": 0.05, "MAX_EPOCH": 2},
         "DATA_LOADER": {"NUM_WORKERS": 0},
         "NUM_GPUS": 0,

@@ -44,7 +44,8 @@ def run(args: argparse.Namespace) -> int:
     print(
         "Each class is another one played backwards, so a network that sees the order of frames\n"
         "must fail on the second row: it names the opposite motion.\n"
-        f"Files: {output}/test_results.json, test_results.csv, history.csv, checkpoints/"
+        f"Files: {output}/test_results.json, test_results.csv, history.csv, checkpoints/\n"
+        f"Report: {output}/report.html, which any browser opens"
     )
     return 0
 

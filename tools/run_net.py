@@ -8,6 +8,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from slowfast.config.cli import load_cfg_from_args, parse_args, save_run_config
+from slowfast.config.environment import write_environment
 from slowfast.config.node import ConfigNode
 from slowfast.utils.cli import run_tool
 
@@ -39,6 +40,10 @@ def run(args: argparse.Namespace) -> None:
         _prepare(cfg, args.command, is_main=is_main)
         runs = [train] * cfg.TRAIN.ENABLE + [test] * cfg.TEST.ENABLE
         launch(runs, cfg, args.init_method)
+    if cfg.TEST.ENABLE and cfg.TEST.REPORT and is_main:
+        from slowfast.analysis.report.build import write_report_after_test
+
+        write_report_after_test(cfg.OUTPUT_DIR)
 
 
 def _prepare(cfg: ConfigNode, command: list[str], *, is_main: bool) -> None:
@@ -49,6 +54,7 @@ def _prepare(cfg: ConfigNode, command: list[str], *, is_main: bool) -> None:
     setup_logging(cfg.OUTPUT_DIR, is_main=is_main)
     if is_main:
         save_run_config(cfg, command)
+        write_environment(cfg.OUTPUT_DIR)
         if cfg.LOG_MODEL_INFO:
             warn_if_short(build_needs(cfg, _log_size(cfg)), cfg.OUTPUT_DIR)
     if cfg.TRAIN.ENABLE and cfg.TEST.BUDGET:

@@ -201,6 +201,9 @@ _C.TEST.NUM_SPATIAL_CROPS = Default(3, OneOf(1, 3))
 _C.TEST.SHORT_SIDE = Default(0, AtLeast(0, 10_000))
 # File name in OUTPUT_DIR for the scores of all views (npz); empty is test_scores.npz.
 _C.TEST.SAVE_RESULTS_PATH = ""
+# Ours. Write report.html into OUTPUT_DIR after the test: all about the run in one page, which
+# tools/report.py makes again.
+_C.TEST.REPORT = True
 # Ours. Test on one clip of so many frames that is the whole video at stride 1, as S3D does: a
 # shorter video is repeated from its start, of a longer one it is the middle. 0: NUM_ENSEMBLE_VIEWS
 # clips of DATA.NUM_FRAMES.

@@ -10,6 +10,7 @@ from markupsafe import Markup
 _WIDTH, _HEIGHT = 520, 260
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 14, 28, 42
 _MOST_POINTS = 600
+_LETTER = 6.8  # width of one, in pixels
 NUM_COLOURS = 8
 
 
@@ -32,12 +33,16 @@ class Series:
 
 @dataclass(frozen=True)
 class Axis:
-    """Axis of a chart. low, high: its ends where they are fixed. is_log: powers of ten."""
+    """Axis of a chart.
+
+    low, high: its ends where they are fixed. is_log: powers of ten. is_whole: of counts.
+    """
 
     title: str
     low: float | None = None
     high: float | None = None
     is_log: bool = False
+    is_whole: bool = False
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,7 @@ class _Scale:
 
     def __init__(self, axis: Axis, values: Sequence[float], start: float, end: float):
         found = [v for v in values if math.isfinite(v) and (v > 0 or not axis.is_log)] or [0.1, 1.0]
-        self._is_log = axis.is_log
+        self._is_log, self._least_step = axis.is_log, 1.0 if axis.is_whole else 0.0
         low = min(found) if axis.low is None else axis.low
         high = max(found) if axis.high is None else axis.high
         if axis.is_log:
@@ -75,7 +80,7 @@ class _Scale:
         if self._is_log:
             step = max(1, math.ceil((self.high - self.low) / 6))
             return [(10.0**n, f"1e{n}") for n in range(int(self.low), int(self.high) + 1, step)]
-        step = _round_step((self.high - self.low) / count)
+        step = max(_round_step((self.high - self.low) / count), self._least_step)
         first = math.ceil(self.low / step - 1e-9)
         last = math.floor(self.high / step + 1e-9)
         return [(n * step, _tick_text(n * step)) for n in range(first, last + 1)]
@@ -136,7 +141,9 @@ def bar_chart(
                 f'height="{abs(base - top):.1f}" fill="{colour(0)}">{tip}</rect>'
             )
         if place % step == 0:
-            middle, short = across(place + 0.5), name if len(name) < 9 else f"{name[:7]}…"
+            most = max(int(step * (right - left) / _LETTER), 3)
+            short = name if len(name) <= most else f"{name[: most - 1]}…"
+            middle = (left + right) / 2
             parts.append(_text(middle, _HEIGHT - _BOTTOM + 16, short, anchor="middle"))
     shown = ", ".join(f"{n} {_tick_text(v)}" for n, v in list(zip(names, values, strict=True))[:12])
     return Chart(_svg(f"{title}: {shown}", parts), caption)

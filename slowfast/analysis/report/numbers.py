@@ -89,3 +89,42 @@ def doubtful_hits(values: np.ndarray, labels: np.ndarray, most: int) -> list[int
     score = np.where(best == labels, values.max(1), np.inf)
     order = np.argsort(score, kind="stable")[:most]
     return [int(i) for i in order if np.isfinite(score[i])]
+
+
+def precision_recall(scores: np.ndarray, is_hit: np.ndarray, num_true: int) -> tuple:
+    """(recall, precision) 0..1 at each distinct score, the highest first.
+
+    num_true: of what is to be found, some of which no score may be of.
+    """
+    order = np.argsort(-scores, kind="stable")
+    scores, hits = scores[order], is_hit[order].cumsum()
+    is_last = np.append(scores[1:] != scores[:-1], True)[: len(scores)]
+    recall, precision = hits / max(num_true, 1), hits / np.arange(1, len(scores) + 1)
+    return recall[is_last], precision[is_last]
+
+
+def weighted_map(labels: np.ndarray, weights: np.ndarray) -> float:
+    """Mean AP 0..1 of videos that count `weights` times each; classes without a positive are out.
+
+    labels: videos,classes of 0 and 1, in each column by falling score; weights: in the same order.
+    Equal scores count one after another.
+    """
+    positives = (weights * labels).cumsum(0)
+    total = positives[-1]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found = weights * labels * positives / weights.cumsum(0)
+        each = np.nan_to_num(found).sum(0) / total
+    return float(each[total > 0].mean()) if (total > 0).any() else float("nan")
+
+
+def map_interval(values: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
+    """Bootstrap interval of the mean AP 0..1 over videos; values, labels: videos,classes."""
+    order = np.argsort(-values, axis=0, kind="stable")
+    hits = np.take_along_axis(labels, order, 0).astype(float)
+
+    def metric(rows: np.ndarray) -> float:
+        weights = np.bincount(rows, minlength=len(values)).astype(float)
+        return weighted_map(hits, weights[order])
+
+    repeats = 200 if values.size < 1_000_000 else 50
+    return bootstrap_interval(metric, len(values), repeats=repeats)

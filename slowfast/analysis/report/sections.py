@@ -56,8 +56,8 @@ def training_section(run: RunFolder) -> list[Section]:
     return [Section("training", "Training", charts=charts)] if charts else []
 
 
-def network_section(run: RunFolder) -> Section:
-    """Parts of the network, the whole first."""
+def network_section(run: RunFolder, tiles: list[Tile]) -> Section:
+    """Parts of the network and the whole, which gets tiles, too."""
     found = build_network_table(run.config)
     rows: list[list[Any]] = [
         [part.name, part.kind, part.output, part.params / 1e6, part.macs / 1e9]
@@ -66,6 +66,8 @@ def network_section(run: RunFolder) -> Section:
     rows.append(["all", "", "", found.params / 1e6, found.macs / 1e9])
     columns = [Column("part"), Column("kind"), Column("output C x T x H x W", is_long=True)]
     columns += [Column("parameters (M)", 3), Column("GMACs", 3)]
+    tiles.append(("parameters", f"{found.params / 1e6:.3f} M", ""))
+    tiles.append(("GMACs of a clip", f"{found.macs / 1e9:.3f}", "at the test crop"))
     caption = f"{run.config.MODEL.MODEL_NAME}, one clip of {' and '.join(found.inputs)}"
     table = Table(caption, columns, rows, best=[len(rows) - 1])
     return Section("network", "Network", tables=[table])
