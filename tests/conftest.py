@@ -24,6 +24,7 @@ from slowfast.runtime.stop import StopRequest
 
 pytest_plugins = [
     "tests.helpers.annotation_files",
+    "tests.helpers.browser",
     "tests.helpers.devices",
     "tests.helpers.processes",
     "tests.helpers.stores",

@@ -10,7 +10,8 @@ from markupsafe import Markup
 _WIDTH, _HEIGHT = 520, 260
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 14, 28, 42
 _MOST_POINTS = 600
-_LETTER = 6.8  # width of one, in pixels
+_MOST_NAMES = 40  # below bars
+_LETTER = 8  # width of one, in pixels
 NUM_COLOURS = 8
 
 
@@ -124,7 +125,7 @@ def line_chart(
 def bar_chart(
     title: str, names: Sequence[str], values: Sequence[float], y: Axis, *, caption: str = ""
 ) -> Chart:
-    """A bar for each name; only some of many names are written."""
+    """A bar for each name; some of the names are written, of very many none."""
     count = max(len(values), 1)
     across = _Scale(Axis("", 0, count), [], _LEFT, _WIDTH - _RIGHT)
     y = Axis(y.title, 0 if y.low is None else y.low, y.high)
@@ -140,7 +141,7 @@ def bar_chart(
                 f'<rect x="{left:.1f}" y="{min(top, base):.1f}" width="{right - left:.1f}" '
                 f'height="{abs(base - top):.1f}" fill="{colour(0)}">{tip}</rect>'
             )
-        if place % step == 0:
+        if place % step == 0 and count <= _MOST_NAMES:
             most = max(int(step * (right - left) / _LETTER), 3)
             short = name if len(name) <= most else f"{name[: most - 1]}…"
             middle = (left + right) / 2

@@ -38,8 +38,9 @@
       if (value) {
         const wrong = state.order[row] !== state.order[column];
         context.fillStyle = wrong ? style.getPropertyValue("--c1") : `rgb(${paint})`;
-        context.globalAlpha = 0.15 + 0.85 * Math.sqrt(share);
-        context.fillRect(x, y, Math.max(cell - (cell > 4 ? 1 : 0), 0.6), Math.max(cell - (cell > 4 ? 1 : 0), 0.6));
+        context.globalAlpha = Math.max(cell < 8 ? 0.6 : 0.15, 0.15 + 0.85 * Math.sqrt(share));
+        const side = Math.max(cell - (cell > 4 ? 1 : 0), 1.5);  // never too small to see
+        context.fillRect(x, y, side, side);
         context.globalAlpha = 1;
       }
       if (cell >= 26 && value) {
