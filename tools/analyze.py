@@ -1,8 +1,9 @@
-"""Look into trained networks: analyze.py {arrow,tempo,filters,features,pareto} RUN ... --output DIR
+"""Look into trained networks: analyze.py {arrow,tempo,filters,features,pareto,cam,...} RUN ...
 
 A RUN is an OUTPUT_DIR, or CONFIG.yaml,WEIGHTS; NAME=RUN names it in tables and plots.
 
 python tools/analyze.py arrow outputs/vov3d I3D=outputs/i3d --output outputs/arrow
+python tools/analyze.py cam outputs/vov3d --videos a.mp4 b.mp4 --output outputs/cam
 python tools/analyze.py tempo X3D=X3D_M.yaml,x3d_m.pyth --output outputs/tempo NUM_GPUS 0
 """
 
@@ -146,6 +147,58 @@ def _add_pareto(parser: argparse.ArgumentParser) -> None:
     add_repeats(parser, default=20, least=0)
 
 
+def _add_cam(parser: argparse.ArgumentParser) -> None:
+    _add_shown(parser)
+    parser.add_argument(
+        "--layer",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="whose maps are drawn, such as s4; two pathways may have one each (default: the last "
+        "with more than one place)",
+    )
+    parser.add_argument(
+        "--method",
+        choices=("grad_cam", "cam"),
+        default="grad_cam",
+        help="grad_cam (default): channels weighted by their mean gradient; cam: each place by its "
+        "own, the class activation map where a linear classifier follows the mean",
+    )
+    parser.add_argument(
+        "--class",
+        dest="label",
+        default="",
+        metavar="NAME",
+        help="to explain, a name or a number; true: the video's own (default: the likeliest)",
+    )
+    parser.add_argument(
+        "--occlude",
+        choices=("neighbour", "mean", "none"),
+        default="neighbour",
+        help="what takes the place of a frame to measure what it is worth (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--colormap", default="inferno", help="of matplotlib (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--at",
+        nargs="+",
+        default=[],
+        metavar="WIDTH,FRAMES,CROP",
+        help="operating points of an adaptive network, drawn below one another",
+    )
+
+
+def _add_shown(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--videos",
+        nargs="+",
+        default=["4"],
+        metavar="FILE",
+        help="files or folders, or a number: so many of the test split (default: 4)",
+    )
+
+
 _ANALYSES = {
     "arrow": _analysis(
         "accuracy on normal, reversed, shuffled and single-frame clips, and per class",
@@ -169,6 +222,11 @@ _ANALYSES = {
         "accuracy against GMACs, parameters and measured latency",
         "slowfast.analysis.pareto:run_pareto",
         _add_pareto,
+    ),
+    "cam": _analysis(
+        "class activation over space and time as overlays, and the frames that matter",
+        "slowfast.analysis.why.cam:analyze_cam",
+        _add_cam,
     ),
 }
 

@@ -5,6 +5,7 @@ a clip of the second class of a pair is drawn as one of the first and stored bac
 exactly the same frames in opposite order, and a network blind to order stays at 50% of a pair.
 """
 
+import copy
 import dataclasses
 import json
 import logging
@@ -39,6 +40,8 @@ SPLITS = ("train", "val", "test")
 DESCRIPTION = "description.json"
 # Changes with the pictures, so that a set made by other code is not taken for this one.
 VERSION = 1
+# Least difference to the background, of 255, of a pixel that a shape covers.
+_VISIBLE = 8
 # Constant quality and a fixed order of frame types: what x264 decides from its look-ahead differed
 # from run to run on frames this small, and equal settings have to make equal files.
 X264 = {"preset": "veryfast", "qp": "20", "x264-params": "b-adapt=0:scenecut=0:weightp=0"}
@@ -164,6 +167,28 @@ def draw_clip(label: int, rng: np.random.Generator, *, size: int, frames: int) -
         )
     pictures = np.clip(np.rint(pictures), 0, 255).astype(np.uint8)
     return pictures[::-1] if is_reversed else pictures
+
+
+def draw_mask(label: int, rng: np.random.Generator, *, size: int, frames: int) -> np.ndarray:
+    """Pixels T,H,W (bool) that the moving shapes cover in what `draw_clip` draws of these."""
+    background = draw_background(copy.deepcopy(rng), size)  # the first thing that a clip draws
+    pictures = draw_clip(label, rng, size=size, frames=frames).astype(np.float32)
+    return np.abs(pictures - np.clip(background, 0, 255)).max(-1) > _VISIBLE
+
+
+def find_mask(path: str | Path) -> np.ndarray | None:
+    """The mask T,H,W of a video of a set of `make_dataset`; None for every other video."""
+    path = Path(path)
+    try:
+        found = json.loads((path.parents[2] / DESCRIPTION).read_text())
+        label, index = CLASSES.index(path.parent.name), int(path.stem)
+    except (OSError, ValueError, IndexError):
+        return None
+    if not isinstance(found, dict) or found.pop("version", None) != VERSION:
+        return None
+    seed = derive_seed("motion", found["seed"], path.parents[1].name, index)
+    sizes = {"size": found["size"], "frames": found["frames"]}
+    return draw_mask(label, np.random.default_rng(seed), **sizes)
 
 
 def write_video(
