@@ -15,6 +15,9 @@ CLOUD = ["s3fs", "aiohttp"]
 # Writes networks for other runtimes, runs them there, and quantises them.
 EXPORT = ["onnx", "onnxruntime", "onnxscript", "openvino", "nncf"]
 
+# Trackers of experiments, for TRACKER.
+TRACK = ["mlflow", "trackio", "wandb"]
+
 source = Path(__file__).with_name("slowfast") / "__init__.py"
 
 setup(
@@ -50,6 +53,7 @@ setup(
         "safetensors": SAFETENSORS,
         "cloud": CLOUD,
         "export": EXPORT,
+        "track": TRACK,
         "dev": [
             *(*FLOW, *SAFETENSORS, *CLOUD, *EXPORT),
             *("moto[server]", "pytest>=8", "pytest-xdist>=3.2", "ruff"),

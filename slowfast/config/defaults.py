@@ -864,6 +864,12 @@ _C.TENSORBOARD.ENABLE = False
 # Folder of TensorBoard's files below OUTPUT_DIR; empty is "tensorboard".
 _C.TENSORBOARD.LOG_DIR = ""
 
+# Ours. Send the run to a tracker: wandb, trackio, mlflow, or "" for none. See docs/train.md.
+_C.TRACKER = Default("", OneOf("", "wandb", "trackio", "mlflow"))
+# Ours. Project of TRACKER; "" is what the library's own variable says (WANDB_PROJECT,
+# TRACKIO_PROJECT, MLFLOW_EXPERIMENT_NAME), else slowfast.
+_C.TRACKER_PROJECT = ""
+
 # Ours. Keys of your own, any names and values, sections too: USER.MY.KEY 3.
 _C.USER = ConfigNode(new_allowed=True)
 

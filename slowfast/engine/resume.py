@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 # The contract of docs/train.md: keys, or whole sections, that change nothing in what is learned.
 FREE = (
     *("IMPORTS", "USER", "TEST", "TENSORBOARD", "DATA_LOADER", "OUTPUT_DIR"),
+    *("TRACKER", "TRACKER_PROJECT"),
     *("TRAIN.COMPILE_SECONDS", "DDP.BUCKET_VIEW", "DDP.STATIC_GRAPH", "MEMORY_FORMAT"),
     *("LOG_PERIOD", "LOG_MODEL_INFO", "NUM_GPUS", "NUM_SHARDS", "SHARD_ID", "DIST_BACKEND"),
     *("TRAIN.ENABLE", "TRAIN.AUTO_RESUME", "TRAIN.EVAL_PERIOD", "TRAIN.KEEP_CHECKPOINTS"),

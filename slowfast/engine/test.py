@@ -65,7 +65,11 @@ def test(cfg: ConfigNode) -> dict:
         results, written = _conclude(
             evaluator, unreadable, facts, output_dir=output_dir, scores_path=scores_path
         )
-        _write_line(build_run_log(cfg), results)
+        with build_run_log(cfg) as log:
+            _write_line(log, results)
+            for path in written:
+                if path.suffix == ".csv":
+                    log.table(path)
         _log_results(results, evaluator.titles, written)
         remove_shards(output_dir)
     return results
@@ -164,7 +168,6 @@ def _write_line(log: RunLog, results: dict) -> None:
     """Add the single values to the log."""
     line = {key: value for key, value in results.items() if not isinstance(value, list | dict)}
     log.write({"_type": "test_final", **line}, step=0)
-    log.close()
 
 
 def _log_results(results: dict, titles: Mapping[str, str], written: list[Path]) -> None:

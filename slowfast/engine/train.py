@@ -28,7 +28,7 @@ def train(cfg: ConfigNode) -> TrainState:
     state, num_epochs = run.state, len(run.steps)
     if state.epoch >= num_epochs:
         logger.info("nothing to train: %d of %d epochs are done", state.epoch, num_epochs)
-    with run.stop:
+    with run.log, run.stop:
         for epoch in range(state.epoch, num_epochs):
             try:
                 summary = train_epoch(run, epoch)
@@ -41,7 +41,6 @@ def train(cfg: ConfigNode) -> TrainState:
             recalibrate(run, epoch)
             summary |= validate(run, epoch)
             finish(run, summary)
-        run.log.close()
         run.writer.wait()
         if agreed(run.stop, run.device):  # since the last epoch was saved
             raise Interrupted(run.stop.exit_code)

@@ -1,0 +1,1 @@
+"""Trackers of experiments: wandb, trackio, mlflow."""
