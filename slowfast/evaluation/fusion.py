@@ -141,7 +141,7 @@ def fuse(runs: Sequence[RunScores], weights: Sequence[float]) -> Fusion:
     """
     _check(runs, weights)
     order = match_videos([run.paths for run in runs])
-    labels = _same_labels(runs, order)
+    labels = matched_labels(runs, order)
     seen = np.all([run.seen[places] for run, places in zip(runs, order, strict=True)], axis=0)
     if not seen.any():
         raise ValueError("no video was read by all of the runs")
@@ -181,7 +181,11 @@ def _check(runs: Sequence[RunScores], weights: Sequence[float]) -> None:
         )
 
 
-def _same_labels(runs: Sequence[RunScores], order: Sequence[Sequence[int]]) -> np.ndarray:
+def matched_labels(runs: Sequence[RunScores], order: Sequence[Sequence[int]]) -> np.ndarray:
+    """Labels of the videos of the first run; order: see `match_videos`.
+
+    ValueError names a video that has another label in another run.
+    """
     labels = [run.labels[places] for run, places in zip(runs, order, strict=True)]
     for run, other in zip(runs[1:], labels[1:], strict=True):
         different = np.flatnonzero(labels[0] != other)

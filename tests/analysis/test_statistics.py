@@ -12,7 +12,6 @@ from slowfast.analysis.compare.statistics import (
     paired_bootstrap,
     seed_interval,
     welch_test,
-    wilson_interval,
 )
 
 
@@ -74,13 +73,6 @@ def test_pairing_narrows_the_interval_of_runs_that_agree():
     paired, _ = paired_bootstrap(first * 1.0, second * 1.0)
     alone = bootstrap_interval(second * 1.0)
     assert paired.high - paired.low < 0.6 * (alone.high - alone.low)
-
-
-def test_wilson_interval_of_a_faultless_run_has_a_lower_end():
-    """n / (n + z^2), by Wilson's formula."""
-    interval = wilson_interval(240, 240)
-    assert interval.low == pytest.approx(240 / (240 + 1.959964**2))
-    assert interval.high == pytest.approx(1)
 
 
 def test_interval_over_seeds_is_that_of_student():

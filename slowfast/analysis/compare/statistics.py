@@ -64,16 +64,6 @@ def bootstrap_interval(values: np.ndarray, *, num_resamples: int = NUM_RESAMPLES
     return Estimate(float(values.mean()), float(low), float(high))
 
 
-def wilson_interval(num_right: int, num_videos: int) -> Estimate:
-    """Share of right videos, and its interval of Wilson (1927), which is never empty."""
-    from scipy.stats import binomtest
-
-    if not num_videos:
-        return Estimate(math.nan, math.nan, math.nan)
-    interval = binomtest(num_right, num_videos).proportion_ci(LEVEL, "wilson")
-    return Estimate(num_right / num_videos, float(interval.low), float(interval.high))
-
-
 def seed_interval(means: Sequence[float]) -> Estimate:
     """Mean over runs that differ in their seed, and the interval of Student's t."""
     from scipy.stats import t
