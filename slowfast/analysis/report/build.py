@@ -9,6 +9,7 @@ from typing import Any
 from slowfast.analysis.pages.page import write_page
 from slowfast.analysis.report import classification, detection, multi_label
 from slowfast.analysis.report.dataset_facts import broken_tables, dataset_section
+from slowfast.analysis.report.pictures import draw_pictures
 from slowfast.analysis.report.run_folder import RunFolder, find_run
 from slowfast.analysis.report.scores import ScoredVideos, class_names, read_scores
 from slowfast.analysis.report.sections import (
@@ -34,6 +35,7 @@ class Report:
         self.run = run
         self.tiles: list[Tile] = []
         self.notes: list[str] = []
+        self.scores: ScoredVideos | None = None
         self.sections: list[Section] = []
 
     def add(self, name: str, make: Callable[[], Any]) -> Any:
@@ -54,9 +56,14 @@ class Report:
 
 
 def write_report(place: str | Path, output: str | Path | None = None) -> Path:
-    """Write report.html (or `output`) of the run in a folder; ValueError where there is no run."""
+    """Write report.html (or `output`) of the run in a folder; ValueError where there is no run.
+
+    Beside report.html are its PNGs.
+    """
     run = find_run(place)
     report = gather(run)
+    if output is None:
+        report.add("Pictures", lambda: draw_pictures(run, report.scores))
     time = datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
     sections = report.sections
     return write_page(
@@ -97,6 +104,7 @@ def _add_results(report: Report, dataset: ClipDataset | None) -> None:
     elif not isinstance(run.config.MODEL.NUM_CLASSES, int):
         report.add_tiles("Metrics", lambda: metric_tiles(run))
     elif (scores := report.add("Scores", lambda: read_scores(run))) is not None:
+        report.scores = scores
         if not len(scores.rows):
             report.notes.append("Scores: no video of known label was scored.")
         elif scores.labels.ndim == 2:

@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from slowfast.analysis.pages.charts import Axis, Chart, Series, line_chart
@@ -21,15 +22,41 @@ _METRICS = {
 def draw_curves(run: RunFolder) -> list[Chart]:
     """Charts of what the log has."""
     steps, epochs = run.lines_of("train_iter"), run.lines_of("train_epoch")
-    val = run.lines_of("val_epoch")
-    charts = [
-        _chart("Loss", "loss", {"training": epochs or steps, "validation": val}, "loss"),
-        _accuracies(epochs or steps, val),
-        _chart("Learning rate", "learning rate", {"learning rate": steps or epochs}, "lr"),
-        _times(steps),
-        _memory(steps or epochs),
+    rates = [_series("learning rate", steps or epochs, "lr")]
+    panels = {
+        "Loss": loss_series(run),
+        "Accuracy": accuracy_series(run),
+        "Learning rate": ([one for one in rates if len(one.x)], Axis("learning rate")),
+        "Time of a step": _times(steps),
+        "Memory": _memory(steps or epochs),
+    }
+    return [
+        line_chart(title, series, Axis("epoch"), y)
+        for title, (series, y) in panels.items()
+        if series
     ]
-    return [chart for chart in charts if chart is not None]
+
+
+def loss_series(run: RunFolder) -> tuple[list[Series], Axis]:
+    """Curves, and their y axis; of the steps where no epoch is done."""
+    train = run.lines_of("train_epoch") or run.lines_of("train_iter")
+    series = [_series("training", train, "loss")]
+    series += [_series("validation", run.lines_of("val_epoch"), "loss", colour=1)]
+    return [one for one in series if len(one.x)], Axis("loss")
+
+
+def accuracy_series(run: RunFolder) -> tuple[list[Series], Axis]:
+    """Curves of the metrics that the log has, and their y axis; dashed ones are of training."""
+    train = run.lines_of("train_epoch") or run.lines_of("train_iter")
+    series = []
+    for place, (key, title) in enumerate(_METRICS.items()):
+        for split, rows in (("training", train), ("validation", run.lines_of("val_epoch"))):
+            one = _series(f"{title}, {split}", rows, key, colour=place)
+            is_dashed = split == "training"
+            markers = one.has_markers or not is_dashed
+            if len(one.x):
+                series.append(replace(one, is_dashed=is_dashed, has_markers=markers))
+    return series, Axis("%", 0, 100)
 
 
 def epoch_of(row: dict[str, Any]) -> float:
@@ -61,41 +88,12 @@ def _series(name: str, rows: Sequence[dict], key: str, *, colour: int | None = N
     return Series(name, places, values, has_markers=is_short, colour=colour)
 
 
-def _chart(title: str, unit: str, rows: dict[str, Sequence[dict]], key: str) -> Chart | None:
-    series = [_series(name, each, key) for name, each in rows.items()]
-    series = [one for one in series if len(one.x)]
-    return line_chart(title, series, Axis("epoch"), Axis(unit)) if series else None
-
-
-def _accuracies(train: Sequence[dict], val: Sequence[dict]) -> Chart | None:
-    series = []
-    for place, (key, title) in enumerate(_METRICS.items()):
-        for split, rows in (("training", train), ("validation", val)):
-            one = _series(f"{title}, {split}", rows, key, colour=place)
-            if len(one.x):
-                dashed = split == "training"
-                series.append(
-                    Series(
-                        *(one.name, one.x, one.y),
-                        has_markers=one.has_markers or not dashed,
-                        is_dashed=dashed,
-                        colour=place,
-                    )
-                )
-    if not series:
-        return None
-    return line_chart("Accuracy", series, Axis("epoch"), Axis("%", 0, 100))
-
-
-def _times(steps: Sequence[dict]) -> Chart | None:
+def _times(steps: Sequence[dict]) -> tuple[list[Series], Axis]:
     series = [_series("step", steps, "dt"), _series("of it, waiting for data", steps, "dt_data")]
-    series = [one for one in series if len(one.x)]
-    if not series:
-        return None
-    return line_chart("Time of a step", series, Axis("epoch"), Axis("seconds", 0))
+    return [one for one in series if len(one.x)], Axis("seconds", 0)
 
 
-def _memory(rows: Sequence[dict]) -> Chart | None:
+def _memory(rows: Sequence[dict]) -> tuple[list[Series], Axis]:
     keys = {"RAM": "this process", "RAM_loaders": "its loaders", "gpu_mem": "GPU"}
     series = []
     for key, name in keys.items():
@@ -103,7 +101,7 @@ def _memory(rows: Sequence[dict]) -> Chart | None:
         if found:
             x, y = zip(*found, strict=True)
             series.append(Series(name, x, y, has_markers=len(x) < 3))
-    return line_chart("Memory", series, Axis("epoch"), Axis("GiB", 0)) if series else None
+    return series, Axis("GiB", 0)
 
 
 def _gib(value: Any) -> float:

@@ -2,6 +2,7 @@
 
 import csv
 import math
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -24,7 +25,7 @@ from slowfast.evaluation.box_matching import HIT, by_score, judged_rows, match_b
 from slowfast.utils.box_table import BoxTable, BoxTruth
 
 _NUM_FRAMES = 12
-_NUM_FOUND = 3  # boxes and classes of the highest scores in a picture
+_NUM_FOUND, _NUM_NAMED = 4, 2  # boxes of the highest scores in a picture, classes of each
 _NUM_CURVES = 5
 _TITLES = {"map": "mAP", "frame_map_voc": "frame-mAP (VOC)", "frame_map_act": "frame-mAP (ACT)"}
 
@@ -99,14 +100,10 @@ def frame_section(
         if picture is None:
             continue
         true_words, picture = _draw_true(picture, record, truth)
-        own = np.flatnonzero(found.keys == record.key.key)
-        own = own[np.argsort(-found.scores[own], kind="stable")][:_NUM_FOUND]
-        texts = [
-            f"{truth.classes.get(int(found.labels[i]), found.labels[i])} {found.scores[i]:.2f}"
-            for i in own
-        ]
-        picture = draw_boxes(picture, found.boxes[own], texts, FOUND_COLOUR)
-        words = f"found {', '.join(texts) or 'nothing'}; true {true_words or 'nothing'}"
+        boxes, texts = _best_found(found, truth, record.key.key)
+        picture = draw_boxes(picture, boxes, texts, FOUND_COLOUR)
+        said = "; ".join(text.replace("\n", ", ") for text in texts)
+        words = f"found {said or 'nothing'}. True: {true_words or 'nothing'}"
         alt = f"Key frame {record.key.key} with boxes: {words}"
         pictures.append(Picture(jpeg_uri(picture), alt, f"{record.key.key}: {words}"))
     if not pictures:
@@ -121,7 +118,20 @@ def _draw_true(picture: np.ndarray, record: Record, truth: BoxTruth) -> tuple[st
     rows = np.flatnonzero(truth.table.keys == record.key.key)
     boxes = truth.table.boxes[rows]
     names = [truth.classes.get(int(label), "") for label in truth.table.labels[rows]]
-    words = ", ".join(filter(None, names))
+    words = ", ".join(f"{n} x {name}" for name, n in Counter(filter(None, names)).items())
     if len(boxes):
         boxes = np.unique(boxes, axis=0)
-    return words, draw_boxes(picture, boxes, [""] * len(boxes), TRUE_COLOUR)
+    return words, draw_boxes(picture, boxes, [""] * len(boxes), TRUE_COLOUR, width=5)
+
+
+def _best_found(found: BoxTable, truth: BoxTruth, key: str) -> tuple[np.ndarray, list[str]]:
+    """Boxes n,4 of the highest scores of a key frame, and the best classes of each, in lines."""
+    own = np.flatnonzero(found.keys == key)
+    own = own[np.argsort(-found.scores[own], kind="stable")]
+    lines: dict[tuple, list[str]] = {}
+    for i in own.tolist():
+        name = truth.classes.get(int(found.labels[i]), f"class {found.labels[i]}")
+        lines.setdefault(tuple(found.boxes[i]), []).append(f"{name} {found.scores[i]:.2f}")
+    chosen = list(lines.items())[:_NUM_FOUND]
+    boxes = np.array([box for box, _ in chosen]).reshape(-1, 4)
+    return boxes, ["\n".join(texts[:_NUM_NAMED]) for _, texts in chosen]

@@ -66,7 +66,12 @@ def jpeg_uri(picture: np.ndarray) -> str:
 
 
 def draw_boxes(
-    picture: np.ndarray, boxes: np.ndarray, texts: Sequence[str], colour: tuple[int, int, int]
+    picture: np.ndarray,
+    boxes: np.ndarray,
+    texts: Sequence[str],
+    colour: tuple[int, int, int],
+    *,
+    width: int = 2,
 ) -> np.ndarray:
     """Boxes n,4 x1,y1,x2,y2 in shares of the frame, each with a text at its upper left."""
     from PIL import Image, ImageDraw
@@ -75,7 +80,9 @@ def draw_boxes(
     pen = ImageDraw.Draw(image)
     for box, text in zip(boxes, texts, strict=True):
         x1, y1, x2, y2 = (np.clip(box, 0, 1) * np.tile(image.size, 2)).tolist()
-        pen.rectangle((min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2)), outline=colour, width=2)
+        pen.rectangle(
+            (min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2)), outline=colour, width=width
+        )
         if text:
             place = (x1 + 3, y1 + 2)
             pen.rectangle(pen.textbbox(place, text), fill=(0, 0, 0))

@@ -83,3 +83,24 @@ def test_a_report_that_fails_is_one_warning(tested_run, caplog, monkeypatch):
 def test_a_folder_without_a_run_is_named(run_tool, tmp_path):
     code, output = partial(run_tool, report)(tmp_path)
     assert code == 1 and str(tmp_path) in output and "config.yaml" in output
+
+
+@pytest.mark.slow
+def test_page_of_a_detection_run_has_boxes_and_curves(run_tool, box_yaml, tmp_path):
+    keys = ["SOLVER.MAX_EPOCH", 1, "TEST.REPORT", True]
+    code, output = run_tool(run_net, "--cfg", box_yaml, *keys)
+    assert code == 0, output
+    page = _page(tmp_path / "run")
+    assert "left out" not in page and "Key frame val_0,0904 with boxes" in page
+    assert "Precision and recall" in page and "colour 1" in page and "mAP" in page
+
+
+@pytest.mark.slow
+def test_page_of_a_run_with_several_labels_has_average_precisions(run_tool, many_yaml, tmp_path):
+    keys = ["SOLVER.MAX_EPOCH", 1, "TEST.REPORT", True]
+    code, output = run_tool(run_net, "--cfg", many_yaml, *keys)
+    assert code == 0, output
+    page = _page(tmp_path / "run")
+    results = json.loads((tmp_path / "run/test_results.json").read_text())
+    assert "left out" not in page and f"{results['map']:.2f} %" in page
+    assert "Average precision of each class" in page and "Wrong labels" in page
