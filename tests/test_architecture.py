@@ -22,6 +22,7 @@ LAYERS = [
     {"tasks", "curation"},
     {"adaptive"},
     {"export"},
+    {"streams"},
     {"engine"},
     {"analysis"},
 ]

@@ -5,7 +5,7 @@ import importlib
 import shlex
 import sys
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import ModuleType
@@ -155,6 +155,16 @@ def load_cfg(path: str | Path, opts: Sequence[Any] = ()) -> ConfigNode:
     The modules that IMPORTS names are imported, and their rules hold, too.
     """
     return _finish(_merge(path, opts))
+
+
+def load_cfg_of_values(
+    values: Mapping[str, Any], where: str, opts: Sequence[Any] = ()
+) -> ConfigNode:
+    """The same of values by full key, as a checkpoint holds them; `where` is named in messages."""
+    cfg = get_cfg()
+    cfg.merge_from_values(values, where)
+    cfg.merge_from_list(list(opts))
+    return _finish(cfg)
 
 
 def load_cfg_from_args(args: argparse.Namespace) -> ConfigNode:

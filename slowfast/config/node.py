@@ -6,7 +6,7 @@ import os
 import re
 import sys
 from ast import literal_eval
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
 from functools import reduce
@@ -103,6 +103,10 @@ class ConfigNode(CfgNode):
     def merge_from_other_cfg(self, cfg_other: CfgNode) -> None:
         """Take over every value of another tree."""
         self._merge([Entry(key, value, "config") for key, value in flatten(cfg_other)])
+
+    def merge_from_values(self, values: Mapping[str, Any], where: str) -> None:
+        """Take over values by their full keys; `where` they stand is named in messages."""
+        self._merge([Entry(key, value, where) for key, value in values.items()])
 
     def get_value(self, key: str) -> Any:
         """The value or section that "SECTION.NAME" names; "" names this node."""

@@ -26,7 +26,7 @@ UNSUPPORTED = {
     # whole sections
     "BENCHMARK.*": "tools/benchmark.py takes its settings from its own command line",
     "CONTRASTIVE.*": _SELF_SUPERVISED,
-    "DEMO.*": "tools/predict.py names what happens in your own videos",
+    "DEMO.*": "tools/predict.py does this: --overlay, --boxes, cameras; see docs/predict.md",
     "MASK.*": _SELF_SUPERVISED,
     "MVIT.LAYER_SCALE_INIT_VALUE": "the reference has no layer scale in its blocks either",
     "MVIT.REV.BUFFER_LAYERS": _REVERSIBLE,

@@ -88,6 +88,14 @@ def _stack(clips: Sequence[torch.Tensor]) -> torch.Tensor:
     return stacked
 
 
+def pack_clips(
+    clips: Sequence[torch.Tensor], pack: Callable[[torch.Tensor], list[torch.Tensor]]
+) -> list[torch.Tensor]:
+    """Clips C,T,H,W as one tensor N,C,T,H,W for each of the pathways that `pack` makes."""
+    pathways = zip(*(pack(clip) for clip in clips), strict=True)
+    return [_stack(clips) for clips in pathways]
+
+
 class ClipDataset(Dataset):
     """Clips of videos, indexed by a SampleKey or the like, or by i for epoch 0.
 
@@ -174,7 +182,7 @@ class ClipDataset(Dataset):
         with self.watch(index), self.open_record(record) as video:
             sampled, facts, num_broken = views(video, record, rng), video.index, video.num_broken
         return Sample(
-            self._pack(sampled.clips),
+            pack_clips(sampled.clips, self.pack),
             self.label(record, sampled, facts.fps),
             index,
             boxes=sampled.boxes,
@@ -183,7 +191,3 @@ class ClipDataset(Dataset):
             num_broken=num_broken,
             num_frames=facts.num_frames,
         )
-
-    def _pack(self, clips: list[torch.Tensor]) -> list[torch.Tensor]:
-        pathways = zip(*(self.pack(clip) for clip in clips), strict=True)
-        return [_stack(clips) for clips in pathways]

@@ -3,31 +3,41 @@
 import logging
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
 from slowfast.adaptive.network import load_for_evaluation
+from slowfast.checkpoint import files
 from slowfast.checkpoint.classes import ClassList, match_classes
-from slowfast.config.cli import load_cfg
+from slowfast.config.cli import load_cfg, load_cfg_of_values
 from slowfast.config.derived import class_counts
+from slowfast.config.node import ConfigNode
 from slowfast.datasets.annotations.class_names import load_class_names
 from slowfast.datasets.build import build_clip_pack, build_views
 from slowfast.datasets.clip_dataset import ClipDataset
 from slowfast.datasets.decoding.open import open_frames
+from slowfast.datasets.decoding.video import UnreadableVideo
 from slowfast.datasets.labels import ClassLabel
 from slowfast.datasets.loader import ShardedBatchSampler, make_loader
 from slowfast.datasets.records import Annotations, Record
 from slowfast.evaluation.video_evaluator import ViewEvaluator
-from slowfast.export.readers import build_exported, is_exported
+from slowfast.export.readers import build_exported, is_exported, read_exported
 from slowfast.runtime.launch import single_process
 from slowfast.runtime.stop import StopRequest, agreed
 from slowfast.runtime.unreadable import Damage
+from slowfast.streams.arrays import AnyVideo, Frames, is_in_memory, open_held, timed
+from slowfast.streams.score_windows import score_source, score_windows
+from slowfast.streams.scorer import Scorer
+from slowfast.streams.source import open_source
+from slowfast.streams.timeline import Timeline
+from slowfast.streams.windows import WindowPlan
 from slowfast.tasks.evaluate import build_evaluation_loop
 from slowfast.utils import distributed
 from slowfast.utils.io import write_csv, write_json
@@ -67,10 +77,20 @@ class VideoResult:
     damage: Damage | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class WindowResult:
+    """The likeliest classes of a stretch of a video, in seconds from its first frame."""
+
+    start: float
+    end: float
+    predictions: tuple[Prediction, ...]
+
+
 class Predictor:
     """Names what happens in videos: `Predictor("X3D_M.yaml", "weights.pyth")("video.mp4")`.
 
-    `config` is a YAML file, `options` are overrides KEY, VALUE, ...; the views of a video are those
+    `config` is a YAML file, None for the config that training put into the checkpoint (`from_run`
+    finds both); `options` are overrides KEY, VALUE, ...; the views of a video are those
     of testing (TEST.NUM_ENSEMBLE_VIEWS x TEST.NUM_SPATIAL_CROPS). Runs on one GPU if the config
     asks for any and there is one, else on the CPU; in a group of processes as `launch` places it.
     `classes` is a file as for `load_class_names`; without it names come from the checkpoint, and
@@ -81,7 +101,7 @@ class Predictor:
 
     def __init__(
         self,
-        config: str | Path,
+        config: str | Path | None,
         checkpoint: str | Path,
         *,
         classes: str | Path | None = None,
@@ -91,9 +111,8 @@ class Predictor:
         self._is_exported = exported = backend != "torch" or is_exported(checkpoint)
         if exported:  # they are float32, on the CPU
             options = [*options, "NUM_GPUS", 0, "TRAIN.MIXED_PRECISION", False]
-        cfg = single_process(load_cfg(config, options))
-        if cfg.DETECTION.ENABLE:
-            raise ValueError("DETECTION.ENABLE: True needs boxes; only whole videos are predicted")
+        cfg = single_process(load_predicted(config, checkpoint, options, backend=backend))
+        self._check_kind(cfg.DETECTION.ENABLE, cfg.DETECTION.PROPOSALS)
         if cfg.DATA.MODALITY != "rgb":
             raise ValueError(
                 "DATA.MODALITY: 'flow' is not computed from video files here; tools/flow.py "
@@ -115,6 +134,26 @@ class Predictor:
         self.class_names = names_or_numbers(names, self._counts)
         self._read_timeout = cfg.DATA.READ_TIMEOUT
         self._max_workers, self._ensemble = cfg.DATA_LOADER.NUM_WORKERS, cfg.DATA.ENSEMBLE_METHOD
+        self._max_pixels, self.has_many = cfg.DATA.MAX_PIXELS, cfg.DATA.MULTI_LABEL
+
+    @classmethod
+    def from_run(cls, folder: str | Path, **settings: Any) -> "Predictor":
+        """The predictor of a finished run: its config, and its best checkpoint or else its last."""
+        return cls(*find_run(folder), **settings)
+
+    def _check_kind(self, has_boxes: bool, _proposals: str) -> None:
+        if has_boxes:
+            raise ValueError(
+                "DETECTION.ENABLE: True needs boxes; only whole videos are predicted, unless "
+                "tools/predict.py gets --boxes"
+            )
+
+    @property
+    def scorer(self) -> Scorer:
+        """Scores of videos that are in memory, in the views of testing."""
+        return Scorer(
+            self.views, self._pack, self._loop, self._model, sum(self._counts), self._ensemble
+        )
 
     @property
     def precision(self) -> dict[str, Any]:
@@ -124,12 +163,81 @@ class Predictor:
         """
         return {} if self._is_exported else self._loop.check.facts()
 
-    def __call__(self, video: str | Path, *, topk: int = 5) -> list[tuple[str, float]]:
-        """(name, score) of the `topk` likeliest classes, best first; ValueError if unreadable."""
-        (result,) = self.predict([video], topk=topk)
-        if result.error:
-            raise ValueError(f"{result.path}: unreadable ({result.error})")
-        return [(prediction.name, prediction.score) for prediction in result.predictions]
+    def __call__(
+        self, video: AnyVideo, *, topk: int = 5, fps: float | None = None
+    ) -> list[tuple[str, float]]:
+        """(name, score) of the `topk` likeliest classes, best first; ValueError if unreadable.
+
+        A video is the name of a file, the bytes of one, or frames T,H,W,3 or T,3,H,W (an array or a
+        tensor, RGB, uint8 or floats of 0..1) of `fps`, None for the rate of training.
+        """
+        if is_in_memory(video):
+            predictions = self.best(self._score_held(video, fps), topk)
+        else:
+            (result,) = self.predict([video], topk=topk)
+            if result.error:
+                raise ValueError(f"{result.path}: unreadable ({result.error})")
+            predictions = result.predictions
+        return [(prediction.name, prediction.score) for prediction in predictions]
+
+    def _score_held(self, video: Any, fps: float | None) -> torch.Tensor:
+        try:
+            with open_held(video, fps=fps, max_pixels=self._max_pixels) as held:
+                return torch.from_numpy(self.scorer([held])[0])
+        except UnreadableVideo as error:
+            raise ValueError(f"unreadable ({error})") from error
+
+    def stream(
+        self,
+        frames: Iterable[Frames],
+        *,
+        fps: float,
+        window: float = 2.0,
+        stride: float = 1.0,
+        topk: int = 5,
+    ) -> Iterator[WindowResult]:
+        """The likeliest classes of each window of seconds, as soon as its last frame is there.
+
+        frames: H,W,3 or 3,H,W, arrays or tensors as for a call, `fps` a second; no more than a
+        window of them is kept. Each window is scored as a video of its own.
+        """
+        plan = WindowPlan(window, stride)
+        found = score_windows(timed(frames, fps), plan, self.scorer, fps=fps, num_at_once=1)
+        for part in found:
+            best = self.best(torch.from_numpy(part.scores), topk)
+            yield WindowResult(part.start, part.end, best)
+
+    def timeline(
+        self,
+        video: str | Path,
+        *,
+        window: float = 2.0,
+        stride: float = 1.0,
+        has_features: bool = False,
+        is_stopped: Callable[[], object] = bool,
+    ) -> Timeline:
+        """Scores of windows of seconds over a video of any length, each frame decoded once.
+
+        `find_segments` joins them. The end of the video comes sooner where `is_stopped` says so.
+        ValueError if it is unreadable.
+        """
+        source = open_source(os.fspath(video), keep_all=True)
+        found = []
+        for part in score_source(
+            source, WindowPlan(window, stride), self.scorer, has_features=has_features
+        ):
+            found.append(part)
+            if is_stopped():
+                break
+        return Timeline(
+            printable(source.name),
+            np.array([(part.start, part.end) for part in found]),
+            np.stack([part.scores for part in found]),
+            self.class_names,
+            self._counts,
+            has_many=self.has_many,
+            features=np.stack([part.features for part in found]) if has_features else None,
+        )
 
     def predict(
         self, videos: Iterable[str | Path], *, topk: int = 5, stop: StopRequest | None = None
@@ -139,8 +247,7 @@ class Predictor:
         In a group of processes each reads its share of the same files; the main process has the
         results, the others [].
         """
-        if topk < 1:
-            raise ValueError(f"topk: {topk} must be at least 1")
+        _check_topk(topk)
         loader = self._make_loader([os.fspath(video) for video in videos])
         num_videos, num_classes = len(loader.dataset), sum(self._counts)
         evaluator = ViewEvaluator(
@@ -156,12 +263,14 @@ class Predictor:
         for record, row, is_seen in zip(loader.dataset.records, values, seen.tolist(), strict=True):
             if is_seen:
                 damage = unreadable.damaged.get(record.path)
-                results.append(VideoResult(record.path, self._best(row, topk), damage=damage))
+                results.append(VideoResult(record.path, self.best(row, topk), damage=damage))
             elif record.path in unreadable.reasons:
                 results.append(VideoResult(record.path, (), unreadable.reasons[record.path]))
         return results
 
-    def _best(self, row: torch.Tensor, topk: int) -> tuple[Prediction, ...]:
+    def best(self, row: torch.Tensor, topk: int) -> tuple[Prediction, ...]:
+        """The `topk` likeliest classes of scores (classes,), of each target."""
+        _check_topk(topk)
         found, start, has_targets = [], 0, len(self._counts) > 1
         for target, part in enumerate(row.split(self._counts), start=1):
             best, number = part.topk(min(topk, len(part))), target if has_targets else None
@@ -201,6 +310,48 @@ class Predictor:
             pin_memory=self._loop.device.type == "cuda",
             read_timeout=self._read_timeout,
         )
+
+
+def _check_topk(topk: int) -> None:
+    if topk < 1:
+        raise ValueError(f"topk: {topk} must be at least 1")
+
+
+def find_run(folder: str | Path) -> tuple[Path, Path]:
+    """Config and checkpoint of a run: the best of validation, else the last.
+
+    ValueError names what is missing.
+    """
+    folder = Path(folder)
+    config, best = folder / "config.yaml", files.best_path(folder)
+    if not config.is_file():
+        raise ValueError(f"{folder}: is no OUTPUT_DIR of a run: it has no config.yaml")
+    checkpoint = best if best.is_file() else files.last_checkpoint(folder)
+    if checkpoint is None:
+        raise ValueError(f"{folder}: has no checkpoint in {best.parent}")
+    return config, checkpoint
+
+
+def load_predicted(
+    config: str | Path | None,
+    checkpoint: str | Path,
+    options: Sequence[Any] = (),
+    *,
+    backend: str = "torch",
+) -> ConfigNode:
+    """The config of a YAML file; None: of the training that made the checkpoint.
+
+    ValueError where the checkpoint holds none.
+    """
+    if config is not None:
+        return load_cfg(config, options)
+    if is_exported(checkpoint) or backend != "torch":
+        values = read_exported(checkpoint, backend).facts["config"]
+    else:
+        values = files.read_config(files.load(checkpoint).get("cfg"))
+    if not values:
+        raise ValueError(f"{checkpoint}: holds no config: give one by --cfg")
+    return load_cfg_of_values(values, f"config in {checkpoint}", options)
 
 
 def names_in_order(

@@ -112,7 +112,7 @@ class EvaluationLoop:
                 for batch in item if isinstance(item, list) else [item]:
                     unreadable.add(batch["failures"], batch["damaged"])
                     if batch["clips"]:  # else all its videos are unreadable
-                        self._score(batch, judged)
+                        self.score(batch, judged)
                 if stop is not None and stop.signum:
                     break
         unreadable.sync()
@@ -124,7 +124,7 @@ class EvaluationLoop:
         return unreadable
 
     @torch.no_grad()
-    def _score(self, batch: dict, judged: Sequence[tuple[Network, Evaluator]]) -> None:
+    def score(self, batch: dict, judged: Sequence[tuple[Network, Evaluator]]) -> None:
         """Clips go to the device once for all networks; only scores are kept of each part."""
         outputs: list[list[torch.Tensor]] = [[] for _ in judged]
         for part in _parts(batch, self.max_clips):

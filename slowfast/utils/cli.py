@@ -136,9 +136,9 @@ def add_cfg(
     parser.add_argument("--cfg", required=required, metavar="FILE", help=help)
 
 
-def add_checkpoint(parser: argparse.ArgumentParser) -> None:
+def add_checkpoint(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
     """--checkpoint, the weights."""
-    parser.add_argument("--checkpoint", required=True, metavar="FILE", help="its weights")
+    parser.add_argument("--checkpoint", required=required, metavar="FILE", help="its weights")
 
 
 def add_output(

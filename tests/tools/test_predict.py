@@ -1,12 +1,16 @@
 """tools/predict.py on files, folders, damaged videos and Ctrl-C."""
 
+import io
 import json
 import os
 import shutil
 import signal
+import socket
+import threading
 from functools import partial
 from pathlib import Path
 
+import av
 import pytest
 import torch
 
@@ -125,3 +129,67 @@ def test_two_processes_predict_what_one_does(run, folder, run_tool_in_two, tmp_p
     run_tool_in_two(predict, *words, "TEST.BATCH_SIZE", 24)  # of both
     one, two = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("one", "two"))
     assert one == two
+
+
+def test_windows_give_a_timeline_an_overlay_and_features(run, folder, tmp_path):
+    words = [folder / "a.mp4", "--window", 0.2, "--stride", 0.1, "--threshold", 0.99]
+    for name, option in (("t.json", "--output"), ("t.png", "--output"), ("o.mp4", "--overlay")):
+        words += [option, tmp_path / name]
+    code, output = run(*words, "--features", tmp_path / "f.npz")
+    assert code == 0 and "nothing" in output and "times real time" in output, output
+    (video,) = json.loads((tmp_path / "t.json").read_text())["videos"]
+    assert [w["start"] for w in video["windows"]] == [0.0, 0.1, 0.2]
+    assert all((tmp_path / name).stat().st_size for name in ("t.png", "o.mp4", "f.npz"))
+
+
+def test_a_stream_that_does_not_answer_is_one_line_with_its_address(run):
+    code, output = run("rtsp://127.0.0.1:9/camera")
+    assert code == 1 and "rtsp://127.0.0.1:9/camera: this stream cannot be opened" in output
+
+
+def test_a_live_stream_over_a_socket_prints_delay_and_rate(run, folder, tmp_path):
+    content = as_transport_stream(folder / "a.mp4")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+
+        def serve():
+            with server.accept()[0] as connection:
+                connection.sendall(content)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        code, output = run(
+            *(address, "--window", 0.2, "--stride", 0.1, "--output", tmp_path / "live.csv")
+        )
+        thread.join(timeout=10)
+    assert code == 0 and "delay" in output and "frames/s" in output, output
+    assert (tmp_path / "live.csv").read_text().startswith("start,end,rank,class,name,score,delay")
+
+
+def as_transport_stream(path):
+    """The bytes of a video in a container without a length."""
+    content = io.BytesIO()
+    with av.open(str(path)) as file, av.open(content, "w", format="mpegts") as out:
+        stream = out.add_stream_from_template(file.streams.video[0])
+        for packet in file.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                out.mux(packet)
+    return content.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--window", 0], "seconds above 0"),
+        (["--window", 1, "--output", "t.xml"], "t.xml"),
+        (["--overlay", "t.gif"], "t.gif"),
+        (["--features", "t.csv"], "must end in .npz"),
+        (["--boxes", "b.csv"], "classifies whole videos"),
+        (["--window", 1, "-"], "predicted alone"),
+        (["--run", "x"], "give --run"),
+    ],
+)
+def test_mistakes_about_windows_are_one_line(run, folder, words, message):
+    code, output = run(folder / "a.mp4", *words)
+    assert code in (1, 2) and message in output and "Traceback" not in output
