@@ -189,6 +189,17 @@ def _add_cam(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_feature_maps(parser: argparse.ArgumentParser) -> None:
+    _add_shown(parser)
+    parser.add_argument(
+        "--layer",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="such as s2 or s1.pathway0_stem (default: the last with more than one place)",
+    )
+
+
 def _add_shown(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--videos",
@@ -227,6 +238,16 @@ _ANALYSES = {
         "class activation over space and time as overlays, and the frames that matter",
         "slowfast.analysis.why.cam:analyze_cam",
         _add_cam,
+    ),
+    "feature_maps": _analysis(
+        "maps of layers for videos, channel by channel",
+        "slowfast.analysis.why.grids:run_feature_maps",
+        _add_feature_maps,
+    ),
+    "weights": _analysis(
+        "kernels of the first convolutions",
+        "slowfast.analysis.why.grids:run_weights",
+        lambda parser: None,
     ),
 }
 

@@ -176,10 +176,10 @@ def grid_figure(title: str, pictures: np.ndarray, *, rows: int, colormap: str | 
     if canvas.ndim == 3:
         canvas = np.where(np.isnan(canvas), 1.0, canvas)
     size = 11.0
-    shown = figure = new_figure(size, min(size * canvas_size[0] / canvas_size[1], 24) + 0.7, title)
+    figure = new_figure(size, min(size * canvas_size[0] / canvas_size[1], 24) + 0.7, title)
     axes = figure.add_subplot()
     drawn = axes.imshow(canvas, cmap=colormap, interpolation="nearest")
     axes.axis("off")
     if colormap is not None:
         figure.colorbar(drawn, ax=axes, shrink=0.6)
-    return shown
+    return figure

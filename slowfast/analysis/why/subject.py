@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from slowfast.adaptive.budget import TABLE_KEYS
+from slowfast.adaptive.calibrate import CALIBRATION_KEYS
 from slowfast.adaptive.calibration_file import build_settings
 from slowfast.adaptive.network import cut_network, find_statistics, load_for_evaluation
 from slowfast.analysis.runs import draw_videos
@@ -149,7 +149,7 @@ def build_networks(
     full, networks = build_full_point(cfg, cfg.DATA.TEST_CROP_SIZE), {}
     for point in points:
         point.check_within(full, min_width=cfg.ADAPTIVE.MIN_WIDTH)
-        settings = build_settings(cfg, TABLE_KEYS)
+        settings = build_settings(cfg, CALIBRATION_KEYS)
         found = None if point == full else find_statistics(weights, point, settings)
         cut = cut_network(model, point, found, build_reduce(cfg))
         inputs = build_meta_inputs(cfg, cfg.DATA.TEST_CROP_SIZE)

@@ -10,6 +10,7 @@ from torch import nn
 
 from slowfast.adaptive.budget import load_table, table_path
 from slowfast.analysis.why.activation import activate, find_layer, occlude
+from slowfast.analysis.why.grids import first_kernels, maps_of, strongest
 from slowfast.analysis.why.layers import ClipShape, find_layout
 from slowfast.analysis.why.pictures import compose, overlay
 from slowfast.datasets.synthetic import MotionSettings, find_mask, make_dataset
@@ -188,3 +189,24 @@ def test_mistakes_are_named(run_tool, make_run, tmp_path, words, message):
     words = [make_run("VoV3D"), "--output", tmp_path / "out", *words]
     code, output = run_tool(analyze, "cam", *words)
     assert code == 1 and message in output and "Traceback" not in output
+
+
+def test_maps_and_kernels_of_both_pathways():
+    from tests.helpers.small_networks import clips, small_model
+
+    model, inputs = small_model("SlowFast").eval(), [clip[:1] for clip in clips("SlowFast")]
+    assert set(first_kernels(model)) == {"s1.pathway0_stem.conv", "s1.pathway1_stem.conv"}
+    found = maps_of(model, inputs, ["s2"])
+    assert [maps.shape[1] for maps in found.values()] == [2, 4]
+    pictures, channels = strongest(found["s2"], most=3)
+    assert len(channels) == 3 and pictures.shape == (6, *found["s2"].shape[2:])
+
+
+@pytest.mark.slow
+def test_grids_are_written(make_run, tmp_path):
+    run, out = str(make_run("VoV3D")), str(tmp_path / "out")
+    assert (
+        analyze.main(["feature_maps", run, "--videos", "1", "--layer", "s2", "--output", out]) == 0
+    )
+    assert analyze.main(["weights", run, "--output", out]) == 0
+    assert len(list((tmp_path / "out").glob("*.png"))) == 2
