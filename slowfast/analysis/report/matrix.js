@@ -109,6 +109,6 @@
   });
   window.addEventListener("resize", draw);
   window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
-  window.addEventListener("beforeprint", draw);
+  window.matchMedia("print").addEventListener("change", draw);  // paper is light
   draw();
 })();
