@@ -1,16 +1,23 @@
 """A model, datasets and a task from outside of the package: the files of docs/extend.md at work."""
 
+import contextlib
 import json
 import re
 import subprocess
 import sys
+from pathlib import Path
+from unittest import mock
 
 import pytest
 import yaml
 
+from slowfast.config.checks import rules
 from slowfast.config.cli import load_cfg
+from slowfast.datasets.build import DATASETS
 from slowfast.engine.test import test as run_test
 from slowfast.engine.train import train
+from slowfast.models.build import MODELS
+from slowfast.tasks.build import TASKS
 from tests.helpers.paths import ROOT, RUN_NET
 
 _BLOCK = re.compile(r"```python\n# (my_\w+\.py)\n(.*?)```", re.DOTALL)
@@ -47,7 +54,14 @@ def folder(toy_set, tmp_path_factory):
         for split, pairs in paths.items()
     }
     (folder / "chores.json").write_text(json.dumps(chores))
-    return folder
+    with contextlib.ExitStack() as stack:
+        for table in (MODELS, DATASETS, TASKS):
+            stack.enter_context(mock.patch.dict(table._entries))
+        stack.enter_context(mock.patch.object(rules, "_RULES", list(rules._RULES)))
+        stack.enter_context(mock.patch.object(sys, "path", list(sys.path)))
+        yield folder
+    for name in BLOCKS:  # else they would not register what other folders of these tests need
+        sys.modules.pop(Path(name).stem, None)
 
 
 @pytest.fixture

@@ -22,9 +22,12 @@ def torchrun_of_one(monkeypatch):
 def networks(monkeypatch):
     """What every run trains through, in order."""
     found, wrap = [], run_module.wrap_distributed
-    monkeypatch.setattr(
-        run_module, "wrap_distributed", lambda *args: found.append(wrap(*args)) or found[-1]
-    )
+
+    def noted(*args, **options):
+        found.append(wrap(*args, **options))
+        return found[-1]
+
+    monkeypatch.setattr(run_module, "wrap_distributed", noted)
     return found
 
 

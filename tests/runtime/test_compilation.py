@@ -58,7 +58,8 @@ def test_without_time_the_rest_is_eager(compiled_calls, monkeypatch, caplog):
         assert model([torch.ones(1)])[0].item() == 30
     assert model([torch.ones(4)])[0].tolist() == [30] * 4  # another shape
     assert compiled_calls == [2, 3, 2, 3]
-    (told,) = [record.message for record in caplog.records if "COMPILE_SECONDS" in record.message]
+    # As a set: the logger may have the fixture's handler besides the root.
+    (told,) = {record.message for record in caplog.records if "COMPILE_SECONDS" in record.message}
     assert "the 15 s for compiling are over before head" in told
 
 

@@ -1,5 +1,6 @@
 """The loss of a training step, and what the log shows beside it."""
 
+from types import SimpleNamespace
 from unittest import mock
 
 import numpy as np
@@ -66,11 +67,12 @@ def test_sums_become_means_over_clips():
 
 def test_a_task_from_outside_is_named_and_built():
     cfg = get_cfg()
-    parts = TaskParts(lambda cfg: "my task", lambda cfg, dataset: f"judge of {dataset}")
+    task = SimpleNamespace()
+    parts = TaskParts(lambda cfg: task, lambda cfg, dataset: f"judge of {dataset}")
     with mock.patch.dict(TASKS._entries):
         TASKS.register("mine")(parts)
         cfg.TASK = "mine"
-        assert build_task(cfg) == "my task"
+        assert build_task(cfg) is task
         assert build_evaluator(cfg, "videos") == "judge of videos"
         assert not list(check_task("mine", boxes(False), False, False, 4))
 
