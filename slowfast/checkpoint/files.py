@@ -155,7 +155,8 @@ def load(path: str | Path) -> dict:
     """The content of a checkpoint on the CPU: tensors, arrays and plain values only, never code.
 
     What torch.save wrote, a pickle of numpy arrays such as Caffe2's, or safetensors, whatever the
-    file's name. Other Python objects are left out, with a warning.
+    file's name. Other Python objects are left out, with a warning. Tensors of an archive are pages
+    of the file (private ones): all processes share them, and the system can drop them.
     CheckpointError when the file is missing, damaged or no such checkpoint: the check sums of an
     archive are compared before any tensor is made of it.
     """
@@ -188,9 +189,16 @@ def _read_torch(path: Path) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about pickles that it refuses next
-            return torch.load(path, map_location="cpu", weights_only=True)
+            is_mapped = is_archive and _is_stored(path)
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=is_mapped)
     except pickle.UnpicklingError:  # has other objects beside its tensors
         return _content(read_torch(path), path)
+
+
+def _is_stored(path: Path) -> bool:
+    """Does an archive hold its tensors as they are? torch.load maps no others into memory."""
+    with zipfile.ZipFile(path) as archive:
+        return all(info.compress_type == zipfile.ZIP_STORED for info in archive.infolist())
 
 
 def _content(pickled: Pickled, path: Path) -> Any:

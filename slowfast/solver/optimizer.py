@@ -93,7 +93,8 @@ def load_state_by_name(
     """Take over the momentum of each parameter of `names`, the parameters of `state` in order.
 
     Weight decay, momentum and all else of the groups stay as this optimizer was built. A parameter
-    without a saved state, one that was frozen, begins without momentum.
+    without a saved state, one that was frozen, begins without momentum. Tensors are copied: those
+    of `state` may be pages of a file.
     """
     saved = {name: state["state"].get(number) for number, name in enumerate(names)}
     found = {
@@ -102,9 +103,16 @@ def load_state_by_name(
         if saved.get(name) is not None
     }
     groups = optimizer.state_dict()["param_groups"]
-    optimizer.load_state_dict({"state": found, "param_groups": groups})
+    optimizer.load_state_dict({"state": _copied(found), "param_groups": groups})
     fit_layouts(optimizer)
     begin_momentum(optimizer)
+
+
+def _copied(states: dict[int, dict]) -> dict[int, dict]:
+    return {
+        number: {n: v.clone() if isinstance(v, torch.Tensor) else v for n, v in values.items()}
+        for number, values in states.items()
+    }
 
 
 def _bn_parameter_names(model: nn.Module, group_by: str) -> set[str]:

@@ -236,3 +236,12 @@ def test_late_processes_stop_after_the_same_step(run_in_two, toy_cfg, tmp_path):
     # The first one cannot say yet how long it took.
     assert all(line["rank_min"] <= line["rank_max"] for line in steps[1:])
     assert "slowest_rank" not in steps[0]
+
+
+def test_loaded_momenta_do_not_share_memory_with_the_checkpoint():
+    model = nn.Linear(2, 2, bias=False)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    saved = {"state": {0: {"momentum_buffer": torch.ones(2, 2)}}}
+    optimizer_module.load_state_by_name(optimizer, model, saved, ["weight"])
+    optimizer.state[model.weight]["momentum_buffer"].zero_()
+    assert saved["state"][0]["momentum_buffer"].eq(1).all()
