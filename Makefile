@@ -35,7 +35,7 @@ install: .venv/installed
 else
 # Asked from another folder, for here any Python finds the package.
 install:
-	@cd / && $(PYTHON) -c "import os, av, cv2, filelock, fvcore, psutil, pytest, simplejson, slowfast, xdist; \
+	@cd / && $(PYTHON) -c "import os, av, cv2, filelock, fvcore, jinja2, psutil, pytest, simplejson, slowfast, xdist; \
 	    assert slowfast.__file__ == os.path.join('$(CURDIR)', 'slowfast', '__init__.py')" \
 	    2>/dev/null || $(PYTHON) -m pip install --editable '$(CURDIR)[dev]'
 endif
