@@ -29,6 +29,7 @@ LAYERS = [
 # The functions that take a whole config, beside those named build_*.
 RUN_FUNCTIONS = {
     "adaptive": {"calibrate", "extract", "load_for_evaluation"},
+    "analysis": {"visualise"},
     "engine": {"begin", "test", "train"},
     "runtime": {"launch", "launch_tool", "_run_as_main", "_with_torchrun_sizes"}
     | {"_on_usable_gpus", "single_process"},

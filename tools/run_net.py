@@ -40,6 +40,10 @@ def run(args: argparse.Namespace) -> None:
         _prepare(cfg, args.command, is_main=is_main)
         runs = [train] * cfg.TRAIN.ENABLE + [test] * cfg.TEST.ENABLE
         launch(runs, cfg, args.init_method)
+    if cfg.TENSORBOARD.ENABLE and is_main:
+        from slowfast.analysis.why.board import visualise
+
+        visualise(cfg)
     if cfg.TEST.ENABLE and cfg.TEST.REPORT and is_main:
         from slowfast.analysis.report.build import write_report_after_test
 

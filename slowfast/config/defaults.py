@@ -863,6 +863,60 @@ _C.TENSORBOARD = ConfigNode()
 _C.TENSORBOARD.ENABLE = False
 # Folder of TensorBoard's files below OUTPUT_DIR; empty is "tensorboard".
 _C.TENSORBOARD.LOG_DIR = ""
+# Scores for the confusion matrix, the histograms and the wrong videos: the npz of a test; empty is
+# that of this run.
+_C.TENSORBOARD.PREDICTIONS_PATH = ""
+# Names of the classes, a JSON {name: number}; empty are those of the data.
+_C.TENSORBOARD.CLASS_NAMES_PATH = ""
+# JSON {category: [names of classes]}; each category has a confusion matrix of its own.
+_C.TENSORBOARD.CATEGORIES_PATH = ""
+_C.TENSORBOARD.CONFUSION_MATRIX = ConfigNode()
+# Draw the confusion matrix of the test.
+_C.TENSORBOARD.CONFUSION_MATRIX.ENABLE = False
+# Width and height in inches.
+_C.TENSORBOARD.CONFUSION_MATRIX.FIGSIZE = [8, 8]
+# File with names of classes, one a line, that are drawn; empty is all.
+_C.TENSORBOARD.CONFUSION_MATRIX.SUBSET_PATH = ""
+_C.TENSORBOARD.HISTOGRAM = ConfigNode()
+# Draw for each class the classes that its videos are taken for.
+_C.TENSORBOARD.HISTOGRAM.ENABLE = False
+# Number of these, the most frequent.
+_C.TENSORBOARD.HISTOGRAM.TOPK = Default(10, AtLeast(1, 1000))
+# Width and height in inches.
+_C.TENSORBOARD.HISTOGRAM.FIGSIZE = [8, 8]
+# File with names of classes, one a line, that are drawn; empty is all.
+_C.TENSORBOARD.HISTOGRAM.SUBSET_PATH = ""
+_C.TENSORBOARD.MODEL_VIS = ConfigNode()
+# Show up to 16 test videos and what the network makes of them, after the test.
+_C.TENSORBOARD.MODEL_VIS.ENABLE = False
+# Show the kernels of the first convolutions.
+_C.TENSORBOARD.MODEL_VIS.MODEL_WEIGHTS = False
+# Show the maps of the layers of LAYER_LIST.
+_C.TENSORBOARD.MODEL_VIS.ACTIVATIONS = False
+# Show the clips.
+_C.TENSORBOARD.MODEL_VIS.INPUT_VIDEO = False
+# Names of layers; of a name with places behind it the name counts. Empty: the last with places.
+_C.TENSORBOARD.MODEL_VIS.LAYER_LIST = []
+# Likeliest classes that are written on a clip.
+_C.TENSORBOARD.MODEL_VIS.TOPK_PREDS = Default(1, AtLeast(1, 1000))
+# Colours of the maps of layers, a colormap of matplotlib.
+_C.TENSORBOARD.MODEL_VIS.COLORMAP = "Pastel2"
+_C.TENSORBOARD.MODEL_VIS.GRAD_CAM = ConfigNode()
+# Show the clips under their class activation.
+_C.TENSORBOARD.MODEL_VIS.GRAD_CAM.ENABLE = True
+# Layers whose maps are taken, one for all pathways or one for each; empty: the last with places.
+_C.TENSORBOARD.MODEL_VIS.GRAD_CAM.LAYER_LIST = []
+# Explain the video's own class, not the likeliest.
+_C.TENSORBOARD.MODEL_VIS.GRAD_CAM.USE_TRUE_LABEL = False
+# Colours of the activation, a colormap of matplotlib.
+_C.TENSORBOARD.MODEL_VIS.GRAD_CAM.COLORMAP = "viridis"
+_C.TENSORBOARD.WRONG_PRED_VIS = ConfigNode()
+# Show the clips of wrongly classified videos, up to 16, the surest first.
+_C.TENSORBOARD.WRONG_PRED_VIS.ENABLE = False
+# Name under which TensorBoard has them.
+_C.TENSORBOARD.WRONG_PRED_VIS.TAG = "Incorrectly classified videos."
+# File with names of classes, one a line, whose videos are shown; empty is all.
+_C.TENSORBOARD.WRONG_PRED_VIS.SUBSET_PATH = ""
 
 # Ours. Send the run to a tracker: wandb, trackio, mlflow, or "" for none. See docs/train.md.
 _C.TRACKER = Default("", OneOf("", "wandb", "trackio", "mlflow"))

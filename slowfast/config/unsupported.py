@@ -15,7 +15,7 @@ _SELF_SUPERVISED = "self-supervised training is not part of this project"
 _IMAGENET = "ImageNet loaders are not part of this project"
 _PATHWAYS = "the number of pathways is the length of DATA.INPUT_CHANNEL_NUM"
 _NO_EFFECT = "the reference never reads it either"
-_VISUALISATION = "TensorBoard gets scalars only; tools/analyze.py draws weights and features"
+_VISUALISATION = "see TENSORBOARD.CONFUSION_MATRIX, CLASS_NAMES_PATH and CATEGORIES_PATH"
 _FORMAT = "the kind of file is recognised from its content"
 _ONE_CLIP = "every video gives one clip per epoch"
 _WHOLE_CSV = "a csv is always read whole"
@@ -34,16 +34,9 @@ UNSUPPORTED = {
     "MVIT.REV.RESPATH_FUSE": _REVERSIBLE,
     "MVIT.REV.RES_PATH": _REVERSIBLE,
     "PREFETCH.*": "set DATA_LOADER.NUM_WORKERS",
-    "TENSORBOARD.CONFUSION_MATRIX.*": _VISUALISATION,
-    "TENSORBOARD.HISTOGRAM.*": _VISUALISATION,
-    "TENSORBOARD.MODEL_VIS.*": _VISUALISATION,
-    "TENSORBOARD.WRONG_PRED_VIS.*": _VISUALISATION,
     "VIS_MASK.*": _SELF_SUPERVISED,
     # the run
     "DATA_LOADER.ENABLE_MULTI_THREAD_DECODE": "set DATA_LOADER.NUM_WORKERS",
-    "TENSORBOARD.CATEGORIES_PATH": _VISUALISATION,
-    "TENSORBOARD.CLASS_NAMES_PATH": _VISUALISATION,
-    "TENSORBOARD.PREDICTIONS_PATH": _VISUALISATION,
     # earlier versions of PySlowFast, and EPIC-KITCHENS' fork of them
     "BN.EPSILON": _BN_CONSTANTS,
     "BN.MOMENTUM": _BN_CONSTANTS,

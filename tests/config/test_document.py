@@ -5,6 +5,7 @@ import pytest
 from slowfast.config.cli import parse_args
 from slowfast.config.defaults import get_cfg
 from slowfast.config.document import help_text, markdown, read_sections
+from slowfast.config.node import ConfigNode
 from tests.config.test_unsupported import REFERENCE, keys
 from tests.helpers.paths import ROOT
 
@@ -23,11 +24,13 @@ def test_every_key_has_its_place_and_comment():
     assert {section.name for section in SECTIONS} == {"", *_sections()}
 
 
-def _sections() -> set[str]:
-    """Sections, and the open ones inside of them, which have no keys of their own."""
-    tops = {name: value for name, value in get_cfg().items() if isinstance(value, dict)}
-    inner = {f"{top}.{n}" for top, node in tops.items() for n in node if isinstance(node[n], dict)}
-    return {*tops, *inner}
+def _sections(node: ConfigNode | None = None, prefix: str = "") -> set[str]:
+    """Sections, and all those inside of them, the open ones without keys of their own too."""
+    found = set()
+    for name, value in (get_cfg() if node is None else node).items():
+        if isinstance(value, dict):
+            found |= {prefix + name, *_sections(value, f"{prefix}{name}.")}
+    return found
 
 
 def test_ours_are_the_keys_that_the_reference_lacks():

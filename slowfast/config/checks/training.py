@@ -171,3 +171,21 @@ def check_compilation(train: ConfigNode) -> Iterator[str]:
     """Check that a way to compile is asked for only where anything is compiled."""
     if train.COMPILE_MODE != "default" and not train.COMPILE:
         yield f"TRAIN.COMPILE_MODE: {train.COMPILE_MODE!r} has no effect with TRAIN.COMPILE False"
+
+
+@register_rule("TENSORBOARD", "DETECTION.ENABLE", "DATA.MULTI_LABEL", "MODEL.NUM_CLASSES")
+def check_pictures(
+    board: ConfigNode, has_boxes: bool, is_multi_label: bool, num_classes: int | list[int]
+) -> Iterator[str]:
+    """Check that pictures are asked for where there is a place for them, and something to show."""
+    sections = ("CONFUSION_MATRIX", "HISTOGRAM", "MODEL_VIS", "WRONG_PRED_VIS")
+    reasons = {
+        "DETECTION.ENABLE True": has_boxes,
+        "DATA.MULTI_LABEL True": is_multi_label,
+        "several targets in MODEL.NUM_CLASSES": not isinstance(num_classes, int),
+    }
+    for key in (f"TENSORBOARD.{name}.ENABLE" for name in sections if board[name].ENABLE):
+        if not board.ENABLE:
+            yield f"{key}: True needs TENSORBOARD.ENABLE True"
+        for reason in (reason for reason, is_so in reasons.items() if is_so):
+            yield f"{key}: True must be False with {reason}: it shows videos of one class"
