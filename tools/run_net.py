@@ -47,7 +47,17 @@ def run(args: argparse.Namespace) -> None:
     if cfg.TEST.ENABLE and cfg.TEST.REPORT and is_main:
         from slowfast.analysis.report.build import write_report_after_test
 
-        write_report_after_test(cfg.OUTPUT_DIR)
+        page = write_report_after_test(cfg.OUTPUT_DIR)
+        if page is not None and cfg.TRACKER:
+            _track_report(cfg, page)
+
+
+def _track_report(cfg: ConfigNode, page: Path) -> None:
+    from slowfast.runtime.tracking.tracker import build_tracker
+
+    if (tracker := build_tracker(cfg)) is not None:
+        tracker.file(page)
+        tracker.close()
 
 
 def _prepare(cfg: ConfigNode, command: list[str], *, is_main: bool) -> None:

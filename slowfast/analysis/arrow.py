@@ -14,7 +14,7 @@ from tabulate import tabulate
 from slowfast.analysis.runs import TrainedRun, load_runs
 from slowfast.datasets.clips.samplers import backwards, forwards, middle_repeated, shuffled
 from slowfast.utils.io import write_csv, write_json
-from slowfast.utils.plots import new_figure, save_figure, shorten, tidy, wrap
+from slowfast.utils.plots import COLORS, new_figure, save_figure, shorten, tidy, wrap
 
 ORDERS = {
     "normal": forwards,
@@ -22,7 +22,7 @@ ORDERS = {
     "shuffled": shuffled,
     "single_frame": middle_repeated,
 }
-_COLORS = {"normal": "C0", "reversed": "C3", "shuffled": "C1", "single_frame": "C7"}
+_COLORS = dict(zip(ORDERS, (COLORS[0], COLORS[3], COLORS[1], COLORS[8]), strict=True))
 # What time contributes to a class: normal minus one of the others.
 _DIFFERENCES = ("single_frame", "reversed")
 _MAX_CLASSES = 30  # in the plot

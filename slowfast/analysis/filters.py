@@ -14,7 +14,7 @@ from slowfast.checkpoint.initialize import load_for_test
 from slowfast.config.cli import load_cfg
 from slowfast.models import build_model
 from slowfast.utils.io import write_csv, write_json
-from slowfast.utils.plots import new_figure, save_figure, tidy, wrap
+from slowfast.utils.plots import COLORS, new_figure, save_figure, tidy, wrap
 
 QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
 _HEADER = ["run", "layer", "offset", "weights", "mean", "std", "energy"]
@@ -84,15 +84,20 @@ def draw_filters(path: Path, rows: Sequence[OffsetStatistics], name: str) -> Non
     figure = new_figure(
         max(7.0, 2.3 * num_columns), 2.1 * num_rows + 1.6, f"Weights by temporal offset: {name}"
     )
-    grid = figure.subplots(num_rows, num_columns, squeeze=False)
+    grid = figure.subplots(num_rows, num_columns, squeeze=False, sharey=True)
     for axes, (layer, offsets) in zip(grid.flat, layers.items(), strict=False):
-        boxes = [_box(row) for row in offsets]
+        size = _root_mean_square(offsets)
+        boxes = [_box(row, size) for row in offsets]
         places = [row.offset for row in offsets]
         artists = axes.bxp(
             boxes, positions=places, widths=0.6, showfliers=False, showmeans=True, patch_artist=True
         )
         for box in artists["boxes"]:
             box.set_facecolor("#9ecae1")
+        for line in artists["medians"]:
+            line.set_color(COLORS[3])
+        for mark in artists["means"]:
+            mark.set(markerfacecolor=COLORS[0], markeredgecolor=COLORS[0])
         axes.set_title(wrap(layer, _TITLE_LENGTH), fontsize=8, parse_math=False)
         axes.axhline(0, color="black", lw=0.6)
         axes.set_xticks(places, [f"{place:g}" for place in places])
@@ -102,14 +107,20 @@ def draw_filters(path: Path, rows: Sequence[OffsetStatistics], name: str) -> Non
         axes.set_axis_off()
     legend = "box: 25 to 75 %, whiskers: 1 to 99 %, line: median, triangle: mean"
     figure.supxlabel(f"temporal offset (frames)\n{legend}", fontsize=10)
-    figure.supylabel("weight (no unit)", fontsize=10)
+    figure.supylabel("weight / root mean square of its panel", fontsize=10)
     save_figure(figure, path)
 
 
-def _box(row: OffsetStatistics) -> dict:
+def _root_mean_square(offsets: Sequence[OffsetStatistics]) -> float:
+    """Size of the weights of a panel, by which panels of all layers have one scale."""
+    return float(np.sqrt(np.mean([row.mean**2 + row.std**2 for row in offsets]))) or 1.0
+
+
+def _box(row: OffsetStatistics, size: float) -> dict:
     quantile = dict(zip(QUANTILES, row.quantiles, strict=True))
     names = {"whislo": 0.01, "q1": 0.25, "med": 0.5, "q3": 0.75, "whishi": 0.99}
-    return {"mean": row.mean, **{name: quantile[share] for name, share in names.items()}}
+    values = {name: quantile[share] / size for name, share in names.items()}
+    return {"mean": row.mean / size, **values}
 
 
 def measure_filters(files: RunFiles, options: Sequence, *, merges: bool) -> list[OffsetStatistics]:

@@ -15,6 +15,7 @@ from tabulate import tabulate
 from slowfast.adaptive.budget import pareto_front
 from slowfast.adaptive.network import cut_network
 from slowfast.adaptive.table import build_costs
+from slowfast.analysis.report.numbers import wilson_interval
 from slowfast.analysis.runs import RunFiles, parse_runs
 from slowfast.config.cli import load_cfg
 from slowfast.config.node import ConfigNode
@@ -40,6 +41,7 @@ COSTS = {
     "params": "parameters (millions)",
     "latency_ms": "median latency (ms per clip)",
 }
+_MOST_WRITTEN = 30  # points with their values beside them
 _NEEDED = ("name", "gmacs", "params", "top1")
 
 
@@ -48,7 +50,8 @@ class Point:
     """A network. gmacs: of one clip at the test crop; params in millions; accuracy in percent.
 
     latency_ms: median of one clip, NaN where it was not measured. num_views: of a video, which the
-    accuracy took; NaN where it is not known. is_ours: not from a csv.
+    accuracy took; NaN where it is not known. is_ours: not from a csv. num_videos: of the accuracy,
+    where it is a share of them; 0 where it is not, or not known.
     """
 
     name: str
@@ -58,6 +61,16 @@ class Point:
     latency_ms: float = math.nan
     num_views: float = math.nan
     is_ours: bool = True
+    num_videos: int = 0
+
+    @property
+    def error(self) -> list[list[float]] | None:
+        """Below and above the accuracy, its interval (Wilson, 95 %); None for unknown videos."""
+        if not self.num_videos:
+            return None
+        hits = round(self.accuracy * self.num_videos / 100)
+        low, high = wilson_interval(hits, self.num_videos)
+        return [[max(self.accuracy - 100 * low, 0)], [max(100 * high - self.accuracy, 0)]]
 
 
 def read_points(path: Path) -> list[Point]:
@@ -117,6 +130,12 @@ def read_accuracy(files: RunFiles, metric: str) -> float:
     return metrics[metric]
 
 
+def _num_videos(folder: Path, metric: str) -> int:
+    """Number of videos of which the metric is a share; 0 for another kind of metric."""
+    is_share = metric in ("top1_acc", "top5_acc")
+    return int(read_json(folder / "test_results.json").get("num_videos", 0)) if is_share else 0
+
+
 def measure_points(
     runs: Sequence[RunFiles], options: Sequence, *, metric: str, repeats: int
 ) -> tuple[list[Point], str]:
@@ -136,7 +155,9 @@ def measure_points(
                 "but the accuracy is that of the run as it was tested; test it so and name that run"
             )
         num_views = tested.TEST.NUM_ENSEMBLE_VIEWS * tested.TEST.NUM_SPATIAL_CROPS
-        points.append(Point(files.name, *cost, accuracy, num_views=num_views))
+        num_videos = _num_videos(files.folder, metric)
+        more = {"num_views": num_views, "num_videos": num_videos}
+        points.append(Point(files.name, *cost, accuracy, **more))
         if repeats > 0:
             works.append(build_inference(cfg, at))
             device = device_name(build_device(cfg))
@@ -152,7 +173,10 @@ def draw_pareto(path: Path, points: Sequence[Point], *, metric: str, device: str
     """A panel for each known cost; points of files are hollow, those of the front ringed."""
     costs = [name for name in COSTS if any(not math.isnan(getattr(p, name)) for p in points)]
     height = max(4.8, 0.25 * len(points) + 1)
-    figure = new_figure(4.3 * len(costs) + 2.8, height, "Accuracy against cost")
+    counts = sorted({point.num_videos for point in points if point.num_videos})
+    videos = " or ".join(map(str, counts))
+    bars = f"\nbars: 95 % intervals (Wilson) of {videos} test videos" if counts else ""
+    figure = new_figure(4.3 * len(costs) + 2.8, height, f"Accuracy against cost{bars}")
     grid = figure.subplots(1, len(costs), sharey=True, squeeze=False)[0]
     for axes, cost in zip(grid, costs, strict=True):
         _draw_panel(axes, points, [getattr(point, cost) for point in points])
@@ -182,6 +206,10 @@ def _draw_panel(axes, points: Sequence[Point], values: Sequence[float]) -> None:
         look = {"marker": marker, "facecolor": face, "edgecolor": color, "linewidth": 1.6}
         label = shorten(point.name, 34)
         axes.scatter(value, point.accuracy, s=70, **look, label=label, zorder=2)
+        axes.errorbar(value, point.accuracy, point.error, ecolor=color, alpha=0.5, capsize=3)
+        if len(points) <= _MOST_WRITTEN:
+            place = {"xytext": (9, -4), "textcoords": "offset points", "va": "top"}
+            axes.annotate(f"{point.accuracy:.1f}", (value, point.accuracy), fontsize=8, **place)
     _scale(axes, [value for value in values if value > 0])
 
 

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
 
 _MARKERS = "osD^vP*X<>"
 _DPI = 110
+# Colours that people with any kind of colour vision tell apart (Okabe and Ito, 2008), the yellow
+# darkened for a white page; grey and a dark red make ten of them.
+COLORS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#b5a500")
+COLORS += ("#000000", "#7f7f7f", "#882255")
 
 
 def new_figure(width: float, height: float, title: str) -> "Figure":
@@ -32,10 +36,8 @@ def save_figure(figure: "Figure", path: Path) -> None:
 
 def style(number: int) -> dict:
     """Colour and marker of a run: all pairs of 10 and 10 differ."""
-    from matplotlib import colormaps
-
     marker = _MARKERS[(number + number // 10) % len(_MARKERS)]
-    return {"color": colormaps["tab10"](number % 10), "marker": marker}
+    return {"color": COLORS[number % 10], "marker": marker}
 
 
 def shorten(name: str, length: int) -> str:

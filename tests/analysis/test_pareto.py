@@ -120,3 +120,9 @@ def test_another_budget_than_the_tested_one_is_refused(small_run):
     runs = parse_runs([str(small_run[0])])
     with pytest.raises(ValueError, match="small: --opts TEST.BUDGET '' changes what a clip costs"):
         measure_points(runs, ["TEST.BUDGET", ""], metric="top1_acc", repeats=0)
+
+
+def test_interval_of_a_point_is_that_of_its_videos():
+    below, above = Point("net", 1.0, 1.0, 50.0, num_videos=100).error
+    assert below == above == [pytest.approx(9.617, abs=1e-3)]  # Wilson: 40.38 to 59.62 %
+    assert Point("net", 1.0, 1.0, 50.0).error is None
