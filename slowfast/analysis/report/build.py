@@ -9,6 +9,7 @@ from typing import Any
 from slowfast.analysis.pages.page import write_page
 from slowfast.analysis.report import classification, detection, multi_label
 from slowfast.analysis.report.dataset_facts import broken_tables, dataset_section
+from slowfast.analysis.report.order_of_time import time_sections
 from slowfast.analysis.report.pictures import draw_pictures
 from slowfast.analysis.report.run_folder import RunFolder, find_run
 from slowfast.analysis.report.scores import ScoredVideos, class_names, read_scores
@@ -87,6 +88,7 @@ def gather(run: RunFolder) -> Report:
     dataset = report.add("Videos", lambda: build_dataset(run.config, "test"))
     if run.results:
         _add_results(report, dataset)
+    report.add("Order of frames", lambda: time_sections(run))
     report.add("Training", lambda: training_section(run))
     report.add("Network", lambda: network_section(run, report.tiles))
     if dataset is not None:
