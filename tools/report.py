@@ -43,7 +43,9 @@ def run(args: argparse.Namespace) -> None:
 
         print(f"report: {write_report(args.runs[0], args.output)}")
     else:
-        raise ValueError(f"RUN: {len(args.runs)} runs were given; a report is of one")
+        from slowfast.analysis.compare.build import write_comparison
+
+        print(f"comparison: {write_comparison(args.runs, args.output or Path('compare.html'))}")
 
 
 if __name__ == "__main__":

@@ -108,7 +108,7 @@ def paired_bootstrap(
     differences = second - first
     interval = bootstrap_interval(differences, num_resamples=num_resamples)
     drawn = bootstrap_means(differences, num_resamples)
-    side = min((drawn <= 0).sum(), (drawn >= 0).sum())
+    side = min((drawn < 1e-12).sum(), (drawn > -1e-12).sum())  # sums of thirds are hardly ever 0
     return interval, min(2 * (float(side) + 1) / (num_resamples + 1), 1.0)
 
 
