@@ -36,6 +36,7 @@ setup(
         "jinja2>=3.1",
         "matplotlib",
         "numpy",
+        "pillow",
         "psutil",
         "pyyaml",
         "scikit-learn",

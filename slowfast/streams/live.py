@@ -22,7 +22,7 @@ class LiveScores:
 
     start, end: seconds since its first frame. delay: seconds from the arrival of its newest frame
     to its scores, and by how much that frame came later than the quickest one. rate: frames per
-    second that arrive. num_dropped: frames so far that are in no scored window.
+    second that arrived in it. num_dropped: frames so far that are in no scored window.
     """
 
     start: float
@@ -126,7 +126,7 @@ def watch(
     Windows end every `plan.stride` seconds; those that are over before the last one is scored are
     left out.
     """
-    number, converters, began = 0, {}, time.monotonic()
+    number, converters = 0, {}
     try:
         while not is_stopped():
             frames = reader.wait(plan.end(number))
@@ -137,7 +137,8 @@ def watch(
             newest, lag = frames[-1], reader.lag
             scores = score([HeldFrames(frames, reader.fps, converters)])[0]
             now = time.monotonic()
-            delay, rate = now - newest.arrived + lag, reader.num_read / max(now - began, 1e-9)
+            delay, seconds = now - newest.arrived + lag, newest.arrived - frames[0].arrived
+            rate = (len(frames) - 1) / max(seconds, 1e-9)
             end = newest.time + 1 / reader.fps
             yield LiveScores(frames[0].time, end, scores, delay, rate, reader.num_dropped)
             number = plan.first_ending_after(end)

@@ -52,6 +52,7 @@ def test_a_quick_machine_scores_every_window_and_drops_nothing():
     assert found[0].end == pytest.approx(0.1, abs=0.05)
     assert all(f.end - f.start == pytest.approx(0.1, abs=0.015) for f in found)
     assert all(0 <= f.delay < 0.5 for f in found)
+    assert np.median([f.rate for f in found]) == pytest.approx(FPS, rel=0.3)
 
 
 def test_a_slow_machine_scores_the_newest_frames_and_says_what_it_dropped():
