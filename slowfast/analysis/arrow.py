@@ -79,7 +79,9 @@ def draw_totals(path: Path, rows: Sequence[ArrowRow], metric: str, chance: float
         values = [row.total[order] for row in rows]
         label = order.replace("_", " ")
         bars = axes.bar(places, values, width, color=_COLORS[order], label=label)
-        axes.bar_label(bars, fmt="%.1f", fontsize=8, padding=1)
+        labels = axes.bar_label(bars, fmt="%.1f", fontsize=8, padding=2, zorder=4)
+        for text in labels:  # the line of chance runs behind them
+            text.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 0.6})
     if chance is not None:
         axes.axhline(chance, color="black", lw=1, ls="--", label=f"chance ({chance:.1f} %)")
     axes.set_xticks(range(len(rows)), [wrap(row.name, 18) for row in rows], parse_math=False)
