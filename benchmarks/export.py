@@ -53,14 +53,15 @@ def process_times(works: Sequence[Callable[[], object]], *, repeats: int) -> lis
 def make_ways(network: nn.Module, facts: dict, clips: list, folder: Path) -> list[Way]:
     """The folded network in torch, and in the file of each format; OpenVINO in bfloat16, too."""
     num_bytes = sum(x.nbytes for x in network.state_dict().values())
-    ways = [Way("torch", network, 0.0, num_bytes)]
+    ways = {"torch": Way("torch", network, 0.0, num_bytes)}
     for to, row in FORMATS.items():
         path = folder / f"net{row.suffix}"
         written = write_checked(network, facts, path, to=to, clips=[clips])
-        ways.append(Way(to, written.network, written.difference, written.num_bytes))
+        ways[to] = Way(to, written.network, written.difference, written.num_bytes)
     fast = read_exported(folder / "net.xml", "openvino", precision="bfloat16")
     difference = largest_difference(fast, network, [clips], [1])
-    return [*ways, Way("openvino bfloat16", fast, difference, ways[2].num_bytes)]
+    fast_way = Way("openvino bfloat16", fast, difference, ways["openvino"].num_bytes)
+    return [*ways.values(), fast_way]
 
 
 @torch.no_grad()

@@ -3,6 +3,7 @@
 import pytest
 
 from benchmarks.export import Way, measure, run_export
+from slowfast.export.formats import FORMATS
 
 
 def test_ways_take_turns_and_are_compared_with_the_first():
@@ -16,8 +17,8 @@ def test_ways_take_turns_and_are_compared_with_the_first():
 
 
 @pytest.mark.slow
-def test_every_way_has_a_row(toy_yaml):
+def test_every_way_has_a_row(toy_yaml, monkeypatch):
+    few = {"openvino": FORMATS["openvino"]}
+    monkeypatch.setattr("benchmarks.export.FORMATS", few)  # each costs seconds
     table = run_export(cfg=[str(toy_yaml)], overrides=[], repeats=1).splitlines()
-    assert [line.split()[1] for line in table[2:]] == [
-        *("torch", "onnx", "openvino", "pt2", "torchscript", "openvino"),
-    ]
+    assert [line.split()[1] for line in table[2:]] == ["torch", "openvino", "openvino"]

@@ -75,15 +75,11 @@ PRECISE_BN = ("slowfast.engine.epoch.update_bn_stats", 2)
 VALIDATION = ("slowfast.engine.train.validate", 2)
 MORE_STOPS = [
     (VALIDATION, []),
-    (LAST_STEP, []),
     (PRECISE_BN, []),
     (FIRST_STEP, ["TRAIN.MIXED_PRECISION", True]),
-    (LAST_STEP, ["TRAIN.MIXED_PRECISION", True]),
     (FIRST_STEP, ["TRAIN.EMA_DECAY", 0.9]),
-    (PRECISE_BN, ["TRAIN.EMA_DECAY", 0.9]),
     (FIRST_STEP, ["TRAIN.ACCUMULATION_STEPS", 2, "TRAIN.BATCH_SIZE", 2]),
     (FIRST_STEP, ["BN.NORM_TYPE", "sub_batchnorm", "BN.NUM_SPLITS", 2]),
-    (VALIDATION, ["BN.NORM_TYPE", "sub_batchnorm", "BN.NUM_SPLITS", 2]),
     (PRECISE_BN, ["MODEL.DROPCONNECT_RATE", 0.5]),
     (FIRST_STEP, ["MIXUP.ENABLE", True, "AUG.ENABLE", True]),
     (FIRST_STEP, ["DATA.SAMPLER", "balanced", "TRAIN.CLASS_WEIGHTS", "[1, 2, 3]"]),

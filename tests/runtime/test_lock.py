@@ -18,9 +18,9 @@ import os, sys, time
 from slowfast.runtime.lock import only_run_in
 with only_run_in(sys.argv[1], "train"):
     if os.fork() == 0:  # as a loader process, which outlives its parent for a while
+        print("locked", flush=True)  # here, as the fork lets go of the lock a moment later
         time.sleep(20)
         os._exit(0)
-    print("locked", flush=True)
     time.sleep(60)
 """
 
