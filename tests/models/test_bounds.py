@@ -36,7 +36,6 @@ def refusal(*overrides) -> str:
         (X3D, "X3D.BOTTLENECK_FACTOR", 1000.0),
         (VOV3D, "VOV3D.INNER_CH", 10**9),
         (VOV3D, "VOV3D.OUT_MULTIPLIER", [1000] * 4),
-        (VOV3D, "VOV3D.NUM_MODULES", [1, 1, 1, 900]),
         (S3D, "S3D.WIDTH_FACTOR", 1000.0),
         (SLOWFAST, "SLOWFAST.FUSION_CONV_CHANNEL_RATIO", 10**9),
         (SLOWFAST, "RESNET.WIDTH_PER_GROUP", 10**9),
