@@ -82,7 +82,7 @@ def test_parameters_are_counted_per_top_module():
 
 
 def test_every_config_has_its_numbers():
-    advice = "run: python tools/model_info.py configs --json tests/golden/complexity.json"
+    advice = "run: python tools/model_info.py configs --output tests/golden/complexity.json"
     assert sorted(EXPECTED) == CONFIGS, advice
 
 
