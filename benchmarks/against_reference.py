@@ -68,7 +68,7 @@ class Process:
         )
 
     def ask(self, *command: Any) -> Any:
-        """What a command of Worker gives; RuntimeError if the process has ended."""
+        """Result of a command of Worker; RuntimeError if the process has ended."""
         self._process.stdin.write(json.dumps(command) + "\n")
         self._process.stdin.flush()
         answer = self._process.stdout.readline()

@@ -228,7 +228,7 @@ def networks(place: Place, name: str, kind: str) -> None:
 
 
 def ceilings(place: Place) -> None:
-    """What the card can do."""
+    """Most that the card copies and multiplies."""
     cfg, count = build_net(place, "x3d_m")
     measure_ceilings(place, build_clips(cfg, count, torch.uint8)[0])
 

@@ -37,7 +37,7 @@ class Skip(Exception):
 
 @dataclass(frozen=True)
 class Place:
-    """What a check is told, and where its numbers go.
+    """Task of a check, and the place of its numbers.
 
     folder: shared by all checks of a run.
     """
@@ -153,7 +153,7 @@ def parse_options(doc: str | None, *, lanes: int) -> argparse.Namespace:
 
 
 def _chosen(checks: Sequence[Check], options: argparse.Namespace) -> list[Check]:
-    """Those of --only and --skip, and what they wait for."""
+    """Checks of --only and --skip, and what they wait for."""
     names = {
         check.name
         for check in checks

@@ -42,7 +42,7 @@ class Runs:
         return Program(process, output)
 
     def tool(self, name: str, *words) -> str:
-        """What a file of tools/ prints; AssertionError unless it ends well."""
+        """Output of a file of tools/; AssertionError unless it ends well."""
         return self.start(sys.executable, ROOT / "tools" / name, *words).wait()
 
     def net(

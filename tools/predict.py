@@ -69,22 +69,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--topk", type=int, default=5, help="classes named (default: %(default)s)")
     parser.add_argument("--views", type=int, help="clips per video (default: the YAML's)")
     parser.add_argument("--crops", type=int, choices=(1, 3), help="crops (default: the YAML's)")
-    budget = parser.add_mutually_exclusive_group()
-    budget.add_argument(
-        "--budget",
-        metavar="4G",
-        help="run an adaptive network at its best operating point of so many multiply-adds a clip",
-    )
-    budget.add_argument("--latency", metavar="50ms", help="the same with so much time per clip")
-    parser.add_argument(
-        "--table", metavar="FILE", help="of tools/budget.py (default: beside the weights)"
-    )
-    parser.add_argument(
-        "--backend",
-        choices=("torch", "onnxruntime", "openvino"),
-        default="torch",
-        help="runs a checkpoint that tools/export.py wrote, on the CPU (default: %(default)s)",
-    )
+    _add_speed(parser)
     _add_timeline(parser)
     add_overrides(parser)
     args = parse(parser, argv)
@@ -104,6 +89,26 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     if args.latency is not None and not args.latency.endswith("ms"):
         parser.error(f"--latency: {args.latency!r} is not a time such as 50ms")
     return args
+
+
+def _add_speed(parser: argparse.ArgumentParser) -> None:
+    """Options of budgets and backends."""
+    budget = parser.add_mutually_exclusive_group()
+    budget.add_argument(
+        "--budget",
+        metavar="4G",
+        help="run an adaptive network at its best operating point of so many multiply-adds a clip",
+    )
+    budget.add_argument("--latency", metavar="50ms", help="the same with so much time per clip")
+    parser.add_argument(
+        "--table", metavar="FILE", help="of tools/budget.py (default: beside the weights)"
+    )
+    parser.add_argument(
+        "--backend",
+        choices=("torch", "onnxruntime", "openvino"),
+        default="torch",
+        help="runs a checkpoint that tools/export.py wrote, on the CPU (default: %(default)s)",
+    )
 
 
 def _add_timeline(parser: argparse.ArgumentParser) -> None:

@@ -63,11 +63,11 @@ def test_a_slow_machine_scores_the_newest_frames_and_says_what_it_dropped():
     found = list(watch(start(Camera(1.0)), WindowPlan(0.1, 0.02), slowly))
     assert 2 <= len(found) <= 5
     steps = np.diff([f.end for f in found])
-    # Far from the stride, though either thread may be late.
-    assert (steps[:-1] > 0.08).all() and found[-1].num_dropped > 10
+    # On the mean: a thread that is late once makes one step longer and the next one shorter.
+    assert steps[:-1].mean() > 0.2 and found[-1].num_dropped > 10
     for f in found:  # the score of a frame is its number
         assert f.scores[0] / FPS == pytest.approx(f.end - 1 / FPS, abs=1e-6)
-        assert f.delay < 1.0
+        assert f.delay < 0.6
 
 
 def test_no_more_than_a_window_is_kept():
