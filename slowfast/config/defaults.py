@@ -53,6 +53,9 @@ _C.TRAIN.DATASET = "kinetics"
 _C.TRAIN.BATCH_SIZE = Default(64, AtLeast(1, 1_000_000))
 # Validate every so many epochs.
 _C.TRAIN.EVAL_PERIOD = Default(10, AtLeast(1))
+# Ours. Stop training when the validation metric has not improved for so many epochs, looked at
+# after each validation; the best epoch is checkpoints/checkpoint_best.pyth. 0: train all epochs.
+_C.TRAIN.PATIENCE = Default(0, AtLeast(0, 1_000_000))
 # Save a checkpoint every so many epochs.
 _C.TRAIN.CHECKPOINT_PERIOD = Default(10, AtLeast(1))
 # Ours. Save the state in the middle of an epoch, too, after so many minutes; 0 never. SIGUSR1 and

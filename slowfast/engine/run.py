@@ -57,7 +57,8 @@ class Run:
     frozen: names of the modules that stay in evaluation mode. steps: optimizer steps of every
     epoch. lr_at: from a fractional epoch to its learning rate. accumulation: batches of a step.
     num_precise_batches: for precise batch norm, 0 without it. num_kept: how many of the latest
-    checkpoints stay, 0 for all. clip_load: see `build_clip_load`.
+    checkpoints stay, 0 for all. patience: epochs without improvement before the end, 0 for all.
+    clip_load: see `build_clip_load`.
     """
 
     output_dir: Path
@@ -82,6 +83,7 @@ class Run:
     seed: int
     log_period: int
     num_kept: int
+    patience: int
     clock: SaveClock
     clip_load: float = 0.0
     stop: StopRequest = field(default_factory=StopRequest)
@@ -316,6 +318,7 @@ def build_run(cfg: ConfigNode) -> Run:
         seed=cfg.RNG_SEED,
         log_period=cfg.LOG_PERIOD,
         num_kept=cfg.TRAIN.KEEP_CHECKPOINTS,
+        patience=cfg.TRAIN.PATIENCE,
         clock=SaveClock(cfg.TRAIN.CHECKPOINT_MINUTES),
         clip_load=build_clip_load(cfg, device),
     )

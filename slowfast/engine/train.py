@@ -30,6 +30,8 @@ def train(cfg: ConfigNode) -> TrainState:
         logger.info("nothing to train: %d of %d epochs are done", state.epoch, num_epochs)
     with run.log, run.stop:
         for epoch in range(state.epoch, num_epochs):
+            if has_lost_patience(run):
+                break
             try:
                 summary = train_epoch(run, epoch)
             except StoppedWaiting as error:
@@ -47,6 +49,30 @@ def train(cfg: ConfigNode) -> TrainState:
     rows = [row for row in state.history if any(key.startswith("val_") for key in row)]
     logger.info("epochs with validation:\n%s", tabulate(rows, headers="keys", floatfmt=".4g"))
     return state
+
+
+def has_lost_patience(run: Run) -> bool:
+    """Whether the best epoch lies too far back to go on; the main process decides for all.
+
+    The best epoch is in the checkpoint, so a run that was stopped and goes on counts as before.
+    """
+    if not run.patience:
+        return False
+    is_over = distributed.from_main(_num_vain(run) >= run.patience)
+    if is_over:
+        best = run.state.best
+        logger.info(
+            "stopped after epoch %d of %d: %s has not improved since epoch %d (TRAIN.PATIENCE %d)",
+            *(run.state.epoch, len(run.steps), run.evaluator.metric),
+            *(best.get("epoch", 0), run.patience),
+        )
+    return is_over
+
+
+def _num_vain(run: Run) -> int:
+    """Epochs since the best one, of an epoch that was validated; 0 of others, and without any."""
+    epoch, best = run.state.epoch, run.state.best
+    return epoch - best["epoch"] if best and epoch - 1 in run.schedule.validated else 0
 
 
 def finish(run: Run, summary: dict) -> None:
@@ -71,7 +97,8 @@ def _write(run: Run) -> None:
     epoch = state.epoch - 1
     is_best = epoch in run.schedule.validated and state.best.get("epoch") == state.epoch
     write = None
-    if epoch in run.schedule.saved:
+    is_last = 0 < run.patience <= _num_vain(run)
+    if epoch in run.schedule.saved or is_last:
         write = partial(save_epoch, output_dir=output_dir, keep=run.num_kept, is_best=is_best)
     elif is_best:
         write = partial(files.save, files.best_path(output_dir))

@@ -54,6 +54,12 @@ def test_number_that_is_none_is_found_in_lists_and_open_sections(key, value):
     assert message.startswith(f"{key}: ") and "must be finite numbers of at most 64" in message
 
 
+@pytest.mark.parametrize("options", [["TRAIN.EVAL_PERIOD", 20], ["TRAIN.PATIENCE", 20]])
+def test_patience_that_never_ends_a_run_is_refused(options):
+    options = ["TRAIN.PATIENCE", 5, "SOLVER.MAX_EPOCH", 20, *options]
+    assert "TRAIN.PATIENCE: " in (message := mistakes(*options)) and "has no effect" in message
+
+
 def test_mistake_about_a_long_list_is_cut():
     assert len(mistakes("DATA.MEAN", [0.5] * 10_000)) < 700
 

@@ -317,6 +317,45 @@ def test_an_epoch_without_a_metric_is_never_better_than_one_with(toy_cfg, monkey
     assert (state.best["epoch"], state.best["top1_acc"]) == (2, 50.0)
 
 
+@pytest.fixture
+def judged(monkeypatch):
+    """Function (accuracies): validations give these, one after another."""
+
+    def judge_as(accuracies):
+        values = iter(accuracies)
+        judge = lambda self, *_: {"top1_acc": next(values), "top5_acc": 0.0}  # noqa: E731
+        monkeypatch.setattr(OneLabelEvaluator, "_judge", judge)
+
+    return judge_as
+
+
+@pytest.mark.slow
+def test_training_stops_when_its_patience_is_over_and_saves_that_epoch(toy_cfg, judged, tmp_path):
+    judged([10.0, 50.0, 50.0, 40.0])
+    options = ["TRAIN.PATIENCE", 2, "TRAIN.CHECKPOINT_PERIOD", 6, "SOLVER.MAX_EPOCH", 6]
+    state = train(toy_cfg(*options))
+    assert (state.epoch, state.best["epoch"]) == (4, 2)
+    names = sorted(path.name for path in (tmp_path / "run/checkpoints").iterdir())
+    assert names == ["checkpoint_best.pyth", "checkpoint_epoch_00004.pyth"]
+
+
+@pytest.mark.slow
+def test_patience_is_counted_on_from_the_epochs_before_a_run_went_on(toy_cfg, judged):
+    judged([50.0, 40.0, 30.0])
+    train(toy_cfg("SOLVER.MAX_EPOCH", 2))
+    options = ["TRAIN.PATIENCE", 2, "SOLVER.MAX_EPOCH", 6]
+    assert train(toy_cfg(*options)).epoch == 3
+    assert train(toy_cfg(*options)).epoch == 3  # over: nothing is judged again
+
+
+@pytest.mark.slow
+def test_the_main_process_decides_that_patience_is_over(toy_cfg, judged, monkeypatch):
+    judged([10.0])
+    theirs = lambda own: True if own is False else own  # noqa: E731
+    monkeypatch.setattr("slowfast.utils.distributed.from_main", theirs)
+    assert train(toy_cfg("TRAIN.PATIENCE", 2, "SOLVER.MAX_EPOCH", 3)).epoch == 0
+
+
 def test_finished_run_is_not_trained_again(toy_cfg):
     cfg = toy_cfg("SOLVER.MAX_EPOCH", 1)
     first = _weights(train(cfg))

@@ -173,6 +173,22 @@ def check_compilation(train: ConfigNode) -> Iterator[str]:
         yield f"TRAIN.COMPILE_MODE: {train.COMPILE_MODE!r} has no effect with TRAIN.COMPILE False"
 
 
+@register_rule("TRAIN", "SOLVER.MAX_EPOCH", "MULTIGRID")
+def check_patience(train: ConfigNode, max_epoch: int, grid: ConfigNode) -> Iterator[str]:
+    """Check that a run can end early where that is asked for: it must be judged before its end."""
+    if not train.PATIENCE or not train.ENABLE:
+        return
+    factor = grid.EPOCH_FACTOR if grid.LONG_CYCLE or grid.SHORT_CYCLE else 1
+    num_epochs = int(max_epoch * factor)
+    if not grid.LONG_CYCLE and train.EVAL_PERIOD >= num_epochs:
+        yield (
+            f"TRAIN.PATIENCE: {train.PATIENCE} has no effect with TRAIN.EVAL_PERIOD "
+            f"{train.EVAL_PERIOD}: of {num_epochs} epochs only the last is validated"
+        )
+    elif train.PATIENCE >= num_epochs:
+        yield f"TRAIN.PATIENCE: {train.PATIENCE} has no effect on a run of {num_epochs} epochs"
+
+
 @register_rule("TENSORBOARD", "DETECTION.ENABLE", "DATA.MULTI_LABEL", "MODEL.NUM_CLASSES")
 def check_pictures(
     board: ConfigNode, has_boxes: bool, is_multi_label: bool, num_classes: int | list[int]
