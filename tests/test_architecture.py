@@ -25,16 +25,19 @@ LAYERS = [
     {"streams"},
     {"engine"},
     {"analysis"},
+    {"library"},
 ]
 # The functions that take a whole config, beside those named build_*.
 RUN_FUNCTIONS = {
     "adaptive": {"calibrate", "extract", "load_for_evaluation"},
     "analysis": {"visualise"},
     "engine": {"begin", "test", "train"},
+    "library": {"run_config", "_prepare", "_conclude", "_track_report", "_log_size"}
+    | {"_warn_of_other_weights"},
     "runtime": {"launch", "launch_tool", "_run_as_main", "_with_torchrun_sizes"}
     | {"_on_usable_gpus", "single_process"},
 }
-MAX_CFG_FUNCTIONS = 124  # beside those of the families of networks, of which each has its own
+MAX_CFG_FUNCTIONS = 129  # beside those of the families of networks, of which each has its own
 MAX_MODULES = 310
 MAX_LINES, MAX_LINES_OF_NINE_IN_TEN = 50, 20
 MAX_ARGUMENTS = 8
@@ -108,8 +111,10 @@ def imported_names(file: File) -> Iterator[tuple[ast.AST, str]]:
 
 
 def import_mistakes(file: File) -> list[str]:
-    """Imports that do not go left."""
+    """Imports that do not go left; the package's own __init__ names what is public."""
     found = []
+    if file.path == "slowfast/__init__.py":
+        return found
     for node, name in imported_names(file):
         top, package = [*name.split("."), ""][:2]
         is_left = package == file.package or 0 <= layer(package) < layer(file.package)

@@ -1,18 +1,11 @@
 """Train and test a video network: python tools/run_net.py --cfg X.yaml [KEY VALUE ...]"""
 
 import argparse
-import logging
 import os
 import sys
-from contextlib import nullcontext
-from pathlib import Path
 
-from slowfast.config.cli import load_cfg_from_args, parse_args, save_run_config
-from slowfast.config.environment import write_environment
-from slowfast.config.node import ConfigNode
+from slowfast.config.cli import load_cfg_from_args, parse_args
 from slowfast.utils.cli import run_tool
-
-logger = logging.getLogger("slowfast.run_net")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -23,93 +16,17 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Train and test as the config says, after what can be wrong has been looked at."""
-    from slowfast.engine.test import test
-    from slowfast.engine.train import train
-    from slowfast.runtime.launch import launch
-    from slowfast.runtime.lock import only_run_in
+    """Train and test as the config says."""
     from slowfast.runtime.slurm import join_tasks
     from slowfast.utils.logging import setup_logging
 
     join_tasks(args)
     setup_logging(None, is_main=os.environ.get("RANK", "0") == "0" and not args.shard_id)
     cfg = load_cfg_from_args(args)
-    is_main = os.environ.get("RANK", "0") == "0" and cfg.SHARD_ID == 0
-    kind = "train" if cfg.TRAIN.ENABLE else "test"
-    with only_run_in(cfg.OUTPUT_DIR, kind) if is_main else nullcontext():
-        _prepare(cfg, args.command, is_main=is_main)
-        runs = [train] * cfg.TRAIN.ENABLE + [test] * cfg.TEST.ENABLE
-        launch(runs, cfg, args.init_method)
-    if cfg.TENSORBOARD.ENABLE and is_main:
-        from slowfast.analysis.why.board import visualise
 
-        visualise(cfg)
-    if cfg.TEST.ENABLE and cfg.TEST.REPORT and is_main:
-        from slowfast.analysis.report.build import write_report_after_test
+    from slowfast.library.run import run_config  # after a mistake in the config has shown
 
-        page = write_report_after_test(cfg.OUTPUT_DIR)
-        if page is not None and cfg.TRACKER:
-            _track_report(cfg, page)
-
-
-def _track_report(cfg: ConfigNode, page: Path) -> None:
-    from slowfast.runtime.tracking.tracker import build_tracker
-
-    if (tracker := build_tracker(cfg)) is not None:
-        tracker.file(page)
-        tracker.close()
-
-
-def _prepare(cfg: ConfigNode, command: list[str], *, is_main: bool) -> None:
-    from slowfast.datasets.build import build_dataset
-    from slowfast.runtime.memory import build_needs, warn_if_short
-    from slowfast.utils.logging import setup_logging
-
-    setup_logging(cfg.OUTPUT_DIR, is_main=is_main)
-    if is_main:
-        save_run_config(cfg, command)
-        write_environment(cfg.OUTPUT_DIR)
-        if cfg.LOG_MODEL_INFO:
-            warn_if_short(build_needs(cfg, _log_size(cfg)), cfg.OUTPUT_DIR)
-    if cfg.TRAIN.ENABLE and cfg.TEST.BUDGET:
-        raise ValueError(
-            f"TEST.BUDGET: {cfg.TEST.BUDGET!r} is chosen from a table of trained weights; it "
-            "needs TRAIN.ENABLE False"
-        )
-    if is_main:
-        _warn_of_other_weights(cfg)
-    is_alone = "RANK" not in os.environ and cfg.NUM_SHARDS * max(cfg.NUM_GPUS, 1) == 1
-    if cfg.TRAIN.ENABLE and cfg.TEST.ENABLE and is_alone:
-        build_dataset(cfg, "test")  # a mistake in its list shows before days of training
-
-
-def _warn_of_other_weights(cfg: ConfigNode) -> None:
-    """Warn where the test after a training is of other weights; ValueError if there are none."""
-    path, output_dir = cfg.TEST.CHECKPOINT_FILE_PATH, Path(cfg.OUTPUT_DIR).resolve()
-    is_other = path and output_dir not in Path(path).resolve().parents
-    if cfg.TRAIN.ENABLE and cfg.TEST.ENABLE and is_other:
-        logger.warning(
-            "TRAIN.ENABLE True: trains first; the test after it is of TEST.CHECKPOINT_FILE_PATH "
-            "%s, not of what was trained. TRAIN.ENABLE False only tests",
-            path,
-        )
-        if not Path(path).is_file():
-            raise ValueError(f"TEST.CHECKPOINT_FILE_PATH: there is no file {path}")
-
-
-def _log_size(cfg: ConfigNode) -> int:
-    """Number of parameters; the log has it beside the multiply-adds."""
-    from slowfast.models.complexity import build_complexity
-
-    size = build_complexity(cfg)
-    logger.info(
-        "%s: %.3f M parameters; GMACs per clip: %.3f training crop, %.3f test crop",
-        cfg.MODEL.MODEL_NAME,
-        size.params / 1e6,
-        size.macs_train / 1e9,
-        size.macs_test / 1e9,
-    )
-    return size.params
+    run_config(cfg, args.command, init_method=args.init_method)
 
 
 if __name__ == "__main__":

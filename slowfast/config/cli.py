@@ -15,7 +15,7 @@ from slowfast.config.checks import check_cfg
 from slowfast.config.defaults import get_cfg
 from slowfast.config.document import help_text
 from slowfast.config.foreign import adopt_foreign_forms
-from slowfast.config.node import ConfigNode
+from slowfast.config.node import ConfigNode, flatten
 from slowfast.utils.io import atomic_write
 
 
@@ -149,12 +149,25 @@ class _HelpConfig(argparse.Action):
         parser.exit()
 
 
-def load_cfg(path: str | Path, opts: Sequence[Any] = ()) -> ConfigNode:
+# A YAML file, sections and keys as such a file has them, or a config.
+AnyConfig = str | Path | Mapping[str, Any]
+
+
+def load_cfg(config: AnyConfig, opts: Sequence[Any] = ()) -> ConfigNode:
     """Load the frozen config of a YAML file and overrides KEY, VALUE, ...; ValueError for mistakes.
 
-    The modules that IMPORTS names are imported, and their rules hold, too.
+    In place of the file a dict of sections will do, {"TRAIN": {"BATCH_SIZE": 8}} or
+    {"TRAIN.BATCH_SIZE": 8}, and a config, which stays as it is. The modules that IMPORTS names are
+    imported, and their rules hold, too.
     """
-    return _finish(_merge(path, opts))
+    if isinstance(config, ConfigNode):
+        cfg = config.clone()
+        cfg.defrost()
+        cfg.merge_from_list(list(opts))
+        return _finish(cfg)
+    if isinstance(config, Mapping):
+        return load_cfg_of_values(dict(flatten(config)), "config", opts)
+    return _finish(_merge(config, opts))
 
 
 def load_cfg_of_values(

@@ -306,10 +306,10 @@ def _nearest(key: str, root: ConfigNode) -> str:
     return f"; did you mean {' or '.join(names)}?" if names else ""
 
 
-def flatten(node: CfgNode, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Keys and values of a tree."""
+def flatten(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Full keys and values of a tree."""
     for name, value in node.items():
-        if isinstance(value, CfgNode):
+        if isinstance(value, Mapping):
             yield from flatten(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value

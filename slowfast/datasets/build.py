@@ -151,6 +151,8 @@ def build_annotations(cfg: ConfigNode, split: str) -> Annotations:
 
 def build_dataset(cfg: ConfigNode, split: str) -> ClipDataset:
     """The "train", "val" or "test" split of TRAIN.DATASET (test: TEST.DATASET)."""
+    if split not in SECTIONS:
+        raise ValueError(f"split: {split!r} is not one of {list(SECTIONS)}")
     traits, num_classes = DATASETS.get(cfg[SECTIONS[split]].DATASET), cfg.MODEL.NUM_CLASSES
     kind = kind_of_labels(cfg.DETECTION.ENABLE, cfg.DATA.MULTI_LABEL, num_classes)
     annotations, is_training = read_once(lambda: build_annotations(cfg, split)), split == "train"

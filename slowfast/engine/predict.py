@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from slowfast.runtime.launch import single_process
 from slowfast.runtime.stop import StopRequest, agreed
 from slowfast.runtime.unreadable import Damage
 from slowfast.streams.arrays import AnyVideo, Frames, is_in_memory, open_held, timed
+from slowfast.streams.notebook import html_bars
 from slowfast.streams.score_windows import score_source, score_windows
 from slowfast.streams.scorer import Scorer
 from slowfast.streams.source import open_source
@@ -63,6 +65,13 @@ class Prediction:
     target: int | None = None
 
 
+class Answer(list[tuple[str, float]]):
+    """(name, score) of the likeliest classes, best first: a list that a notebook shows as bars."""
+
+    def _repr_html_(self) -> str:
+        return html_bars(self)
+
+
 @dataclass(frozen=True, slots=True)
 class VideoResult:
     """The likeliest classes of a video, best first; none, and the reason, if it is unreadable.
@@ -76,6 +85,10 @@ class VideoResult:
     error: str | None = None
     damage: Damage | None = None
 
+    def _repr_html_(self) -> str:
+        head = f"<p><code>{escape(self.path)}</code></p>"
+        return head + (f"<p>{escape(self.error)}</p>" if self.error else _bars(self.predictions))
+
 
 @dataclass(frozen=True, slots=True)
 class WindowResult:
@@ -84,6 +97,13 @@ class WindowResult:
     start: float
     end: float
     predictions: tuple[Prediction, ...]
+
+    def _repr_html_(self) -> str:
+        return f"<p>{self.start:.2f} to {self.end:.2f} s</p>" + _bars(self.predictions)
+
+
+def _bars(predictions: Sequence[Prediction]) -> str:
+    return html_bars((one.name, one.score) for one in predictions)
 
 
 class Predictor:
@@ -163,9 +183,7 @@ class Predictor:
         """
         return {} if self._is_exported else self._loop.check.facts()
 
-    def __call__(
-        self, video: AnyVideo, *, topk: int = 5, fps: float | None = None
-    ) -> list[tuple[str, float]]:
+    def __call__(self, video: AnyVideo, *, topk: int = 5, fps: float | None = None) -> Answer:
         """(name, score) of the `topk` likeliest classes, best first; ValueError if unreadable.
 
         A video is the name of a file, the bytes of one, or frames T,H,W,3 or T,3,H,W (an array or a
@@ -178,7 +196,7 @@ class Predictor:
             if result.error:
                 raise ValueError(f"{result.path}: unreadable ({result.error})")
             predictions = result.predictions
-        return [(prediction.name, prediction.score) for prediction in predictions]
+        return Answer((prediction.name, prediction.score) for prediction in predictions)
 
     def _score_held(self, video: Any, fps: float | None) -> torch.Tensor:
         try:

@@ -78,6 +78,22 @@ def test_loaded_config_is_frozen(small):
     assert load_cfg(small).is_frozen()
 
 
+@pytest.mark.parametrize("keys", [{"TRAIN": {"BATCH_SIZE": 6}}, {"TRAIN.BATCH_SIZE": 6}])
+def test_a_dict_is_a_config(keys):
+    cfg = load_cfg({"NUM_GPUS": 0, "DATA": {"INPUT_CHANNEL_NUM": [3]}, **keys}, ["LOG_PERIOD", 5])
+    assert (cfg.TRAIN.BATCH_SIZE, cfg.LOG_PERIOD) == (6, 5)
+
+
+def test_wrong_key_of_a_dict_is_named():
+    with pytest.raises(ValueError, match=r"config: TRAIN\.BATCHSIZE is not a known key"):
+        load_cfg({"TRAIN": {"BATCHSIZE": 6}})
+
+
+def test_overrides_of_a_config_leave_it_alone(small):
+    cfg = load_cfg(small)
+    assert load_cfg(cfg, ["LOG_PERIOD", 5]).LOG_PERIOD == 5 != cfg.LOG_PERIOD
+
+
 def test_paths_may_begin_with_the_home_folder(small, monkeypatch):
     monkeypatch.setenv("HOME", "/home/ada")
     cfg = load_cfg(small, ["DATA.PATH_TO_DATA_DIR", "~/data", "OUTPUT_DIR", "~/runs/1"])

@@ -208,3 +208,8 @@ def test_results_name_the_parts_of_a_file(video_dir, toy_cfg, tmp_path):
     first, second, outside = (dataset[number] for number in range(3))
     assert not torch.equal(first.clips[0], second.clips[0])
     assert "NoSuchPart" in outside.failures[0][1]
+
+
+def test_unknown_split_is_named(toy_cfg):
+    with pytest.raises(ValueError, match="'training' is not one of"):
+        build.build_dataset(toy_cfg(), "training")

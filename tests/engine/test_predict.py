@@ -155,6 +155,13 @@ def test_the_package_is_imported_without_torch():
     assert "Predictor" in dir(slowfast) and slowfast.build_model is build_model
 
 
+def test_a_notebook_shows_answers_as_bars(toy_yaml, weights, videos):
+    predictor = Predictor(toy_yaml, weights)
+    assert predictor(videos[0])._repr_html_().count("<tr>") == 3
+    (result,) = predictor.predict(videos[:1], topk=2)
+    assert result._repr_html_().count("<tr>") == 2
+
+
 def test_clips_are_sampled_as_those_of_the_test_set(toy_yaml, weights):
     predictor = Predictor(toy_yaml, weights, options=["TEST.DATASET", "ssv2"])
     assert predictor.views.sampler == SegmentSampler(4)

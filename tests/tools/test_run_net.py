@@ -53,7 +53,7 @@ def test_a_test_of_weights_from_elsewhere_after_a_training_is_said(
     run, tmp_path, monkeypatch, weights, keys, is_said
 ):
     (tmp_path / "elsewhere.pyth").touch()
-    monkeypatch.setattr("slowfast.runtime.launch.launch", lambda *_: None)
+    monkeypatch.setattr("slowfast.library.run.launch", lambda *_: None)
     code, output = run("TEST.CHECKPOINT_FILE_PATH", tmp_path / weights, *keys)
     assert code == 0 and ("trains first; the test after it is of" in output) == is_said
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -29,25 +30,48 @@ def interval_text(low: float, high: float) -> str:
     return "" if low != low else f"95 %: {100 * low:.1f} to {100 * high:.1f}"
 
 
-def result_tiles(scores: ScoredVideos) -> list[Tile]:
-    """Top-1, top-5, mean over classes, each with its interval, and calibration."""
+@dataclass(frozen=True)
+class Share:
+    """A share 0..1 of the videos, and its interval of 95 %; NaN where it is not known."""
+
+    value: float
+    low: float
+    high: float
+
+    def tile(self, title: str) -> Tile:
+        """In percent, for the head of the page."""
+        return title, percent(self.value), interval_text(self.low, self.high)
+
+
+def accuracies(scores: ScoredVideos) -> dict[str, Share]:
+    """Top-1, top-5 and mean over classes, by their names in test_results.json."""
     labels, values, count = scores.labels, scores.values, len(scores.labels)
     own = values[np.arange(count), labels][:, None]
     before = (values > own) | ((values == own) & (np.arange(values.shape[1]) < labels[:, None]))
     ranks = before.sum(1)
-    tiles = []
+    found = {}
     for k in (1, 5) if values.shape[1] > 5 else (1,):
         hits = int((ranks < k).sum())
-        interval = numbers.wilson_interval(hits, count)
-        tiles.append((f"top-{k} accuracy", percent(hits / count), interval_text(*interval)))
+        found[f"top{k}_acc"] = Share(hits / count, *numbers.wilson_interval(hits, count))
     means = numbers.bootstrap_interval(
         lambda rows: class_mean(labels[rows], ranks[rows] == 0, values.shape[1]), count
     )
     mean = class_mean(labels, ranks == 0, values.shape[1])
-    tiles.append(("mean over classes", percent(mean), interval_text(*means)))
-    found = calibration(scores)
-    tiles.append(("calibration error (ECE)", percent(found.ece), "distance of confidence to truth"))
-    return tiles
+    return {**found, "mean_class_acc": Share(mean, *means)}
+
+
+_TITLES = {
+    "top1_acc": "top-1 accuracy",
+    "top5_acc": "top-5 accuracy",
+    "mean_class_acc": "mean over classes",
+}
+
+
+def result_tiles(scores: ScoredVideos) -> list[Tile]:
+    """Accuracies, each with its interval, and calibration."""
+    tiles = [share.tile(_TITLES[name]) for name, share in accuracies(scores).items()]
+    error = percent(calibration(scores).ece)
+    return [*tiles, ("calibration error (ECE)", error, "distance of confidence to truth")]
 
 
 def class_mean(labels: np.ndarray, is_hit: np.ndarray, num_classes: int) -> float:

@@ -8,7 +8,7 @@ import numpy as np
 from slowfast.analysis.pages.charts import Axis, Series, bar_chart, line_chart
 from slowfast.analysis.pages.page import Column, Table
 from slowfast.analysis.report import numbers
-from slowfast.analysis.report.classification import NUM_STRIPS, interval_text, percent
+from slowfast.analysis.report.classification import NUM_STRIPS, Share
 from slowfast.analysis.report.scores import ScoredVideos, spread
 from slowfast.analysis.report.sections import Gallery, Picture, Section, Tile
 from slowfast.analysis.report.strips import Opener, film_strip
@@ -18,11 +18,15 @@ from slowfast.evaluation.metrics import average_precisions, mean_over_classes
 _NUM_CURVES = 5
 
 
+def mean_ap(scores: ScoredVideos) -> Share:
+    """Mean AP 0..1 with its interval."""
+    value = mean_over_classes(average_precisions(scores.values, scores.labels))
+    return Share(value, *numbers.map_interval(scores.values, scores.labels))
+
+
 def map_tiles(scores: ScoredVideos) -> list[Tile]:
     """Mean AP with its interval."""
-    value = mean_over_classes(average_precisions(scores.values, scores.labels))
-    interval = numbers.map_interval(scores.values, scores.labels)
-    return [("mAP", percent(value), interval_text(*interval))]
+    return [mean_ap(scores).tile("mAP")]
 
 
 def average_precision_section(names: Sequence[str], counts: Sequence[int], aps) -> Section:
