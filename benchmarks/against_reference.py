@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
+WORKS = ("train", "infer")
 TOLERANCE = 1e-3  # of the largest score, float32; 0.1 in bfloat16
 
 
@@ -108,7 +109,7 @@ def _compare(name: str, reference: Process, ours: Process, args: argparse.Namesp
     memory_before = [process.ask("peak") for process in both]
     times: dict[str, list[list[list[float]]]] = {}
     peaks = []
-    for work in ("train", "infer"):
+    for work in args.works:
         for process in both:  # two of each to warm up
             process.ask(work)
             process.ask(work)
@@ -117,11 +118,13 @@ def _compare(name: str, reference: Process, ours: Process, args: argparse.Namesp
         rounds = [[process.ask(work) for process in both] for _ in range(args.rounds)]
         times[work] = [list(column) for column in zip(*rounds, strict=True)]
     lines = [f"{name}: scores differ by {difference:.0e} of the largest one"]
-    for work, title in (("train", "training step"), ("infer", "inference")):
+    for work in args.works:
+        title = "training step" if work == "train" else "inference"
         for number, kind in enumerate(("clock", "processor")):
             lines.append(_line(f"{title}, {kind}", times[work], number))
-    shown = [f"{at:.0f} ({before:.0f})" for at, before in zip(peaks, memory_before, strict=True)]
-    lines.append(f"  peak of two steps, MB (before): reference {shown[0]}, ours {shown[1]}")
+    if peaks:
+        shown = [f"{at:.0f} ({old:.0f})" for at, old in zip(peaks, memory_before, strict=True)]
+        lines.append(f"  peak of two steps, MB (before): reference {shown[0]}, ours {shown[1]}")
     return "\n".join(lines)
 
 
@@ -162,7 +165,8 @@ def _task(
         "overrides": overrides,
         "weights": weights,
         "threads": args.threads,
-        "is_bf16": args.bf16,
+        "is_bf16": args.bf16 and not (package and args.backend != "torch"),
+        "backend": args.backend,
     }
 
 
@@ -179,6 +183,13 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=4, help="clips (default: %(default)s)")
     parser.add_argument("--crop", type=int, default=112, help="pixels (default: %(default)s)")
     parser.add_argument("--bf16", action="store_true", help="bfloat16 autocast in both")
+    parser.add_argument("--works", nargs="+", choices=WORKS, default=WORKS, help="default: both")
+    parser.add_argument(
+        "--backend",
+        choices=["torch", "onnxruntime", "openvino"],
+        default="torch",
+        help="of our inference; --bf16 with it leaves the reference in float32 (default: torch)",
+    )
     parser.add_argument(
         "--set", nargs="+", dest="overrides", default=[], metavar="KEY VALUE", help="of ours"
     )

@@ -8,9 +8,11 @@ import json
 import re
 import resource
 import sys
+import tempfile
 import time
 import types
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -163,8 +165,11 @@ def run_reference(package: str, config: str, overrides: list, *, is_bf16: bool) 
     return Worker(models.build_model(cfg), layout=torch.contiguous_format, is_bf16=is_bf16)
 
 
-def run_ours(config: str, overrides: list, weights: str, *, is_bf16: bool) -> Worker:
-    """Our network as the engine runs it, with the weights of the reference."""
+def run_ours(config: str, overrides: list, weights: str, *, is_bf16: bool, backend: str) -> Worker:
+    """Our network as the engine runs it, with the weights of the reference.
+
+    `backend`: an exported network does the inference, in bfloat16 with `is_bf16`.
+    """
     from slowfast.checkpoint.initialize import load_for_test
     from slowfast.config.cli import load_cfg
     from slowfast.models import build_model
@@ -177,12 +182,40 @@ def run_ours(config: str, overrides: list, weights: str, *, is_bf16: bool) -> Wo
     model = place_model(build_model(cfg), device)
     load_for_test(model, weights)
     inputs = build_meta_inputs(cfg, cfg.DATA.TRAIN_CROP_SIZE)
-    return Worker(
-        model,
-        layout=clip_layout(device),
-        is_bf16=is_bf16,
-        infer_with=lambda trained: fold_batch_norm(trained, *inputs),
-    )
+
+    def infer_with(trained: nn.Module) -> nn.Module:
+        folded = fold_batch_norm(trained, *inputs)
+        precision = "bfloat16" if is_bf16 else "float32"
+        return folded if backend == "torch" else Exported(folded, backend, precision)
+
+    return Worker(model, layout=clip_layout(device), is_bf16=is_bf16, infer_with=infer_with)
+
+
+class Exported(nn.Module):
+    """A network in the file of a backend, which is written at the first clips."""
+
+    def __init__(self, folded: nn.Module, backend: str, precision: str):
+        super().__init__()
+        self._folded, self._backend, self._precision = [folded], backend, precision
+        self._run = None
+
+    def forward(self, clips: list[Tensor]) -> Tensor:
+        if self._run is None:
+            self._run = self._write([list(clip.shape) for clip in clips])
+        return self._run(clips)
+
+    def _write(self, shapes: list[list[int]]) -> Callable:
+        from slowfast.export.formats import FORMATS, trace_program
+        from slowfast.export.readers import read_exported
+
+        (form,) = (form for form in FORMATS.values() if form.backend == self._backend)
+        with torch.autocast("cpu", enabled=False), tempfile.TemporaryDirectory() as folder:
+            program = trace_program(
+                self._folded.pop(), shapes, is_dynamic=False, is_for_torch=False
+            )
+            path = Path(folder) / f"net{form.suffix}"
+            form.write(program, path, json.dumps({"num_clips": shapes[0][0]}))
+            return read_exported(path, self._backend, precision=self._precision).run
 
 
 def main() -> None:
@@ -195,7 +228,7 @@ def main() -> None:
     if task["package"]:
         serve(run_reference(task["package"], *args, is_bf16=task["is_bf16"]))
     else:
-        serve(run_ours(*args, task["weights"], is_bf16=task["is_bf16"]))
+        serve(run_ours(*args, task["weights"], is_bf16=task["is_bf16"], backend=task["backend"]))
 
 
 if __name__ == "__main__":

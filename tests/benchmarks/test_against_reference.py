@@ -73,3 +73,15 @@ def test_help_needs_no_torch():
     code += f"runpy.run_path({against_reference.__file__!r}, run_name='__main__')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0 and "--reference" in done.stdout, json.dumps(done.stderr)
+
+
+@pytest.mark.slow
+def test_an_exported_network_gives_the_scores_of_the_folded_one():
+    class Network(torch.nn.Conv3d):
+        def forward(self, clips):
+            return super().forward(clips[0]).mean((2, 3, 4))
+
+    network, clips = Network(3, 5, 1), [torch.rand(2, 3, 2, 4, 4)]
+    with torch.no_grad():
+        scores = one_network.Exported(network, "openvino", "float32")(clips)
+        torch.testing.assert_close(scores, network(clips))
