@@ -20,7 +20,7 @@ _FORMAT = "the kind of file is recognised from its content"
 _ONE_CLIP = "every video gives one clip per epoch"
 _WHOLE_CSV = "a csv is always read whole"
 _BN_CONSTANTS = "batch norms have momentum 0.1 and epsilon 1e-5, in S3D 0.001 both"
-_EPIC = "its pickles are lists of time spans here, see DATA.LIST_FORMAT in DATA.md"
+_EPIC = "its pickles are lists of time spans here, see DATA.LIST_FORMAT in docs/data/lists.md"
 
 UNSUPPORTED = {
     # whole sections
@@ -138,7 +138,7 @@ UNSUPPORTED_NAMES = {
 _OTHER_READER = "from the same lists of files"
 _PTV = {"ptvkinetics": "kinetics", "ptvcharades": "charades", "ptvssv2": "ssv2"}
 _DATASET_NAMES = {name: (ours, _OTHER_READER) for name, ours in _PTV.items()} | {
-    "epickitchens": ("kinetics", "with lists of `path start end verb noun` (DATA.md)"),
+    "epickitchens": ("kinetics", "with lists of `path start end verb noun` (docs/data/lists.md)"),
 }
 _SAME_NETWORK = "the same network"
 # Key -> name elsewhere, as a pattern, -> the name here, and in which sense it is the same.

@@ -1,4 +1,4 @@
-"""AVA v2.1 and v2.2: what people do, in a key frame of each second. Formats: DATA.md."""
+"""AVA v2.1 and v2.2: what people do, in a key frame of each second. Formats: docs/data."""
 
 import csv
 import logging

@@ -1,4 +1,4 @@
-"""Kinetics-style lists, one video per line: `path label` and the like. The rules are in DATA.md."""
+"""Kinetics-style lists, one video per line: `path label` and the like (docs/data/lists.md)."""
 
 import logging
 import os

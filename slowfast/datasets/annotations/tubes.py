@@ -1,4 +1,4 @@
-"""JHMDB and UCF101-24: boxes in consecutive frames of short videos. Formats: DATA.md."""
+"""JHMDB and UCF101-24: boxes in consecutive frames of short videos. Formats: docs/data."""
 
 import os
 from collections.abc import Sequence
