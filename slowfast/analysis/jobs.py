@@ -1,6 +1,5 @@
 """Several trainings at once on one machine, each a process of its own that ends with this one."""
 
-import ctypes
 import logging
 import os
 import re
@@ -11,6 +10,8 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from slowfast.utils.system import end_with_parent, kill_group, num_usable_cores
 
 logger = logging.getLogger(__name__)
 
@@ -68,9 +69,7 @@ def _interrupt(_signum: int, _frame) -> None:
 
 def _slots(count: int, num_gpus: int) -> list[dict[str, str]]:
     """The environment of each place for a job: its GPUs, and its share of the processor."""
-    has_affinity = hasattr(os, "sched_getaffinity")  # not on macOS
-    cores = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
-    threads = max(1, cores // max(count, 1))
+    threads = max(1, num_usable_cores() // max(count, 1))
     common = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(threads))}
     if not num_gpus:
         return [common] * count
@@ -102,13 +101,8 @@ def _start(job: Job, environment: dict[str, str]) -> subprocess.Popen:
             stderr=subprocess.STDOUT,
             env={**os.environ, **environment},
             start_new_session=True,  # Ctrl-C reaches it through this process only, and once
-            preexec_fn=_end_with_parent if sys.platform == "linux" else None,
+            preexec_fn=end_with_parent(),
         )
-
-
-def _end_with_parent() -> None:
-    """Let the kernel end this process when the one that started it ends, even by SIGKILL."""
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # 1: PR_SET_PDEATHSIG
 
 
 def _stop(processes: Sequence[subprocess.Popen]) -> None:
@@ -125,15 +119,7 @@ def _stop(processes: Sequence[subprocess.Popen]) -> None:
         pass
     finally:
         for process in processes:
-            _kill_group(process)
-
-
-def _kill_group(process: subprocess.Popen) -> None:
-    try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:  # all of it has ended
-        pass
-    process.wait()
+            kill_group(process)
 
 
 def _failure(job: Job, code: int) -> str:

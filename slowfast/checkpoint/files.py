@@ -21,6 +21,7 @@ import torch
 from slowfast.checkpoint.pickled import Pickled, check_structure, read_pickle, read_torch, root
 from slowfast.config.yaml_file import parse_plain
 from slowfast.utils.io import atomic_write
+from slowfast.utils.system import can_map_files
 from slowfast.utils.unpickle import HostilePickle
 
 logger = logging.getLogger(__name__)
@@ -189,7 +190,7 @@ def _read_torch(path: Path) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about pickles that it refuses next
-            is_mapped = is_archive and _is_stored(path)
+            is_mapped = is_archive and can_map_files() and _is_stored(path)
             return torch.load(path, map_location="cpu", weights_only=True, mmap=is_mapped)
     except pickle.UnpicklingError:  # has other objects beside its tensors
         return _content(read_torch(path), path)

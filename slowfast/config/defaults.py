@@ -660,7 +660,8 @@ _C.DATA.KEEP_ASPECT = True
 # when so many of its videos turned out unreadable.
 _C.DATA.MAX_UNREADABLE_SHARE = Default(0.2, Share())
 # Ours. Longest time for one video, in seconds; then it counts as unreadable, or the run ends with
-# its name where the read cannot be interrupted (a network folder that hangs). 0: no limit.
+# its name where the read cannot be interrupted (a network folder that hangs; any read on Windows,
+# where DATA_LOADER.NUM_WORKERS 0 knows no limit). 0: no limit.
 _C.DATA.READ_TIMEOUT = Default(600.0, AtLeast(0))
 # Ours. Folder of this machine, which its processes share, for what comes from stores and web
 # servers; empty keeps nothing.

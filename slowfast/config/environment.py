@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from slowfast.utils.io import write_json
+from slowfast.utils.system import processor_name
 
 _PACKAGES = ("torch", "torchvision", "numpy", "av", "triton")
 _ROOT = Path(__file__).parents[2]
@@ -25,7 +26,7 @@ def describe_environment() -> dict[str, Any]:
         "machine": {
             "host": platform.node(),
             "system": platform.platform(),
-            "processor": _processor(),
+            "processor": processor_name(),
             "cores": os.cpu_count(),
             "gpus": [
                 torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())
@@ -56,16 +57,6 @@ def find_commit(folder: Path) -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return f"{commit} + changes" if changes else commit
-
-
-def _processor() -> str:
-    """Name of the CPU."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
 
 
 def _versions() -> dict[str, str]:

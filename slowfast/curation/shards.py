@@ -14,6 +14,7 @@ from hashlib import blake2b
 from pathlib import Path
 
 from slowfast.curation.workers import StateFile
+from slowfast.utils.system import is_alive
 
 # Folder of what a run has not finished, in the output folder: this, host, process, random letters.
 _PARTIAL = ".partial-"
@@ -136,19 +137,9 @@ def partial_folder(output: Path) -> Iterator[Path]:
     name = re.compile(rf"{re.escape(_PARTIAL + host)}-(\d+)-\w+")
     for path in output.iterdir():
         match = name.fullmatch(path.name)
-        if match and not _is_alive(int(match[1])):
+        if match and not is_alive(int(match[1])):
             shutil.rmtree(path, ignore_errors=True)
     with tempfile.TemporaryDirectory(
         prefix=f"{_PARTIAL}{host}-{os.getpid()}-", dir=output, ignore_cleanup_errors=True
     ) as folder:
         yield Path(folder)
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # somebody else's
-        pass
-    return True

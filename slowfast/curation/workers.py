@@ -5,12 +5,12 @@ import multiprocessing
 import signal
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, TypeVar
 
 from slowfast.utils.io import json_text
+from slowfast.utils.system import ctrl_c_later
 
 Item = TypeVar("Item")
 
@@ -65,13 +65,8 @@ class _Worker:
         self.connection, theirs = context.Pipe()
         self.process = context.Process(target=_serve, args=(theirs, function), daemon=True)
         self.item, self.is_busy, self.is_alive = None, False, True
-        resource_tracker.ensure_running()  # its own start would unblock the signal
-        # Blocked rather than ignored: a Ctrl-C in this moment comes a moment later.
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
+        with ctrl_c_later():
             self.process.start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         theirs.close()
 
     def give(self, item: Any) -> None:
@@ -92,6 +87,7 @@ class _Worker:
 
 
 def _serve(connection: Connection, function: Callable) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     while True:
         try:
             item = connection.recv()

@@ -1,6 +1,5 @@
 """Batches of samples, shared among processes, and the DataLoader around them."""
 
-import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -14,6 +13,7 @@ from slowfast.datasets.clip_dataset import ClipDataset, Sample, SampleKey
 from slowfast.datasets.reading import ReadBoard, ReadWatch, WatchedLoader
 from slowfast.utils.clip_shapes import BatchShape
 from slowfast.utils.seeding import derive_seed
+from slowfast.utils.system import leave_process_group
 
 # Draws the numbers of an epoch's samples.
 Order = Callable[[np.random.Generator], np.ndarray]
@@ -250,5 +250,5 @@ def _init_worker(worker: int, board: ReadBoard) -> None:
     get_worker_info().dataset.watch = board.enter(worker)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.set_wakeup_fd(-1)  # the main process reads the numbers of its own signals there
-    os.setpgid(0, 0)
+    leave_process_group()
     torch.set_num_threads(1)

@@ -4,7 +4,6 @@ import contextlib
 import os
 import shutil
 import signal
-import threading
 from collections.abc import Callable, Iterator
 
 import torch
@@ -12,6 +11,7 @@ from torch.utils.data import DataLoader
 from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from slowfast.datasets.decoding.video import UnreadableVideo
+from slowfast.utils.system import kept_handler, ticking
 
 _POLL = 1.0  # seconds between two looks at the processes
 # Seconds that a batch may still take after a request to stop.
@@ -59,12 +59,12 @@ class ReadWatch:
 @contextlib.contextmanager
 def _time_limit(seconds: float) -> Iterator[None]:
     """Raise UnreadableVideo in the block after a time; only the main thread can be interrupted."""
-    if not seconds or threading.current_thread() is not threading.main_thread():
+    if not seconds:
         yield
         return
     ticks = 0
 
-    def tick(signum, frame):
+    def tick():
         nonlocal ticks
         ticks += 1
         if ticks == 10:
@@ -72,14 +72,9 @@ def _time_limit(seconds: float) -> Iterator[None]:
                 f"TimeoutError: reading took longer than DATA.READ_TIMEOUT {seconds:g} s"
             )
 
-    previous = signal.signal(signal.SIGALRM, tick)
     # In ten parts: a job that a batch system suspends for an hour gets one tick for it.
-    signal.setitimer(signal.ITIMER_REAL, seconds / 10, seconds / 10)
-    try:
+    with ticking(seconds / 10, tick):
         yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, previous)
 
 
 class ReadBoard:
@@ -131,12 +126,10 @@ class WatchedBatches(_MultiProcessingDataLoaderIter):
 
     def __init__(self, loader: WatchedLoader):
         self._owner, self._board, self._dataset = os.getpid(), loader.board, loader.dataset
-        handler = signal.getsignal(signal.SIGCHLD)
-        super().__init__(loader)
+        # torch's own would raise in the middle of a step; here it shows when a batch is due.
+        with kept_handler("SIGCHLD"):
+            super().__init__(loader)
         self._timeout = _POLL
-        if handler is not None and threading.current_thread() is threading.main_thread():
-            # torch's own would raise in the middle of a step; here it shows when a batch is due.
-            signal.signal(signal.SIGCHLD, handler)
 
     def __del__(self):
         if self.is_stopped():
@@ -210,16 +203,17 @@ class _Wait:
 
 def _obituary(pid: int, code: int, name: str) -> str:
     """One line about a loader process that ended: how, at which video, why, what to do."""
-    how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
+    end = signal.Signals(-code).name if code < 0 else ""
+    how = f"was ended by {end}" if end else f"ended with code {code}"
     where = f" while it read {name}" if name else ""
     free = shutil.disk_usage("/dev/shm").free / 2**30 if os.path.isdir("/dev/shm") else 0
     advice = {
-        -signal.SIGKILL: "most often by the kernel, as memory ran out: fewer "
+        "SIGKILL": "most often by the kernel, as memory ran out: fewer "
         "DATA_LOADER.NUM_WORKERS or a smaller BATCH_SIZE need less",
-        -signal.SIGBUS: f"/dev/shm is full ({free:.1f} GiB are free): make it larger (docker run "
+        "SIGBUS": f"/dev/shm is full ({free:.1f} GiB are free): make it larger (docker run "
         "--shm-size 16g), or take fewer DATA_LOADER.NUM_WORKERS",
-        -signal.SIGSEGV: "a library crashed: tools/dataset.py check finds the videos that do this",
-    }.get(code, "DATA_LOADER.NUM_WORKERS 0 shows an error in its own words")
+        "SIGSEGV": "a library crashed: tools/dataset.py check finds the videos that do this",
+    }.get(end, "DATA_LOADER.NUM_WORKERS 0 shows an error in its own words")
     return (
         f"loader process {pid} {how}{where}; {advice}. The same command goes on from the last "
         "checkpoint"

@@ -1,14 +1,13 @@
 """Device and number type of a run, decided once."""
 
 import os
-import platform
-from pathlib import Path
 
 import torch
 from torch import nn
 
 from slowfast.config.derived import precision_of_tests
 from slowfast.config.node import ConfigNode
+from slowfast.utils.system import processor_name
 
 
 def set_arithmetic(*, has_tf32: bool, is_deterministic: bool) -> None:
@@ -32,17 +31,7 @@ def device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     num_threads = torch.get_num_threads()
-    return f"{_processor()}, {num_threads} thread{'s' if num_threads > 1 else ''}"
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(
-            line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")
-        )
-    except (OSError, StopIteration):  # not Linux, or a processor without a name
-        return platform.processor() or platform.machine()
+    return f"{processor_name()}, {num_threads} thread{'s' if num_threads > 1 else ''}"
 
 
 def clip_layout(device: torch.device, name: str = "auto") -> torch.memory_format:

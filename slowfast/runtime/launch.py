@@ -21,6 +21,7 @@ from slowfast.runtime.stop import SAVE_SIGNALS, STOP_SIGNALS
 from slowfast.runtime.watchdog import ended_if_hung
 from slowfast.utils import distributed
 from slowfast.utils.logging import setup_logging
+from slowfast.utils.system import send_signal
 
 logger = logging.getLogger(__name__)
 
@@ -159,7 +160,7 @@ def run_in_processes(function: Callable, args: tuple, count: int) -> None:
     def forward(signum, frame):
         for process in context.processes:
             if process.is_alive():
-                os.kill(process.pid, signum)
+                send_signal(process.pid, signum)
 
     previous = {number: signal.signal(number, forward) for number in STOP_SIGNALS + SAVE_SIGNALS}
     try:
@@ -180,8 +181,9 @@ def run_in_processes(function: Callable, args: tuple, count: int) -> None:
 
 def _end_by_signal(number: int, count: int, signum: int) -> str:
     """One line about a process that a signal ended, with the likely cause."""
-    line = f"process {number} of {count} was ended by {signal.Signals(signum).name}"
-    if signum == signal.SIGKILL:
+    name = signal.Signals(signum).name
+    line = f"process {number} of {count} was ended by {name}"
+    if name == "SIGKILL":
         line += (
             ": most often by the kernel, as memory ran out (dmesg tells; a smaller "
             "TRAIN.BATCH_SIZE or fewer DATA_LOADER.NUM_WORKERS need less)"

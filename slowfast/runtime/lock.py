@@ -5,7 +5,7 @@ import logging
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -39,7 +39,8 @@ def only_run_in(folder: str | Path, kind: str) -> Iterator[None]:
             "OUTPUT_DIR: %s cannot be locked (%s); do not start a second run in it", folder, error
         )
     else:
-        path.write_text(json.dumps(_about_this_process()))
+        with suppress(PermissionError):  # of Windows, which locks the content, too
+            path.write_text(json.dumps(_about_this_process()), encoding="utf-8")
     try:
         yield
     finally:
@@ -57,7 +58,7 @@ def _about_this_process() -> dict:
 
 def _read(path: Path) -> dict:
     try:
-        found = json.loads(path.read_text())
+        found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}

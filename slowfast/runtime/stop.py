@@ -9,12 +9,13 @@ import torch
 from slowfast.runtime.peers import first_words
 from slowfast.runtime.watchdog import start_watchdog
 from slowfast.utils import distributed
+from slowfast.utils.system import known_signals
 
 logger = logging.getLogger(__name__)
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 # Slurm's --signal=USR1@120 and submitit send one of these some time before they end a job.
-SAVE_SIGNALS = (signal.SIGUSR1, signal.SIGUSR2)
+SAVE_SIGNALS = known_signals("SIGUSR1", "SIGUSR2")
 # Seconds that a process may hang after a request to stop, and when all have agreed and one saves.
 _HANG_SECONDS, _SAVE_SECONDS = 7.0, 60.0
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+from slowfast.utils.system import num_usable_cores
 from slowfast.utils.video_names import is_video
 
 INTERRUPTED = 128 + signal.SIGINT
@@ -187,11 +188,10 @@ def add_repeats(parser: argparse.ArgumentParser, *, default: int, least: int = 1
 
 def add_workers(parser: argparse.ArgumentParser) -> None:
     """--workers, processes; by default one per core that this one may use."""
-    has_affinity = hasattr(os, "sched_getaffinity")  # not on macOS
     parser.add_argument(
         "--workers",
         type=at_least(1),
-        default=len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1,
+        default=num_usable_cores(),
         metavar="N",
         help="processes (default: one per core)",
     )
