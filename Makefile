@@ -28,7 +28,7 @@ lint: install
 ifeq ($(ACTIVE),)
 install: .venv/installed
 
-.venv/installed: setup.py
+.venv/installed: pyproject.toml setup.py
 	$(PYTHON) -m pip --version >/dev/null 2>&1 || $(PYTHON3) -m venv --clear .venv
 	$(PYTHON) -m pip install --no-compile --editable '.[dev]'
 	touch $@

@@ -15,6 +15,7 @@ from tests.helpers.paths import ROOT
 
 # A package imports only from packages further left.
 LAYERS = [
+    {"shipped"},
     {"utils"},
     {"config"},
     {"models", "datasets", "solver", "checkpoint", "evaluation"},
@@ -26,6 +27,7 @@ LAYERS = [
     {"engine"},
     {"analysis"},
     {"library"},
+    {"tools", "__main__"},
 ]
 # The functions that take a whole config, beside those named build_*.
 RUN_FUNCTIONS = {
@@ -71,9 +73,9 @@ class File:
 
     @property
     def package(self) -> str:
-        """Package below slowfast; "" for the top itself and outside of it."""
-        top, *parts = self.path.split("/")
-        return parts[0] if top == "slowfast" and len(parts) > 1 else ""
+        """Package or module below slowfast; "" for the top itself and outside of it."""
+        top, *parts = self.path.removesuffix("/__init__.py").removesuffix(".py").split("/")
+        return parts[0] if top == "slowfast" and parts else ""
 
     @property
     def module(self) -> str:

@@ -6,11 +6,11 @@ import os
 import sys
 from pathlib import Path
 
-import run_net
-
+from slowfast.shipped import CONFIGS
+from slowfast.tools import run_net
 from slowfast.utils.cli import add_output, make_parser, parse, run_tool
 
-CONFIG = Path(__file__).parents[1] / "configs" / "demo" / "vov3d_motion.yaml"
+CONFIG = CONFIGS / "demo" / "vov3d_motion.yaml"
 
 
 def main(argv: list[str] | None = None) -> int:

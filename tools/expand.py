@@ -15,6 +15,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from slowfast.shipped import CONFIGS
 from slowfast.utils.cli import (
     add_cfg,
     add_output,
@@ -26,7 +27,7 @@ from slowfast.utils.cli import (
 )
 
 AXES = ("tau", "t", "s", "w", "b", "d")
-_X2D = Path(__file__).parents[1] / "configs" / "Kinetics" / "x3d" / "X2D.yaml"
+_X2D = CONFIGS / "Kinetics" / "x3d" / "X2D.yaml"
 
 
 def main(argv: list[str] | None = None) -> int:

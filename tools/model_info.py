@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from slowfast.shipped import config_argument
 from slowfast.utils.cli import add_output, at_least, make_parser, parse, run_tool
 
 
@@ -17,7 +18,11 @@ def main(argv: list[str] | None = None) -> int:
     """Returns the exit code."""
     parser = make_parser(__doc__)
     parser.add_argument(
-        "paths", nargs="+", type=Path, metavar="CONFIG", help="YAML files, or folders of them"
+        "paths",
+        nargs="+",
+        type=lambda text: Path(config_argument(text)),
+        metavar="CONFIG",
+        help="YAML files, folders of them, or names of shipped recipes",
     )
     add_output(parser, "write exact numbers there, too (.json)", alias="--json", type=Path)
     parser.add_argument(

@@ -5,13 +5,13 @@ import os
 import sys
 
 from slowfast.config.cli import load_cfg_from_args, parse_args
-from slowfast.utils.cli import run_tool
+from slowfast.utils.cli import command_words, run_tool
 
 
 def main(argv: list[str] | None = None) -> int:
     """Returns the exit code; the traceback of a user's mistake is in OUTPUT_DIR/stdout.log."""
     args = parse_args(argv)
-    args.command = sys.argv if argv is None else [__file__, *argv]
+    args.command = command_words(__file__, argv)
     return run_tool(run, args)
 
 

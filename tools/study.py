@@ -10,13 +10,21 @@ python tools/study.py --cfg A.yaml B.yaml --output FOLDER DATA.PATH_TO_DATA_DIR 
 import argparse
 import sys
 
+from slowfast.shipped import config_argument
 from slowfast.utils.cli import add_output, add_overrides, at_least, make_parser, parse, run_tool
 
 
 def main(argv: list[str] | None = None) -> int:
     """Returns the exit code."""
     parser = make_parser(__doc__)
-    parser.add_argument("--cfg", nargs="+", required=True, metavar="YAML", help="of the networks")
+    parser.add_argument(
+        "--cfg",
+        nargs="+",
+        type=config_argument,
+        required=True,
+        metavar="YAML",
+        help="of the networks, files or names of shipped recipes",
+    )
     add_output(parser, "folder of the study", metavar="FOLDER", required=True)
     parser.add_argument("--seeds", type=at_least(1), default=3, help="runs of each (default: 3)")
     parser.add_argument("--jobs", type=at_least(1), default=1, help="runs at once (default: 1)")

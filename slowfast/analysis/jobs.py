@@ -11,11 +11,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from slowfast.shipped import TOOLS
 from slowfast.utils.system import end_with_parent, kill_group, num_usable_cores
 
 logger = logging.getLogger(__name__)
 
-_RUN_NET = Path(__file__).parents[2] / "tools" / "run_net.py"
+_RUN_NET = TOOLS / "run_net.py"
 _POLL_SECONDS = 0.1
 # A run that is asked to stop saves what it has; then it is ended.
 _GRACE_SECONDS = 15.0

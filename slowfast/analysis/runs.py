@@ -27,6 +27,7 @@ from slowfast.engine.test import find_weights
 from slowfast.evaluation.evaluator import Evaluation, Evaluator
 from slowfast.evaluation.video_evaluator import MultiLabelEvaluator, VideoEvaluator
 from slowfast.runtime.launch import single_process
+from slowfast.shipped import config_argument
 from slowfast.tasks import build_evaluator
 from slowfast.tasks.evaluate import EvaluationLoop, build_evaluation_loop
 
@@ -73,7 +74,7 @@ def parse_run(word: str) -> RunFiles:
     if not equals or "/" in name or Path(word).exists():
         name, rest = "", word
     place, _, weights = (rest, "", "") if Path(rest).exists() else rest.rpartition(",")
-    path = Path(place or rest)
+    path = Path(config_argument(place or rest))
     config, folder = (path / "config.yaml", path) if path.is_dir() else (path, None)
     for needed in (config, *([Path(weights)] if weights else [])):
         if not needed.is_file():

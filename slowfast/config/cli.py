@@ -16,6 +16,8 @@ from slowfast.config.defaults import get_cfg
 from slowfast.config.document import help_text
 from slowfast.config.foreign import adopt_foreign_forms
 from slowfast.config.node import ConfigNode, flatten
+from slowfast.shipped import config_path
+from slowfast.utils.cli import add_cfg, make_parser
 from slowfast.utils.io import atomic_write
 
 
@@ -79,8 +81,8 @@ def _reason(name: str, error: Exception) -> str:
 _DESCRIPTION = "Train and test a video network as a config file says."
 _EPILOG = """\
 examples:
-  %(prog)s --cfg configs/Kinetics/x3d/X3D_M.yaml DATA.PATH_TO_DATA_DIR data/kinetics NUM_GPUS 4
-  %(prog)s --cfg X3D_M.yaml TRAIN.ENABLE False TEST.CHECKPOINT_FILE_PATH x3d_m.pyth
+  %(prog)s --cfg Kinetics/x3d/X3D_M DATA.PATH_TO_DATA_DIR data/kinetics NUM_GPUS 4
+  %(prog)s --cfg my.yaml TRAIN.ENABLE False TEST.CHECKPOINT_FILE_PATH x3d_m.pyth
 """
 
 # Our own tables. By name, as the modules of a user: they register rules here, and stand right of
@@ -94,13 +96,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     Overrides stand anywhere, alone or after --opts. None for `num_shards` and `shard_id` leaves the
     config's values.
     """
-    parser = argparse.ArgumentParser(
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument("--cfg", required=True, metavar="FILE", help="YAML file of the run")
+    parser = make_parser(_DESCRIPTION, epilog=_EPILOG)
+    add_cfg(parser, "YAML file of the run")
     parser.add_argument(
         "--help-config",
         action=_HelpConfig,
@@ -156,9 +153,9 @@ AnyConfig = str | Path | Mapping[str, Any]
 def load_cfg(config: AnyConfig, opts: Sequence[Any] = ()) -> ConfigNode:
     """Load the frozen config of a YAML file and overrides KEY, VALUE, ...; ValueError for mistakes.
 
-    In place of the file a dict of sections will do, {"TRAIN": {"BATCH_SIZE": 8}} or
-    {"TRAIN.BATCH_SIZE": 8}, and a config, which stays as it is. The modules that IMPORTS names are
-    imported, and their rules hold, too.
+    A file may be the name of a shipped recipe, "X3D_S" or "Kinetics/x3d/X3D_S". In place of it a
+    dict of sections will do, {"TRAIN": {"BATCH_SIZE": 8}} or {"TRAIN.BATCH_SIZE": 8}, and a config,
+    which stays as it is. The modules that IMPORTS names are imported, and their rules hold, too.
     """
     if isinstance(config, ConfigNode):
         cfg = config.clone()
@@ -191,7 +188,7 @@ def load_cfg_from_args(args: argparse.Namespace) -> ConfigNode:
 
 def _merge(path: str | Path, opts: Sequence[Any]) -> ConfigNode:
     cfg = get_cfg()
-    cfg.merge_from_file(path)
+    cfg.merge_from_file(config_path(path))
     cfg.merge_from_list(list(opts))
     return cfg
 

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import yaml
 
+from slowfast.shipped import find_recipe
 from slowfast.utils.io import read_small_text
 from slowfast.utils.words import shorten
 
@@ -88,7 +89,8 @@ def _base_path(path: Path, name: str, where: str) -> Path:
     try:
         if "\0" in name:
             raise ValueError("a zero byte is no part of a name")
-        return path.parent / Path(name).expanduser()
+        base = path.parent / Path(name).expanduser()
+        return base if base.exists() else find_recipe(name) or base
     except (RuntimeError, ValueError) as error:  # also a home folder of nobody
         raise ValueError(f"{where}: {_BASE_KEY}: {shorten(name)}: {error}") from error
 

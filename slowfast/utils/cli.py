@@ -12,16 +12,21 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+from slowfast.shipped import config_argument
 from slowfast.utils.system import num_usable_cores
 from slowfast.utils.video_names import is_video
 
 INTERRUPTED = 128 + signal.SIGINT
 
 _KEY = re.compile(r"[A-Z][A-Z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*)*")
+_TOOL_FILE = re.compile(
+    r"(?P<launcher>torchrun [^\n]*?)?(?:python )?\b(?:tools/)?(?P<file>\w+)\.py\b"
+)
 
 
 @dataclass(frozen=True)
@@ -36,9 +41,55 @@ class Command:
     run: Callable[[argparse.Namespace], int | None]
 
 
+@dataclass(frozen=True)
+class Typed:
+    """Words of the user for a tool: `prog`, and what to call each file of tools/ in texts."""
+
+    prog: str
+    names: Mapping[str, str]
+
+
+_TYPED: ContextVar[Typed | None] = ContextVar("typed", default=None)
+
+
+@contextmanager
+def typed_as(prog: str, names: Mapping[str, str]) -> Iterator[None]:
+    """Let tools call themselves, in help and messages, as the user calls them."""
+    token = _TYPED.set(Typed(prog, names))
+    try:
+        yield
+    finally:
+        _TYPED.reset(token)
+
+
+def as_typed(text: str) -> str:
+    """The text with the names of the user: `slowfast report` for `python tools/report.py`."""
+    typed = _TYPED.get()
+
+    def rename(match: re.Match) -> str:
+        name, launcher = typed.names.get(match["file"]), match["launcher"] or ""
+        return match[0] if name is None else f"{launcher}{'-m ' if launcher else ''}{name}"
+
+    return _TOOL_FILE.sub(rename, text) if typed else text
+
+
+def command_words(file: str, argv: Sequence[str] | None) -> list[str]:
+    """The command of a tool, to be written down; `file` is the tool's."""
+    if typed := _TYPED.get():
+        return [*typed.names[Path(file).stem].split(), *(argv or [])]
+    return sys.argv if argv is None else [file, *argv]
+
+
+class _Parser(argparse.ArgumentParser):
+    def format_help(self) -> str:
+        return as_typed(super().format_help())
+
+
 def make_parser(description: str | None, **settings: Any) -> argparse.ArgumentParser:
     """A parser whose help keeps the lines of the description; options are never shortened."""
-    return argparse.ArgumentParser(
+    if typed := _TYPED.get():
+        settings = {"prog": typed.prog, **settings}
+    return _Parser(
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -133,8 +184,14 @@ def add_cfg(
     *,
     required: bool = True,
 ) -> None:
-    """--cfg, a config."""
-    parser.add_argument("--cfg", required=required, metavar="FILE", help=help)
+    """--cfg, a config: a file, or the name of a shipped recipe."""
+    parser.add_argument(
+        "--cfg",
+        type=config_argument,
+        required=required,
+        metavar="FILE",
+        help=f"{help}, or name of a shipped recipe",
+    )
 
 
 def add_checkpoint(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
@@ -239,7 +296,7 @@ def run_tool(
             return run(args) or 0
     except (ValueError, OSError) as error:
         logger.debug("traceback of the error below", exc_info=True)
-        logger.error("%s: %s", type(error).__name__, error)
+        logger.error("%s: %s", type(error).__name__, as_typed(str(error)))
         return 1
     except KeyboardInterrupt:
         logger.error(interrupted)

@@ -4,17 +4,12 @@ from functools import partial
 import pytest
 
 from slowfast.datasets.synthetic import DESCRIPTION
-from tests.helpers.paths import ROOT
-
-TOOLS = ROOT / "tools"
+from tools import demo
 
 
 @pytest.fixture
-def run(run_tool, monkeypatch):
+def run(run_tool):
     """Function (words) -> (exit code, all that was printed)."""
-    monkeypatch.syspath_prepend(str(TOOLS))
-    import demo
-
     return partial(run_tool, demo)
 
 
