@@ -20,9 +20,7 @@ class Tool:
 
 COMMANDS = {
     "demo": Tool("demo", "make videos, train and test a small network: the whole way in minutes"),
-    "train": Tool(
-        "run_net", "train a network, and test it as its config says", ("TRAIN.ENABLE", "True")
-    ),
+    "train": Tool("train", "train on a folder of your videos, or as a config says, and test"),
     "test": Tool(
         "run_net", "test trained weights", ("TRAIN.ENABLE", "False", "TEST.ENABLE", "True")
     ),
@@ -31,8 +29,8 @@ COMMANDS = {
     "dataset": Tool("dataset", "check, prepare, index and pack video sets"),
     "configs": Tool("configs", "list the shipped recipes"),
     "info": Tool("model_info", "count parameters and multiply-adds"),
-    "export": Tool("export", "write a network for ONNX Runtime, OpenVINO or the Hub"),
-    "convert": Tool("convert_checkpoint", "convert weights of others, average and strip own ones"),
+    "export": Tool("export", "write a network for ONNX Runtime, OpenVINO or torch.export"),
+    "convert": Tool("convert_checkpoint", "convert weights of other projects"),
     "analyze": Tool("analyze", "look into trained networks"),
     "budget": Tool("budget", "run one adaptive network at any budget"),
     "expand": Tool("expand", "search for a network by progressive expansion"),
@@ -50,6 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _without_tool(name)
     tool = COMMANDS[name]
     names = {other.file: f"slowfast {key}" for key, other in reversed(COMMANDS.items())}
+    names["run_net"] = "slowfast train"  # which calls it where there is a config
     with typed_as(f"slowfast {name}", {**names, tool.file: f"slowfast {name}"}):
         module = importlib.import_module(f"slowfast.tools.{tool.file}")
         return module.main([*tool.words, *words[:-1]])

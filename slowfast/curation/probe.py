@@ -98,6 +98,18 @@ def examine(record: Record, *, max_pixels: int = MAX_PIXELS) -> Facts:
     return Facts(index.num_frames, index.fps, damage="; ".join(lost), digest=digest)
 
 
+def measure(record: Record) -> Facts:
+    """Length and rate by its packets, which is quick; an error if its first frame is unreadable."""
+    try:
+        with open_frames(replace(record, part=None)) as source:
+            source.read([0], short_side=16)
+            return Facts(source.index.num_frames, source.index.fps)
+    except UnreadableVideo as error:
+        return Facts(error=str(error))
+    except OSError as error:
+        return Facts(error=f"{type(error).__name__}: {error.strerror}")
+
+
 def _lost_parts(num_frames: int, *, num_missing: int, num_broken: int) -> list[str]:
     """Remarks on what is lost; image files that are missing count as broken, too."""
     lost = []

@@ -22,10 +22,10 @@ _SIDE = re.compile(
 )
 
 
-def derive_flip_labels(class_names: Sequence[str]) -> tuple[int, ...]:
+def mirror_classes(class_names: Sequence[str]) -> tuple[tuple[int, ...], list[str]]:
     """The class of a mirrored video, by class, from the sides that the names mention.
 
-    A name with a side whose mirrored name is no class keeps its own, with a warning.
+    Beside it the names with a side whose mirrored name is no class; these keep their own.
     """
     texts = [_plain(name) for name in class_names]
     numbers = {text: number for number, text in enumerate(texts)}
@@ -35,13 +35,19 @@ def derive_flip_labels(class_names: Sequence[str]) -> tuple[int, ...]:
         flipped.append(number if mirrored == text else numbers.get(mirrored, number))
         if mirrored not in numbers:
             alone.append(class_names[number])
+    return tuple(flipped), alone
+
+
+def derive_flip_labels(class_names: Sequence[str]) -> tuple[int, ...]:
+    """The class of a mirrored video, by class; a warning names those that have none."""
+    flipped, alone = mirror_classes(class_names)
     if alone:
         logger.warning(
             "mirrored videos of these classes keep their label, for want of a class for the other "
             "side (DATA.FLIP_LABELS_FILE can name one): %s",
             alone,
         )
-    return tuple(flipped)
+    return flipped
 
 
 def read_flip_labels(path: str | Path, derived: Sequence[int], names: Sequence[str]) -> list[int]:

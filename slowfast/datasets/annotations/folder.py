@@ -178,26 +178,40 @@ def _check_names(folder: Path, *, has_splits: bool) -> None:
         passed.log(folder)
 
 
+def split_folders(folder: Path) -> dict[str, Path]:
+    """Folders of the splits that are there, train first; {} where classes lie in the folder itself.
+
+    ValueError where they have other names.
+    """
+    has_splits = _is_split(folder / "train")
+    _check_names(folder, has_splits=has_splits)
+    paths = {name: folder / name for name in ("train", "val", "test")} if has_splits else {}
+    return {name: path for name, path in paths.items() if path.is_dir()}
+
+
+def find_held_out(folder: Path, place: Path, train: Places) -> Places:
+    """Videos of the classes of training, which lie in `place`; ValueError for other classes."""
+    videos = find_class_videos(folder)
+    unknown = sorted(name for name in videos if videos[name] and name not in train)
+    if unknown:
+        raise ValueError(f"{folder}: classes that are not in {place}: {unknown}")
+    return {name: videos.get(name, []) for name in train}
+
+
 def _split_videos(
     folder: Path, split: str, share: float, *, is_multi_label: bool
 ) -> tuple[Path, Places]:
     """The folder of a split's classes, and its videos by class: all those of training."""
-    has_splits = _is_split(folder / "train")
-    _check_names(folder, has_splits=has_splits)
-    place = folder / "train" if has_splits else folder
+    folders = split_folders(folder)
+    place = folders.pop("train", folder)
     train = find_class_videos(place)
-    given = [name for name in ("val", "test") if has_splits and (folder / name).is_dir()]
-    if not given:
+    if not folders:
         parts = hold_out_names(train, place, share) if is_multi_label else hold_out(train, share)
         return place, parts[split != "train"]
     if split == "train":
         return place, train
-    held_out = folder / (split if split in given else given[0])
-    videos = find_class_videos(held_out)
-    unknown = sorted(name for name in videos if videos[name] and name not in train)
-    if unknown:
-        raise ValueError(f"{held_out}: classes that are not in {place}: {unknown}")
-    return held_out, {name: videos.get(name, []) for name in train}
+    held_out = folders.get(split) or next(iter(folders.values()))
+    return held_out, find_held_out(held_out, place, train)
 
 
 def _warn_of_empty(videos: Places, folder: Path, split: str) -> None:

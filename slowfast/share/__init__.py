@@ -1,1 +1,0 @@
-"""Giving trained networks away."""

@@ -1,1 +1,0 @@
-"""Weights by name, from wherever they are published."""
