@@ -16,6 +16,7 @@ from filelock import FileLock
 
 from slowfast.checkpoint import files
 from slowfast.config.node import ConfigNode
+from slowfast.zoo.names import local_file
 
 _CHUNK = 2**20
 _FIELDS = {"parent", "measurements"}
@@ -57,6 +58,7 @@ def calibration_path(checkpoint: str | Path) -> Path:
 
 def file_hash(path: str | Path) -> str:
     """SHA-256 of a file, in hexadecimal; CheckpointError if there is none."""
+    path = local_file(path)
     files.check_exists(path)
     digest = hashlib.sha256()
     with open(path, "rb") as file:

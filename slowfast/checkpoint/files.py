@@ -20,9 +20,10 @@ import torch
 
 from slowfast.checkpoint.pickled import Pickled, check_structure, read_pickle, read_torch, root
 from slowfast.config.yaml_file import parse_plain
-from slowfast.utils.io import atomic_write
+from slowfast.utils.io import atomic_write, read_small_text
 from slowfast.utils.system import can_map_files
 from slowfast.utils.unpickle import HostilePickle
+from slowfast.zoo.names import config_beside, local_file
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +42,7 @@ _PLAIN_PICKLE = re.compile(
     rb"\x80.(?!\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19)|\(d|\}q", re.DOTALL
 )
 # Of safetensors: bytes of the header's length, before it, and facts of ours in it, as JSON.
-_HEADER, _FACTS = 8, ("class_names", "class_counts", "num_examples")
+_HEADER, _FACTS = 8, ("class_names", "class_counts", "num_examples", "cfg")
 _NEEDS = "needs the package safetensors: pip install safetensors"
 _UNPACK = "unpack it, and name the checkpoint in it"
 _OTHER_KINDS = {
@@ -155,13 +156,14 @@ def link(path: Path, name: Path) -> None:
 def load(path: str | Path) -> dict:
     """The content of a checkpoint on the CPU: tensors, arrays and plain values only, never code.
 
-    What torch.save wrote, a pickle of numpy arrays such as Caffe2's, or safetensors, whatever the
-    file's name. Other Python objects are left out, with a warning. Tensors of an archive are pages
-    of the file (private ones): all processes share them, and the system can drop them.
+    path: also a folder or a name, see `local_file`. What torch.save wrote, a pickle of numpy arrays
+    such as Caffe2's, or safetensors, whatever the file's name. Other Python objects are left out,
+    with a warning. Tensors of an archive are pages of the file (private ones): all processes share
+    them, and the system can drop them.
     CheckpointError when the file is missing, damaged or no such checkpoint: the check sums of an
     archive are compared before any tensor is made of it.
     """
-    path = Path(path)
+    path = local_file(path)
     try:
         content = _READERS[_check_kind(path)](path)
         for name, value in tensors(content):
@@ -226,7 +228,10 @@ def _read_safetensors(path: Path) -> dict:
     with safe_open(path, "pt") as file:
         facts = file.metadata() or {}
         state = {name: file.get_tensor(name) for name in file.keys()}
-    return {"model_state": state, **{name: _fact(facts[name]) for name in _FACTS if name in facts}}
+    known = {name: _fact(facts[name]) for name in _FACTS if name in facts}
+    if config := config_beside(path):
+        known["cfg"] = read_small_text(config)
+    return {"model_state": state, **known}
 
 
 def _fact(text: str) -> object:

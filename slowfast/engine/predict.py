@@ -50,6 +50,7 @@ logger = logging.getLogger(__name__)
 
 # Batches for each loader process: fewer would leave the network waiting for the first one.
 _BATCHES_PER_WORKER = 4
+_CODE_KEYS = ("IMPORTS", "MODEL.FACTORY")
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,7 +360,7 @@ def load_predicted(
 ) -> ConfigNode:
     """The config of a YAML file; None: of the training that made the checkpoint.
 
-    ValueError where the checkpoint holds none.
+    ValueError where the checkpoint holds none, or one that names code: weights may be a stranger's.
     """
     if config is not None:
         return load_cfg(config, options)
@@ -369,6 +370,11 @@ def load_predicted(
         values = files.read_config(files.load(checkpoint).get("cfg"))
     if not values:
         raise ValueError(f"{checkpoint}: holds no config: give one by --cfg")
+    if code := {key: values[key] for key in _CODE_KEYS if values.get(key)}:
+        raise ValueError(
+            f"{checkpoint}: its config would run code that it names: {code}. If you trust it, give "
+            "the config yourself, by --cfg"
+        )
     return load_cfg_of_values(values, f"config in {checkpoint}", options)
 
 

@@ -30,6 +30,7 @@ from slowfast.tasks import build_evaluator
 from slowfast.tasks.evaluate import build_evaluation_loop
 from slowfast.utils import distributed
 from slowfast.utils.io import write_json
+from slowfast.zoo.names import local_file
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +81,10 @@ test.__test__ = False
 
 
 def find_weights(output_dir: Path, test_path: str, train_path: str) -> Path:
-    """The named file, else the run's last checkpoint, else what training would start from."""
+    """The named file, else the run's last checkpoint, else what training would start from.
+
+    Names may also be those of `local_file`.
+    """
     path = test_path or files.last_checkpoint(output_dir) or train_path
     if not path:
         folder = output_dir / "checkpoints"
@@ -88,7 +92,7 @@ def find_weights(output_dir: Path, test_path: str, train_path: str) -> Path:
             f"TEST.CHECKPOINT_FILE_PATH: is empty, and there is no checkpoint in {folder}; "
             "name the weights to test"
         )
-    return Path(path)
+    return local_file(path)
 
 
 def _conclude(

@@ -17,6 +17,7 @@ from slowfast.runtime.launch import launch
 from slowfast.runtime.lock import only_run_in
 from slowfast.runtime.memory import build_needs, warn_if_short
 from slowfast.utils.logging import setup_logging
+from slowfast.zoo.names import local_file
 
 logger = logging.getLogger(__name__)
 
@@ -90,7 +91,7 @@ def _warn_of_other_weights(cfg: ConfigNode) -> None:
             "%s, not of what was trained. TRAIN.ENABLE False only tests",
             path,
         )
-        if not Path(path).is_file():
+        if not local_file(path).is_file():
             raise ValueError(f"TEST.CHECKPOINT_FILE_PATH: there is no file {path}")
 
 

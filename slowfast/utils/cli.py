@@ -231,7 +231,7 @@ def add_threads(parser: argparse.ArgumentParser, *, default: int | None = None) 
     )
 
 
-def add_repeats(parser: argparse.ArgumentParser, *, default: int, least: int = 1) -> None:
+def add_repeats(parser: argparse._ActionsContainer, *, default: int, least: int = 1) -> None:
     """--repeats, rounds of what is timed."""
     none = "" if least else "; 0: no latency"
     parser.add_argument(

@@ -17,14 +17,19 @@ _COLOURS = ("#0072b2", "#c25500", "#007a5a", "#a8478a", "#8a6d00", "#3d8fc4", "#
 _MOST_NAMES = 40
 
 
-def draw_pictures(run: RunFolder, scores: ScoredVideos | None) -> list[Path]:
-    """Write report_curves.png, report_confusion.png, report_calibration.png where they say much."""
-    written = []
+def draw_pictures(
+    run: RunFolder, scores: ScoredVideos | None, *, folder: Path | None = None, title: str = ""
+) -> list[Path]:
+    """Write report_curves.png, report_confusion.png, report_calibration.png where they say much.
+
+    folder, title: other ones than those of the run.
+    """
+    written, folder, title = [], folder or run.path, title or run.name
     if panels := [panel for panel in (loss_series(run), accuracy_series(run)) if panel[0]]:
-        written.append(draw_panels(run.path / "report_curves.png", run.name, panels))
+        written.append(draw_panels(folder / "report_curves.png", title, panels))
     if scores is not None and scores.labels.ndim == 1 and len(scores.rows):
-        written.append(draw_confusion(run.path / "report_confusion.png", run.name, scores))
-        written.append(draw_calibration(run.path / "report_calibration.png", run.name, scores))
+        written.append(draw_confusion(folder / "report_confusion.png", title, scores))
+        written.append(draw_calibration(folder / "report_calibration.png", title, scores))
     return written
 
 

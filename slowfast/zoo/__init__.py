@@ -1,0 +1,1 @@
+"""Weights by name, from wherever they are published."""
