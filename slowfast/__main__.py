@@ -35,6 +35,7 @@ COMMANDS = {
     "budget": Tool("budget", "run one adaptive network at any budget"),
     "expand": Tool("expand", "search for a network by progressive expansion"),
     "study": Tool("study", "train networks with several seeds, and make one table"),
+    "sweep": Tool("sweep", "train a config with other values and several seeds, and compare"),
     "average": Tool("average_results", "mean and spread over tested runs"),
     "ensemble": Tool("ensemble", "add up the scores of tested runs"),
     "flow": Tool("flow", "compute optical flow of video sets"),

@@ -7,7 +7,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,31 +38,60 @@ def run_jobs(jobs: Sequence[Job], num_at_once: int, *, num_gpus: int) -> Iterato
     ValueError names those that failed, after the others have ended. Whatever ends the iteration,
     Ctrl-C, SIGTERM or even SIGKILL (on Linux), no process stays behind.
     """
-    slots = _slots(min(num_at_once, len(jobs)), num_gpus)
-    waiting, running, failures = list(jobs), {}, []
+    failures, left = [], len(jobs)
+    if not jobs:
+        return
+    with closing(ended_jobs(jobs, min(num_at_once, left), num_gpus=num_gpus)) as ended:
+        for job, code in ended:
+            left -= 1
+            if code == 0:
+                yield job
+            else:
+                failures.append(failure_text(job, code))
+                if left:
+                    logger.warning("%s; the others go on", failures[-1])
+    if failures:
+        raise ValueError("\n".join([*failures, "The same command again goes on from here."]))
+
+
+def ended_jobs(
+    jobs: Iterable[Job],
+    num_at_once: int,
+    *,
+    num_gpus: int,
+    is_over: Callable[[Job], bool] = lambda job: False,
+) -> Iterator[tuple[Job, int]]:
+    """Run all, and give each with its exit code when it has ended.
+
+    A job is asked for when there is a place for it. One that runs is asked to stop, which it does
+    with code 143, when `is_over` says so, which is asked once a second.
+    """
+    slots, waiting = _slots(num_at_once, num_gpus), iter(jobs)
+    running: dict[int, tuple[Job, subprocess.Popen]] = {}
+    stopped: set[Job] = set()
     previous = signal.signal(signal.SIGTERM, _interrupt)
     try:
-        while waiting or running:
-            while waiting and len(running) < len(slots):
-                slot = next(slot for slot in range(len(slots)) if slot not in running)
-                job = waiting.pop(0)
+        asked, is_more = time.monotonic(), True
+        while is_more or running:
+            for slot in sorted(set(range(len(slots))) - set(running)) if is_more else ():
+                if (job := next(waiting, None)) is None:
+                    is_more = False
+                    break
                 running[slot] = job, _start(job, slots[slot])
             time.sleep(_POLL_SECONDS)
+            if time.monotonic() - asked > 1:
+                asked = time.monotonic()
+                for job, process in running.values():
+                    if job not in stopped and is_over(job):
+                        stopped.add(job)  # a second signal would not let it save
+                        process.terminate()
             for slot, (job, process) in list(running.items()):
-                if process.poll() is None:
-                    continue
-                del running[slot]
-                if process.returncode == 0:
-                    yield job
-                else:
-                    failures.append(_failure(job, process.returncode))
-                    if waiting or running:
-                        logger.warning("%s; the others go on", failures[-1])
+                if process.poll() is not None:
+                    del running[slot]
+                    yield job, process.returncode
     finally:
         _stop([process for _, process in running.values()])
         signal.signal(signal.SIGTERM, previous)
-    if failures:
-        raise ValueError("\n".join([*failures, "The same command again goes on from here."]))
 
 
 def _interrupt(_signum: int, _frame) -> None:
@@ -93,10 +123,15 @@ def _visible_gpus() -> list[str]:
     return names or [str(number) for number in range(torch.cuda.device_count())]
 
 
+def command_of(job: Job) -> list[str]:
+    """Words of the command that trains and tests it."""
+    return [sys.executable, str(_RUN_NET), "--cfg", str(job.config)]
+
+
 def _start(job: Job, environment: dict[str, str]) -> subprocess.Popen:
     with open(job.log, "ab") as log:
         return subprocess.Popen(
-            [sys.executable, str(_RUN_NET), "--cfg", str(job.config)],
+            command_of(job),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -123,7 +158,8 @@ def _stop(processes: Sequence[subprocess.Popen]) -> None:
             kill_group(process)
 
 
-def _failure(job: Job, code: int) -> str:
+def failure_text(job: Job, code: int) -> str:
+    """Say what failed: the last line of its log that tells of an error."""
     lines = [line for line in job.log.read_text(errors="replace").splitlines() if line.strip()]
     errors = [line for line in lines if "Error" in line] or lines or ["it printed nothing"]
     text = re.sub(r"^\[\S+ \w\] ", "", errors[-1].strip())  # a line of a log

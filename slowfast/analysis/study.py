@@ -18,6 +18,7 @@ from pathlib import Path
 from slowfast.adaptive.network import load_for_evaluation
 from slowfast.analysis.arrow import ORDERS, measure_arrow
 from slowfast.analysis.jobs import Job, run_jobs
+from slowfast.analysis.planned_runs import build_planned_run
 from slowfast.analysis.runs import RunFiles, load_run, load_run_cfg
 from slowfast.config.cli import load_cfg
 from slowfast.config.node import ConfigNode
@@ -74,19 +75,20 @@ class Study:
         return self.output_dir(name, seed).with_suffix(".yaml")
 
     def write(self, overrides: Sequence) -> list[Job]:
-        """Write the YAMLs of all runs; the runs that are not done."""
-        jobs = []
+        """Write the YAMLs of all runs; the runs that are not done.
+
+        ValueError where one was begun with another config.
+        """
+        runs = []
         for seed in self.seeds:
             for name, path in self.configs.items():
-                folder = self.output_dir(name, seed)
-                own = ["RNG_SEED", seed, "OUTPUT_DIR", str(folder)]
+                own = ["RNG_SEED", seed, "OUTPUT_DIR", str(self.output_dir(name, seed))]
                 cfg = load_cfg(path, [*overrides, *own])
-                self.yaml(name, seed).parent.mkdir(parents=True, exist_ok=True)
-                write_lines(self.yaml(name, seed), cfg.dump().splitlines())
-                if not (folder / "test_results.json").exists():
-                    log = self.yaml(name, seed).with_suffix(".log")
-                    jobs.append(Job(f"{name}, seed {seed}", self.yaml(name, seed), log))
-        return jobs
+                runs.append(build_planned_run(f"{name}, seed {seed}", cfg))
+                runs[-1].check_unchanged()
+        for run in runs:
+            run.write()
+        return [run.job for run in runs if not run.is_done]
 
     def orders(self, name: str, seed: int) -> dict[str, float]:
         """Accuracy of a run in each order of the frames; measured once."""

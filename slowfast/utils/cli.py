@@ -114,23 +114,34 @@ def parse_command(
     return command, parse(own, words[1:])
 
 
-def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> argparse.Namespace:
+def looks_like_key(word: str) -> bool:
+    """True for DATA.NUM_FRAMES and the like, unless there is a file of this name."""
+    return _KEY.fullmatch(word) is not None and not is_video(word) and not Path(word).exists()
+
+
+def parse(
+    parser: argparse.ArgumentParser,
+    argv: Sequence[str] | None = None,
+    *,
+    is_key: Callable[[str], bool] = looks_like_key,
+) -> argparse.Namespace:
     """The arguments, in any order.
 
     With `add_overrides`, `overrides` are the words KEY VALUE ... of the config. They begin with a
-    word that looks like a config key and is no file, or after --opts, and end at the next option.
+    word that looks like a config key (`is_key`) and is no file, or after --opts, and end at the
+    next option.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     if all(action.dest != "overrides" for action in parser._actions):
         return parser.parse_intermixed_args(words)
-    words, overrides = _split_overrides(parser, words)
+    words, overrides = _split_overrides(parser, words, is_key)
     args = parser.parse_intermixed_args(words)
     args.overrides = overrides
     return args
 
 
 def _split_overrides(
-    parser: argparse.ArgumentParser, words: Sequence[str]
+    parser: argparse.ArgumentParser, words: Sequence[str], is_key: Callable[[str], bool]
 ) -> tuple[list[str], list[str]]:
     """All other words, and the overrides.
 
@@ -152,18 +163,13 @@ def _split_overrides(
             num_values -= 1
             others.append(word)
         elif is_override or word.strip():  # a blank word is no input, but may be a value
-            is_override |= looks_like_key(word) or not takes_more
+            is_override |= is_key(word) or not takes_more
             (overrides if is_override else others).append(word)
     return others, overrides
 
 
 def _least_values(option: argparse.Action) -> int:
     return {None: 1, "+": 1, "*": 0, "?": 0}.get(option.nargs, option.nargs)
-
-
-def looks_like_key(word: str) -> bool:
-    """True for DATA.NUM_FRAMES and the like, unless there is a file of this name."""
-    return _KEY.fullmatch(word) is not None and not is_video(word) and not Path(word).exists()
 
 
 def at_least(least: int) -> Callable[[str], int]:
