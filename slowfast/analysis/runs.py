@@ -30,6 +30,7 @@ from slowfast.runtime.launch import single_process
 from slowfast.shipped import config_argument
 from slowfast.tasks import build_evaluator
 from slowfast.tasks.evaluate import EvaluationLoop, build_evaluation_loop
+from slowfast.zoo.names import local_file
 
 # Clips of a video that are in memory at once, in each of several batches that wait.
 _MAX_VIEWS = 64
@@ -76,7 +77,7 @@ def parse_run(word: str) -> RunFiles:
     place, _, weights = (rest, "", "") if Path(rest).exists() else rest.rpartition(",")
     path = Path(config_argument(place or rest))
     config, folder = (path / "config.yaml", path) if path.is_dir() else (path, None)
-    for needed in (config, *([Path(weights)] if weights else [])):
+    for needed in (config, *([local_file(weights)] if weights else [])):
         if not needed.is_file():
             raise ValueError(
                 f"{word}: there is no file {needed}; a run is an OUTPUT_DIR (with config.yaml and "
@@ -230,7 +231,7 @@ def load_run_cfg(files: RunFiles, options: Sequence[Any]) -> tuple[ConfigNode, P
     weights = files.find_weights(
         cfg.OUTPUT_DIR, cfg.TEST.CHECKPOINT_FILE_PATH, cfg.TRAIN.CHECKPOINT_FILE_PATH
     )
-    if not weights.is_file():
+    if not local_file(weights).is_file():
         raise ValueError(f"there is no file {weights}, its weights")
     return cfg, weights
 

@@ -30,7 +30,6 @@ from slowfast.tasks import build_evaluator
 from slowfast.tasks.evaluate import build_evaluation_loop
 from slowfast.utils import distributed
 from slowfast.utils.io import write_json
-from slowfast.zoo.names import local_file
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +82,7 @@ test.__test__ = False
 def find_weights(output_dir: Path, test_path: str, train_path: str) -> Path:
     """The named file, else the run's last checkpoint, else what training would start from.
 
-    Names may also be those of `local_file`.
+    It may be a name, as for `local_file`.
     """
     path = test_path or files.last_checkpoint(output_dir) or train_path
     if not path:
@@ -92,7 +91,7 @@ def find_weights(output_dir: Path, test_path: str, train_path: str) -> Path:
             f"TEST.CHECKPOINT_FILE_PATH: is empty, and there is no checkpoint in {folder}; "
             "name the weights to test"
         )
-    return local_file(path)
+    return Path(path)
 
 
 def _conclude(

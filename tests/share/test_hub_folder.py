@@ -15,7 +15,7 @@ from slowfast.models import build_model
 from slowfast.share.card import Card, write_card
 from tests.helpers.hub_server import hub_server
 from tests.helpers.tested_run import write_tested_run
-from tools import export
+from tools import export, run_net
 
 NAMES = ["run", "eat", "sit|down", "stand", "<jump>", "wave"]
 
@@ -184,3 +184,17 @@ def test_a_card_without_a_test_says_so():
     front, text = parts(write_card(card))
     assert "model-index" not in front and "It was not tested." in text
     assert "`FOLDER` is the folder of this file" in text
+
+
+@pytest.mark.slow
+def test_a_run_is_tested_with_the_weights_of_a_folder(toy_yaml, tmp_path, run_tool):
+    pytest.importorskip("safetensors")
+    model = build_model(load_cfg(toy_yaml))
+    weights = tmp_path / "weights.pyth"
+    files.save(weights, {"model_state": model.state_dict()})
+    words = ["--to", "hub", "--cfg", toy_yaml, "--checkpoint", weights]
+    code, output = run_tool(export, *words, "--output", tmp_path / "hub")
+    assert code == 0 and "the card has no results" in output
+    keys = ["TRAIN.ENABLE", False, "TEST.CHECKPOINT_FILE_PATH", tmp_path / "hub"]
+    code, output = run_tool(run_net, "--cfg", toy_yaml, *keys, "TEST.REPORT", False)
+    assert code == 0 and "tensors loaded" in output, output
