@@ -184,7 +184,11 @@ class Measurement:
             self._autocast,
         ):
             self._model(self._reduce(clips, point))
-        return {name: values.cpu() for name, values in moments.items()}
+        if not moments:
+            return {}
+        widths = [values.shape[1] for values in moments.values()]
+        parts = torch.cat(list(moments.values()), dim=1).cpu().split(widths, dim=1)
+        return {name: part.clone() for name, part in zip(moments, parts, strict=True)}
 
 
 def set_norms_training(model: nn.Module) -> None:

@@ -4,6 +4,7 @@ import contextlib
 import logging
 import math
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 from functools import partial
 from itertools import islice
@@ -114,10 +115,18 @@ def _progress(title: str, total: int, *, unit: str, initial: int = 0) -> tqdm:
 
 
 def _broadcast_buffers(model: nn.Module) -> None:
-    """Give all processes the running statistics of the first."""
-    if distributed.is_distributed():
-        for buffer in model.buffers():
-            torch.distributed.broadcast(buffer, src=0)
+    """Give all processes the running statistics of the first, those of a type at once."""
+    if not distributed.is_distributed():
+        return
+    of_type = defaultdict(list)
+    for buffer in model.buffers():
+        of_type[buffer.dtype, buffer.device].append(buffer)
+    for buffers in of_type.values():
+        values = torch.cat([buffer.detach().flatten() for buffer in buffers])
+        torch.distributed.broadcast(values, src=0)
+        parts = values.split([buffer.numel() for buffer in buffers])
+        for buffer, part in zip(buffers, parts, strict=True):
+            buffer.copy_(part.view_as(buffer))
 
 
 class _Stopped(Exception):

@@ -50,7 +50,7 @@ class PrecisionCheck:
             return
         self._is_due = False
         for network, output in outputs:
-            exact = network(*inputs).float().cpu()
+            exact, output = network(*inputs).float().cpu(), output.cpu()
             if exact.shape == output.shape and len(exact):
                 difference = float((exact - output).abs().max())
                 self.largest = float(np.maximum(self.largest, difference))  # NaN stays
@@ -106,15 +106,17 @@ class EvaluationLoop:
         if self.check is not None:
             self.check.reset()
         batches = loader.batches(bool if stop is None else stop.is_asked)
+        late = _Late(self.device, [evaluator for _, evaluator in judged])
         with contextlib.suppress(StoppedWaiting):
             for item in _bar(batches, title, "batch", total=len(loader)):
                 # Whole frames differ in size: then an item is a list of batches.
                 for batch in item if isinstance(item, list) else [item]:
                     unreadable.add(batch["failures"], batch["damaged"])
                     if batch["clips"]:  # else all its videos are unreadable
-                        self.score(batch, judged)
+                        late.add(batch, self._outputs(batch, judged))
                 if stop is not None and stop.signum:
                     break
+        late.flush()
         unreadable.sync()
         if self.check is not None:
             self.check.sync()
@@ -123,9 +125,15 @@ class EvaluationLoop:
                 evaluator.merge(distributed.gather_to_main(evaluator.scores)[1:])
         return unreadable
 
-    @torch.no_grad()
     def score(self, batch: dict, judged: Sequence[tuple[Network, Evaluator]]) -> None:
-        """Clips go to the device once for all networks; only scores are kept of each part."""
+        """Give each evaluator the output of its network for one batch."""
+        late = _Late(self.device, [evaluator for _, evaluator in judged])
+        late.add(batch, self._outputs(batch, judged))
+        late.flush()
+
+    @torch.no_grad()
+    def _outputs(self, batch: dict, judged: Sequence[tuple[Network, Evaluator]]) -> list[list]:
+        """Outputs of each network on the device, in parts; clips go there once for all networks."""
         outputs: list[list[torch.Tensor]] = [[] for _ in judged]
         for part in _parts(batch, self.max_clips):
             inputs = self.task.inputs(self.task.prepare(part, self.device))
@@ -133,12 +141,37 @@ class EvaluationLoop:
             for (network, _), found in _bar(pairs, "networks", "network", total=len(judged)):
                 with self.autocast:
                     output = network(*inputs)
-                found.append(output.float().cpu())
+                found.append(output.float())
             if self.check is not None:
                 latest = [(one, found[-1]) for (one, _), found in zip(judged, outputs, strict=True)]
                 self.check.compare(latest, inputs)
-        for (_, evaluator), found in zip(judged, outputs, strict=True):
-            evaluator.add(batch, torch.cat(found))
+        return outputs
+
+
+class _Late:
+    """Hands a batch's outputs to the evaluators once the next batch is under way on the device.
+
+    On the CPU, which would not work meanwhile, at once.
+    """
+
+    def __init__(self, device: torch.device, evaluators: Sequence[Evaluator]):
+        self._is_late, self._evaluators = device.type != "cpu", evaluators
+        self._waiting: tuple[dict, list[list[torch.Tensor]]] | None = None
+
+    def add(self, batch: dict, outputs: list[list[torch.Tensor]]) -> None:
+        """Outputs of each evaluator's network, in parts, on the device."""
+        self.flush()
+        self._waiting = batch, outputs
+        if not self._is_late:
+            self.flush()
+
+    def flush(self) -> None:
+        """Wait for what is not handed over yet."""
+        if self._waiting is not None:
+            batch, outputs = self._waiting
+            self._waiting = None
+            for evaluator, found in zip(self._evaluators, outputs, strict=True):
+                evaluator.add(batch, torch.cat(found).cpu())
 
 
 def _parts(batch: dict, max_clips: int | None) -> list[dict]:

@@ -14,7 +14,7 @@ from slowfast.evaluation.evaluator import Evaluator
 from slowfast.models import build_model
 from slowfast.runtime.stop import StopRequest
 from slowfast.tasks import build_evaluator, build_task
-from slowfast.tasks.evaluate import EvaluationLoop, PrecisionCheck, build_evaluation_loop
+from slowfast.tasks.evaluate import EvaluationLoop, PrecisionCheck, _Late, build_evaluation_loop
 
 CPU = torch.device("cpu")
 
@@ -187,3 +187,14 @@ def test_a_real_network_says_the_same_in_parts(toy_cfg, max_clips):
         loop.run(loader, [(model, evaluator)], title="test")
         values.append(evaluator.join()[0].numpy())
     np.testing.assert_allclose(*values, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind, numbers", [("cpu", [0, 1]), ("cuda", [0])])
+def test_outputs_on_a_gpu_are_read_when_the_next_batch_is_under_way(kind, numbers):
+    kept = Kept()
+    late = _Late(torch.device(kind), [kept])
+    for number in range(2):
+        late.add({"number": number}, [[torch.zeros(1, 2)]])
+    assert [batch["number"] for batch, _ in kept.scores] == numbers
+    late.flush()
+    assert [batch["number"] for batch, _ in kept.scores] == [0, 1]
