@@ -24,7 +24,7 @@ RUN pip install --no-cache-dir --index-url "https://download.pytorch.org/whl/${T
 
 WORKDIR /opt/slowfast
 COPY . .
-RUN pip install --no-cache-dir ".[flow,safetensors]" \
+RUN pip install --no-cache-dir ".[flow,hub]" \
     && useradd --create-home --uid 1000 user \
     && mkdir /work && chown user /work
 

@@ -8,6 +8,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name as canonical
 
 from tests.helpers.paths import ROOT
 
@@ -33,11 +35,17 @@ def python(site, folder, *words):
 
 
 @pytest.fixture(scope="module")
-def sources(tmp_path_factory):
-    """Names of the files in the archive of sources."""
+def info(tmp_path_factory):
+    """Folder of what setuptools finds out on the package."""
     folder = tmp_path_factory.mktemp("info")
     setup(ROOT, "egg_info", "--egg-base", folder)
-    return (folder / "slowfast.egg-info" / "SOURCES.txt").read_text().split("\n")
+    return folder / "slowfast.egg-info"
+
+
+@pytest.fixture(scope="module")
+def sources(info):
+    """Names of the files in the archive of sources."""
+    return (info / "SOURCES.txt").read_text().split("\n")
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +69,15 @@ def test_archive_of_sources_holds_all_that_the_tests_need(sources):
     paths = [path for folder in FOLDERS for path in (ROOT / folder).rglob("*") if path.is_file()]
     names = [path.relative_to(ROOT) for path in paths if path.suffix not in (".pyc", ".tmp")]
     needed = {name.as_posix() for name in names if not kept & set(name.parts)}
-    needed |= {"Makefile", "README.md", "DATA.md", "INSTALL.md", "LICENSE", ".ci/run"}
+    needed |= {
+        "constraints.txt",
+        "Makefile",
+        "README.md",
+        "DATA.md",
+        "INSTALL.md",
+        "LICENSE",
+        ".ci/run",
+    }
     assert needed - set(sources) == set()
 
 
@@ -83,3 +99,15 @@ def test_an_installed_package_finds_its_recipes_and_tools(site, tmp_path):
     assert str(site / "slowfast/configs/Kinetics/x3d/X3D_S.yaml") in output
     output = python(site, tmp_path, "-c", "from slowfast.tools import demo; print(demo.CONFIG)")
     assert Path(output.strip()).is_file() and output.startswith(str(site))
+
+
+def test_constraints_have_all_direct_dependencies_of_ours(info):
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    pinned = dict(line.split("==") for line in lines if line and not line.startswith("#"))
+    assert {name for name in pinned if name != canonical(name)} == set()
+    requires, section = (info / "requires.txt").read_text().splitlines(), ""
+    for line in requires:
+        section = line if line.startswith("[") else section
+        requirement = None if line in ("", section) else Requirement(line)
+        if requirement and section != "[track]" and requirement.name != "slowfast":
+            assert pinned[canonical(requirement.name)] in requirement.specifier, line
