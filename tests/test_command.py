@@ -42,6 +42,11 @@ def test_every_tool_of_the_table_has_its_file():
     assert {tool.file for tool in command.COMMANDS.values()} <= files
 
 
+def test_the_page_of_the_commands_has_a_row_for_each():
+    page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| `(\w+)` \| ", page, re.MULTILINE) == [*command.COMMANDS]
+
+
 @pytest.mark.slow
 def test_help_names_what_was_typed_and_does_without_torch():
     done = subprocess.run([sys.executable, "-c", HELP], cwd=ROOT, capture_output=True, text=True)
