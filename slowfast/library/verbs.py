@@ -56,7 +56,7 @@ def _run(config: ConfigNode, verb: str) -> None:
         )
     with own_logging(), _as_call():
         setup_logging(None, is_main=True)
-        run_config(config, [f"slowfast.{verb}", "called in", Path(sys.argv[0]).name or "Python"])
+        run_config(config, [f"slowfast.{verb}", "in", Path(sys.argv[0]).name or "Python"])
 
 
 @contextmanager
