@@ -14,6 +14,7 @@ setup(
         "slowfast": ["py.typed"],
         "slowfast.analysis": ["*/*.html", "*/*.css", "*/*.js"],
         "slowfast.configs": ["**/*.yaml"],
+        "slowfast.zoo": ["*.yaml", "classes/*"],
     },
     include_package_data=False,
 )

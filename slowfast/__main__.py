@@ -30,6 +30,7 @@ COMMANDS = {
     "configs": Tool("configs", "list the shipped recipes"),
     "info": Tool("model_info", "count parameters and multiply-adds"),
     "export": Tool("export", "write a network for ONNX Runtime, OpenVINO or the Hub"),
+    "zoo": Tool("zoo", "list, fetch and check published weights"),
     "convert": Tool("convert_checkpoint", "convert weights of others, average and strip own ones"),
     "analyze": Tool("analyze", "look into trained networks"),
     "budget": Tool("budget", "run one adaptive network at any budget"),

@@ -1,6 +1,7 @@
 """Name what happens in videos.
 
 python tools/predict.py clip.mp4 folder/ --run outputs/mine --output results.json
+python tools/predict.py clip.mp4 folder/ --checkpoint zoo:X3D_S NUM_GPUS 0
 python tools/predict.py clip.mp4 folder/ --cfg X3D_M.yaml --checkpoint x3d_m.pyth \\
     --classes names.txt --output results.json NUM_GPUS 0 TEST.BATCH_SIZE 4
 torchrun --nproc_per_node 4 tools/predict.py folder/ --cfg X3D_M.yaml --checkpoint x3d_m.pyth \\
@@ -64,7 +65,9 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         default=[],
     )
     parser.add_argument(
-        "--classes", metavar="FILE", help=".txt or .json of class names (default: the weights' own)"
+        "--classes",
+        metavar="FILE",
+        help=".txt or .json of class names, or a set: kinetics400, ... (default: the weights' own)",
     )
     parser.add_argument("--topk", type=int, default=5, help="classes named (default: %(default)s)")
     parser.add_argument("--views", type=int, help="clips per video (default: the YAML's)")

@@ -40,10 +40,12 @@ from slowfast.checkpoint.convert import (
 from slowfast.checkpoint.files import CheckpointError, check_finite, load, read_config
 from slowfast.checkpoint.layouts import detect_and_rename
 from slowfast.utils.classifier import classifier_name
+from slowfast.zoo.weights import named_weights
 
 logger = logging.getLogger(__name__)
 
 _MAX_LISTED = 8
+_SAME_SET = 0.9  # share of the names by which a list of classes is another copy of a public one
 Shapes = dict[str, torch.Size]
 
 
@@ -103,6 +105,7 @@ class CoverageReport:
 class _Weights:
     """A file's tensors under our names; the names of those that were changed to fit, by the way.
 
+    is_named: whether the names of the classes are the file's own, not those of a public set.
     other_classes: how its classes differ from the data's, "" where they do not. class_counts: of
     each target; None where the file does not say. hint: for when few of its names are the model's.
     """
@@ -111,6 +114,7 @@ class _Weights:
     layout: str
     class_names: list[str] | None
     state: State
+    is_named: bool = True
     inflated: Sequence[str] = ()
     averaged: Sequence[str] = ()
     identities: Sequence[str] = ()
@@ -235,6 +239,9 @@ def _read(path: Path, clear_name_patterns: Sequence[str], model: nn.Module) -> _
         logger.info("%s: %s", path, stripped.remark)
     about = _about(content)
     about["class_counts"] = about["class_counts"] or counts
+    published = named_weights(path) if about["class_names"] is None else None
+    if published is not None:
+        about |= {"class_names": published.class_names, "is_named": False}
     return replace(_Weights(path, layout, None, state, hint=stripped.hint), **about)
 
 
@@ -271,12 +278,16 @@ def _other_targets(counts: Sequence[int] | None, model: nn.Module) -> str:
 def _with_classes(weights: _Weights, classes: ClassList | None, *, classifier: str) -> _Weights:
     """With the classifier's rows in the order of the data's classes, if these are the same.
 
-    Files of other programs have no names, and are left as they are.
+    Files of other programs have no names, and are left as they are. Names of a public set, which
+    its copies spell in several ways, need not all be the same.
     """
     names = weights.class_names
     if classes is None or not names or num_rows(weights.state, classifier=classifier) != len(names):
         return weights
     match = match_classes(names, classes)
+    if match.order is None and not weights.is_named and match.num_shared >= _SAME_SET * len(names):
+        logger.warning("%s: classes go by their numbers: %s", weights.path, match.differences())
+        return weights
     if match.order is None:
         return replace(weights, other_classes=match.differences())
     for remark in match.remarks():

@@ -45,6 +45,7 @@ from slowfast.utils import distributed
 from slowfast.utils.io import write_csv, write_json
 from slowfast.utils.video_names import SUFFIXES
 from slowfast.utils.walk import walk_videos
+from slowfast.zoo.weights import named_weights
 
 logger = logging.getLogger(__name__)
 
@@ -358,12 +359,14 @@ def load_predicted(
     *,
     backend: str = "torch",
 ) -> ConfigNode:
-    """The config of a YAML file; None: of the training that made the checkpoint.
+    """The config of a YAML file; None: of the training that made the checkpoint, or of zoo:NAME.
 
     ValueError where the checkpoint holds none, or one that names code: weights may be a stranger's.
     """
     if config is not None:
         return load_cfg(config, options)
+    if published := named_weights(checkpoint):
+        return load_cfg(published.trained_recipe(), [*published.overrides, *options])
     if is_exported(checkpoint) or backend != "torch":
         values = read_exported(checkpoint, backend).facts["config"]
     else:

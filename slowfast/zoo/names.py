@@ -10,7 +10,7 @@ from pathlib import Path
 WEIGHTS, CONFIG, CLASSES, CARD = "model.safetensors", "config.yaml", "classes.txt", "README.md"
 
 # The word before the colon -> "module:function", which gets what stands after it, and gives a file.
-SCHEMES = {"hf": "slowfast.zoo.hub:fetch"}
+SCHEMES = {"hf": "slowfast.zoo.hub:fetch", "zoo": "slowfast.zoo.weights:fetch"}
 
 
 def local_file(name: str | Path) -> Path:

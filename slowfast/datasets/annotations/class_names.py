@@ -6,6 +6,7 @@ from pathlib import Path
 
 from slowfast.utils.io import read_json
 from slowfast.utils.words import shorten
+from slowfast.zoo.class_lists import class_list, class_lists
 
 
 def read_class_names(path: Path, num_classes: int) -> list[str] | None:
@@ -38,13 +39,19 @@ def load_class_names(path: str | Path, num_classes: int) -> list[str]:
     """Names in the order of their numbers, from a text file (one per line) or a JSON file.
 
     The JSON is a list of names, or an object from names to numbers, as Something-Something's and
-    PySlowFast's. ValueError unless there is one name for each of `num_classes` classes.
+    PySlowFast's. Where there is no such file, `path` may be the name of a public set: kinetics400,
+    ssv2, ava, ... ValueError unless there is one name for each of `num_classes` classes.
     """
+    listed = None if Path(path).exists() else class_list(str(path))
+    if listed is not None:
+        check_number(listed, path, num_classes)
+        return listed
     path = Path(path)
     if path.suffix.lower() != ".json":
         names = read_class_names(path, num_classes)
         if names is None:
-            raise ValueError(f"{path}: no such file of class names")
+            sets = ", ".join(class_lists())
+            raise ValueError(f"{path}: no such file of class names, and none of the sets {sets}")
         return names
     try:
         content = read_json(path)
