@@ -1,4 +1,4 @@
-# make demo, make test, make test-fast, make lint: each installs what it needs first.
+# make demo, make test, make test-fast, make lint, make docs: each installs what it needs first.
 # An active virtual or conda environment is used as it is; without one, .venv is made here.
 
 PYTHON3 ?= python3
@@ -10,7 +10,7 @@ PYTHON := $(or $(ACTIVE),.venv)/bin/python
 NUM_PROCESSES := $(shell $(PYTHON3) -c "import os; print(min(os.cpu_count() + 1, 8))")
 PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n $(NUM_PROCESSES) --dist worksteal
 
-.PHONY: demo test test-fast lint install
+.PHONY: demo test test-fast lint docs install
 
 demo: install
 	$(PYTHON) tools/demo.py
@@ -25,6 +25,10 @@ lint: install
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 
+# The site in site/; a broken link is an error.
+docs: install
+	NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --strict --quiet
+
 ifeq ($(ACTIVE),)
 install: .venv/installed
 
@@ -35,7 +39,7 @@ install: .venv/installed
 else
 # Asked from another folder, for here any Python finds the package.
 install:
-	@cd / && $(PYTHON) -c "import os, av, cv2, filelock, fvcore, jinja2, psutil, pytest, simplejson, slowfast, xdist; \
+	@cd / && $(PYTHON) -c "import os, av, cv2, filelock, fvcore, jinja2, mkdocstrings, psutil, pytest, simplejson, slowfast, xdist; \
 	    assert slowfast.__file__ == os.path.join('$(CURDIR)', 'slowfast', '__init__.py')" \
 	    2>/dev/null || $(PYTHON) -m pip install --editable '$(CURDIR)[dev]'
 endif
