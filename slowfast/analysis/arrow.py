@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from tabulate import tabulate
 
+from slowfast.analysis.report.numbers import wilson_errors
 from slowfast.analysis.runs import TrainedRun, load_runs
 from slowfast.datasets.clips.samplers import backwards, forwards, middle_repeated, shuffled
 from slowfast.utils.io import write_csv, write_json
@@ -30,12 +31,16 @@ _MAX_CLASSES = 30  # in the plot
 
 @dataclass(frozen=True)
 class ArrowRow:
-    """A run's metric in percent, in each order, for all videos and per class (NaN: no videos)."""
+    """A run's metric in percent, in each order, for all videos and per class (NaN: no videos).
+
+    data: the test set.
+    """
 
     name: str
     num_videos: int
     total: dict[str, float]
     per_class: dict[str, np.ndarray]
+    data: str = ""
 
     def difference(self, other: str) -> np.ndarray:
         """Normal minus another order, in points, per class."""
@@ -53,6 +58,7 @@ def measure_arrow(run: TrainedRun) -> ArrowRow:
         num_videos,
         {order: judgement.value for order, judgement in judged.items()},
         {order: judgement.per_class for order, judgement in judged.items()},
+        run.data,
     )
 
 
@@ -70,15 +76,20 @@ def _check_order_counts(run: TrainedRun) -> None:
 
 
 def draw_totals(path: Path, rows: Sequence[ArrowRow], metric: str, chance: float | None) -> None:
-    """A group of bars for each run."""
-    figure = new_figure(max(6.5, 1.9 * len(rows) + 2), 4.6, "What the order of frames contributes")
+    """A group of bars for each run, with 95 % intervals where chance is known: shares of videos."""
+    title = f"What the order of frames contributes{_on_data(rows)}"
+    figure = new_figure(max(6.5, 1.9 * len(rows) + 2), 4.6, title)
     axes = figure.subplots()
     width = 0.8 / len(ORDERS)
     for number, order in enumerate(ORDERS):
         places = np.arange(len(rows)) + (number - (len(ORDERS) - 1) / 2) * width
         values = [row.total[order] for row in rows]
         label = order.replace("_", " ")
-        bars = axes.bar(places, values, width, color=_COLORS[order], label=label)
+        errors = None
+        if chance is not None:
+            errors = wilson_errors(values, [row.num_videos for row in rows])
+        look = {"color": _COLORS[order], "error_kw": {"lw": 1, "capsize": 2}}
+        bars = axes.bar(places, values, width, yerr=errors, label=label, **look)
         labels = axes.bar_label(bars, fmt="%.1f", fontsize=8, padding=2, zorder=4)
         for text in labels:  # the line of chance runs behind them
             text.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 0.6})
@@ -86,7 +97,8 @@ def draw_totals(path: Path, rows: Sequence[ArrowRow], metric: str, chance: float
         axes.axhline(chance, color="black", lw=1, ls="--", label=f"chance ({chance:.1f} %)")
     axes.set_xticks(range(len(rows)), [wrap(row.name, 18) for row in rows], parse_math=False)
     axes.set_ylabel(f"{metric} (%)")
-    axes.set_xlabel(f"network, on {max(row.num_videos for row in rows)} test videos")
+    bars = "" if chance is None else ", with 95 % intervals (Wilson)"
+    axes.set_xlabel(f"network, on {max(row.num_videos for row in rows)} test videos{bars}")
     axes.set_ylim(0, 1.08 * max(10.0, *(max(row.total.values()) for row in rows)))
     tidy(axes)
     figure.legend(loc="outside lower center", ncols=5, fontsize=9, title="frames of a clip")
@@ -96,6 +108,7 @@ def draw_totals(path: Path, rows: Sequence[ArrowRow], metric: str, chance: float
 def draw_classes(path: Path, rows: Sequence[ArrowRow], names: Sequence[str], metric: str) -> None:
     """Bars for each class, a panel for each run: classes to which time means most come first."""
     shown, title = _classes_to_show(rows)
+    title += _on_data(rows)
     height = max(3.5, 0.34 * len(shown) + 2)
     figure = new_figure(3.2 * len(rows) + 3, height, title)
     grid = figure.subplots(1, len(rows), sharey=True, sharex=True, squeeze=False)[0]
@@ -113,6 +126,12 @@ def draw_classes(path: Path, rows: Sequence[ArrowRow], names: Sequence[str], met
     grid[0].set_ylim(len(shown) - 0.4, -0.6)
     figure.legend(loc="outside lower center", ncols=2, fontsize=9)
     save_figure(figure, path)
+
+
+def _on_data(rows: Sequence[ArrowRow]) -> str:
+    """Words for a title."""
+    names = " or ".join(dict.fromkeys(row.data for row in rows if row.data))
+    return f", {names}" if names else ""
 
 
 def _classes_to_show(rows: Sequence[ArrowRow]) -> tuple[list[int], str]:

@@ -57,11 +57,14 @@ def write_tables(folder: Path, results: Sequence[Result], *, metric: str) -> Non
     write_lines(folder / "expansion.md", [table])
 
 
-def draw(path: Path, results: Sequence[Result], *, metric: str) -> None:
-    """Draw all candidates over the logarithm of their cost, and a line through the best ones."""
+def draw(path: Path, results: Sequence[Result], *, metric: str, data: str) -> None:
+    """Draw all candidates over the logarithm of their cost, and a line through the best ones.
+
+    data: the test set.
+    """
     from matplotlib.ticker import LogLocator, NullLocator
 
-    figure = new_figure(8.8, 5.0, "Progressive expansion")
+    figure = new_figure(8.8, 5.0, f"Progressive expansion, {data}")
     axes = figure.subplots()
     best = [one for one in results if one.is_best and one.candidate.axis != CONTRACTED]
     unit, scale = ("GMACs", 1) if best[-1].candidate.gmacs >= 1 else ("MMACs", 1000)
@@ -71,12 +74,13 @@ def draw(path: Path, results: Sequence[Result], *, metric: str) -> None:
 
     for number, axis in enumerate((START, *AXES, CONTRACTED)):
         if points := places([one for one in results if one.candidate.axis == axis]):
-            label = f"$\\gamma_{{{_SYMBOLS.get(axis, axis)}}}$" if axis in AXES else axis
-            axes.scatter(*zip(*points, strict=True), s=55, **style(number), label=label, zorder=2)
+            look = {"s": 55, "zorder": 2, **style(number)}
+            axes.scatter(*zip(*points, strict=True), label=_label(axis), **look)
     axes.plot(*zip(*places(best), strict=True), "-o", color="black", mfc="none", ms=13, lw=1.4)
     for one, place in zip(best, places(best), strict=True):
         look = {"textcoords": "offset points", "ha": "right", "fontsize": 10}
-        axes.annotate(one.candidate.axis, place, (-6, 10), **look)
+        axes.annotate(_label(one.candidate.axis), place, (-6, 10), **look)
+    axes.margins(x=0.1, y=0.1)
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter("{x:g}")
@@ -88,7 +92,10 @@ def draw(path: Path, results: Sequence[Result], *, metric: str) -> None:
     save_figure(figure, path)
 
 
-_SYMBOLS = {"tau": r"\tau"}
+def _label(axis: str) -> str:
+    """The factor of an axis as the paper writes it."""
+    symbol = r"\tau" if axis == "tau" else axis
+    return f"$\\gamma_{{{symbol}}}$" if axis in AXES else axis
 
 
 def candidates_table(path: str | Path, overrides: Sequence, axes: Sequence[str]) -> str:

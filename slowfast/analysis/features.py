@@ -252,7 +252,7 @@ def run_features(
     """
     if not perplexity > 0:
         raise ValueError(f"--perplexity: {perplexity} is not above 0")
-    folder, panels, points, about, lines = Path(output), {}, [], [], []
+    folder, panels, points, about, lines, data = Path(output), {}, [], [], [], []
     for run in load_runs(runs, overrides, num_videos=videos):
         names = dict(enumerate(run.class_names))
         colors = load_groups(groups, run.class_names) if groups else names
@@ -262,6 +262,7 @@ def run_features(
         save_features(path, features, embedding, run.class_names)
         panels[run.name] = embedding
         points.append(name_points(features.labels, colors)[0])
+        data.append(f"{run.data}, {len(features.labels)} videos")
         num_videos, num_channels = features.values.shape
         about.append({**run.about(), "videos": num_videos, "channels": num_channels})
         rows = zip(features.paths, features.labels.tolist(), points[-1], embedding, strict=True)
@@ -270,6 +271,7 @@ def run_features(
     write_csv(folder / "features.csv", ["run", "path", "label", "class", "color", "x", "y"], lines)
     settings = {"layer": layer, "perplexity": perplexity}
     write_json(folder / "features.json", {**settings, "runs": about})
-    draw_features(folder / "features.png", panels, points, f"t-SNE of features: {layer}")
+    title = f"t-SNE of features: {layer}\n{' or '.join(dict.fromkeys(data))}"
+    draw_features(folder / "features.png", panels, points, title)
     table = [[each["run"], each["videos"], each["channels"]] for each in about]
     return tabulate(table, ["run", "videos", f"channels of {layer}"])

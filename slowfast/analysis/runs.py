@@ -101,8 +101,8 @@ class TrainedRun:
     """A network with its weights and the test split of its config, on one device.
 
     weights: their file. make_evaluator: from the dataset, whose views may have changed, to the
-    judge of its scores. modality, sampling_rate: DATA.MODALITY, DATA.SAMPLING_RATE;
-    read_timeout: DATA.READ_TIMEOUT.
+    judge of its scores. data: name of the test set in plots. modality, sampling_rate:
+    DATA.MODALITY, DATA.SAMPLING_RATE; read_timeout: DATA.READ_TIMEOUT.
     """
 
     files: RunFiles
@@ -112,6 +112,7 @@ class TrainedRun:
     loop: EvaluationLoop
     make_evaluator: Callable[[ClipDataset], VideoEvaluator]
     class_names: list[str]
+    data: str
     modality: str
     sampling_rate: float
     num_workers: int
@@ -252,11 +253,18 @@ def load_run(
     return TrainedRun(
         *(files, weights, network.model, dataset, loop, partial(build_evaluator, cfg)),
         class_names=names_or_numbers(names, class_counts(cfg.MODEL.NUM_CLASSES)),
+        data=data_name(cfg.TEST.DATASET, cfg.DATA.PATH_TO_DATA_DIR),
         modality=cfg.DATA.MODALITY,
         sampling_rate=cfg.DATA.SAMPLING_RATE,
         num_workers=cfg.DATA_LOADER.NUM_WORKERS,
         read_timeout=cfg.DATA.READ_TIMEOUT,
     )
+
+
+def data_name(dataset: str, folder: str) -> str:
+    """Dataset and folder, as lists of anything are in Kinetics' format."""
+    name = Path(folder).resolve().name if folder else ""
+    return f"{dataset}: {name}" if name and name.lower() != dataset else dataset
 
 
 def _check_evaluator(evaluator: Evaluator, task: str) -> None:

@@ -28,6 +28,7 @@ from slowfast.analysis.candidates import CONTRACTED, Candidate, Networks, cost_t
 from slowfast.analysis.expansion import AXES, TOLERANCE, Shape
 from slowfast.analysis.expansion_report import Result, draw, write_tables
 from slowfast.analysis.jobs import Job, run_jobs
+from slowfast.analysis.runs import data_name
 from slowfast.config.cli import load_cfg
 from slowfast.config.node import flatten
 from slowfast.evaluation.summary import read_metrics
@@ -151,7 +152,10 @@ class Search:
         write_tables(self.folder, results, metric=self.settings.metric)
         if has_plot:
             tested = [result for result in results if not math.isnan(result.accuracy)]
-            draw(self.folder / "expansion.png", tested, metric=self.settings.metric)
+            cfg = self.networks.start
+            data = data_name(cfg.TEST.DATASET, cfg.DATA.PATH_TO_DATA_DIR)
+            picture = self.folder / "expansion.png"
+            draw(picture, tested, metric=self.settings.metric, data=data)
 
     def run(self, *, num_steps: int | None, target: float | None, num_jobs: int) -> Candidate:
         """Search so many steps, or up to a target in GMACs; the last network."""

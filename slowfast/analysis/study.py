@@ -15,11 +15,14 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from slowfast.adaptive.network import load_for_evaluation
 from slowfast.analysis.arrow import ORDERS, measure_arrow
 from slowfast.analysis.jobs import Job, run_jobs
 from slowfast.analysis.planned_runs import build_planned_run
-from slowfast.analysis.runs import RunFiles, load_run, load_run_cfg
+from slowfast.analysis.report.numbers import wilson_errors
+from slowfast.analysis.runs import RunFiles, data_name, load_run, load_run_cfg
 from slowfast.config.cli import load_cfg
 from slowfast.config.node import ConfigNode
 from slowfast.models.complexity import build_complexity
@@ -37,13 +40,24 @@ _SHOWN = ("normal", "reversed", "single_frame")
 
 @dataclass(frozen=True)
 class Row:
-    """A network: its size, its latency in ms, and its accuracies in percent, one a seed."""
+    """A network: its size, its latency in ms, and its accuracies in percent, one a seed.
+
+    num_videos: of the test, 0 where it is unknown.
+    """
 
     name: str
     params: float
     gmacs: float
     latency: float
     accuracy: Mapping[str, Sequence[float]]
+    num_videos: int = 0
+
+    def error(self, order: str) -> np.ndarray:
+        """Error bars of its mean, (2, 1): deviation over seeds, of one the 95 % interval."""
+        values = self.accuracy[order]
+        if len(values) > 1:
+            return np.full((2, 1), statistics.stdev(values))
+        return wilson_errors(values, [self.num_videos]) if self.num_videos else np.zeros((2, 1))
 
     def cells(self) -> list[str]:
         """Its row in the table."""
@@ -98,6 +112,12 @@ class Study:
             write_json(path, measure_arrow(load_run(files, [])).total)
         return read_json(path)
 
+    def num_videos(self, name: str) -> int:
+        """Test videos of the run of the first seed; 0 where these are no shares of videos."""
+        if self.first_cfg(name)[0].DATA.MULTI_LABEL:
+            return 0
+        return read_json(self.output_dir(name, self.seeds[0]) / "test_results.json")["num_videos"]
+
     def accuracies(self, name: str) -> dict[str, list[float]]:
         """Accuracies of all seeds."""
         found = [self.orders(name, seed) for seed in self.seeds]
@@ -127,7 +147,8 @@ def measure(study: Study, *, repeats: int) -> list[Row]:
     rows = []
     for (name, (cfg, _)), latency in zip(cfgs.items(), latencies, strict=True):
         size = build_complexity(cfg)
-        rows.append(Row(name, size.params / 1e6, size.macs_test / 1e9, latency, accuracies[name]))
+        sizes = (size.params / 1e6, size.macs_test / 1e9, latency)
+        rows.append(Row(name, *sizes, accuracies[name], study.num_videos(name)))
     return sorted(rows, key=lambda row: row.gmacs)
 
 
@@ -138,21 +159,23 @@ def table(rows: Sequence[Row]) -> list[str]:
     return lines + ["| " + " | ".join(row.cells()) + " |" for row in rows]
 
 
-def draw(path: Path, rows: Sequence[Row]) -> None:
-    """Accuracy over cost: filled forwards, hollow backwards."""
+def draw(path: Path, rows: Sequence[Row], data: str = "") -> None:
+    """Accuracy over cost: filled forwards, hollow backwards; data: the test set."""
     from matplotlib.ticker import LogLocator, NullFormatter
 
-    figure = new_figure(8, 5.2, "Accuracy over cost")
+    num_seeds = max(len(row.accuracy["normal"]) for row in rows)
+    bars = f"deviation of {num_seeds} seeds" if num_seeds > 1 else "95 % intervals (Wilson)"
+    on_data = f", {data}" if data else ""
+    figure = new_figure(8, 5.2, f"Accuracy over cost{on_data}; bars: {bars}")
     axes = figure.subplots()
     for number, row in enumerate(rows):
         look = style(number)
         for order, filling in (("normal", look["color"]), ("reversed", "none")):
             values = row.accuracy[order]
-            error = statistics.stdev(values) if len(values) > 1 else 0.0
             axes.errorbar(
                 [row.gmacs],
                 [statistics.mean(values)],
-                yerr=[error],
+                yerr=row.error(order),
                 **{**look, "linestyle": "none", "markerfacecolor": filling},
                 label=row.name if order == "normal" else None,
             )
@@ -168,7 +191,7 @@ def draw(path: Path, rows: Sequence[Row]) -> None:
     save_figure(figure, path)
 
 
-def write_report(folder: Path, rows: Sequence[Row]) -> str:
+def write_report(folder: Path, rows: Sequence[Row], data: str = "") -> str:
     """Write study.csv, study.md and study.png; the text of the table."""
     orders = [f"{order}_{kind}" for order in ORDERS for kind in ("mean", "std")]
     lines = []
@@ -180,7 +203,7 @@ def write_report(folder: Path, rows: Sequence[Row]) -> str:
         lines.append(values)
     write_csv(folder / "study.csv", ["network", "params_m", "gmacs", "latency_ms", *orders], lines)
     write_lines(folder / "study.md", table(rows))
-    draw(folder / "study.png", rows)
+    draw(folder / "study.png", rows, data)
     return "\n".join(table(rows))
 
 
@@ -202,8 +225,10 @@ def run_study(
     with only_run_in(folder, "study"):
         study = Study(folder, configs, range(num_seeds))
         jobs = study.write(overrides)
-        num_gpus = max(load_cfg(path, overrides).NUM_GPUS for path in configs.values())
+        cfgs = [load_cfg(path, overrides) for path in configs.values()]
+        num_gpus = max(cfg.NUM_GPUS for cfg in cfgs)
+        data = dict.fromkeys(data_name(cfg.TEST.DATASET, cfg.DATA.PATH_TO_DATA_DIR) for cfg in cfgs)
         with closing(run_jobs(jobs, num_jobs, num_gpus=num_gpus)) as ended:
             for number, job in enumerate(ended, start=1):
                 logger.info("%d of %d: %s is trained and tested", number, len(jobs), job.name)
-        return write_report(folder, measure(study, repeats=repeats))
+        return write_report(folder, measure(study, repeats=repeats), " or ".join(data))

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from tabulate import tabulate
 
+from slowfast.analysis.report.numbers import wilson_errors
 from slowfast.analysis.runs import TrainedRun, load_runs
 from slowfast.datasets.decoding.video import UnreadableVideo
 from slowfast.utils.io import write_csv, write_json
@@ -64,13 +65,20 @@ def shares_cut_short(run: TrainedRun, samplers: Sequence) -> list[float]:
     ]
 
 
-def draw_tempo(path: Path, runs: dict[str, list[TempoPoint]], metric: str) -> None:
-    """The metric, and what is lost against the first stride; a line for each run."""
-    figure = new_figure(12.5, max(4.6, 0.24 * len(runs) + 1), "Robustness to tempo")
+def draw_tempo(
+    path: Path, runs: dict[str, list[TempoPoint]], metric: str, *, data: str, is_share: bool
+) -> None:
+    """The metric, and what is lost against the first stride; a line for each run.
+
+    data: names of the test sets. is_share: the metric is a share of videos, which has an interval.
+    """
+    figure = new_figure(12.5, max(4.6, 0.24 * len(runs) + 1), f"Robustness to tempo, {data}")
     left, right = figure.subplots(1, 2)
     for number, (name, points) in enumerate(runs.items()):
         look, first = style(number), points[0]
         _draw_line(left, points, 0.0, look)
+        if is_share:
+            _draw_intervals(left, points, look["color"])
         _draw_line(right, points, first.value, look)
         label = f"{shorten(name, 26)}, stride {first.stride / first.factor:g}"
         left.plot([], [], **look, lw=1.8, ms=7, label=label)
@@ -78,7 +86,8 @@ def draw_tempo(path: Path, runs: dict[str, list[TempoPoint]], metric: str) -> No
     if any(point.is_short for point in every):
         label = "hollow: > 5 % of videos\nshorter than a clip"
         left.plot([], [], "o", color="grey", mfc="white", label=label)
-    left.set_ylabel(f"{metric} (%)")
+    intervals = ", with 95 % intervals (Wilson)" if is_share else ""
+    left.set_ylabel(f"{metric} (%){intervals}")
     right.set_ylabel(f"{metric}, change (points)")
     right.axhline(0, color="black", lw=0.8)
     for axes in (left, right):
@@ -87,6 +96,13 @@ def draw_tempo(path: Path, runs: dict[str, list[TempoPoint]], metric: str) -> No
         tidy(axes)
     figure.legend(loc="outside right center", fontsize=9)
     save_figure(figure, path)
+
+
+def _draw_intervals(axes, points: Sequence[TempoPoint], color: str) -> None:
+    values = [point.value for point in points]
+    errors = wilson_errors(values, [point.num_videos for point in points])
+    places = [point.factor for point in points]
+    axes.errorbar(places, values, yerr=errors, fmt="none", ecolor=color, lw=1, capsize=3)
 
 
 def _draw_line(axes, points: Sequence[TempoPoint], base: float, look: dict) -> None:
@@ -111,13 +127,15 @@ def run_tempo(
     factors: of DATA.SAMPLING_RATE.
     """
     factors = sorted(set(factors))
-    measured, about, metrics = {}, [], []
+    measured, about, metrics, data, is_share = {}, [], [], [], True
     for run in load_runs(runs, overrides, num_videos=videos):
         try:
             points = measured[run.name] = measure_tempo(run, factors)
         except ValueError as error:
             raise ValueError(f"{run.name}: {error}") from error
         metrics.append(run.metric)
+        data.append(run.data)
+        is_share = is_share and not run.is_multi_label
         about.append({**run.about(), "metric": run.metric, "points": [vars(p) for p in points]})
     folder, metric = Path(output), " or ".join(dict.fromkeys(metrics))
     rows = [
@@ -127,6 +145,7 @@ def run_tempo(
     ]
     write_csv(folder / "tempo.csv", _HEADER, rows)
     write_json(folder / "tempo.json", {"factors": factors, "runs": about})
-    draw_tempo(folder / "tempo.png", measured, metric)
+    names = " or ".join(dict.fromkeys(data))
+    draw_tempo(folder / "tempo.png", measured, metric, data=names, is_share=is_share)
     table = [[name, *(point.value for point in points)] for name, points in measured.items()]
     return tabulate(table, [f"{metric} %", *(f"x {f:g}" for f in factors)], floatfmt=".2f")

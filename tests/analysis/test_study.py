@@ -1,7 +1,12 @@
 """Studies of several networks (tools/study.py)."""
 
 import json
+from dataclasses import replace
 
+import numpy as np
+import pytest
+
+from slowfast.analysis.report.numbers import wilson_interval
 from slowfast.analysis.study import Row, Study, spread, write_report
 from slowfast.config.cli import load_cfg
 from tests.helpers.paths import ROOT
@@ -21,6 +26,14 @@ def test_spread_is_the_sample_standard_deviation():
 
 def test_one_seed_has_no_spread():
     assert spread([90.0]) == "90.0"
+
+
+def test_bars_of_one_seed_are_the_interval_of_its_videos():
+    row = replace(make_row(accuracy=[90.0]), num_videos=10)
+    low, high = wilson_interval(9, 10)
+    expected = [[90 - 100 * low], [100 * high - 90]]
+    assert row.error("normal") == pytest.approx(np.array(expected))
+    assert make_row().error("normal")[0, 0] == pytest.approx(4.243, abs=1e-3)
 
 
 def test_each_network_has_a_yaml_for_every_seed(tmp_path):

@@ -1,6 +1,7 @@
 """Numbers of a report, each a function of scores and labels: intervals, calibration, confusion."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,15 @@ def wilson_interval(num_hits: int, count: int, *, level: float = 0.95) -> tuple[
         return float("nan"), float("nan")
     found = binomtest(num_hits, count).proportion_ci(level, method="wilson")
     return float(found.low), float(found.high)
+
+
+def wilson_errors(percents: Sequence[float], counts: Sequence[int]) -> np.ndarray:
+    """Lengths of error bars below and above percents of so many videos each: (2, percents)."""
+    bars = []
+    for percent, count in zip(percents, counts, strict=True):
+        low, high = wilson_interval(round(percent / 100 * count), count)
+        bars.append((max(percent - 100 * low, 0.0), max(100 * high - percent, 0.0)))
+    return np.array(bars).T.reshape(2, -1)
 
 
 def bootstrap_interval(

@@ -73,3 +73,11 @@ def test_weighted_map_is_that_of_sklearn_with_videos_repeated():
     assert found == pytest.approx(np.mean(expected), rel=0.02)
     low, high = numbers.map_interval(values, labels)
     assert low < np.mean(expected) < high
+
+
+def test_error_bars_are_the_ends_of_wilson_s_interval():
+    low, high = numbers.wilson_interval(9, 10)
+    below, above = numbers.wilson_errors([90.0, 0.0], [10, 10])
+    assert below == pytest.approx([90 - 100 * low, 0]) and above[0] == pytest.approx(
+        100 * high - 90
+    )
