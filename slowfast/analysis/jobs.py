@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +32,7 @@ class Job:
     log: Path
 
 
-def run_jobs(jobs: Sequence[Job], num_at_once: int, *, num_gpus: int) -> Iterator[Job]:
+def run_jobs(jobs: Sequence[Job], num_at_once: int, *, num_gpus: int) -> Generator[Job, None, None]:
     """Run all, and give each when it has ended well; each takes `num_gpus` of the machine's.
 
     ValueError names those that failed, after the others have ended. Whatever ends the iteration,
@@ -60,7 +60,7 @@ def ended_jobs(
     *,
     num_gpus: int,
     is_over: Callable[[Job], bool] = lambda job: False,
-) -> Iterator[tuple[Job, int]]:
+) -> Generator[tuple[Job, int], None, None]:
     """Run all, and give each with its exit code when it has ended.
 
     A job is asked for when there is a place for it. One that runs is asked to stop, which it does

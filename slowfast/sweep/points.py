@@ -40,6 +40,10 @@ class Range:
     is_log: bool = False
     is_int: bool = False
 
+    def ends(self) -> tuple[float, float]:
+        """Lowest and highest value, as whole numbers where only these are tried."""
+        return (int(self.low), int(self.high)) if self.is_int else (self.low, self.high)
+
 
 def read_axes(groups: Iterable[Sequence[str]]) -> list[Axis]:
     """The axes of --grid KEY VALUE ...; ValueError for mistakes."""

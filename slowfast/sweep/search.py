@@ -38,11 +38,8 @@ class Space:
         """Values of a trial."""
         found = {a.key: trial.suggest_categorical(a.key, a.values) for a in self.axes}
         for one in self.ranges:
-            if one.is_int:
-                ends = int(one.low), int(one.high)
-                found[one.key] = trial.suggest_int(one.key, *ends, log=one.is_log)
-            else:
-                found[one.key] = trial.suggest_float(one.key, one.low, one.high, log=one.is_log)
+            suggest = trial.suggest_int if one.is_int else trial.suggest_float
+            found[one.key] = suggest(one.key, *one.ends(), log=one.is_log)
         return found
 
     def settings(self) -> dict[str, Any]:
@@ -51,11 +48,10 @@ class Space:
 
     def check(self) -> None:
         """ValueError where the config is wrong at an end of a range, or with one of the values."""
-        ends = [(one.key, end) for one in self.ranges for end in (one.low, one.high)]
-        words = [(axis.key, value) for axis in self.axes for value in axis.values]
-        whole = {one.key for one in self.ranges if one.is_int}
-        for key, value in [*ends, *words]:
-            load_cfg(self.config, [*self.overrides, key, int(value) if key in whole else value])
+        ends: list[tuple[str, Any]] = [(one.key, end) for one in self.ranges for end in one.ends()]
+        choices = [(axis.key, value) for axis in self.axes for value in axis.values]
+        for key, value in [*ends, *choices]:
+            load_cfg(self.config, [*self.overrides, key, value])
 
 
 @dataclass

@@ -46,8 +46,11 @@ class SweepPlan:
 
     def grid_runs(self) -> list[SweepRun]:
         """All runs of the grid; ValueError for a mistake in any of their configs."""
-        given = {"num_seeds": self.num_seeds, "folder": self.folder}
-        return plan_grid(self.config, self.overrides, self.axes, **given)
+        return plan_grid(
+            *(self.config, self.overrides, self.axes),
+            num_seeds=self.num_seeds,
+            folder=self.folder,
+        )
 
     def space(self) -> Space:
         """Space of the search; a range of a key with whole numbers has whole numbers."""
