@@ -5,6 +5,7 @@ python tools/convert_checkpoint.py SLOWFAST_8x8_R50.pkl --cfg SLOWFAST_8x8_R50.y
     --output slowfast.pyth
 python tools/convert_checkpoint.py resnet50.pth --cfg I3D_8x8_R50.yaml --output i3d.pyth  # 2D -> 3D
 python tools/convert_checkpoint.py checkpoint_best.pyth --cfg run.yaml --output x.safetensors
+python tools/convert_checkpoint.py zoo:X3D_S --output x3d_s.safetensors
 
 of own runs, as .pyth or .safetensors, without --cfg:
 python tools/convert_checkpoint.py checkpoint_best.pyth --strip --output small.pyth
@@ -33,7 +34,7 @@ def main(argv: list[str] | None = None) -> int:
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
     """The output may also stand behind the input, without --output."""
     parser = make_parser(__doc__)
-    kinds = "PyTorch, Caffe2 or safetensors file, or a name (hf:user/name)"
+    kinds = "PyTorch, Caffe2 or safetensors file, or a name (hf:user/name, zoo:NAME)"
     parser.add_argument("sources", nargs="+", metavar="INPUT", help=kinds)
     ways = parser.add_mutually_exclusive_group()
     add_cfg(ways, "YAML file of the model to convert for", required=False)
@@ -44,7 +45,8 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     add_output(parser, "file to write: .pyth, or .safetensors", type=Path)
     add_overrides(parser)
     args = parse(parser, argv)
-    if not (args.cfg or args.average or args.ema or args.strip):
+    has_recipe = args.cfg or args.sources[0].startswith("zoo:")
+    if not (has_recipe or args.average or args.ema or args.strip):
         parser.error("say what to do: --cfg FILE, --average, --ema or --strip")
     if args.output is None and len(args.sources) == 2 and not args.average:
         args.output = Path(args.sources.pop())
@@ -52,7 +54,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         parser.error("name one file to write: --output FILE")
     if len(args.sources) > 1 and not args.average:
         parser.error(f"one INPUT, not {len(args.sources)}: {' '.join(args.sources)}")
-    if args.overrides and not args.cfg:
+    if args.overrides and not has_recipe:
         parser.error(f"{' '.join(args.overrides)}: overrides go with --cfg")
     return args
 
@@ -64,10 +66,11 @@ def run(args: argparse.Namespace) -> None:
     from slowfast.checkpoint.classes import target_counts
     from slowfast.checkpoint.initialize import convert_file
     from slowfast.checkpoint.weights import Weights, write_weights
-    from slowfast.config.cli import load_cfg
+    from slowfast.engine.predict import load_predicted
     from slowfast.models import build_model
 
-    cfg, (source,) = load_cfg(args.cfg, args.overrides), args.sources
+    (source,) = args.sources
+    cfg = load_predicted(args.cfg, source, args.overrides)
     with torch.device("meta"):
         model = build_model(cfg)
     state, report = convert_file(

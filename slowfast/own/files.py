@@ -17,6 +17,7 @@ from slowfast.datasets.annotations.kinetics import fields_of
 from slowfast.own.choices import Choice, yaml_lines
 from slowfast.own.videos import OwnVideos
 from slowfast.utils.io import read_json, write_csv, write_json, write_lines
+from slowfast.zoo.names import is_name
 
 logger = logging.getLogger(__name__)
 
@@ -86,5 +87,5 @@ def check_out(folder: Path) -> None:
 
 
 def absolute(path: str) -> str:
-    """The whole path, for a YAML that is run from anywhere; addresses stay."""
-    return path if "://" in path else os.path.abspath(os.path.expanduser(path))
+    """The whole path, for a YAML that is run from anywhere; addresses and names of weights stay."""
+    return path if "://" in path or is_name(path) else os.path.abspath(os.path.expanduser(path))

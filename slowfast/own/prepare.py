@@ -15,6 +15,8 @@ from slowfast.own.split import PARTS, group_by_pattern, split_groups
 from slowfast.own.videos import ALL, OwnVideos, read_videos
 from slowfast.shipped import config_path
 from slowfast.utils.system import num_usable_cores
+from slowfast.zoo.names import is_name, local_file
+from slowfast.zoo.weights import named_weights
 
 logger = logging.getLogger(__name__)
 
@@ -55,8 +57,7 @@ def prepare_run(
     if path := files.find_config(folder, request):
         logger.info("%s: goes on with the run that was begun here, and with its split", path)
         return path
-    if weights and not Path(weights).is_file():
-        raise ValueError(f"--from: there is no file {weights}")
+    _check_weights(weights)
     if recipe and not config_path(recipe).is_file():
         raise ValueError(f"--cfg: there is no file {recipe}")
     root = given.pop("DATA.PATH_PREFIX", "")
@@ -75,6 +76,14 @@ def prepare_run(
     files.write_lists(folder, videos, unreadable)
     files.write_request(folder, request)
     return files.write_config(folder, rows, network, title)
+
+
+def _check_weights(weights: str) -> None:
+    """ValueError for a file or a name that there is not; nothing is fetched yet."""
+    if is_name(weights):
+        named_weights(weights)
+    elif weights and not local_file(weights).is_file():
+        raise ValueError(f"--from: there is no file {weights}")
 
 
 def _given(overrides: Sequence[str]) -> dict[str, Any]:

@@ -13,14 +13,20 @@ WEIGHTS, CONFIG, CLASSES, CARD = "model.safetensors", "config.yaml", "classes.tx
 SCHEMES = {"hf": "slowfast.zoo.hub:fetch", "zoo": "slowfast.zoo.weights:fetch"}
 
 
+def is_name(text: str | Path) -> bool:
+    """Whether weights are named that are fetched, not a file."""
+    scheme, colon, _ = str(text).partition(":")
+    return bool(colon) and scheme in SCHEMES
+
+
 def local_file(name: str | Path) -> Path:
     """The file of weights that a name means; those of the network are fetched, or in the cache.
 
     A folder with model.safetensors means this file; any other path stays as it is, there or not.
     ValueError says why weights cannot be fetched, and the way by hand.
     """
-    scheme, colon, rest = str(name).partition(":")
-    if colon and scheme in SCHEMES:
+    scheme, _, rest = str(name).partition(":")
+    if is_name(name):
         module, _, function = SCHEMES[scheme].partition(":")
         return getattr(importlib.import_module(module), function)(rest)
     path = Path(name)

@@ -9,10 +9,12 @@ from slowfast.checkpoint.initialize import CheckpointError, initialize_from, loa
 from slowfast.datasets.annotations.class_names import load_class_names
 from slowfast.engine.predict import load_predicted
 from slowfast.models import build_model
+from slowfast.own.files import absolute
+from slowfast.own.prepare import prepare_run
 from slowfast.zoo.class_lists import class_list
 from slowfast.zoo.weights import cached_path
 from tests.helpers.published import build_thin
-from tools import predict
+from tools import convert_checkpoint, predict
 
 
 @pytest.fixture
@@ -98,14 +100,40 @@ def test_a_file_of_the_name_of_a_set_comes_first(tmp_path, monkeypatch):
     assert load_class_names("ava", 2) == ["run", "sit"]
 
 
-@pytest.mark.slow
-def test_a_prediction_needs_the_name_alone(zoo, video_dir, run_tool):
-    small = "X3D.WIDTH_FACTOR 0.5 X3D.DIM_C5 16 DATA.NUM_FRAMES 4 DATA.TEST_CROP_SIZE 32 "
-    small += "DATA.TRAIN_CROP_SIZE 32 TEST.NUM_ENSEMBLE_VIEWS 1 TEST.NUM_SPATIAL_CROPS 1 NUM_GPUS 0"
-    path = cached_path(zoo(options=small))
+@pytest.fixture
+def small(zoo):
+    """The name of a network that is quick, in the cache without names of classes."""
+    keys = "X3D.WIDTH_FACTOR 0.5 X3D.DIM_C5 16 DATA.NUM_FRAMES 4 DATA.TEST_CROP_SIZE 32 "
+    keys += "DATA.TRAIN_CROP_SIZE 32 TEST.NUM_ENSEMBLE_VIEWS 1 TEST.NUM_SPATIAL_CROPS 1 NUM_GPUS 0"
+    path = cached_path(zoo(options=keys))
     path.parent.mkdir()
     network = build_model(load_predicted(None, "zoo:X3D_S"))
     files.save(path, {"model_state": network.state_dict()})
+    return "zoo:X3D_S"
+
+
+@pytest.mark.slow
+def test_a_prediction_needs_the_name_alone(small, video_dir, run_tool):
     video = sorted(video_dir.glob("*.mp4"))[0]
-    code, output = run_tool(predict, video, "--checkpoint", "zoo:X3D_S", "--topk", 400)
+    code, output = run_tool(predict, video, "--checkpoint", small, "--topk", 400)
     assert code == 0 and all(name in output for name in class_list("kinetics400"))
+
+
+@pytest.mark.slow
+def test_a_conversion_needs_the_name_alone(small, run_tool, tmp_path):
+    path = tmp_path / "ours.pyth"
+    assert run_tool(convert_checkpoint, small, "--output", path)[0] == 0
+    assert files.load(path)["class_names"] == class_list("kinetics400")
+
+
+def test_training_on_own_videos_knows_a_name_that_is_none(zoo, tmp_path):
+    (tmp_path / "videos").mkdir()
+    settings = {"recipe": "", "group": "", "held_out": 0.2, "overrides": []}
+    with pytest.raises(ValueError, match="zoo:X3D_Z: there are no such weights"):
+        prepare_run(
+            str(tmp_path / "videos"), str(tmp_path / "run"), weights="zoo:X3D_Z", **settings
+        )
+
+
+def test_names_stay_names_in_a_yaml():
+    assert absolute("zoo:X3D_S") == "zoo:X3D_S"
