@@ -169,11 +169,10 @@ def open_study(folder: Path, space: Space) -> Any:
             f"{folder}: this search was begun with another config ({'; '.join(changes[:5])}); set "
             "it back, or choose another folder"
         )
-    _begin_again(study)
     return study
 
 
-def _begin_again(study: Any) -> None:
+def begin_again(study: Any) -> None:
     """Put the trials that were running when a search was cut off in the queue."""
     for trial in study.get_trials(states=[_state("RUNNING")]):
         attributes = {**trial.user_attrs, "replaces": trial.number}

@@ -12,7 +12,7 @@ from slowfast.runtime.lock import only_run_in
 from slowfast.sweep.local import Progress, train_runs
 from slowfast.sweep.points import Axis, Range
 from slowfast.sweep.runs import SweepRun, plan_grid
-from slowfast.sweep.search import Search, Space, num_done, open_study, past_runs
+from slowfast.sweep.search import Search, Space, begin_again, num_done, open_study, past_runs
 from slowfast.sweep.slurm import write_array
 from slowfast.sweep.summary import conclude
 
@@ -81,6 +81,7 @@ def _run_search(plan: SweepPlan, num_jobs: int) -> tuple[str, list[str]]:
     plan.folder.mkdir(parents=True, exist_ok=True)
     with only_run_in(plan.folder, "sweep"):
         study = open_study(plan.folder, space)
+        begin_again(study)
         runs, total = past_runs(plan.folder, space, study), plan.num_trials
         with Progress(min(num_done(study), total), total, plan.metric) as progress:
             search = Search(plan.folder, space, study, total, progress)
@@ -97,6 +98,8 @@ def write_tables(plan: SweepPlan) -> str:
     plan.check()
     if not plan.num_trials:
         return conclude(plan.folder, plan.grid_runs(), plan.metric)
+    if not (plan.folder / "study.db").is_file():
+        raise ValueError(f"--output: {plan.folder}: there is no search here")
     space = plan.space()
     study = open_study(plan.folder, space)
     return conclude(plan.folder, past_runs(plan.folder, space, study), plan.metric)

@@ -86,6 +86,7 @@ def test_equal_points_are_refused(run):
         (["--optuna", "3"], "nothing varies"),
         (["--optuna", "3", *RATES, "--seeds", "2"], "single runs"),
         (["--optuna", "3", *RATES, "--slurm", "x.sbatch"], "chooses as it goes"),
+        (["--optuna", "3", *RATES, "--table"], "no search here"),
         ([*RATES, "--metric", "loss"], "higher is better"),
         ([*RATES, "--metric", "map"], "'map' is not among"),
     ],
@@ -136,6 +137,15 @@ def test_search_goes_on_to_more_trials(run, tmp_path):
     assert float(rows[0]["val_mean"]) == pytest.approx(100 * best + 1)  # RNG_SEED is 1
     code, text = run("--optuna", 6, *SEARCH[2:], "SOLVER.MAX_EPOCH", 9)
     assert code == 1 and "SOLVER.MAX_EPOCH 2 -> 9" in text
+
+
+def test_a_table_leaves_running_trials_alone(run, toy_yaml, tmp_path):
+    pytest.importorskip("optuna")
+    (tmp_path / "sweep").mkdir()
+    space = Space(toy_yaml, [], [], [Range("SOLVER.BASE_LR", 0.001, 0.5, is_log=True)])
+    open_study(tmp_path / "sweep", space).ask()
+    assert run(*SEARCH, "--table")[0] == 0
+    assert not open_study(tmp_path / "sweep", space).trials[0].state.is_finished()
 
 
 def test_trial_that_validates_worse_than_others_is_over(toy_yaml, tmp_path):
