@@ -88,6 +88,7 @@ def test_wheel_holds_package_recipes_and_tools_and_nothing_else(site):
     package = site / "slowfast"
     names = {path.relative_to(package).as_posix() for path in package.rglob("*.*")}
     shipped = {"configs/Kinetics/x3d/X3D_S.yaml", "tools/files/run_net.py", "py.typed"}
+    shipped |= {"zoo/weights.yaml", "zoo/classes/kinetics400.txt"}
     assert shipped <= names and "analysis/pages/page.css" in names
     count = len([*(ROOT / "configs").rglob("*.yaml")])
     assert len([*(package / "configs").rglob("*.yaml")]) == count

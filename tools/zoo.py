@@ -8,6 +8,7 @@ python tools/zoo.py show X3D_S            # address, licence, published result, 
 python tools/zoo.py get X3D_S             # fetch it, compare its hash, print its path
 python tools/zoo.py check                 # ask every address whether it still answers
 python tools/zoo.py where                 # the folder of the files, and what is in it
+python tools/zoo.py classes kinetics400   # names of the classes of a set, one a line
 """
 
 import argparse
@@ -180,8 +181,23 @@ def run_where(args: argparse.Namespace) -> None:
     print(f"{cache_folder()}: {len(paths)} files; SLOWFAST_CACHE names another folder")
 
 
+def run_classes(args: argparse.Namespace) -> None:
+    """Print the names of the classes of a set."""
+    from slowfast.zoo.class_lists import class_list, class_lists
+
+    names = class_list(args.set)
+    if names is None:
+        raise ValueError(f"{args.set}: there is no list of its classes, but of {class_lists()}")
+    print("\n".join(names))
+
+
 def _megabytes(size: int) -> str:
     return f"{size / 1e6:.1f}" if size else ""
+
+
+def add_set(parser: argparse.ArgumentParser) -> None:
+    """A set."""
+    parser.add_argument("set", metavar="SET", help="kinetics400, ssv2, ava, ...")
 
 
 def add_nothing(_parser: argparse.ArgumentParser) -> None:
@@ -196,6 +212,7 @@ _COMMANDS = {
     "get": Command("fetch files, compare their hashes, print their paths", add_names, run_get),
     "check": Command("ask addresses whether they answer", add_check_arguments, run_check),
     "where": Command("print the folder of the files", add_nothing, run_where),
+    "classes": Command("print the names of the classes of a set", add_set, run_classes),
 }
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from slowfast.zoo import table, weights
+from slowfast.zoo.class_lists import class_list
 from tests.helpers.paths import ROOT
 from tools import zoo as tool
 
@@ -77,3 +78,13 @@ def test_the_page_has_the_table(zoo, capsys):
     assert zoo(["list", "--markdown"]) == 0
     page = (ROOT / "docs" / "zoo.md").read_text(encoding="utf-8")
     assert page.endswith(capsys.readouterr().out)
+
+
+def test_names_of_classes_are_printed(zoo, capsys):
+    assert zoo(["classes", "AVA"]) == 0
+    assert capsys.readouterr().out.splitlines() == class_list("ava")
+
+
+def test_a_set_without_a_list_is_refused(zoo, caplog):
+    assert zoo(["classes", "sports1m"]) == 1
+    assert "sports1m: there is no list" in caplog.text
