@@ -49,6 +49,11 @@ def find_recipe(text: str) -> Path | None:
     return recipes()[name if name in found else found[0]] if found else None
 
 
+def names_recipe(text: str) -> bool:
+    """Whether one shipped recipe or several have this name."""
+    return any(_ends_in(name.lower(), _as_name(text).lower()) for name in recipes())
+
+
 def config_path(given: str | Path) -> Path:
     """The file, or the shipped recipe of this name; ValueError says which names are near."""
     text = str(given)

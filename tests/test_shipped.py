@@ -4,6 +4,7 @@ import pytest
 
 from slowfast.config.cli import load_cfg
 from slowfast.shipped import CONFIGS, config_argument, config_path, recipe_header, recipes
+from slowfast.utils.cli import looks_like_key
 
 X3D_S = CONFIGS / "Kinetics" / "x3d" / "X3D_S.yaml"
 
@@ -47,6 +48,11 @@ def test_a_wrong_name_is_answered_by_near_ones():
 
 def test_words_that_name_nothing_stay():
     assert config_argument("gone.yaml") == "gone.yaml"
+
+
+@pytest.mark.parametrize("word", ["X3D_S", "X3D_M"])
+def test_a_name_among_inputs_is_no_config_key(word):
+    assert not looks_like_key(word) and looks_like_key("NUM_GPUS")
 
 
 def test_a_config_is_loaded_by_name():

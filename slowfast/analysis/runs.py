@@ -27,7 +27,7 @@ from slowfast.engine.test import find_weights
 from slowfast.evaluation.evaluator import Evaluation, Evaluator
 from slowfast.evaluation.video_evaluator import MultiLabelEvaluator, VideoEvaluator
 from slowfast.runtime.launch import single_process
-from slowfast.shipped import config_argument
+from slowfast.shipped import find_recipe
 from slowfast.tasks import build_evaluator
 from slowfast.tasks.evaluate import EvaluationLoop, build_evaluation_loop
 from slowfast.zoo.names import local_file
@@ -75,7 +75,8 @@ def parse_run(word: str) -> RunFiles:
     if not equals or "/" in name or Path(word).exists():
         name, rest = "", word
     place, _, weights = (rest, "", "") if Path(rest).exists() else rest.rpartition(",")
-    path = Path(config_argument(place or rest))
+    path = Path(place or rest)
+    path = path if path.exists() else find_recipe(place or rest) or path
     config, folder = (path / "config.yaml", path) if path.is_dir() else (path, None)
     for needed in (config, *([local_file(weights)] if weights else [])):
         if not needed.is_file():

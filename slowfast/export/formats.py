@@ -135,5 +135,5 @@ def check_installed(packages: Sequence[str], what: str) -> None:
     if missing:
         raise ValueError(
             f"{what}: needs the package{'s' if len(missing) > 1 else ''} {', '.join(missing)}: "
-            "pip install --editable '.[export]'"
+            f"pip install {' '.join(missing)} (the extra [export] has all)"
         )

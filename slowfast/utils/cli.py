@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from slowfast.shipped import config_argument
+from slowfast.shipped import config_argument, names_recipe
 from slowfast.utils.system import num_usable_cores
 from slowfast.utils.video_names import is_video
 
@@ -115,8 +115,9 @@ def parse_command(
 
 
 def looks_like_key(word: str) -> bool:
-    """True for DATA.NUM_FRAMES and the like, unless there is a file of this name."""
-    return _KEY.fullmatch(word) is not None and not is_video(word) and not Path(word).exists()
+    """True for DATA.NUM_FRAMES and the like, unless there is a file or recipe of this name."""
+    is_key = _KEY.fullmatch(word) is not None and not is_video(word) and not Path(word).exists()
+    return is_key and ("." in word or not names_recipe(word))
 
 
 def parse(
