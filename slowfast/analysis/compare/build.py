@@ -178,12 +178,13 @@ def class_section(found: Comparison) -> Section:
             values = [100 * float(group.shares[own].mean()) for group in found.groups]
             gains = [value - values[0] for value in values[1:]]
             rows.append([name, int(own.sum()), *values, *gains])
-    first = len(found.groups) + 2
-    rows.sort(key=lambda row: -row[first])
+    has_gains = len(found.groups) > 1
+    rows.sort(key=lambda row: -row[len(found.groups) + 2 if has_gains else 2])
     columns = [Column("class"), Column("videos", 0)]
     columns += [Column(f"{group.name} (%)", 1) for group in found.groups]
     columns += [Column(f"gain of {group.name}", 1) for group in found.groups[1:]]
-    title = f"Gains in points on {found.groups[0].name}"
+    name = found.groups[0].name
+    title = f"Gains in points on {name}" if has_gains else f"Accuracy of {name}"
     return Section("classes", "Classes that gain and lose", tables=[Table(title, columns, rows)])
 
 
