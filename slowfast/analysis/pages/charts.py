@@ -7,11 +7,15 @@ from html import escape
 
 from markupsafe import Markup
 
+from slowfast.utils.plots import shorten
+
 _WIDTH, _HEIGHT = 520, 260
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 14, 28, 42
 _MOST_POINTS = 600
 _MOST_NAMES = 40  # below bars
-_LETTER = 8  # width of one, in pixels
+_MOST_LETTERS = 30
+_LETTER, _LINE = 7, 15  # width of a letter, height of a line, in pixels
+_SLANT = math.radians(60)
 NUM_COLOURS = 8
 
 
@@ -125,13 +129,12 @@ def line_chart(
 def bar_chart(
     title: str, names: Sequence[str], values: Sequence[float], y: Axis, *, caption: str = ""
 ) -> Chart:
-    """A bar for each name; some of the names are written, of very many none."""
+    """A bar for each name; the names are written, of many some, of very many none."""
     count = max(len(values), 1)
     across = _Scale(Axis("", 0, count), [], _LEFT, _WIDTH - _RIGHT)
     y = Axis(y.title, 0 if y.low is None else y.low, y.high)
     up = _Scale(y, values, _HEIGHT - _BOTTOM, _TOP)
     parts = [_frame(title, None, y, across, up)]
-    step = math.ceil(count / 10)
     base = up(max(up.low, 0))
     for place, (name, value) in enumerate(zip(names, values, strict=True)):
         left, right, top = across(place + 0.1), across(place + 0.9), up(value)
@@ -141,13 +144,27 @@ def bar_chart(
                 f'<rect x="{left:.1f}" y="{min(top, base):.1f}" width="{right - left:.1f}" '
                 f'height="{abs(base - top):.1f}" fill="{colour(0)}">{tip}</rect>'
             )
-        if place % step == 0 and count <= _MOST_NAMES:
-            most = max(int(step * (right - left) / _LETTER), 3)
-            short = name if len(name) <= most else f"{name[: most - 1]}…"
-            middle = (left + right) / 2
-            parts.append(_text(middle, _HEIGHT - _BOTTOM + 16, short, anchor="middle"))
     shown = ", ".join(f"{n} {_tick_text(v)}" for n, v in list(zip(names, values, strict=True))[:12])
-    return Chart(_svg(f"{title}: {shown}", parts), caption)
+    labels, more = _bar_names(names, across) if len(names) <= _MOST_NAMES else ([], 0)
+    return Chart(_svg(f"{title}: {shown}", [*parts, *labels], _HEIGHT + more), caption)
+
+
+def _bar_names(names: Sequence[str], across: _Scale) -> tuple[list[str], int]:
+    """Names below bars, slanted where one would not fit, and the pixels that these need more."""
+    width, y = across(1) - across(0), _HEIGHT - _BOTTOM + 16
+    step = math.ceil(len(names) / 10)
+    if max(map(len, names[::step]), default=0) * _LETTER <= step * width:
+        places = range(0, len(names), step)
+        return [_text(across(n + 0.5), y, names[n], anchor="middle") for n in places], 0
+    labels, longest = [], 0
+    for place in range(0, len(names), math.ceil(_LINE / width)):
+        middle = across(place + 0.5) + 4
+        most = min(_MOST_LETTERS, int((middle - _LETTER) / (_LETTER * math.cos(_SLANT))))
+        short = shorten(names[place], most)
+        longest = max(longest, len(short))
+        turn = f' transform="rotate({-math.degrees(_SLANT):.0f} {middle:.1f} {y - 4})"'
+        labels.append(_text(middle, y - 4, short, anchor="end", more=turn))
+    return labels, math.ceil(longest * _LETTER * math.sin(_SLANT)) - _BOTTOM + 16
 
 
 def _frame(title: str, x: Axis | None, y: Axis, across: _Scale, up: _Scale) -> str:
@@ -171,8 +188,8 @@ def _frame(title: str, x: Axis | None, y: Axis, across: _Scale, up: _Scale) -> s
     return "".join(parts)
 
 
-def _text(x: float, y: float, text: str, *, anchor: str) -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
+def _text(x: float, y: float, text: str, *, anchor: str, more: str = "") -> str:
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{more}>{escape(text)}</text>'
 
 
 def _curve(one: Series, across: _Scale, up: _Scale, paint: str) -> str:
@@ -218,8 +235,8 @@ def _in_words(series: Sequence[Series], x: Axis, y: Axis) -> str:
     return f"{y.title} over {x.title}; {'; '.join(said) or 'no values'}"
 
 
-def _svg(alt: str, parts: Sequence[str]) -> Markup:
+def _svg(alt: str, parts: Sequence[str], height: int = _HEIGHT) -> Markup:
     return Markup(
-        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(alt)}">'
+        f'<svg viewBox="0 0 {_WIDTH} {height}" role="img" aria-label="{escape(alt)}">'
         f"{''.join(parts)}</svg>"
     )
