@@ -14,6 +14,7 @@ from slowfast.utils.words import shorten
 _GB = 1024**3
 _MANY = 5000  # training videos from which a whole network is fine-tuned
 _RARE = 3  # largest class over the smallest from which classes are balanced
+_LARGE = 1_000_000  # parameters from which a network needs strong augmentation
 # Batches of which the learning rates are, and steps in which networks learn.
 _BASE_BATCH = 16
 _MOST_CLIPS = {"cpu": 16, "gpu": 32}
@@ -103,10 +104,11 @@ def choose_batch(
 ) -> int:
     """Clips of a batch by memory and number of videos, and loader processes by cores."""
     most = _MOST_CLIPS["gpu" if is_gpu else "cpu"]
-    fitting = max(1, int(0.5 * machine.memory / (1.5 * cost.memory)))
+    memory = machine.gpu_memory if is_gpu else machine.memory
+    fitting = max(1, int(0.5 * memory / (1.5 * cost.memory)))
     wanted = min(most, fitting, max(8, num_train // 6), num_train)
     batch = 2 ** (wanted.bit_length() - 1)
-    taken = f"about {batch * cost.memory / _GB:.2f} of {machine.memory / _GB:.1f} GB that are free"
+    taken = f"about {batch * cost.memory / _GB:.2f} of {memory / _GB:.1f} GB that are free"
     why = f"{num_train} training videos; takes {taken}"
     batch = choices.pick("TRAIN.BATCH_SIZE", batch, why)
     choices.pick("TEST.BATCH_SIZE", batch, "as in training")
@@ -145,13 +147,21 @@ def choose_training(
     return epochs * num_train * cost.seconds
 
 
-def choose_strength(choices: Choices, names: Sequence[str], *, is_multi_label: bool) -> None:
-    """Augmentation and smoothing, which few videos need most; flips unless classes have sides."""
-    choices.pick("AUG.ENABLE", True, "few videos: strong augmentation")
-    choices.pick("AUG.AA_TYPE", "rand-m7-n2-mstd0.5-inc1", "RandAugment, the same for all frames")
-    choices.pick("AUG.RE_PROB", 0.25, "random erasing")
+def choose_strength(
+    choices: Choices, names: Sequence[str], num_params: int, *, is_multi_label: bool
+) -> None:
+    """Augmentation and smoothing against learning by heart; flips unless classes have sides.
+
+    A small network learns less under strong augmentation, as was measured.
+    """
+    if num_params >= _LARGE:
+        choices.pick("AUG.ENABLE", True, "a large network learns few videos by heart")
+        choices.pick("AUG.AA_TYPE", "rand-m7-n2-mstd0.5-inc1", "the same for all frames of a clip")
+        choices.pick("AUG.RE_PROB", 0.25, "random erasing")
+    else:
+        choices.pick("AUG.ENABLE", False, "a small network learns more from crops and flips alone")
     if not is_multi_label:
-        choices.pick("MODEL.LABEL_SMOOTHING", 0.1, "few videos: no certainty by heart")
+        choices.pick("MODEL.LABEL_SMOOTHING", 0.1, "against certainty by heart")
     flipped, alone = mirror_classes(names)
     has_pairs = list(flipped) != list(range(len(names)))
     if alone or (is_multi_label and has_pairs):

@@ -35,11 +35,15 @@ class Lengths:
 
 @dataclass(frozen=True)
 class Machine:
-    """CPU cores that this process may use, free memory in bytes, and names of the GPUs."""
+    """CPU cores that this process may use, free memory in bytes, and names of the GPUs.
+
+    gpu_memory: free on the first of them.
+    """
 
     num_cores: int
     memory: int
     gpus: tuple[str, ...] = ()
+    gpu_memory: int = 0
 
 
 def measure_videos(
@@ -97,5 +101,6 @@ def look_at_machine() -> Machine:
     """Cores, memory, GPUs; imports torch."""
     import torch
 
-    gpus = (torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count()))
-    return Machine(num_usable_cores(), psutil.virtual_memory().available, tuple(gpus))
+    gpus = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
+    free = torch.cuda.mem_get_info(0)[0] if gpus else 0
+    return Machine(num_usable_cores(), psutil.virtual_memory().available, tuple(gpus), free)

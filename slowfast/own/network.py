@@ -32,9 +32,9 @@ _SCRATCH = [
     Choice("RESNET.TRANS_FUNC", "x3d_transform", "blocks of X3D"),
     Choice("RESNET.ZERO_INIT_FINAL_BN", True, "blocks begin as identities"),
     Choice("DATA.INPUT_CHANNEL_NUM", [3], "one pathway, RGB"),
-    Choice("DATA.TRAIN_JITTER_SCALES", [128, 160], _CROP),
-    Choice("DATA.TRAIN_CROP_SIZE", 112, _CROP),
-    Choice("DATA.TEST_CROP_SIZE", 128, "whole frames of a test are this high"),
+    Choice("DATA.TRAIN_JITTER_SCALES", [104, 132], _CROP),
+    Choice("DATA.TRAIN_CROP_SIZE", 96, _CROP),
+    Choice("DATA.TEST_CROP_SIZE", 104, "whole frames of a test are this high"),
 ]
 # Of a recipe or checkpoint: what makes its network, and the clips that it was made for.
 _KEPT = (*NETWORK_KEYS, "IMPORTS", "MODEL.DROPOUT_RATE", "MODEL.DROPCONNECT_RATE")

@@ -154,7 +154,8 @@ def _choose(
     is_gpu = choose.choose_device(choices, machine)
     batch = choose.choose_batch(choices, cost, machine, num_train, is_gpu=is_gpu)
     seconds = choose.choose_training(choices, cost, num_train, batch, is_scratch=is_scratch)
-    choose.choose_strength(choices, videos.class_names, is_multi_label=videos.is_multi_label)
+    names, is_multi_label = videos.class_names, videos.is_multi_label
+    choose.choose_strength(choices, names, cost.num_params, is_multi_label=is_multi_label)
     if weights:
         choose.choose_start(choices, files.absolute(weights), cost, num_train)
     choose.choose_output(choices, str(folder), str(best_path(folder)))

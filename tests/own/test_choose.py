@@ -65,6 +65,19 @@ def test_patience_is_left_out_of_a_run_that_is_shorter():
     assert "TRAIN.PATIENCE" not in values(choices)
 
 
+@pytest.mark.parametrize(("num_params", "is_on"), [(200_000, False), (3_000_000, True)])
+def test_augmentation_is_strong_for_large_networks_alone(num_params, is_on):
+    choices = Choices({})
+    choose_strength(choices, ["run", "walk"], num_params, is_multi_label=False)
+    assert values(choices)["AUG.ENABLE"] == is_on
+
+
+def test_batch_on_a_gpu_fits_its_memory():
+    choices = Choices({})
+    machine = Machine(16, 2**40, ("H100",), gpu_memory=900 * MB)
+    assert choose_batch(choices, COST, machine, 10_000, is_gpu=True) == 2
+
+
 @pytest.mark.parametrize(
     ("names", "key", "value"),
     [
@@ -74,7 +87,7 @@ def test_patience_is_left_out_of_a_run_that_is_shorter():
 )
 def test_mirrored_videos_keep_the_sense_of_sides(names, key, value):
     choices = Choices({})
-    choose_strength(choices, names, is_multi_label=False)
+    choose_strength(choices, names, 1000, is_multi_label=False)
     assert values(choices)[key] == value
 
 
