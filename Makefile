@@ -1,4 +1,5 @@
-# make demo, make test, make test-fast, make lint, make docs: each installs what it needs first.
+# make demo, make test, make test-fast, make lint, make types, make docs: each installs what it needs
+# first.
 # An active virtual or conda environment is used as it is; without one, .venv is made here.
 
 PYTHON3 ?= python3
@@ -10,7 +11,7 @@ PYTHON := $(or $(ACTIVE),.venv)/bin/python
 NUM_PROCESSES := $(shell $(PYTHON3) -c "import os; print(min(os.cpu_count() + 1, 8))")
 PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n $(NUM_PROCESSES) --dist worksteal
 
-.PHONY: demo test test-fast lint docs install
+.PHONY: demo test test-fast lint types docs install
 
 demo: install
 	$(PYTHON) tools/demo.py
@@ -24,6 +25,10 @@ test-fast: install
 lint: install
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
+
+# The public names: seconds, the first time a minute.
+types: install
+	$(PYTHON) -m mypy
 
 # The site in site/; a broken link is an error.
 docs: install

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
 from slowfast.adaptive.calibrate import calibrate
 from slowfast.checkpoint.classes import build_class_list
 from slowfast.checkpoint.initialize import load_for_test
 from slowfast.config.node import ConfigNode
 from slowfast.datasets.packed_records import labels_of
+from slowfast.datasets.reading import WatchedLoader
 from slowfast.evaluation.evaluator import Evaluation, Evaluator
 from slowfast.evaluation.metrics import topk_correct
 from slowfast.evaluation.video_scores import VideoScores
@@ -95,7 +95,7 @@ class HitCounter(Evaluator):
 
 def score_sub_networks(
     networks: Mapping[Hashable, SubNetwork],
-    loader: DataLoader,
+    loader: WatchedLoader,
     loop: EvaluationLoop,
     *,
     ensemble: str,

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 from torch import nn
-from torch.utils.data import DataLoader
 
 from slowfast.adaptive.network import load_for_evaluation
 from slowfast.config.cli import load_cfg
@@ -22,6 +21,7 @@ from slowfast.datasets.build import build_dataset
 from slowfast.datasets.clip_dataset import ClipDataset, Views
 from slowfast.datasets.clips.views import EvalViews, JointViews
 from slowfast.datasets.loader import ShardedBatchSampler, make_loader
+from slowfast.datasets.reading import WatchedLoader
 from slowfast.engine.predict import names_or_numbers
 from slowfast.engine.test import find_weights
 from slowfast.evaluation.evaluator import Evaluation, Evaluator
@@ -145,7 +145,7 @@ class TrainedRun:
         evaluator = self.make_evaluator(self.dataset)
         return evaluator.titles[evaluator.metric]
 
-    def loader(self, views: Views) -> DataLoader:
+    def loader(self, views: Views) -> WatchedLoader:
         """All videos, in order, cut into these views."""
         dataset = copy.copy(self.dataset)
         dataset.views = views

@@ -64,8 +64,11 @@ class Unknown(StandIn):
     """Base class for stand-ins of any class or function; keeps what it is given."""
 
     name = ""
+    args: tuple
+    state: Any
+    items: dict
 
-    def __new__(cls, *args, **kwargs):
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         made = object.__new__(cls)
         made.args, made.state, made.items = args, None, {}
         return made
@@ -84,7 +87,7 @@ class Unknown(StandIn):
 
     extend = add = append
 
-    def plain(self, done: PlainValues) -> Any:
+    def plain(self, done: Any) -> Any:
         state = self.state if isinstance(self.state, dict) else {}
         if self.name.startswith(_SCRIPT) or {"_parameters", "_buffers", "_modules"} <= state.keys():
             return done.network(self.name, state)
@@ -102,21 +105,21 @@ def _tensors_of(state: dict) -> dict[str, Any]:
 
 
 class _Path(Unknown):
-    def plain(self, done: PlainValues) -> Any:
+    def plain(self, done: Any) -> Any:
         if sum(len(part) for part in self.args if isinstance(part, str)) > _MAX_PATH:
             return done.unknown_object("pathlib.Path")
         return str(PurePosixPath(*(part for part in self.args if isinstance(part, str))))
 
 
 class _Namespace(Unknown):
-    def plain(self, done: PlainValues) -> Any:
+    def plain(self, done: Any) -> Any:
         return done.of(self.state)
 
 
 class _Dictionary(Unknown):
     """A kind of dict."""
 
-    def plain(self, done: PlainValues) -> dict:
+    def plain(self, done: Any) -> dict:
         is_copy = self.args and isinstance(self.args[0], dict) and not self.items
         return done.of(self.args[0] if is_copy else self.items)
 
@@ -140,7 +143,7 @@ class _Tuple(StandIn):
 
 
 class _Device(Unknown):
-    def plain(self, done: PlainValues) -> str:
+    def plain(self, done: Any) -> str:
         return ":".join(str(part)[:20] for part in self.args[:2] if isinstance(part, str | int))
 
 
@@ -163,7 +166,7 @@ class _Array(KNOWN["numpy", "ndarray"]):
         if self.is_numbers:
             super().__setstate__(state)
 
-    def plain(self, done: PlainValues) -> Any:
+    def plain(self, done: Any) -> Any:
         return self.value if self.is_numbers else done.unknown_object("numpy.ndarray")
 
 
@@ -201,7 +204,7 @@ class Storage(StandIn):
     def __init__(self, data: bytearray, dtype: torch.dtype):
         self.data, self.dtype = data, dtype
 
-    def plain(self, done: PlainValues) -> UnknownObject:
+    def plain(self, done: Any) -> UnknownObject:
         return done.unknown_object("torch.Storage")
 
 

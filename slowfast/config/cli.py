@@ -64,10 +64,10 @@ def _import(name: str) -> ModuleType:
 
 
 def _reason(name: str, error: Exception) -> str:
-    is_missing = isinstance(error, ModuleNotFoundError) and error.name
-    if is_missing and f"{name}.".startswith(f"{error.name}."):
+    missing = error.name if isinstance(error, ModuleNotFoundError) else None
+    if missing and f"{name}.".startswith(f"{missing}."):
         return (
-            f"there is no module {error.name!r} in the current folder {Path.cwd()}, on PYTHONPATH "
+            f"there is no module {missing!r} in the current folder {Path.cwd()}, on PYTHONPATH "
             "or among the installed packages; go to its folder, install it, or give the path of "
             "its file"
         )

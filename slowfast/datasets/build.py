@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from typing import cast
 
 from slowfast.config.derived import kind_of_labels, pathway_strides
 from slowfast.config.node import ConfigNode
@@ -83,7 +84,7 @@ DATASETS.register("jhmdb")(_tubes(build_jhmdb))
 DATASETS.register("ucf101_24")(_tubes(build_ucf101_24))
 
 # DATA.SAMPLING -> the sampler in place of the dataset's own.
-_SAMPLERS = {
+_SAMPLERS: dict[str, Callable[[ConfigNode], ClipSampler]] = {
     "dense": build_span_sampler,
     "segments": build_sparse_sampler,
     "window": build_window_sampler,
@@ -92,7 +93,7 @@ _SAMPLERS = {
 SECTIONS = {"train": "TRAIN", "val": "TRAIN", "test": "TEST"}
 
 
-def build_sampler(cfg: ConfigNode, split: str) -> ClipSampler | KeyFrameSampler:
+def build_sampler(cfg: ConfigNode, split: str) -> ClipSampler:
     """Chooses the frames of the clips of a split."""
     if split == "test" and cfg.TEST.WHOLE_VIDEO:
         return WholeVideoSampler(cfg.TEST.WHOLE_VIDEO)
@@ -124,7 +125,7 @@ def build_views(cfg: ConfigNode, split: str) -> Views:
     """Views that the "train", "val" or "test" split cuts from a video."""
     traits, sampler = DATASETS.get(cfg[SECTIONS[split]].DATASET), build_sampler(cfg, split)
     if traits.task == "detection":
-        return build_box_views(cfg, sampler, split)
+        return build_box_views(cfg, cast(KeyFrameSampler, sampler), split)
     if split == "train":
         return build_train_views(cfg, sampler)
     return build_eval_views(cfg, sampler, split, sizes=build_frame_sizes(cfg, split))

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, cast
 
 import numpy as np
 import torch
@@ -38,7 +38,7 @@ class SampleKey(NamedTuple):
     """
 
     epoch: int
-    index: int
+    index: int  # type: ignore[assignment]  # the word of a tuple's method, which nobody needs
     shape: BatchShape | None = None
     repeat: int = 0
 
@@ -66,16 +66,23 @@ class Sample:
 
 
 class Views(Protocol):
-    """Cuts clips from a video.
+    """Cuts clips from a video. Those of whole videos that are judged have a `num_crops`, too."""
 
-    In training it also has `resized(num_frames, crop_size)`, which a ClipDataset calls for the
-    batches of multigrid training; of whole videos that are judged, `num_crops` of each clip.
-    """
+    @property
+    def num_views(self) -> int:
+        """Clips that are cut from each video."""
 
-    num_views: int
-
-    def __call__(self, video: OpenVideo, record: Record, rng: np.random.Generator) -> SampledClips:
+    def __call__(
+        self, video: OpenVideo, record: Record, rng: np.random.Generator, /
+    ) -> SampledClips:
         """The views of an open video."""
+
+
+class TrainingViews(Views, Protocol):
+    """Views of training, whose clips are smaller in some batches of multigrid training."""
+
+    def resized(self, num_frames: int, crop_size: int, /) -> Views:
+        """The same views with clips of another size."""
 
 
 def _stack(clips: Sequence[torch.Tensor]) -> torch.Tensor:
@@ -140,7 +147,7 @@ class ClipDataset(Dataset):
         epoch, index, shape, repeat = key
         views, index = self.views, int(index)
         if shape is not None:
-            views = views.resized(shape.num_frames, shape.crop_size)
+            views = cast(TrainingViews, views).resized(shape.num_frames, shape.crop_size)
         place = (int(epoch), index, *([int(repeat)] if repeat else []))
         rng = np.random.default_rng(derive_seed("sample", self.seed, *place))
         failures: list[tuple[int, str]] = []
@@ -176,6 +183,12 @@ class ClipDataset(Dataset):
                 others = rng.permutation(count)
             yield from others[others != index][: _MAX_TRIES - 1].tolist()
 
+    def _label_boxes(self, record: Record, sampled: SampledClips) -> torch.Tensor | None:
+        if sampled.boxes is None:
+            return None
+        assert self.box_labels is not None, "views with boxes need box_labels"
+        return self.box_labels(record, sampled)
+
     def _read(self, index: int, views: Views, rng: np.random.Generator) -> Sample:
         """From a record to clips and labels; the file is open no longer than frames are read."""
         record = self.records[index]
@@ -187,7 +200,7 @@ class ClipDataset(Dataset):
             index,
             boxes=sampled.boxes,
             box_numbers=sampled.box_numbers,
-            box_labels=None if sampled.boxes is None else self.box_labels(record, sampled),
+            box_labels=self._label_boxes(record, sampled),
             num_broken=num_broken,
             num_frames=facts.num_frames,
         )

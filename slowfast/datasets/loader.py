@@ -100,9 +100,9 @@ class ShardedBatchSampler(Sampler[list[SampleKey]]):
         return islice(batches, self._start + self._first, None, self._every)
 
     def _batches_in_order(self, epoch: int) -> Iterator[list[SampleKey]]:
-        own = range(self.rank, self.num_samples, self.world_size)
+        own: Sequence[int] = range(self.rank, self.num_samples, self.world_size)
         for start in range(0, len(own), self.batch_size):
-            part = own[start : start + self.batch_size]
+            part: Sequence[int] = own[start : start + self.batch_size]
             if self._is_done is not None:
                 part = [index for index in part if not self._is_done[index]]
             if part:
@@ -189,14 +189,15 @@ def _collate_boxes(samples: Sequence[Sample]) -> dict:
     M,classes float32; box_indices: M int64, positions in the records; box_numbers: M int64, which
     of the record's boxes they are.
     """
-    counts = torch.tensor([len(sample.boxes) for sample in samples])
+    found = [sample.boxes for sample in samples if sample.boxes is not None]
+    counts = torch.tensor([len(boxes) for boxes in found])
     clip = torch.arange(len(samples)).repeat_interleave(counts)
-    boxes = torch.cat([sample.boxes for sample in samples])
+    boxes = torch.cat(found)
     return {
         "boxes": torch.cat([clip[:, None].to(boxes), boxes], dim=1),
-        "box_labels": torch.cat([sample.box_labels for sample in samples]),
+        "box_labels": torch.cat([s.box_labels for s in samples if s.box_labels is not None]),
         "box_indices": torch.tensor([sample.index for sample in samples])[clip],
-        "box_numbers": torch.cat([sample.box_numbers for sample in samples]),
+        "box_numbers": torch.cat([s.box_numbers for s in samples if s.box_numbers is not None]),
     }
 
 
@@ -242,12 +243,14 @@ def make_loader(
     return loader
 
 
-def _init_worker(worker: int, board: ReadBoard) -> None:
+def _init_worker(worker: int, board: ReadBoard | None) -> None:
     """One thread, and no part in signals: the main process ends its workers in good order.
 
     Ctrl-C, timeout and batch systems signal a whole process group, hence a group of its own.
     """
-    get_worker_info().dataset.watch = board.enter(worker)
+    info = get_worker_info()
+    assert info is not None and board is not None, "this runs in loader processes"
+    info.dataset.watch = board.enter(worker)  # type: ignore[attr-defined]  # a ClipDataset
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.set_wakeup_fd(-1)  # the main process reads the numbers of its own signals there
     leave_process_group()

@@ -5,13 +5,18 @@ import os
 import shutil
 import signal
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch.utils.data import DataLoader
-from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
+from torch.utils.data.dataloader import _BaseDataLoaderIter, _MultiProcessingDataLoaderIter
 
+from slowfast.datasets.clip_dataset import ClipDataset
 from slowfast.datasets.decoding.video import UnreadableVideo
 from slowfast.utils.system import kept_handler, ticking
+
+if TYPE_CHECKING:
+    from slowfast.datasets.loader import ShardedBatchSampler
 
 _POLL = 1.0  # seconds between two looks at the processes
 # Seconds that a batch may still take after a request to stop.
@@ -104,6 +109,9 @@ class WatchedLoader(DataLoader):
     """
 
     board: ReadBoard | None = None
+    dataset: ClipDataset
+    batch_sampler: "ShardedBatchSampler"
+    _iterator: "WatchedBatches | None"
 
     def batches(self, is_stopped: Callable[[], bool]) -> Iterator:
         """A pass over the data; StoppedWaiting where `is_stopped` says so and no batch comes."""
@@ -111,11 +119,11 @@ class WatchedLoader(DataLoader):
             return iter(self)
         if self._iterator is not None:
             self._iterator.is_stopped = is_stopped  # it waits for the last pass to end
-        batches = iter(self)
+        batches = cast(WatchedBatches, iter(self))
         batches.is_stopped = is_stopped
         return batches
 
-    def _get_iterator(self) -> Iterator:
+    def _get_iterator(self) -> _BaseDataLoaderIter:
         return super()._get_iterator() if self.board is None else WatchedBatches(self)
 
 
@@ -125,7 +133,8 @@ class WatchedBatches(_MultiProcessingDataLoaderIter):
     is_stopped: Callable[[], bool] = bool
 
     def __init__(self, loader: WatchedLoader):
-        self._owner, self._board, self._dataset = os.getpid(), loader.board, loader.dataset
+        assert loader.board is not None, "a loader without processes needs no watch"
+        self._owner, self._board, self._clips = os.getpid(), loader.board, loader.dataset
         # torch's own would raise in the middle of a step; here it shows when a batch is due.
         with kept_handler("SIGCHLD"):
             super().__init__(loader)
@@ -145,7 +154,7 @@ class WatchedBatches(_MultiProcessingDataLoaderIter):
     def reading(self) -> dict[int, tuple[int, str]]:
         """Process -> (how many records it has begun, name of that which it reads)."""
         found = self._board.reading()
-        names = {pid: self._dataset.records[index].name for pid, (_, index) in found.items()}
+        names = {pid: self._clips.records[index].name for pid, (_, index) in found.items()}
         return {pid: (count, names[pid]) for pid, (count, _) in found.items()}
 
     def _get_data(self):
@@ -165,8 +174,9 @@ class WatchedBatches(_MultiProcessingDataLoaderIter):
             process.join(0.1)  # its connections may break a moment before it is gone
             if process.exitcode:
                 self.kill()
-                _, name = reading.get(process.pid, (0, ""))
-                raise LoaderProcessDied(_obituary(process.pid, process.exitcode, name)) from error
+                pid = process.pid or 0
+                _, name = reading.get(pid, (0, ""))
+                raise LoaderProcessDied(_obituary(pid, process.exitcode, name)) from error
 
 
 class _Wait:

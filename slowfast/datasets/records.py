@@ -68,7 +68,7 @@ class TimedLabels:
     def within(self, first: int, last: int, fps: float | None) -> set[int]:
         """Classes that hold at some frame number between `first` and `last`."""
         assert fps or not self.in_seconds, "labels in seconds of frames without a rate"
-        scale = fps if self.in_seconds else 1.0
+        scale = (fps or 1.0) if self.in_seconds else 1.0
         return {
             label
             for label, start, end in self.spans

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import av
 import numpy as np
@@ -209,10 +210,11 @@ def write_video(
         atomic_write(path) as file,
         av.open(file, "w", format=CONTAINERS[Path(path).suffix]) as container,
     ):
-        stream = None
+        stream: av.VideoStream | None = None
         for picture in frames:
             if stream is None:
-                stream = container.add_stream(codec, rate=fps, options=dict(options or {}))
+                made = container.add_stream(codec, rate=fps, options=dict(options or {}))
+                stream = cast(av.VideoStream, made)
                 stream.height, stream.width = picture.shape[:2]
                 stream.pix_fmt = "yuv420p"
                 stream.gop_size = gop

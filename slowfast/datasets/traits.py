@@ -8,7 +8,7 @@ from slowfast.config.checks import register_names, register_rule
 from slowfast.config.defaults import DEFAULTS
 from slowfast.config.derived import kind_of_labels
 from slowfast.config.node import ConfigNode
-from slowfast.datasets.clips.samplers import ClipSampler, KeyFrameSampler
+from slowfast.datasets.clips.samplers import ClipSampler
 from slowfast.datasets.records import Annotations
 from slowfast.utils.registry import Registry
 
@@ -36,7 +36,7 @@ class DatasetTraits:
     """
 
     build_annotations: Callable[[ConfigNode, str], Annotations]
-    build_sampler: Callable[[ConfigNode], ClipSampler | KeyFrameSampler]
+    build_sampler: Callable[[ConfigNode], ClipSampler]
     task: str = "classification"
     other_tasks: tuple[str, ...] = ()
     metric: str = "ava"
@@ -63,7 +63,7 @@ class DatasetTraits:
         return self.num_splits > 1
 
 
-DATASETS = Registry("TRAIN.DATASET or TEST.DATASET")
+DATASETS: Registry[DatasetTraits] = Registry("TRAIN.DATASET or TEST.DATASET")
 register_names("TRAIN.DATASET", DATASETS)
 register_names("TEST.DATASET", DATASETS)
 

@@ -88,8 +88,9 @@ def absent_members(records: Sequence[Record]) -> Iterator[int]:
         yield from np.flatnonzero(records.columns["tar_of"] == _ABSENT).tolist()
 
 
-def comes_over_network(records: PackedRecords) -> bool:
+def comes_over_network(records: Sequence[Record]) -> bool:
     """Whether any record is read from a store or web server."""
-    columns = records.columns
+    packed = pack(records)
+    columns = packed.columns
     tars = columns["tars"].tobytes() if "tars" in columns else b""
-    return b"://" in tars or any(map(is_url, records.folders()))
+    return b"://" in tars or any(map(is_url, packed.folders()))

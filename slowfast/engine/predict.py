@@ -8,13 +8,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader
 
-from slowfast.adaptive.network import load_for_evaluation
+from slowfast.adaptive.network import LoadedNetwork, load_for_evaluation
 from slowfast.checkpoint import files
 from slowfast.checkpoint.classes import ClassList, match_classes
 from slowfast.config.cli import load_cfg, load_cfg_of_values
@@ -27,9 +26,10 @@ from slowfast.datasets.decoding.open import open_frames
 from slowfast.datasets.decoding.video import UnreadableVideo
 from slowfast.datasets.labels import ClassLabel
 from slowfast.datasets.loader import ShardedBatchSampler, make_loader
+from slowfast.datasets.reading import WatchedLoader
 from slowfast.datasets.records import Annotations, Record
 from slowfast.evaluation.video_evaluator import ViewEvaluator
-from slowfast.export.readers import build_exported, is_exported, read_exported
+from slowfast.export.readers import ExportedNetwork, build_exported, is_exported, read_exported
 from slowfast.runtime.launch import single_process
 from slowfast.runtime.stop import StopRequest, agreed
 from slowfast.runtime.unreadable import Damage
@@ -130,7 +130,7 @@ class Predictor:
         options: Sequence[Any] = (),
         backend: str = "torch",
     ):
-        self._is_exported = exported = backend != "torch" or is_exported(checkpoint)
+        exported = backend != "torch" or is_exported(checkpoint)
         if exported:  # they are float32, on the CPU
             options = [*options, "NUM_GPUS", 0, "TRAIN.MIXED_PRECISION", False]
         cfg = single_process(load_predicted(config, checkpoint, options, backend=backend))
@@ -145,6 +145,7 @@ class Predictor:
         self.views, self._pack = build_views(cfg, "test"), build_clip_pack(cfg, "test")
         self._open_record = partial(open_frames, max_pixels=cfg.DATA.MAX_PIXELS)
         self._loop = build_evaluation_loop(cfg)
+        loaded: ExportedNetwork | LoadedNetwork
         if exported:
             loaded = build_exported(cfg, checkpoint, backend)
             self._loop = replace(self._loop, check=None)  # autocast changes nothing there
@@ -152,8 +153,8 @@ class Predictor:
             loaded = load_for_evaluation(cfg, checkpoint, self._loop.device)
         self.row, self._model = loaded.row, loaded.model
         own = loaded.class_names
-        names = own if names is None else names_in_order(names, own, self._counts)
-        self.class_names = names_or_numbers(names, self._counts)
+        ordered = own if names is None else names_in_order(names, own, self._counts)
+        self.class_names = names_or_numbers(ordered, self._counts)
         self._read_timeout = cfg.DATA.READ_TIMEOUT
         self._max_workers, self._ensemble = cfg.DATA_LOADER.NUM_WORKERS, cfg.DATA.ENSEMBLE_METHOD
         self._max_pixels, self.has_many = cfg.DATA.MAX_PIXELS, cfg.DATA.MULTI_LABEL
@@ -183,7 +184,7 @@ class Predictor:
 
         Of an exported network {}: its file decides.
         """
-        return {} if self._is_exported else self._loop.check.facts()
+        return {} if self._loop.check is None else self._loop.check.facts()
 
     def __call__(self, video: AnyVideo, *, topk: int = 5, fps: float | None = None) -> Answer:
         """(name, score) of the `topk` likeliest classes, best first; ValueError if unreadable.
@@ -194,7 +195,7 @@ class Predictor:
         if is_in_memory(video):
             predictions = self.best(self._score_held(video, fps), topk)
         else:
-            (result,) = self.predict([video], topk=topk)
+            (result,) = self.predict([cast(str | Path, video)], topk=topk)
             if result.error:
                 raise ValueError(f"{result.path}: unreadable ({result.error})")
             predictions = result.predictions
@@ -256,7 +257,9 @@ class Predictor:
             self.class_names,
             self._counts,
             has_many=self.has_many,
-            features=np.stack([part.features for part in found]) if has_features else None,
+            features=np.stack([np.asarray(part.features) for part in found])
+            if has_features
+            else None,
         )
 
     def predict(
@@ -299,7 +302,7 @@ class Predictor:
             start += len(part)
         return tuple(found)
 
-    def _make_loader(self, paths: list[str]) -> DataLoader:
+    def _make_loader(self, paths: list[str]) -> WatchedLoader:
         """A lone video is read in this process, more by up to one other process per core."""
         if not paths:
             raise ValueError("no videos to predict")
@@ -307,16 +310,17 @@ class Predictor:
         share = -(-len(paths) // world_size)
         num_workers = min(self._max_workers, os.cpu_count() or 1, share)
         num_workers = num_workers if len(paths) > 1 else 0
-        at_once = self._loop.max_clips // self.views.num_views
+        at_once = (self._loop.max_clips or 1) // self.views.num_views
         batch_size = min(at_once, share // (_BATCHES_PER_WORKER * max(num_workers, 1)))
-        options = {
-            "label": ClassLabel(),
-            "pack": self._pack,
-            "replace_unreadable": False,
-            "open_record": self._open_record,
-        }
-        records = [Record(path) for path in paths]
-        dataset = ClipDataset(Annotations(records), self.views, **options, seed=0)
+        dataset = ClipDataset(
+            Annotations([Record(path) for path in paths]),
+            self.views,
+            label=ClassLabel(),
+            pack=self._pack,
+            replace_unreadable=False,
+            seed=0,
+            open_record=self._open_record,
+        )
         return make_loader(
             dataset,
             ShardedBatchSampler(
@@ -470,7 +474,7 @@ def _as_rows(result: VideoResult) -> list[list]:
     shown = printable(result.path)
     if result.error:
         return [[shown, "", "", "", "", result.error, ""]]
-    ranks = Counter()
+    ranks: Counter[int | None] = Counter()
     rows = []
     for p in result.predictions:
         ranks[p.target] += 1

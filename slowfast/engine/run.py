@@ -10,7 +10,6 @@ from torch import nn
 from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import bf16_compress_hook
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.parallel import DistributedDataParallel
-from torch.utils.data import DataLoader
 
 from slowfast.checkpoint import files
 from slowfast.checkpoint.classes import ClassList, build_class_list, match_classes
@@ -22,6 +21,7 @@ from slowfast.datasets.balance import build_class_weights
 from slowfast.datasets.build import build_dataset, build_loader
 from slowfast.datasets.class_report import class_remarks, count_examples
 from slowfast.datasets.packed_records import digest
+from slowfast.datasets.reading import WatchedLoader
 from slowfast.engine.resume import check_agreement, plan_steps, resume
 from slowfast.engine.schedule import NormSchedule
 from slowfast.engine.state import TrainState
@@ -67,8 +67,8 @@ class Run:
     autocast: torch.autocast
     log: RunLog
     task: Task
-    train_loader: DataLoader
-    val_loader: DataLoader
+    train_loader: WatchedLoader
+    val_loader: WatchedLoader
     evaluator: Evaluator
     state: TrainState
     frozen: list[str]
@@ -227,7 +227,7 @@ def build_starts(cfg: ConfigNode, model: nn.Module) -> list[tuple[nn.Module, str
     return [*trunk, (model.proposals.body, of_proposals)]
 
 
-def build_loaders(cfg: ConfigNode) -> tuple[DataLoader, DataLoader]:
+def build_loaders(cfg: ConfigNode) -> tuple[WatchedLoader, WatchedLoader]:
     """Loaders of training and validation; the log says what is odd about their classes."""
     train, val = build_loader(cfg, "train"), build_loader(cfg, "val")
     for remark in class_remarks(train.dataset, val.dataset, class_counts(cfg.MODEL.NUM_CLASSES)):

@@ -9,6 +9,7 @@ Maps in bfloat16, as under autocast, have parameters, statistics and sums in flo
 """
 
 import math
+from collections.abc import Iterable
 
 import torch
 import torch.nn.functional as F
@@ -36,14 +37,16 @@ def _packed_rows(x: Tensor) -> Tensor:
     return x.permute(0, 2, 3, 4, 1).reshape(num_positions // factor, factor * channels)
 
 
-def _normalised(x: Tensor, values: tuple[Tensor, ...], eps: float) -> Tensor:
+def _normalised(x: Tensor, values: Iterable[Tensor], eps: float) -> Tensor:
     """(x - mean) / sqrt(var + eps) * weight + bias; values: weight, bias, mean, var."""
     if x.dtype != torch.bfloat16:  # this kernel minds the remainder only there
-        return torch.native_batch_norm(x, *values, False, 0.0, eps)[0]
+        weight, bias, mean, var = values
+        return torch.native_batch_norm(x, weight, bias, mean, var, False, 0.0, eps)[0]
     rows, y = _packed_rows(x), torch.empty_like(x)
-    values = torch.stack(values).repeat(1, rows.shape[1] // x.shape[1])
-    unused = values.new_empty(0), values.new_empty(0)
-    torch.native_batch_norm(rows, *values, False, 0.0, eps, out=(_packed_rows(y), *unused))
+    packed = torch.stack(tuple(values)).repeat(1, rows.shape[1] // x.shape[1])
+    out = _packed_rows(y), packed.new_empty(0), packed.new_empty(0)
+    weight, bias, mean, var = packed
+    torch.native_batch_norm(rows, weight, bias, mean, var, False, 0.0, eps, out=out)
     return y
 
 

@@ -1,6 +1,6 @@
 """Table of models, one row a family; other packages add rows with `MODELS.register`."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import torch
@@ -35,7 +35,7 @@ from slowfast.models.network import VideoNetwork, build_init
 from slowfast.models.slimmable import narrow
 from slowfast.utils.registry import Registry
 
-MODELS = Registry("MODEL.MODEL_NAME")
+MODELS: Registry[Callable[[ConfigNode], nn.Module]] = Registry("MODEL.MODEL_NAME")
 register_names("MODEL.MODEL_NAME", MODELS)
 MODELS.register("CSN")(build_csn)
 MODELS.register("ECO")(build_eco)

@@ -19,7 +19,7 @@ from slowfast.models.depthwise import launch
 from slowfast.models.widths import Dims, parts_of
 from slowfast.utils.clip_shapes import evenly_spaced
 
-Triple = tuple[int, int, int]
+Triple = tuple[int, ...]  # of time, height and width
 
 
 def _frames(x: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ model has to declare its concatenations, and by FixedWidth what stays whole, and
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -132,6 +133,15 @@ class SlimNorm(SlimLayer):
 
     statistics: tuple[Tensor, Tensor] | None = None
     moves_statistics = True
+    # Of the batch norm that a subclass also is.
+    training: bool
+    eps: float
+    num_features: Any
+    weight: Any
+    bias: Any
+    running_mean: Any
+    running_var: Any
+    normalise_by_batch: Any
 
     def forward(self, x: Tensor) -> Tensor:
         # Other widths see other values: their statistics would spoil the running ones, so that they

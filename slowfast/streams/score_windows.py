@@ -38,9 +38,10 @@ def score_windows(
         if has_features:
             scores, features = scorer.with_features(videos)
         else:
-            scores, features = scorer(videos), [None] * len(videos)
-        for window, *found in zip(waiting, scores, features, strict=True):
-            yield ScoredWindow(window.start, window.end, *found)
+            scores, features = scorer(videos), None
+        for number, window in enumerate(waiting):
+            own = None if features is None else features[number]
+            yield ScoredWindow(window.start, window.end, scores[number], own)
         waiting.clear()
 
     for window in cut_windows(frames, plan):

@@ -14,7 +14,7 @@ from slowfast.datasets.loader import collate
 from slowfast.datasets.records import KeyFrame, Record
 from slowfast.evaluation.video_evaluator import ViewEvaluator
 from slowfast.models.operating_point import ReducedNetwork
-from slowfast.tasks.evaluate import EvaluationLoop
+from slowfast.tasks.evaluate import EvaluationLoop, Network
 from slowfast.utils.classifier import classifier_name
 
 _MOST_AT_ONCE = 8  # videos whose clips are in memory
@@ -27,7 +27,7 @@ class Scorer:
     views: Views
     pack: Callable[[Tensor], list[Tensor]]
     loop: EvaluationLoop
-    model: nn.Module
+    model: Network
     num_classes: int
     ensemble: str = "sum"
 
@@ -59,7 +59,7 @@ class Scorer:
     def score_boxes(self, video: OpenVideo, key: KeyFrame) -> tuple[np.ndarray, np.ndarray]:
         """Scores n,classes of the boxes of a key frame that are seen, and their numbers."""
         cut = self.views(video, Record("", key=key), np.random.default_rng(0))
-        if not len(cut.boxes):
+        if cut.boxes is None or cut.box_numbers is None or not len(cut.boxes):
             return np.zeros((0, self.num_classes), np.float32), np.zeros(0, np.int64)
         labels = torch.zeros(len(cut.boxes), self.num_classes)
         sample = Sample(pack_clips(cut.clips, self.pack), -1, 0, boxes=cut.boxes)
@@ -78,7 +78,7 @@ class Scorer:
 class _Outputs:
     """Keeps outputs as they come."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.outputs: list[Tensor] = []
 
     def add(self, _batch: dict, output: Tensor) -> None:
@@ -86,7 +86,7 @@ class _Outputs:
 
 
 @contextmanager
-def _classifier_inputs(model: nn.Module) -> Iterator[list[Tensor]]:
+def _classifier_inputs(model: Network) -> Iterator[list[Tensor]]:
     """A list that fills with the inputs N,C of the classifier while the block runs."""
     inner = model.network if isinstance(model, ReducedNetwork) else model
     if not isinstance(inner, nn.Module):

@@ -130,7 +130,7 @@ def _important(timeline: Timeline) -> list[int]:
             length = segment.end - segment.start
             seconds[segment.label] = seconds.get(segment.label, 0.0) + length
     others = np.argsort(-timeline.scores.max(0), kind="stable").tolist()
-    by_time = sorted(seconds, key=seconds.get, reverse=True)
+    by_time = sorted(seconds, key=seconds.__getitem__, reverse=True)
     return list(dict.fromkeys([*by_time, *others[:5]]))[:_MOST_ROWS]
 
 
@@ -139,13 +139,17 @@ def _draw(axes: "Axes", timeline: Timeline, labels: Sequence[int]) -> None:
     scores, bounds = timeline.scores[:, labels], timeline.bounds
     top = max(1.0, float(scores.max())) if len(labels) else 1.0
     mesh = axes.pcolormesh(
-        *(bounds, np.arange(len(labels) + 1), scores.T),
-        **{"cmap": "Greys", "vmin": 0, "vmax": top},
+        *(bounds, np.arange(len(labels) + 1), scores.T), cmap="Greys", vmin=0, vmax=top
     )
     for segment in timeline.segments:
         row = labels.index(segment.label) if segment.label in labels else None
         width = segment.end - segment.start
-        bar = {"left": segment.start, "height": 0.7, "align": "center", "color": "none"}
+        bar: dict[str, Any] = {
+            "left": segment.start,
+            "height": 0.7,
+            "align": "center",
+            "color": "none",
+        }
         axes.barh(-0.6, width, **{**bar, "color": color_of(segment.label)}, edgecolor="white")
         if row is not None:
             axes.barh(

@@ -106,7 +106,7 @@ class HeldFrames:
 
     def read(
         self,
-        numbers: Sequence[int],
+        numbers: Sequence[int] | np.ndarray,
         *,
         short_side: int | None = None,
         size: tuple[int, int] | None = None,

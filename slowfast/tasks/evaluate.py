@@ -4,7 +4,7 @@ import contextlib
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -25,6 +25,13 @@ logger = logging.getLogger(__name__)
 
 # A model in evaluation mode, or a part of one: from a task's inputs to an output N,... .
 Network = Callable[..., torch.Tensor]
+
+
+class TakesOutputs(Protocol):
+    """Anything with the method `add` of an evaluator."""
+
+    def add(self, batch: dict, output: torch.Tensor, /) -> None:
+        """Keep the network's output, float32 on the CPU, for a batch of the loader."""
 
 
 class PrecisionCheck:
@@ -125,14 +132,14 @@ class EvaluationLoop:
                 evaluator.merge(distributed.gather_to_main(evaluator.scores)[1:])
         return unreadable
 
-    def score(self, batch: dict, judged: Sequence[tuple[Network, Evaluator]]) -> None:
+    def score(self, batch: dict, judged: Sequence[tuple[Network, TakesOutputs]]) -> None:
         """Give each evaluator the output of its network for one batch."""
         late = _Late(self.device, [evaluator for _, evaluator in judged])
         late.add(batch, self._outputs(batch, judged))
         late.flush()
 
     @torch.no_grad()
-    def _outputs(self, batch: dict, judged: Sequence[tuple[Network, Evaluator]]) -> list[list]:
+    def _outputs(self, batch: dict, judged: Sequence[tuple[Network, TakesOutputs]]) -> list[list]:
         """Outputs of each network on the device, in parts; clips go there once for all networks."""
         outputs: list[list[torch.Tensor]] = [[] for _ in judged]
         for part in _parts(batch, self.max_clips):
@@ -154,7 +161,7 @@ class _Late:
     On the CPU, which would not work meanwhile, at once.
     """
 
-    def __init__(self, device: torch.device, evaluators: Sequence[Evaluator]):
+    def __init__(self, device: torch.device, evaluators: Sequence[TakesOutputs]):
         self._is_late, self._evaluators = device.type != "cpu", evaluators
         self._waiting: tuple[dict, list[list[torch.Tensor]]] | None = None
 

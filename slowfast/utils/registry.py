@@ -29,7 +29,7 @@ class Registry(Generic[Entry]):
             raise ValueError(f"{self._key}: {name!r} is not one of {sorted(self._entries)}")
         return self._entries[name]
 
-    def __contains__(self, name: str) -> bool:
+    def __contains__(self, name: object) -> bool:
         return name in self._entries
 
     def __iter__(self) -> Iterator[str]:

@@ -38,7 +38,7 @@ class StandIn:
     def __setstate__(self, state):  # also keeps pickle from setting attributes of these classes
         raise ValueError(f"a {type(self).__name__} has no state")
 
-    def plain(self, _done: "Plain") -> Any:
+    def plain(self, done: Any, /) -> Any:
         """The real thing, in which there are no stand-ins."""
         return self.value
 

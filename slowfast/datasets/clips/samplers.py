@@ -5,7 +5,7 @@ Each kind of dataset has a sampler of its own; the index mathematics is in `fram
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, cast
 
 import numpy as np
 
@@ -45,33 +45,33 @@ def middle_repeated(frames: np.ndarray, _rng: np.random.Generator) -> np.ndarray
 class ClipSampler(Protocol):
     """Chooses the frames of clips of `num_frames` frames."""
 
-    num_frames: int
+    @property
+    def num_frames(self) -> int:
+        """Frames of a clip."""
 
-    def random(self, rng: np.random.Generator, index: VideoIndex) -> np.ndarray:
+    def random(self, rng: np.random.Generator, index: VideoIndex, /) -> np.ndarray:
         """Frame numbers of a clip for training."""
 
-    def uniform(self, index: VideoIndex, clip: int, num_clips: int) -> np.ndarray:
+    def uniform(self, index: VideoIndex, clip: int, num_clips: int, /) -> np.ndarray:
         """Frame numbers of test clip `clip` of `num_clips`."""
 
-    def resized(self, num_frames: int) -> "ClipSampler":
+    def resized(self, num_frames: int, /) -> "ClipSampler":
         """The same kind of clips with `num_frames` frames, for multigrid training."""
 
-    def stretched(self, factor: float) -> "ClipSampler":
+    def stretched(self, factor: float, /) -> "ClipSampler":
         """The same kind of clips, their frames `factor` times as far apart.
 
         ValueError where the length of the video says how far apart they lie.
         """
 
-    def span(self, fps: float | None) -> float:
+    def span(self, fps: float | None, /) -> float:
         """Frames of a video under one clip."""
 
 
-class KeyFrameSampler(Protocol):
-    """Makes the sampler of the clip around a key frame."""
+class KeyFrameSampler(ClipSampler, Protocol):
+    """Makes the sampler of the clip around a key frame, before it can be asked for any."""
 
-    num_frames: int
-
-    def at(self, key: KeyFrame) -> ClipSampler:
+    def at(self, key: KeyFrame, /) -> ClipSampler:
         """The sampler of the clip around this key frame."""
 
 
@@ -275,6 +275,7 @@ class CenterSampler(StrideSampler):
 
     def _center(self, index: VideoIndex) -> int:
         """Number of the key frame."""
+        assert self.key is not None, "`at` comes first"
         key, fps = self.key, index.fps or self.target_fps
         center = round(key.place * (fps if key.in_seconds else 1))
         if 0 <= center < index.num_frames + fps:
@@ -294,12 +295,12 @@ class ThinnedSampler:
     An adaptive network keeps these of the whole clip; here the others are not even read.
     """
 
-    sampler: ClipSampler | KeyFrameSampler
+    sampler: ClipSampler
     num_frames: int
 
     def at(self, key: KeyFrame) -> "ThinnedSampler":
         """The sampler of the clip around this key frame."""
-        return replace(self, sampler=self.sampler.at(key))
+        return replace(self, sampler=cast(KeyFrameSampler, self.sampler).at(key))
 
     def random(self, rng: np.random.Generator, index: VideoIndex) -> np.ndarray:
         return self._thin(self.sampler.random(rng, index))

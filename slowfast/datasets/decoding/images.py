@@ -42,7 +42,7 @@ class ImageReader:
 
     def read(
         self,
-        numbers: Sequence[int],
+        numbers: Sequence[int] | np.ndarray,
         *,
         short_side: int | None = None,
         size: tuple[int, int] | None = None,

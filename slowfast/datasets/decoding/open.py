@@ -1,7 +1,11 @@
 """Record -> an open source of its frames, wherever they are stored."""
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache, partial
+from typing import Protocol
+
+import numpy as np
 
 from slowfast.datasets.decoding.flow import open_flow
 from slowfast.datasets.decoding.images import ImageReader, load_rgb
@@ -17,8 +21,29 @@ from slowfast.datasets.records import Record, Window
 _LONG_FILE = 64 << 20  # bytes
 _LONG_FILE_OF_PARTS = 4 << 20
 
-# An open source of frames: `read` some of them, or go through all `frames`.
-OpenVideo = VideoReader | ImageReader | PartReader
+# A stored video that is open: `read` some frames, or go through all `frames`.
+StoredVideo = VideoReader | ImageReader | PartReader
+
+
+class OpenVideo(Protocol):
+    """Frames that can be read, of a stored video or in memory."""
+
+    @property
+    def index(self) -> VideoIndex:
+        """Number, rate and keyframes of the frames."""
+
+    @property
+    def num_broken(self) -> int:
+        """Packets or image files that were lost until now."""
+
+    def read(
+        self,
+        numbers: Sequence[int] | np.ndarray,
+        *,
+        short_side: int | None = None,
+        size: tuple[int, int] | None = None,
+    ) -> np.ndarray:
+        """Frames T,H,W,C of these numbers, scaled to a short side or a size (height, width)."""
 
 
 def open_frames(
@@ -27,12 +52,13 @@ def open_frames(
     *,
     max_pixels: int = MAX_PIXELS,
     ranges: RangeReader = UNCACHED,
-) -> AbstractContextManager[OpenVideo]:
+) -> AbstractContextManager[StoredVideo]:
     """The frames of a record; UnreadableVideo, here or in `read`, names what is wrong.
 
     Nothing is decoded that has more than `max_pixels` pixels. ranges: reads what is no file of its
     own on a disk.
     """
+    whole: AbstractContextManager[VideoReader | ImageReader]
     if record.is_flow or record.frames is not None:
         whole = nullcontext(_open_images(record, max_pixels))
     elif (window := ranges.find(record)) is not None:
@@ -48,6 +74,7 @@ def open_frames(
 def _open_images(record: Record, max_pixels: int) -> ImageReader:
     if record.is_flow:
         return open_flow(record.path, max_pixels=max_pixels)
+    assert record.frames is not None, "a record without image files"
     return ImageReader(record.frames, load=partial(load_rgb, max_pixels=max_pixels))
 
 

@@ -59,7 +59,7 @@ class PartReader:
 
     def read(
         self,
-        numbers: Sequence[int],
+        numbers: Sequence[int] | np.ndarray,
         *,
         short_side: int | None = None,
         size: tuple[int, int] | None = None,

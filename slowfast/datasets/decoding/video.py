@@ -73,7 +73,7 @@ class VideoReader:
 
     def read(
         self,
-        numbers: Sequence[int],
+        numbers: Sequence[int] | np.ndarray,
         *,
         short_side: int | None = None,
         size: tuple[int, int] | None = None,
