@@ -8,6 +8,7 @@ from slowfast.checkpoint import files
 from slowfast.config.cli import load_cfg
 from slowfast.models import build_model
 from slowfast.zoo import hub, names
+from slowfast.zoo.table import find_weights
 from tests.helpers.paths import ROOT
 
 
@@ -20,10 +21,11 @@ def test_torch_hub_gives_the_network_of_a_recipe():
 
 
 @pytest.mark.parametrize("name", hubconf._RECIPES)
-def test_every_entry_has_its_recipe(name):
-    recipe, _ = hubconf._RECIPES[name]
+def test_every_entry_has_its_recipe_and_its_weights(name):
+    recipe, published = hubconf._RECIPES[name]
     assert recipe in getattr(hubconf, name).__doc__
     assert load_cfg(recipe).MODEL.NUM_CLASSES == 400
+    assert find_weights(published).config == recipe
 
 
 @pytest.fixture
