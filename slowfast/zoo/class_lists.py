@@ -18,7 +18,7 @@ def class_list(name: str) -> list[str] | None:
     ava has all 80 actions, in the order of AVA's ids 1 to 80; ava_scored the 60 that are judged.
     """
     plain = re.sub(r"[^a-z0-9]", "", name.lower())
-    word, number = re.fullmatch(r"([a-z]*)(.*)", plain).groups()
-    plain = f"{_SHORT.get(word, word)}{number}"
+    word = re.sub(r"\d.*", "", plain)
+    plain = _SHORT.get(word, word) + plain.removeprefix(word)
     paths = {path.stem.replace("_", ""): path for path in _FOLDER.glob("*.txt")}
     return paths[plain].read_text(encoding="utf-8").splitlines() if plain in paths else None

@@ -18,7 +18,7 @@ _TABLE = Path(__file__).with_name("weights.yaml")
 _METRICS = {"top1": "top-1", "top5": "top-5", "map": "mAP"}
 _RESULT = re.compile(r"[\w. ]+? ((?:top-1|mAP) [\d.]+(?:, top-5 [\d.]+)?).*?\((.+)\)\.")
 _VIEWS = re.compile(r"(\d+ x \d+) views")
-_SUFFIX = re.compile(r"\.(?:pkl|pyth|pth\.tar|pth)$")
+_SUFFIXES = (".pkl", ".pyth", ".pth", ".pth.tar")
 # Weights of images have the recipes that start from them, and no names of classes.
 IMAGES = "ImageNet"
 _CLASSES = {"K400": "kinetics400", "K600": "kinetics600", "SSv1": "ssv1", "SSv2": "ssv2"}
@@ -69,8 +69,9 @@ class Weights:
     @property
     def file_name(self) -> str:
         """Name in the cache."""
-        suffix = self.suffix or _SUFFIX.search(self.address.partition("?")[0])[0]
-        return f"{self.name}{suffix}"
+        path = self.address.partition("?")[0]
+        found = (suffix for suffix in _SUFFIXES if path.endswith(suffix))
+        return self.name + (self.suffix or next(found))
 
     @property
     def recipe(self) -> Path:
@@ -97,7 +98,7 @@ class Weights:
         if self.data not in _CLASSES:
             return None
         names = class_list(_CLASSES[self.data])
-        return sorted(names) if self.order == "alphabetical" else names
+        return sorted(names) if names and self.order == "alphabetical" else names
 
     @property
     def result(self) -> Result:
