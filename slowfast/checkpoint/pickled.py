@@ -220,6 +220,16 @@ class _Tensor(StandIn):
         return whole.as_strided(shape, strides, offset)  # fails beyond the storage
 
 
+class _FromBytes(StandIn):
+    """torch.storage._load_from_bytes(file): a storage of a tensor that pickle itself wrote."""
+
+    def __new__(cls, data: bytes):
+        found = _read_legacy(io.BytesIO(data), len(data))
+        if not isinstance(found, Storage):
+            raise TypeError("no storage")
+        return found
+
+
 class StorageType(StandIn):
     """Base class for torch.FloatStorage and the like."""
 
@@ -255,6 +265,7 @@ STAND_INS = {
     ("numpy", "dtype"): _Dtype,
     ("torch._utils", "_rebuild_tensor_v2"): _Tensor,
     ("torch._utils", "_rebuild_tensor"): _Tensor,
+    ("torch.storage", "_load_from_bytes"): _FromBytes,
     ("torch._utils", "_rebuild_parameter"): _Parameter,
     ("torch._utils", "_rebuild_parameter_with_state"): _Parameter,
     **{("pathlib", name): _Path for name in _PATHS},

@@ -867,8 +867,8 @@ _C.TENSORBOARD = ConfigNode()
 _C.TENSORBOARD.ENABLE = False
 # Folder of TensorBoard's files below OUTPUT_DIR; empty is "tensorboard".
 _C.TENSORBOARD.LOG_DIR = ""
-# Scores for the confusion matrix, the histograms and the wrong videos: the npz of a test; empty is
-# that of this run.
+# Scores for the confusion matrix, the histograms and the wrong videos: the npz of a test, or
+# PySlowFast's pickle, which has no wrong videos; empty is the npz of this run.
 _C.TENSORBOARD.PREDICTIONS_PATH = ""
 # Names of the classes, a JSON {name: number}; empty are those of the data.
 _C.TENSORBOARD.CLASS_NAMES_PATH = ""
@@ -899,7 +899,8 @@ _C.TENSORBOARD.MODEL_VIS.MODEL_WEIGHTS = False
 _C.TENSORBOARD.MODEL_VIS.ACTIVATIONS = False
 # Show the clips.
 _C.TENSORBOARD.MODEL_VIS.INPUT_VIDEO = False
-# Names of layers; of a name with places behind it the name counts. Empty: the last with places.
+# Names of layers: s5.pathway0_res2 (also with /) shows its strongest channels, "s5 0,1" channels 0
+# and 1, "s5 0,1;2,3" channel 0 in frame 2 and 1 in 3. Empty: the last layer with places.
 _C.TENSORBOARD.MODEL_VIS.LAYER_LIST = []
 # Likeliest classes that are written on a clip.
 _C.TENSORBOARD.MODEL_VIS.TOPK_PREDS = Default(1, AtLeast(1, 1000))

@@ -9,6 +9,7 @@ from typing import Any
 from slowfast.config.node import ConfigNode
 
 _BUDGET = re.compile(r"\s*(\d{1,12}(?:\.\d*)?|\.\d+)\s*(G|M|ms)\s*")
+_PLACES = re.compile(r"(\d{1,6}(?:,\d{1,6})*)(?:;(\d{1,6}(?:,\d{1,6})*))?")
 # What follows the number: the cost that it limits, and how much of it that is.
 _UNITS = {"G": ("gmacs", 1.0), "M": ("gmacs", 1e-3), "ms": ("latency_ms", 1.0)}
 
@@ -30,6 +31,46 @@ def is_in(key: str, names: Sequence[str]) -> bool:
 def plain(value: Any) -> Any:
     """The value with lists for tuples, as YAML has them."""
     return [plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+@dataclass(frozen=True)
+class LayerMaps:
+    """Maps of a layer that are shown: of these channels, () for the strongest.
+
+    frames: one for each of the channels, () for all.
+    """
+
+    layer: str
+    channels: tuple[int, ...] = ()
+    frames: tuple[int, ...] = ()
+
+
+def parse_layer_maps(text: str) -> LayerMaps:
+    """`s5.pathway0_res2`, also with / for dots, and behind it channels 0,1 or 0,1;2,3 with frames.
+
+    As in numpy's indexing, channel 0 is then shown in frame 2, and channel 1 in frame 3; a single
+    one goes with all of the others. ValueError for anything else.
+    """
+    layer, _, places = text.strip().partition(" ")
+    match = _PLACES.fullmatch(places.strip()) if places.strip() else None
+    if not layer or (places.strip() and match is None):
+        raise ValueError(
+            f"{text!r} is not the name of a layer, alone or with channels (s5 0,1), or with "
+            "channels and their frames (s5 0,1;2,3)"
+        )
+    layer = layer.replace("/", ".")
+    if match is None:
+        return LayerMaps(layer)
+    channels, frames = ([int(n) for n in (part or "").split(",") if n] for part in match.groups())
+    most = max(len(channels), len(frames))
+    if frames and {len(channels), len(frames)} - {1, most}:
+        raise ValueError(
+            f"{text!r}: {len(channels)} channels and {len(frames)} frames; give as many of both, "
+            "or one of either"
+        )
+    if frames:
+        channels, frames = (part * (most // len(part)) for part in (channels, frames))
+    return LayerMaps(layer, tuple(channels), tuple(frames))
 
 
 @dataclass(frozen=True)

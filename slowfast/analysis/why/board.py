@@ -7,14 +7,18 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import is_zipfile
 
 import numpy as np
+from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from slowfast.analysis.why.activation import activate, find_layer
-from slowfast.analysis.why.grids import first_kernels, maps_of, strongest
+from slowfast.analysis.why.grids import chosen_maps, first_kernels, maps_of
 from slowfast.analysis.why.pictures import check_colormap, compose, enlarge, grid_figure
 from slowfast.analysis.why.subject import ShownClip, Subject, build_subject
+from slowfast.checkpoint.pickled import read_pickle
+from slowfast.config.derived import LayerMaps, parse_layer_maps
 from slowfast.config.node import ConfigNode
 from slowfast.datasets.annotations.class_names import load_class_names
 from slowfast.datasets.records import Record
@@ -44,12 +48,17 @@ class Judged:
 
 
 def read_judged(path: Path, method: str) -> Judged:
-    """The scores of a test in its npz, joined over the views by DATA.ENSEMBLE_METHOD."""
+    """The scores of a test in its npz, joined over the views by DATA.ENSEMBLE_METHOD.
+
+    Or in PySlowFast's pickle, which has no paths.
+    """
     if not path.is_file():
         raise ValueError(
             f"TENSORBOARD.PREDICTIONS_PATH: there is no file {path}; it is the npz that a test "
             "writes (TEST.SAVE_RESULTS_PATH)"
         )
+    if not is_zipfile(path):
+        return _read_pickled(path)
     found, paths, labels = VideoScores.load_npz(path)
     values, seen = found.ensemble(method)
     seen, labels = seen.numpy(), np.asarray(labels)
@@ -58,6 +67,37 @@ def read_judged(path: Path, method: str) -> Judged:
     keep = seen & (labels >= 0)
     kept = [path for path, is_kept in zip(paths, keep.tolist(), strict=True) if is_kept]
     return Judged(values.numpy()[keep], labels[keep], kept)
+
+
+def _read_pickled(path: Path) -> Judged:
+    """Scores and labels of [scores videos,classes; labels], tensors or arrays; runs no code."""
+    try:
+        scores, labels = (np.asarray(part) for part in read_pickle(path).content)
+    except Exception as error:  # a damaged file fails in any way
+        raise ValueError(
+            f"TENSORBOARD.PREDICTIONS_PATH: {path} is neither the npz of a test nor PySlowFast's "
+            f"pickle of [scores, labels] ({type(error).__name__}); leave the key empty for the "
+            "test of this run"
+        ) from error
+    if scores.ndim != 2 or labels.shape != scores.shape[:1]:
+        raise ValueError(
+            f"TENSORBOARD.PREDICTIONS_PATH: {path} has scores {scores.shape} and labels "
+            f"{labels.shape}; only videos x classes with one label a video can be shown"
+        )
+    return Judged(scores, labels.astype(int), [])
+
+
+def _check_judged(judged: Judged, path: Path, num_classes: int, *, needs_paths: bool) -> None:
+    if judged.scores.shape[1] != num_classes:
+        raise ValueError(
+            f"TENSORBOARD.PREDICTIONS_PATH: {path} has scores of {judged.scores.shape[1]} classes, "
+            f"the data has {num_classes}"
+        )
+    if needs_paths and not judged.paths:
+        raise ValueError(
+            f"TENSORBOARD.WRONG_PRED_VIS.ENABLE: {path} does not say of which videos it is; leave "
+            "TENSORBOARD.PREDICTIONS_PATH empty for the test of this run"
+        )
 
 
 def read_subset(path: str, names: Sequence[str], key: str) -> list[int]:
@@ -150,6 +190,24 @@ def add_weights(writer: SummaryWriter, subject: Subject) -> None:
         writer.add_figure(f"weights/{name}", figure)
 
 
+def add_maps(
+    writer: SummaryWriter,
+    found: Mapping[str, Tensor],
+    shown: Sequence[LayerMaps],
+    vis: ConfigNode,
+    tag: str,
+) -> None:
+    """The maps of layers, a row a channel; of chosen frames one row."""
+    for each in shown:
+        for name, maps in found.items():
+            if name.split()[0] == each.layer:
+                pictures, rows = chosen_maps(maps, each)
+                places = [",".join(map(str, part)) for part in (each.channels, each.frames) if part]
+                title = " ".join([name, ";".join(places)]).strip()
+                figure = grid_figure(title, pictures, rows=rows, colormap=vis.COLORMAP)
+                writer.add_figure(f"{tag}/{title}", figure)
+
+
 def add_clip(writer: SummaryWriter, vis: ConfigNode, subject: Subject, clip: ShownClip, tag: str):
     """The clip, under its activation where that is asked for, and the maps of layers."""
     frames, inputs, cam = clip.frames(), subject.inputs([clip.clip]), vis.GRAD_CAM
@@ -159,18 +217,17 @@ def add_clip(writer: SummaryWriter, vis: ConfigNode, subject: Subject, clip: Sho
     if vis.INPUT_VIDEO:
         add_animation(writer, f"{tag}/input", enlarge(frames))
     if cam.ENABLE:
-        layers = list(cam.LAYER_LIST) or [find_layer(subject.model, inputs)]
+        layers = [parse_layer_maps(word).layer for word in cam.LAYER_LIST]
+        layers = layers or [find_layer(subject.model, inputs)]
         label = clip.label if cam.USE_TRUE_LABEL and clip.label >= 0 else None
         together, parts = activate(subject.model, inputs, layers, label=label).on_clip(clip.grid)
         for number, maps in enumerate([together, *(parts if len(parts) > 1 else [])]):
             name = f"grad_cam pathway {number - 1}" if number else "grad_cam"
             add_animation(writer, f"{tag}/{name}", compose(frames, maps, text, cam.COLORMAP))
     if vis.ACTIVATIONS:
-        names = [word.split()[0] for word in vis.LAYER_LIST] or [find_layer(subject.model, inputs)]
-        for name, maps in maps_of(subject.model, inputs, names).items():
-            pictures, channels = strongest(maps)
-            figure = grid_figure(name, pictures, rows=len(channels), colormap=vis.COLORMAP)
-            writer.add_figure(f"{tag}/{name}", figure)
+        shown = list(map(parse_layer_maps, vis.LAYER_LIST))
+        shown = shown or [LayerMaps(find_layer(subject.model, inputs))]
+        add_maps(writer, maps_of(subject.model, inputs, [s.layer for s in shown]), shown, vis, tag)
 
 
 def add_wrong(
@@ -208,6 +265,7 @@ def visualise(cfg: ConfigNode) -> None:
             own = output_dir / (cfg.TEST.SAVE_RESULTS_PATH or "test_scores.npz")
             path = Path(board.PREDICTIONS_PATH or own)
             judged = read_judged(path, cfg.DATA.ENSEMBLE_METHOD)
+            _check_judged(judged, path, len(names), needs_paths=wrong.ENABLE)
             add_scores(writer, board, judged, names)
             if wrong.ENABLE:
                 key = "TENSORBOARD.WRONG_PRED_VIS.SUBSET_PATH"

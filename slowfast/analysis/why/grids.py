@@ -12,6 +12,7 @@ from slowfast.analysis.why.activation import find_layer
 from slowfast.analysis.why.cam import load_subject
 from slowfast.analysis.why.layers import MapLayout, check_layers, inner_network, watching
 from slowfast.analysis.why.pictures import draw_grid
+from slowfast.config.derived import LayerMaps
 from slowfast.utils.io import write_csv
 
 _MAX_CHANNELS = 16
@@ -42,9 +43,33 @@ def strongest(maps: Tensor, most: int = _MAX_CHANNELS) -> tuple[np.ndarray, list
     maps: C,T,H,W. At most `most` channels and 8 frames.
     """
     order = maps.flatten(1).std(1).argsort(descending=True)[:most].sort().values
+    return _in_frames(maps[order]), order.tolist()
+
+
+def _in_frames(maps: Tensor) -> np.ndarray:
+    """Maps C,T,H,W channel by channel, each in at most 8 frames."""
     frames = np.unique(np.linspace(0, maps.shape[1] - 1, _MAX_FRAMES).round().astype(int))
-    chosen = maps[order][:, frames.tolist()].cpu().numpy()
-    return chosen.reshape(-1, *chosen.shape[2:]), order.tolist()
+    chosen = maps[:, frames.tolist()].cpu().numpy()
+    return chosen.reshape(-1, *chosen.shape[2:])
+
+
+def chosen_maps(maps: Tensor, chosen: LayerMaps) -> tuple[np.ndarray, int]:
+    """Pictures of the maps C,T,H,W of a layer that are shown, and the rows that they make.
+
+    ValueError for a channel or frame that the layer does not have.
+    """
+    for what, numbers, size in (
+        ("channel", chosen.channels, maps.shape[0]),
+        ("frame", chosen.frames, maps.shape[1]),
+    ):
+        if outside := [number for number in numbers if number >= size]:
+            raise ValueError(f"{chosen.layer}: {what} {outside[0]}: it has {size}, from 0")
+    if not chosen.channels:
+        pictures, channels = strongest(maps)
+        return pictures, len(channels)
+    if chosen.frames:
+        return maps[list(chosen.channels), list(chosen.frames)].cpu().numpy(), 1
+    return _in_frames(maps[list(chosen.channels)]), len(chosen.channels)
 
 
 def first_kernels(model: nn.Module) -> dict[str, np.ndarray]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from slowfast.config.checks.clips import MODEL_STRIDE
 from slowfast.config.checks.rules import register_rule
-from slowfast.config.derived import num_processes, slow_stride
+from slowfast.config.derived import num_processes, parse_layer_maps, slow_stride
 from slowfast.config.limits import are_factors, are_numbers
 from slowfast.config.node import ConfigNode
 
@@ -205,3 +205,19 @@ def check_pictures(
             yield f"{key}: True needs TENSORBOARD.ENABLE True"
         for reason in (reason for reason, is_so in reasons.items() if is_so):
             yield f"{key}: True must be False with {reason}: it shows videos of one class"
+    yield from _layer_mistakes(board.MODEL_VIS)
+
+
+def _layer_mistakes(vis: ConfigNode) -> Iterator[str]:
+    """Words of the lists of layers that cannot be read."""
+    lists = {"": vis.LAYER_LIST, "GRAD_CAM.": vis.GRAD_CAM.LAYER_LIST}
+    for section, words in lists.items():
+        key = f"TENSORBOARD.MODEL_VIS.{section}LAYER_LIST"
+        for word in words:
+            try:
+                maps = parse_layer_maps(str(word))
+            except ValueError as error:
+                yield f"{key}: {error}"
+            else:
+                if section and maps.channels:
+                    yield f"{key}: {word!r}: a layer is taken whole here; leave the channels out"
