@@ -83,7 +83,8 @@ def run(args: argparse.Namespace) -> int:
             "torchrun: own videos are prepared by one process; run slowfast train without it, stop "
             "it when it trains, and start torchrun with --cfg RUN/own.yaml"
         )
-    out = args.out or os.path.join("runs", Path(args.videos).stem)
+    name = Path(args.videos).expanduser().resolve().name.removesuffix(".csv")
+    out = args.out or os.path.join("runs", name)
     config = prepare_run(
         args.videos,
         out,

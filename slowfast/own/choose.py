@@ -22,16 +22,26 @@ _MOST_CLIPS = {"cpu": 16, "gpu": 32}
 
 @dataclass(frozen=True)
 class Recipe:
-    """Numbers that differ between training from scratch and fine-tuning."""
+    """Numbers that differ between training from scratch and fine-tuning, and by optimizer."""
 
+    title: str
     lr: float
     num_steps: int
     most_epochs: int
     weight_decay: float
 
 
-_FROM_SCRATCH = Recipe(lr=0.1, num_steps=1500, most_epochs=100, weight_decay=5e-5)
-_FINE_TUNING = Recipe(lr=0.02, num_steps=500, most_epochs=40, weight_decay=1e-4)
+_SCRATCH, _TUNING = ("from scratch", 1500, 100), ("fine-tuning", 500, 40)
+_OF_SGD = {_SCRATCH: (0.1, 5e-5), _TUNING: (0.02, 1e-4)}
+_OF_ADAM = {_SCRATCH: (5e-4, 0.05), _TUNING: (1e-4, 0.05)}
+
+
+def find_recipe(optimizer: str, *, is_scratch: bool) -> Recipe:
+    """The numbers for SGD, or for adam and adamw."""
+    kind = _SCRATCH if is_scratch else _TUNING
+    lr, weight_decay = (_OF_SGD if optimizer == "sgd" else _OF_ADAM)[kind]
+    title, num_steps, most_epochs = kind
+    return Recipe(title, lr, num_steps, most_epochs, weight_decay)
 
 
 def choose_data(choices: Choices, videos: OwnVideos, lists: str) -> None:
@@ -95,7 +105,7 @@ def choose_device(choices: Choices, machine: Machine) -> bool:
         num = choices.pick("NUM_GPUS", 0, "no GPU was found: the CPU")
     if num:
         choices.pick("TRAIN.MIXED_PRECISION", True, "faster on a GPU")
-        choices.pick("TRAIN.AMP_DTYPE", "bfloat16", "needs no scaling of the loss")
+        choices.pick("TRAIN.AMP_DTYPE", machine.gpu_dtype, "what this GPU computes fast")
     return num > 0
 
 
@@ -119,21 +129,17 @@ def choose_batch(
 
 
 def choose_training(
-    choices: Choices, cost: StepCost, num_train: int, batch: int, *, is_scratch: bool
+    choices: Choices, cost: StepCost, num_train: int, batch: int, recipe: Recipe
 ) -> float:
     """Learning rate, epochs and when to stop; seconds that all epochs take on a CPU, about."""
-    recipe = _FROM_SCRATCH if is_scratch else _FINE_TUNING
-    kind = "from scratch" if is_scratch else "fine-tuning"
-    choices.pick(
-        "SOLVER.BASE_LR",
-        round(recipe.lr * batch / _BASE_BATCH, 6),
-        f"{kind}: {recipe.lr} for {_BASE_BATCH} clips, scaled to the batch",
-    )
+    rate, kind = recipe.lr * batch / _BASE_BATCH, recipe.title
+    why = f"{kind}: {recipe.lr:g} for {_BASE_BATCH} clips, scaled to the batch"
+    rate = choices.pick("SOLVER.BASE_LR", float(f"{rate:.3g}"), why)
     steps = max(num_train // batch, 1)
     epochs = max(min(round(recipe.num_steps / steps), recipe.most_epochs), 10)
     epochs = choices.pick("SOLVER.MAX_EPOCH", epochs, f"{kind}, {steps} steps an epoch")
     choices.pick("SOLVER.WARMUP_EPOCHS", epochs / 10, "a tenth of the epochs")
-    choices.pick("SOLVER.WARMUP_START_LR", 0.001, "where the warm-up begins")
+    choices.pick("SOLVER.WARMUP_START_LR", rate / 10, "a tenth of the rate")
     choices.pick("SOLVER.WEIGHT_DECAY", recipe.weight_decay, kind)
     period = choices.pick("TRAIN.EVAL_PERIOD", max(1, epochs // 20), "about 20 validations")
     choices.pick("TRAIN.CHECKPOINT_PERIOD", period, "as often as validated")

@@ -37,13 +37,14 @@ class Lengths:
 class Machine:
     """CPU cores that this process may use, free memory in bytes, and names of the GPUs.
 
-    gpu_memory: free on the first of them.
+    gpu_memory: free on the first of them. gpu_dtype: in which it computes fast.
     """
 
     num_cores: int
     memory: int
     gpus: tuple[str, ...] = ()
     gpu_memory: int = 0
+    gpu_dtype: str = "bfloat16"
 
 
 def measure_videos(
@@ -102,5 +103,8 @@ def look_at_machine() -> Machine:
     import torch
 
     gpus = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
-    free = torch.cuda.mem_get_info(0)[0] if gpus else 0
-    return Machine(num_usable_cores(), psutil.virtual_memory().available, tuple(gpus), free)
+    machine = Machine(num_usable_cores(), psutil.virtual_memory().available, tuple(gpus))
+    if not gpus:
+        return machine
+    dtype = "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
+    return replace(machine, gpu_memory=torch.cuda.mem_get_info(0)[0], gpu_dtype=dtype)

@@ -38,6 +38,7 @@ _SCRATCH = [
 ]
 # Of a recipe or checkpoint: what makes its network, and the clips that it was made for.
 _KEPT = (*NETWORK_KEYS, "IMPORTS", "MODEL.DROPOUT_RATE", "MODEL.DROPCONNECT_RATE")
+_KEPT += ("SOLVER.OPTIMIZING_METHOD", "SOLVER.ZERO_WD_1D_PARAM", "SOLVER.CLIP_GRAD_L2NORM")
 _KEPT += ("MODEL.FC_INIT_STD", "MODEL.FACTORY_CLASSIFIER", "TEST.SHORT_SIDE")
 _KEPT += tuple(
     f"DATA.{name}"

@@ -153,7 +153,9 @@ def _choose(
     cost = build_step_cost([*base, *choices.words()])
     is_gpu = choose.choose_device(choices, machine)
     batch = choose.choose_batch(choices, cost, machine, num_train, is_gpu=is_gpu)
-    seconds = choose.choose_training(choices, cost, num_train, batch, is_scratch=is_scratch)
+    optimizer = {**network.values, **given}["SOLVER.OPTIMIZING_METHOD"]
+    numbers = choose.find_recipe(optimizer, is_scratch=is_scratch)
+    seconds = choose.choose_training(choices, cost, num_train, batch, numbers)
     names, is_multi_label = videos.class_names, videos.is_multi_label
     choose.choose_strength(choices, names, cost.num_params, is_multi_label=is_multi_label)
     if weights:

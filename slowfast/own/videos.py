@@ -19,6 +19,7 @@ from slowfast.datasets.annotations.folder import (
 from slowfast.datasets.annotations.list_files import read_lines
 from slowfast.datasets.records import Record
 from slowfast.own.table import TableRow, read_table
+from slowfast.utils.video_names import is_video
 from slowfast.utils.words import shorten
 
 logger = logging.getLogger(__name__)
@@ -82,6 +83,8 @@ def _read(path: Path, root: str, is_multi_label: bool | None) -> OwnVideos:
         return _read_folder(path, is_multi_label=bool(is_multi_label))
     if not path.is_file():
         raise ValueError(f"there is no folder or csv {str(path)!r} ({path.absolute()})")
+    if is_video(path.name):
+        raise ValueError(f"{path}: is one video; give a folder of videos, or a csv")
     return _read_tables(Path(root or path.parent), {"train": path}, is_multi_label)
 
 

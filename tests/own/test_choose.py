@@ -6,7 +6,14 @@ import yaml
 from slowfast.config.defaults import DEFAULTS
 from slowfast.config.node import flatten
 from slowfast.own.choices import GIVEN, Choice, Choices, yaml_lines
-from slowfast.own.choose import choose_batch, choose_clip, choose_strength, choose_training
+from slowfast.own.choose import (
+    choose_batch,
+    choose_clip,
+    choose_device,
+    choose_strength,
+    choose_training,
+    find_recipe,
+)
 from slowfast.own.measure import Lengths, Machine
 from slowfast.own.network import StepCost
 
@@ -54,14 +61,14 @@ def test_learning_rate_is_scaled_to_the_batch():
     rates = []
     for batch in (8, 16):
         choices = Choices({})
-        choose_training(choices, COST, 1000, batch, is_scratch=True)
+        choose_training(choices, COST, 1000, batch, find_recipe("sgd", is_scratch=True))
         rates.append(values(choices)["SOLVER.BASE_LR"])
     assert rates[1] == pytest.approx(2 * rates[0])
 
 
 def test_patience_is_left_out_of_a_run_that_is_shorter():
     choices = Choices({"SOLVER.MAX_EPOCH": 3})
-    choose_training(choices, COST, 100, 8, is_scratch=True)
+    choose_training(choices, COST, 100, 8, find_recipe("sgd", is_scratch=True))
     assert "TRAIN.PATIENCE" not in values(choices)
 
 
@@ -76,6 +83,21 @@ def test_batch_on_a_gpu_fits_its_memory():
     choices = Choices({})
     machine = Machine(16, 2**40, ("H100",), gpu_memory=900 * MB)
     assert choose_batch(choices, COST, machine, 10_000, is_gpu=True) == 2
+
+
+@pytest.mark.parametrize(
+    ("gpus", "expected"),
+    [((), {"NUM_GPUS": 0}), (("T4", "T4"), {"NUM_GPUS": 1, "TRAIN.AMP_DTYPE": "float16"})],
+)
+def test_gpu_is_taken_where_there_is_one(gpus, expected):
+    choices = Choices({})
+    choose_device(choices, Machine(2, 2**40, gpus, gpu_dtype="float16"))
+    assert values(choices).items() >= expected.items()
+
+
+def test_networks_of_adam_have_rates_of_adam():
+    rates = {name: find_recipe(name, is_scratch=False).lr for name in ("sgd", "adam", "adamw")}
+    assert rates["adam"] == rates["adamw"] < rates["sgd"] / 100
 
 
 @pytest.mark.parametrize(
