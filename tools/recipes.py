@@ -28,10 +28,10 @@ _MODELS = """\
 
 <!-- Made from configs/ and docs/published.yaml: python tools/recipes.py models > docs/models.md -->
 
-All recipes below `configs/`, their sizes, and what others published for them; this project has not
-trained on these datasets. GMACs are the multiply-adds of convolutions, linear layers and matrix
-products of one clip, at the crop of training and at that of the test. [papers.md](papers.md) has
-the rows of the papers' tables, also those that are not here.
+All recipes below `configs/`, their sizes, and published results. This project has not trained on
+these datasets. GMACs are the multiply-adds of convolutions, linear layers and matrix products of
+one clip, at the crops of training and test. [papers.md](papers.md) has the rows of the papers'
+tables, also the ones that are missing here.
 
 """
 _PAPERS = """\
@@ -39,13 +39,13 @@ _PAPERS = """\
 
 <!-- Made from docs/published.yaml: python tools/recipes.py papers > docs/papers.md -->
 
-What reproduces each row. Numbers stand as the papers print them: parameters in millions, GFLOPs
-(multiply-adds) of one clip, accuracies in %. Where nothing is said, both sizes agree with those
-counted here, to one unit of the last printed place; a test holds that.
+The command for each row. Numbers are as the papers print them: parameters in millions, GFLOPs
+(multiply-adds) of one clip, accuracies in %. Without a remark, both sizes agree with our count, to
+one unit of the last printed place; a test holds that.
 
-The commands train, and then test with the views of the table; `DATA.PATH_TO_DATA_DIR` comes on
-top. With weights that are already there, add
-`TRAIN.ENABLE False TEST.CHECKPOINT_FILE_PATH weights.pyth`.
+The commands train, and then test with the views of the table. Add `DATA.PATH_TO_DATA_DIR`. If you
+have weights, add `TRAIN.ENABLE False TEST.CHECKPOINT_FILE_PATH weights.pyth`. In an installation
+write `slowfast train` for `python tools/run_net.py`.
 
 """
 _MODEL_HEAD = "| config | network | size | published |\n|---|---|---|---|\n"

@@ -36,7 +36,7 @@ _C.BN.NORM_TYPE = Default("batchnorm", OneOf("batchnorm", "sub_batchnorm", "sync
 _C.BN.NUM_SPLITS = Default(1, AtLeast(1))
 # Number of processes that share statistics in sync_batchnorm.
 _C.BN.NUM_SYNC_DEVICES = Default(1, AtLeast(1))
-# sync_batchnorm over all processes, whatever NUM_SYNC_DEVICES says.
+# sync_batchnorm over all processes, for any NUM_SYNC_DEVICES.
 _C.BN.GLOBAL_SYNC = False
 # Ours. How batch-norm parameters are found for BN.WEIGHT_DECAY: "type" of the module, or "bn" in
 # its "name".
@@ -95,7 +95,7 @@ _C.TRAIN.FREEZE = []
 # off.
 _C.TRAIN.EMA_DECAY = Default(0.0, Share())
 # Ours. Factors of the classes in the training loss: balanced (the rarer the larger, 1 on average
-# over the labels) or a list, that of several targets one after another. With MULTI_LABEL they weigh
+# over the labels) or a list, for several targets one after another. With MULTI_LABEL they weigh
 # the labels that hold. The loss is not divided by them. Empty: all 1.
 _C.TRAIN.CLASS_WEIGHTS = Default("", ClassWeights())
 
@@ -135,7 +135,7 @@ _C.MULTIGRID = ConfigNode()
 _C.MULTIGRID.LONG_CYCLE = False
 # Change crop and batch from step to step.
 _C.MULTIGRID.SHORT_CYCLE = False
-# Epochs over those of the run without; SOLVER.WARMUP_EPOCHS stays.
+# Epochs, as a factor of the run without; SOLVER.WARMUP_EPOCHS stays.
 _C.MULTIGRID.EPOCH_FACTOR = Default(1.5, Above(0, at_most=1000))
 # Crops of the short cycle over DATA.TRAIN_CROP_SIZE, before the full one.
 _C.MULTIGRID.SHORT_CYCLE_FACTORS = [0.5, 0.5**0.5]
@@ -187,7 +187,7 @@ _C.MIXUP.LABEL_SMOOTH_VALUE = Default(0.1, Share())
 _C.TEST = ConfigNode()
 # Test (after training, when TRAIN.ENABLE).
 _C.TEST.ENABLE = True
-# Dataset of the test; the names are those of TRAIN.DATASET.
+# Dataset of the test; the same names as TRAIN.DATASET.
 _C.TEST.DATASET = "kinetics"
 # Clips per forward pass and machine, over all its processes.
 _C.TEST.BATCH_SIZE = Default(8, AtLeast(1, 1_000_000))
@@ -292,7 +292,7 @@ _C.RESNET.ZERO_INIT_FINAL_CONV = False
 _C.RESNET.DEPTH = 50
 # Groups of the 1x3x3 convolution; several make a ResNeXt.
 _C.RESNET.NUM_GROUPS = Default(1, AtLeast(1))
-# Channels per group in res2. With one group also those of the stem (64 with several).
+# Channels per group in res2. With one group also the stem's (64 with several).
 _C.RESNET.WIDTH_PER_GROUP = Default(64, AtLeast(1))
 # Stride of a bottleneck in its first convolution; False: in its 1x3x3.
 _C.RESNET.STRIDE_1X1 = False
@@ -302,7 +302,7 @@ _C.RESNET.NUM_BLOCK_TEMP_KERNEL = [[3], [4], [6], [3]]
 _C.RESNET.SPATIAL_STRIDES = [[1], [2], [2], [2]]
 # Spatial dilation of each stage. X3D and VoV3D read it too.
 _C.RESNET.SPATIAL_DILATIONS = [[1], [1], [1], [1]]
-# Ours. The head averages whole maps, whatever the crop; False: windows as large as the maps of
+# Ours. The head averages whole maps, for any crop; False: windows as large as the maps of
 # training, whose scores are averaged.
 _C.RESNET.GLOBAL_POOL = False
 
@@ -336,11 +336,11 @@ _C.TSM.SHIFT_SHORTCUT = False
 
 # Ours, the whole section.
 _C.TPN = ConfigNode()
-# Network below the pyramid: slow (that of MODEL.ARCH slow) or tsm (that of TSM, with its keys).
+# Network below the pyramid: slow (as MODEL.ARCH slow) or tsm (as TSM, with its keys).
 _C.TPN.TRUNK = Default("slow", OneOf("slow", "tsm"))
 # Frames that the pyramid joins to one, in the maps of res4 and of res5; empty: all of the clip.
 _C.TPN.TEMPORAL_SCALES = []
-# Loss of a second classifier on the maps of res4, only in training, over that of the first. 0
+# Loss of a second classifier on the maps of res4, only in training, as a factor of the first. 0
 # leaves it out; then released weights have more tensors than the network.
 _C.TPN.AUX_LOSS_WEIGHT = Default(0.5, AtLeast(0, 1000))
 
@@ -412,7 +412,7 @@ _C.CSN.VARIANT = Default("pytorchvideo", OneOf("vmz", "pytorchvideo"))
 
 # Ours, the whole section.
 _C.MFNET = ConfigNode()
-# Channels of the first stage; each has twice those of the one before.
+# Channels of the first stage; each further stage has twice as many.
 _C.MFNET.WIDTH = Default(96, AtLeast(4))
 # Groups of the convolutions over space and time.
 _C.MFNET.NUM_GROUPS = Default(16, AtLeast(1))
@@ -441,9 +441,9 @@ _C.S3D.WIDTH_FACTOR = Default(1.0, Above(0, at_most=1000))
 
 # Ours, the whole section. Depth and width are those of RESNET.
 _C.BLVNET = ConfigNode()
-# Channels of the big branch over those of the little one.
+# Channels of the big branch per channel of the little one.
 _C.BLVNET.ALPHA = Default(2, AtLeast(1, 64))
-# Blocks of a stage over those of the little branch, which has one fewer than that.
+# Blocks of a stage per block of the little branch, which has one fewer than that.
 _C.BLVNET.BETA = Default(4, AtLeast(1, 64))
 
 # Ours, the whole section.
@@ -539,11 +539,11 @@ _C.MVIT.REV = ConfigNode()
 _C.MVIT.REV.ENABLE = False
 
 _C.SLOWFAST = ConfigNode()
-# Frame rate of the fast pathway over that of the slow pathway.
+# Frame rate of the fast pathway per frame rate of the slow one.
 _C.SLOWFAST.ALPHA = Default(8, AtLeast(1, 1000))
-# Width of the slow pathway over that of the fast pathway.
+# Width of the slow pathway per width of the fast one.
 _C.SLOWFAST.BETA_INV = Default(8, AtLeast(1))
-# Channels of the lateral connections over those of the fast pathway.
+# Channels of the lateral connections per channel of the fast pathway.
 _C.SLOWFAST.FUSION_CONV_CHANNEL_RATIO = Default(2, AtLeast(1))
 # Temporal kernel of the lateral connections; odd.
 _C.SLOWFAST.FUSION_KERNEL_SZ = Default(5, AtLeast(1, 1001))
@@ -569,7 +569,7 @@ _C.DATA.PATH_PREFIX = ""
 # two values of MEAN and STD; it is for kinetics, folder, ssv1, ssv2, ucf101 and hmdb51.
 _C.DATA.MODALITY = Default("rgb", OneOf("rgb", "flow"))
 # Ours. What ssv2, charades, jhmdb and ucf101_24 are read from: frames (image files), videos, or
-# auto: frames where there is a list or folder of them, else videos.
+# auto: frames if there is a list or folder of them, else videos.
 _C.DATA.SOURCE = Default("auto", OneOf("auto", "frames", "videos"))
 # Ours. File that `tools/dataset.py index` wrote: frame counts, times and keyframes, so that long
 # videos need not be scanned; empty is none.
@@ -596,7 +596,7 @@ _C.DATA.NUM_FRAMES = Default(8, AtLeast(1, 100_000))
 _C.DATA.SAMPLING_RATE = Default(8, Step(1, 10_000))
 # Ours. Frames of a clip: auto (as the dataset's recipes do), dense (NUM_FRAMES, SAMPLING_RATE
 # apart), segments (one of each of NUM_FRAMES equal parts of the video, as TSN and TSM take them) or
-# window (SAMPLING_RATE frames of the video apart, whatever its rate, TSM's dense sampling). Of
+# window (SAMPLING_RATE frames of the video apart, at any frame rate, TSM's dense sampling). Of
 # charades segments alone, of detection none.
 _C.DATA.SAMPLING = Default("auto", OneOf("auto", "dense", "segments", "window"))
 # Ours. Sample clips of so many frames, and read evenly spread NUM_FRAMES of these, as networks cut
@@ -798,7 +798,7 @@ _C.SOLVER.ZERO_WD_1D_PARAM = False
 _C.SOLVER.CLIP_GRAD_VAL = Default(None, Above(0, none_means="no clipping"))
 # Largest L2 norm of all gradients.
 _C.SOLVER.CLIP_GRAD_L2NORM = Default(None, Above(0, none_means="no clipping"))
-# Ours. Learning rate of the classifier (head.projection) over that of the rest.
+# Ours. Learning rate of the classifier (head.projection), as a factor of the rest.
 _C.SOLVER.HEAD_LR_FACTOR = Default(1.0, AtLeast(0, 10_000))
 # Factor of the learning rate from one block to the block before it: the classifier has BASE_LR,
 # the first tokens the least. For MViT; 1 is off.
@@ -870,7 +870,7 @@ _C.TENSORBOARD.LOG_DIR = ""
 # Scores for the confusion matrix, the histograms and the wrong videos: the npz of a test, or
 # PySlowFast's pickle, which has no wrong videos; empty is the npz of this run.
 _C.TENSORBOARD.PREDICTIONS_PATH = ""
-# Names of the classes, a JSON {name: number}; empty are those of the data.
+# Names of the classes, a JSON {name: number}; empty: the data's.
 _C.TENSORBOARD.CLASS_NAMES_PATH = ""
 # JSON {category: [names of classes]}; each category has a confusion matrix of its own.
 _C.TENSORBOARD.CATEGORIES_PATH = ""
