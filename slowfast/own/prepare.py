@@ -43,7 +43,6 @@ def prepare_run(
     """The YAML of the run on these videos, which is written if there is none yet.
 
     The paths of a csv start from its folder, or from DATA.PATH_PREFIX.
-
     weights: a file to start from, recipe: a YAML with the network, "" for none. group: a regular
     expression for parts of paths that belong together. held_out: the share of each class for
     validation, and for the test. overrides: KEY, VALUE, ... ValueError for mistakes, those about
@@ -63,14 +62,11 @@ def prepare_run(
     root = given.pop("DATA.PATH_PREFIX", "")
     videos = read_videos(source, root, is_multi_label=given.get("DATA.MULTI_LABEL"))
     _check_number(given.get("MODEL.NUM_CLASSES"), videos, source)
-    groups = _groups(videos, group)
+    _groups(videos, group)  # a mistake in the pattern shows before videos are opened
     videos, lengths, unreadable = measure_videos(videos, workers=num_usable_cores())
-    if ALL in videos.parts:
-        readable = {record.path for record in videos.parts[ALL]}
-        kept = {n: [r for r in rs if r.path in readable] for n, rs in groups.items()}
-        kept = {name: records for name, records in kept.items() if records}
+    if groups := _groups(videos, group):
         seed = given.get("RNG_SEED", DEFAULTS.RNG_SEED)
-        videos = replace(videos, parts=split_groups(kept, held_out=held_out, seed=seed))
+        videos = replace(videos, parts=split_groups(groups, held_out=held_out, seed=seed))
     _check_parts(videos, source)
     rows, network, title = _choose(videos, lengths, given, folder, weights=weights, recipe=recipe)
     files.write_lists(folder, videos, unreadable)

@@ -70,6 +70,21 @@ def test_folder_becomes_a_tested_network_with_a_config_that_says_why(train, colo
     assert cfg.TRAIN.FREEZE == ["s1", "s2"] and cfg.SOLVER.HEAD_LR_FACTOR == 10
 
 
+@pytest.mark.parametrize(
+    "words",
+    [["--cfg", "x.yaml", "A.B", "1"], ["--help-config"], ["TRAIN.ENABLE", "True", "--cfg=x"]],
+)
+def test_words_without_videos_are_for_a_config(monkeypatch, words):
+    monkeypatch.setattr(tool.run_net, "main", lambda words: words)
+    assert tool.main(words) == ["TRAIN.ENABLE", "True", *words]
+
+
+def test_folder_of_another_run_is_refused(train, colours, tmp_path):
+    (tmp_path / "config.yaml").touch()
+    code, output = train(colours, "--out", tmp_path)
+    assert code == 1 and "holds a run that was made with --cfg" in output
+
+
 def test_mistakes_are_said_before_torch_is_imported(colours):
     words = [str(colours), "MODEL.NUM_CLASSES", "7"]
     code = "import sys; from slowfast.tools import train\n"
