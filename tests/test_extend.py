@@ -3,7 +3,6 @@
 import contextlib
 import json
 import re
-import subprocess
 import sys
 from pathlib import Path
 from unittest import mock
@@ -18,7 +17,7 @@ from slowfast.engine.test import test as run_test
 from slowfast.engine.train import train
 from slowfast.models.build import MODELS
 from slowfast.tasks.build import TASKS
-from tests.helpers.paths import ROOT, RUN_NET
+from tests.helpers.paths import ROOT
 
 _BLOCK = re.compile(r"```python\n# (my_\w+\.py)\n(.*?)```", re.DOTALL)
 BLOCKS = dict(_BLOCK.findall((ROOT / "docs" / "extend.md").read_text(encoding="utf-8")))
@@ -164,18 +163,16 @@ def test_task_logs_its_own_sums(write_yaml, tmp_path):
 
 
 @pytest.mark.slow
-def test_command_line_imports_modules_of_the_current_folder(write_yaml, folder, tmp_path):
-    """All together, in two processes of torchrun, which know nothing of this one."""
+def test_command_line_imports_modules_of_the_current_folder(
+    write_yaml, folder, tmp_path, run_net_in_two
+):
+    """All together, in two processes, which know nothing of this one."""
     user = {"WIDTH": 4, "GAMMA": 2.0}
     path = write_yaml("gestures", [], USER=user)
-    command = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", str(RUN_NET)]
-    words = ["--cfg", str(path)]
+    words = ["--cfg", path]
     for name in ("my_net", "my_gestures", "my_focal"):
         words += ["--import", name]
     words += ["MODEL.MODEL_NAME", "MyNet", "TASK", "focal", "DATA_LOADER.NUM_WORKERS", "1"]
-    result = subprocess.run(
-        [sys.executable, *command, *words], cwd=folder, capture_output=True, text=True
-    )
-    assert result.returncode == 0, result.stderr
+    run_net_in_two(*words, folder=folder)
     assert "confidence" in _log(tmp_path)[0]
     assert (tmp_path / "run/test_results.json").is_file()

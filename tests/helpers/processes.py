@@ -93,10 +93,11 @@ def run_tool_in_two(forked):
     return _run_under_torchrun
 
 
-def _run_under_torchrun(tool: ModuleType, *words) -> None:
+def _run_under_torchrun(tool: ModuleType, *words, folder: str | Path = ".") -> None:
+    """folder: the current one of both processes."""
     with socket.create_server(("localhost", 0)) as server:
         port = server.getsockname()[1]
-    args = port, list(map(str, words)), tool.__name__
+    args = port, list(map(str, words)), tool.__name__, folder
     launch.run_in_processes(run_net_under_torchrun, args, 2)
 
 
@@ -109,9 +110,10 @@ def _call_in_group(rank: int, store: Path, count: int, function: Callable, args:
 
 
 def run_net_under_torchrun(
-    rank: int, port: int, words: list[str], tool: str = "tools.run_net"
+    rank: int, port: int, words: list[str], tool: str = "tools.run_net", folder: str | Path = "."
 ) -> None:
     """Call a tool as one of torchrun's two processes."""
+    os.chdir(folder)
     place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2}
     place |= {"MASTER_ADDR": "localhost", "MASTER_PORT": port}
     os.environ.update({name: str(value) for name, value in place.items()})

@@ -19,7 +19,7 @@ def fail(number):
     time.sleep(60)
 
 
-def end_after_signal(number, folder):
+def end_after_signal(number, folder, main):
     def stop(signum, frame):
         raise SystemExit(128 + signum)
 
@@ -28,7 +28,7 @@ def end_after_signal(number, folder):
     if number == 0:
         while not (folder / "1").exists():
             time.sleep(0.01)
-        os.kill(os.getppid(), signal.SIGINT)
+        os.kill(main, signal.SIGINT)
     time.sleep(60)
 
 
@@ -43,9 +43,9 @@ def test_mistake_in_a_child_is_one_line_and_ends_the_others(capfd):
 
 
 @pytest.mark.slow
-def test_signal_reaches_the_children_and_their_exit_code_is_ours(tmp_path):
+def test_signal_reaches_the_children_and_their_exit_code_is_ours(forked, tmp_path):
     with pytest.raises(SystemExit) as ended:
-        run_in_processes(end_after_signal, (tmp_path,), 2)
+        run_in_processes(end_after_signal, (tmp_path, os.getpid()), 2)
     assert ended.value.code == 128 + signal.SIGINT
 
 

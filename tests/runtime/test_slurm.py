@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from slowfast.runtime import slurm
-from slowfast.runtime.launch import launch
+from slowfast.runtime.launch import launch, run_in_processes
 from tests.helpers.paths import ROOT
-from tests.helpers.processes import start_tool
+from tools import run_net
 
 # Task 5 of 8 on two machines, with what a real step has beside.
 TASK = {
@@ -129,25 +129,24 @@ def test_too_few_tasks_or_gpus_are_refused_with_what_to_do(launch_task, num_gpus
         launch_task(num_gpus, num_visible)
 
 
-@pytest.mark.slow
-def test_two_tasks_are_one_run(toy_yaml, tmp_path, monkeypatch):
+def run_task(rank, env, words):
     """As one task on each of two machines."""
-    hosts, count = "localhost,another", 2
-    env = {"SLURM_NTASKS": 2, "SLURM_NNODES": count, "SLURM_JOB_NODELIST": hosts}
+    own = {"SLURM_PROCID": rank, "SLURM_LOCALID": 0, "SLURM_NODEID": rank}
+    os.environ.update({name: str(value) for name, value in {**env, **own}.items()})
+    if code := run_net.main(words):
+        raise SystemExit(code)
+
+
+@pytest.mark.slow
+def test_two_tasks_are_one_run(forked, toy_yaml, tmp_path):
+    env = {"SLURM_NTASKS": 2, "SLURM_NNODES": 2, "SLURM_JOB_NODELIST": "localhost,another"}
     env |= {"SLURM_JOB_ID": hash(str(tmp_path)) % 10**6, "SLURM_STEP_ID": 0}
-    words = ("--cfg", toy_yaml, "SOLVER.MAX_EPOCH", 1, "TEST.ENABLE", False)
-    processes = []
-    for rank in range(2):
-        own = {"SLURM_PROCID": rank, "SLURM_LOCALID": rank // count, "SLURM_NODEID": rank % count}
-        for name, value in {**env, **own}.items():
-            monkeypatch.setenv(name, str(value))
-        processes.append(start_tool("run_net.py", *words))
-    printed = [process.communicate(timeout=300)[0] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], printed
-    assert [" I] " in text for text in printed] == [True, False], printed
+    words = ["--cfg", str(toy_yaml), "SOLVER.MAX_EPOCH", "1", "TEST.ENABLE", "False"]
+    run_in_processes(run_task, (env, words), 2)
+    assert (tmp_path / "run/stdout.log").read_text().count("epochs with validation:") == 1
     assert (tmp_path / "run" / "checkpoints" / "checkpoint_epoch_00001.pyth").is_file()
     config = (tmp_path / "run" / "config.yaml").read_text()
-    assert config.count(f"NUM_SHARDS: {count}") == 1
+    assert config.count("NUM_SHARDS: 2") == 1
 
 
 @pytest.mark.parametrize(("code", "is_queued_again"), [(0, False), (143, True), (1, False)])

@@ -240,13 +240,13 @@ def train_in_double(cfg, path):
 @pytest.mark.slow
 def test_two_processes_train_as_one_does(run_in_two, adaptive_cfg, tmp_path):
     options = ["BN.NORM_TYPE", "sync_batchnorm", "BN.GLOBAL_SYNC", True, *PLAIN_HEAD]
-    options += ["TRAIN.BATCH_SIZE", 4, "TRAIN.ACCUMULATION_STEPS", 2, "SOLVER.MAX_EPOCH", 5]
-    options += ["SOLVER.BASE_LR", 0.02, "TRAIN.EVAL_PERIOD", 5]
+    options += ["TRAIN.BATCH_SIZE", 4, "TRAIN.ACCUMULATION_STEPS", 2, "SOLVER.MAX_EPOCH", 2]
+    options += ["SOLVER.BASE_LR", 0.02, "TRAIN.EVAL_PERIOD", 2]
     cfg = adaptive_cfg(*options, "OUTPUT_DIR", tmp_path / "two")
     run_in_two(_train_adaptive, tmp_path, cfg)
     train_in_double(adaptive_cfg(*options, "OUTPUT_DIR", tmp_path / "one"), tmp_path / "one.pt")
     one, *two = (torch.load(tmp_path / f"{name}.pt") for name in ("one", 0, 1))
-    assert len(one["drawn"]) == 5 * 2  # batches of 5 steps
+    assert len(one["drawn"]) == 2 * 2  # batches of 2 steps
     assert one["drawn"] == two[0]["drawn"] == two[1]["drawn"]
     assert all(torch.equal(two[0]["model"][name], two[1]["model"][name]) for name in one["model"])
     torch.testing.assert_close(two[0]["model"], one["model"], rtol=1e-6, atol=1e-6)
