@@ -133,8 +133,8 @@ def _compare(row: Weights, path: Path) -> None:
     expected = row.sha256 or str(_record(path).get("sha256", ""))
     digest = _sha256(path)
     if not digest.startswith(expected):
-        whose = "its publisher gives" if row.sha256 else "was recorded at its first use"
-        reason = f"its SHA-256 is {digest}, but {expected} {whose}"
+        whose = "its publisher gives" if row.sha256 else "at its first use it was"
+        reason = f"its SHA-256 is {digest}, but {whose} {expected}"
         if row.is_page:
             raise ValueError(
                 f"{path}: {reason}. If the new file is meant, remove {_record_path(path)}"
