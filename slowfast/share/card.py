@@ -19,8 +19,9 @@ class Card:
 
     name: user/name on the Hub, "" where it has none yet. license: "" where none was chosen.
     metrics: of the test, title -> percent. results: the same and more with their intervals; about
-    the test one sentence. costs, inputs, training: rows (what, value). num_examples: of
-    each class in training, [] where unknown. limits: sentences. pictures: names of files beside it.
+    the test one sentence. costs, inputs, training: rows (what, value). num_examples: of each class
+    in training, [] where unknown. limits: sentences. pictures: names of files beside it. has_boxes:
+    it classifies people in boxes, not whole videos.
     """
 
     model: str
@@ -37,6 +38,7 @@ class Card:
     num_examples: Sequence[tuple[str, float]]
     limits: Sequence[str]
     pictures: Sequence[str] = field(default_factory=tuple)
+    has_boxes: bool = False
 
     @property
     def title(self) -> str:
@@ -90,15 +92,18 @@ _PAGE = """\
 
 # {{ card.title }}
 
-{{ card.model }} for video classification, {{ card.num_classes }} classes, trained on \
+{{ card.model }} for \
+{{ "actions of people in boxes" if card.has_boxes else "video classification" }}, \
+{{ card.num_classes }} classes, trained on \
 {{ card.dataset }} with the Python package `slowfast`.
 
 ## Use
 
 ```
 pip install 'slowfast[hub]'
-slowfast predict clip.mp4 --checkpoint {{ place }}
+slowfast predict clip.mp4 --checkpoint {{ place }}{{ " --boxes boxes.csv" if card.has_boxes }}
 ```
+{% if not card.has_boxes %}
 
 ```python
 import slowfast
@@ -106,6 +111,7 @@ import slowfast
 predictor = slowfast.Predictor(None, "{{ place }}")
 print(predictor("clip.mp4"))
 ```
+{% endif %}
 {% if not card.name %}
 
 `FOLDER` is the folder of this file, or `hf:user/name` once it is on the Hub.

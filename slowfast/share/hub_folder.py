@@ -167,6 +167,7 @@ def build_hub_folder(
             training=training_rows(values, is_moving_average=weights.is_moving_average),
             num_examples=list(zip(names, examples, strict=False)),
             limits=limit_lines(values),
+            has_boxes=cfg.DETECTION.ENABLE,
             pictures=[p.name for p in draw_pictures(run, scores, folder=beside, title=title)]
             if results
             else [],

@@ -198,3 +198,10 @@ def test_a_run_is_tested_with_the_weights_of_a_folder(toy_yaml, tmp_path, run_to
     keys = ["TRAIN.ENABLE", False, "TEST.CHECKPOINT_FILE_PATH", tmp_path / "hub"]
     code, output = run_tool(run_net, "--cfg", toy_yaml, *keys, "TEST.REPORT", False)
     assert code == 0 and "tensors loaded" in output, output
+
+
+def test_a_card_of_a_network_for_boxes_asks_for_them():
+    none = {"metrics": {}, "results": [], "about_test": "", "num_examples": [], "limits": []}
+    rows = {"costs": [], "inputs": [], "training": []}
+    card = Card("SlowFast", "", "", "ava", 80, **none, **rows, has_boxes=True)
+    assert "--boxes boxes.csv" in write_card(card) and "Predictor" not in write_card(card)
