@@ -34,7 +34,7 @@ def main(argv: list[str] | None = None) -> int:
 def add_choice(parser: argparse.ArgumentParser) -> None:
     """Words and a dataset."""
     parser.add_argument("words", nargs="*", metavar="WORD", help="in name, data, source or config")
-    parser.add_argument("--dataset", metavar="NAME", help="K400, K600, SSv1, SSv2, AVA, ...")
+    parser.add_argument("--dataset", metavar="NAME", help="K400 or kinetics400, SSv2, AVA, ...")
 
 
 def add_names(parser: argparse.ArgumentParser) -> None:
@@ -63,8 +63,8 @@ def chosen(args: argparse.Namespace) -> list:
     found = []
     for row in weights().values():
         text = " ".join((row.name, row.data, row.source, row.config)).lower()
-        is_of = not args.dataset or row.data.lower().startswith(args.dataset.lower())
-        if is_of and all(word.lower() in text for word in args.words):
+        is_of = [name.lower().startswith((args.dataset or "").lower()) for name in row.set_names]
+        if any(is_of) and all(word.lower() in text for word in args.words):
             found.append(row)
     if not found:
         asked = [*args.words, *([f"--dataset {args.dataset}"] if args.dataset else [])]

@@ -203,7 +203,8 @@ def add_cfg(
 
 def add_checkpoint(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
     """--checkpoint, the weights."""
-    parser.add_argument("--checkpoint", required=required, metavar="FILE", help="its weights")
+    words = "its weights: a file or zoo:NAME"
+    parser.add_argument("--checkpoint", required=required, metavar="FILE", help=words)
 
 
 def add_output(

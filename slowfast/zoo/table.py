@@ -93,6 +93,11 @@ class Weights:
         return shlex.split(self.options)
 
     @property
+    def set_names(self) -> tuple[str, str]:
+        """Names of the set, in the table and of the list of its classes."""
+        return self.data, _CLASSES.get(self.data, "")
+
+    @property
     def class_names(self) -> list[str] | None:
         """Names of the classes in the order of their numbers; None where they are not known."""
         if self.data not in _CLASSES:

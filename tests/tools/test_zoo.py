@@ -31,6 +31,11 @@ def test_words_and_a_dataset_choose(zoo, capsys):
     assert names(capsys.readouterr().out) == ["vov3d_M_F32_finetune-SSv2"]
 
 
+def test_a_dataset_may_have_the_name_of_its_classes(zoo, capsys):
+    assert zoo(["mvit", "--dataset", "kinetics600"]) == 0
+    assert names(capsys.readouterr().out) == ["MVIT_B_32x3_CONV-K600"]
+
+
 def test_words_that_choose_nothing(zoo, caplog):
     assert zoo(["x3d", "--dataset", "HMDB51"]) == 1
     assert "no published weights fit" in caplog.text
