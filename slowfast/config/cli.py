@@ -148,15 +148,25 @@ class _HelpConfig(argparse.Action):
 
 # A YAML file, sections and keys as such a file has them, or a config.
 AnyConfig = str | Path | Mapping[str, Any]
+Overrides = Sequence[Any] | Mapping[str, Any]  # KEY, VALUE, ..., or {KEY: VALUE}
 
 
-def load_cfg(config: AnyConfig, opts: Sequence[Any] = ()) -> ConfigNode:
-    """Load the frozen config of a YAML file and overrides KEY, VALUE, ...; ValueError for mistakes.
+def override_words(overrides: Overrides) -> list[Any]:
+    """KEY, VALUE, ... of overrides in either form."""
+    if isinstance(overrides, Mapping):
+        return [word for pair in overrides.items() for word in pair]
+    return list(overrides)
 
-    A file may be the name of a shipped recipe, "X3D_S" or "Kinetics/x3d/X3D_S". In place of it a
-    dict of sections will do, {"TRAIN": {"BATCH_SIZE": 8}} or {"TRAIN.BATCH_SIZE": 8}, and a config,
-    which stays as it is. The modules that IMPORTS names are imported, and their rules hold, too.
+
+def load_cfg(config: AnyConfig, opts: Overrides = ()) -> ConfigNode:
+    """Load the frozen config of a YAML file and overrides; ValueError for mistakes.
+
+    Overrides are [KEY, VALUE, ...] or {KEY: VALUE}. A file may be the name of a shipped recipe,
+    "X3D_S" or "Kinetics/x3d/X3D_S". Instead of a file you can give a dict of sections,
+    {"TRAIN": {"BATCH_SIZE": 8}} or {"TRAIN.BATCH_SIZE": 8}, or another config, which does not
+    change. The modules that IMPORTS names are imported, and their rules hold, too.
     """
+    opts = override_words(opts)
     if isinstance(config, ConfigNode):
         cfg = config.clone()
         cfg.defrost()

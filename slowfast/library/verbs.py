@@ -3,12 +3,11 @@
 import logging
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-from slowfast.config.cli import AnyConfig, load_cfg
+from slowfast.config.cli import AnyConfig, Overrides, load_cfg, override_words
 from slowfast.config.node import ConfigNode
 from slowfast.library.results import TestResult, TrainResult
 from slowfast.library.run import run_config
@@ -18,7 +17,7 @@ from slowfast.utils.logging import own_logging, setup_logging
 logger = logging.getLogger(__name__)
 
 
-def train(config: AnyConfig, overrides: Sequence[Any] = ()) -> TrainResult:
+def train(config: AnyConfig, overrides: Overrides = ()) -> TrainResult:
     """Train as tools/run_net.py does, test where TEST.ENABLE says so, and give the results.
 
     config, overrides: as for `load_cfg`; TRAIN.ENABLE is set. The run goes on from what is in
@@ -27,19 +26,19 @@ def train(config: AnyConfig, overrides: Sequence[Any] = ()) -> TrainResult:
     or datasets of one's own stand in a module that IMPORTS names.
     ValueError for mistakes. Ctrl-C saves and raises KeyboardInterrupt; the same call goes on.
     """
-    cfg = load_cfg(config, [*overrides, "TRAIN.ENABLE", True])
+    cfg = load_cfg(config, [*override_words(overrides), "TRAIN.ENABLE", True])
     _run(cfg, "train")
     folder = Path(cfg.OUTPUT_DIR)
     return TrainResult(folder, TestResult(folder) if cfg.TEST.ENABLE else None)
 
 
-def test(config: AnyConfig, overrides: Sequence[Any] = ()) -> TestResult:
+def test(config: AnyConfig, overrides: Overrides = ()) -> TestResult:
     """Test as tools/run_net.py does with TRAIN.ENABLE False, and give the results.
 
     config, overrides: as for `load_cfg`; `train` says what else holds. The weights are those of
     TEST.CHECKPOINT_FILE_PATH, else the last ones in OUTPUT_DIR.
     """
-    cfg = load_cfg(config, [*overrides, "TRAIN.ENABLE", False, "TEST.ENABLE", True])
+    cfg = load_cfg(config, [*override_words(overrides), "TRAIN.ENABLE", False, "TEST.ENABLE", True])
     _run(cfg, "test")
     return TestResult(Path(cfg.OUTPUT_DIR))
 

@@ -84,6 +84,12 @@ def test_a_dict_is_a_config(keys):
     assert (cfg.TRAIN.BATCH_SIZE, cfg.LOG_PERIOD) == (6, 5)
 
 
+def test_overrides_may_be_a_dict():
+    words = ["SOLVER.MAX_EPOCH", 3, "TRAIN.BATCH_SIZE", 8]
+    pairs = {"SOLVER.MAX_EPOCH": 3, "TRAIN.BATCH_SIZE": 8}
+    assert load_cfg("demo/x3d_motion", pairs) == load_cfg("demo/x3d_motion", words)
+
+
 def test_wrong_key_of_a_dict_is_named():
     with pytest.raises(ValueError, match=r"config: TRAIN\.BATCHSIZE is not a known key"):
         load_cfg({"TRAIN": {"BATCHSIZE": 6}})
