@@ -50,7 +50,12 @@ def prepare_run(
     """
     folder = Path(files.absolute(out))
     given = _given(overrides)
-    request = {"videos": files.absolute(source), "from": weights, "cfg": recipe, "group": group}
+    request: dict[str, Any] = {
+        "videos": files.absolute(source),
+        "from": weights,
+        "cfg": recipe,
+        "group": group,
+    }
     request |= {"held_out": held_out, "overrides": list(map(str, overrides))}
     files.check_out(folder)
     if path := files.find_config(folder, request):
@@ -65,7 +70,7 @@ def prepare_run(
     _groups(videos, group)  # a mistake in the pattern shows before videos are opened
     videos, lengths, unreadable = measure_videos(videos, workers=num_usable_cores())
     if groups := _groups(videos, group):
-        seed = given.get("RNG_SEED", DEFAULTS.RNG_SEED)
+        seed = int(given.get("RNG_SEED", DEFAULTS.RNG_SEED))
         videos = replace(videos, parts=split_groups(groups, held_out=held_out, seed=seed))
     _check_parts(videos, source)
     rows, network, title = _choose(videos, lengths, given, folder, weights=weights, recipe=recipe)

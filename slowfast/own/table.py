@@ -128,12 +128,11 @@ def _row(
     name, labels = cells[columns.path], [cells[n] for n in columns.labels if n < len(cells)]
     if has_several:
         labels = [word.strip() for cell in labels for word in _SEVERAL.split(cell)]
-    labels = tuple(dict.fromkeys(filter(None, labels)))
+    labels = list(dict.fromkeys(filter(None, labels)))
     if not name or not labels:
         missing = "label" if name else "path"
         raise ValueError(f"{where}: no {missing} in {in_message(' | '.join(cells))}")
-    has_split = columns.split is not None and columns.split < len(cells)
-    split = cells[columns.split].lower() if has_split else ""
+    split = "" if columns.split is None else "".join(cells[columns.split :][:1]).lower()
     if split and split not in _SPLITS:
         raise ValueError(f"{where}: the split {split!r} is not one of {sorted(_SPLITS)}")
-    return TableRow(where, place_in(root, name), labels, _SPLITS.get(split, ""))
+    return TableRow(where, place_in(root, name), tuple(labels), _SPLITS.get(split, ""))

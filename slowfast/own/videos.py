@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from slowfast.datasets.annotations.class_names import read_class_names
+from slowfast.datasets.annotations.class_names import load_class_names
 from slowfast.datasets.annotations.folder import (
     Places,
     find_class_videos,
@@ -93,7 +93,7 @@ def _read_folder(folder: Path, *, is_multi_label: bool) -> OwnVideos:
     folders = split_folders(folder)
     place = folders.pop("train", folder)
     train = find_class_videos(place)
-    found = {"train": (place, train)}
+    found: dict[str, tuple[Path, Places]] = {"train": (place, train)}
     for name, path in folders.items():
         found[name] = path, find_held_out(path, place, train)
     used = [name for name in train if any(videos[name] for _, videos in found.values())]
@@ -156,7 +156,7 @@ def _number_classes(labels: Collection[str], path: Path) -> tuple[list[str], dic
     count = sum(1 for _ in read_lines(path))
     if values[-1] >= count:
         raise ValueError(f"{path}: {count} names, but there is a label {values[-1]}, from 0")
-    return read_class_names(path, count), {label: int(label) for label in labels}
+    return load_class_names(path, count), {label: int(label) for label in labels}
 
 
 def _record(row: TableRow, numbers: Mapping[str, int], *, is_multi_label: bool) -> Record:
@@ -167,7 +167,7 @@ def _record(row: TableRow, numbers: Mapping[str, int], *, is_multi_label: bool) 
         raise ValueError(
             f"{row.where}: {len(labels)} labels, but DATA.MULTI_LABEL is False: {list(row.labels)}"
         )
-    return Record(row.path, *labels)
+    return Record(row.path, labels[0])
 
 
 def _check_classes(videos: OwnVideos, source: Path) -> None:
