@@ -29,15 +29,15 @@ class Card:
     license: str
     dataset: str
     num_classes: int
-    metrics: Mapping[str, float]
-    results: Sequence[Tile]
-    about_test: str
     costs: Sequence[tuple[str, str]]
     inputs: Sequence[tuple[str, str]]
     training: Sequence[tuple[str, str]]
     num_examples: Sequence[tuple[str, float]]
     limits: Sequence[str]
-    pictures: Sequence[str] = field(default_factory=tuple)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    results: Sequence[Tile] = ()
+    about_test: str = "It was not tested."
+    pictures: Sequence[str] = ()
     has_boxes: bool = False
 
     @property

@@ -26,8 +26,6 @@ def read_metrics(results: Mapping[str, Any], num_classes: int) -> dict[str, floa
 
 def about_test(results: Mapping[str, Any]) -> str:
     """A sentence on the test, and on the intervals."""
-    if not results:
-        return "It was not tested."
     at = results.get("configuration")
     point = f", at the operating point {at} of {results['gmacs']:.2f} GMACs" if at else ""
     views = f", {results['views']} views of each" if results.get("views") else ""

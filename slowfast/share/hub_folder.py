@@ -3,7 +3,7 @@
 import logging
 import re
 import statistics
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +93,18 @@ def result_tiles(run: RunFolder, scores: ScoredVideos | None) -> list[Tile]:
     return (multi_label.map_tiles if is_multi_label else classification.result_tiles)(scores)
 
 
+def with_test(card: Card, run: RunFolder, folder: Path) -> Card:
+    """The card with what the test of a run says; draws pictures into the folder."""
+    scores, title = read_known_scores(run), f"{card.model}, {card.dataset}"
+    return replace(
+        card,
+        metrics=read_metrics(run.results, card.num_classes),
+        results=result_tiles(run, scores),
+        about_test=about_test(run.results),
+        pictures=[path.name for path in draw_pictures(run, scores, folder=folder, title=title)],
+    )
+
+
 def build_weights(cfg: ConfigNode, checkpoint: str | Path) -> tuple[Weights, CoverageReport]:
     """The weights that tests take, under our names; ValueError unless they fill the network."""
     with torch.device("meta"):
@@ -144,36 +156,28 @@ def build_hub_folder(
     """
     check_folder(folder)
     weights, report = build_weights(cfg, checkpoint)
-    counts = class_counts(cfg.MODEL.NUM_CLASSES)
+    counts, values = class_counts(cfg.MODEL.NUM_CLASSES), dict(flatten(cfg))
     names = names_or_numbers(report.class_names, counts)
-    examples = report.num_examples if len(report.num_examples or ()) == len(names) else ()
-    results, scores = (run.results, read_known_scores(run)) if run else ({}, None)
+    examples = report.num_examples if len(report.num_examples or []) == len(names) else None
+    is_bgr = build_clip_pack(cfg, "test").reverse_channels
     costs = build_costs(cfg, checkpoint, choices.repeats)
-    values, is_bgr = dict(flatten(cfg)), build_clip_pack(cfg, "test").reverse_channels
-    title = f"{cfg.MODEL.MODEL_NAME}, {choices.dataset or cfg.TRAIN.DATASET}"
     with placed_together(folder / CARD) as path:
-        beside = path.parent
         card = Card(
             model=cfg.MODEL.MODEL_NAME,
             name=choices.name,
             license=choices.license,
             dataset=choices.dataset or cfg.TRAIN.DATASET,
             num_classes=sum(counts),
-            metrics=read_metrics(results, sum(counts)),
-            results=result_tiles(run, scores) if results else [],
-            about_test=about_test(results),
             costs=costs,
             inputs=input_rows(values, "BGR" if is_bgr else "RGB"),
             training=training_rows(values, is_moving_average=weights.is_moving_average),
-            num_examples=list(zip(names, examples, strict=False)),
+            num_examples=list(zip(names, examples or [], strict=False)),
             limits=limit_lines(values),
             has_boxes=cfg.DETECTION.ENABLE,
-            pictures=[p.name for p in draw_pictures(run, scores, folder=beside, title=title)]
-            if results
-            else [],
         )
+        card = with_test(card, run, path.parent) if run and run.results else card
         path.write_text(write_card(card), encoding="utf-8")
-        files.save_safetensors(beside / WEIGHTS, weights.state, dict(weights.facts))
-        (beside / CONFIG).write_text(public_config(cfg.dump()), encoding="utf-8")
-        write_lines(beside / CLASSES, names)
+        files.save_safetensors(path.with_name(WEIGHTS), weights.state, dict(weights.facts))
+        path.with_name(CONFIG).write_text(public_config(cfg.dump()), encoding="utf-8")
+        write_lines(path.with_name(CLASSES), names)
     return weights

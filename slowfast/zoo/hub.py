@@ -28,14 +28,14 @@ def fetch(name: str) -> Path:
             f"hf:{name}: needs the package huggingface_hub, the extra `hub` of this one: "
             "pip install 'slowfast[hub]'"
         ) from error
-    place = {"repo_id": match["repo"], "revision": match["revision"]}
+    repo, revision = match["repo"], match["revision"]
     try:
-        path = Path(hf_hub_download(filename=match["file"] or WEIGHTS, **place))
+        path = Path(hf_hub_download(repo, match["file"] or WEIGHTS, revision=revision))
     except Exception as error:  # a download fails in any way
-        raise ValueError(f"hf:{name}: {_reason(error, match['repo'])}") from error
+        raise ValueError(f"hf:{name}: {_reason(error, repo)}") from error
     if not match["file"]:
         try:
-            hf_hub_download(filename=CONFIG, **place)
+            hf_hub_download(repo, CONFIG, revision=revision)
         except EntryNotFoundError:  # the weights alone: --cfg gives the config
             pass
     return path

@@ -175,13 +175,13 @@ def test_mistakes_of_the_command_line(run_tool, words, message):
     assert code == 2 and message in output
 
 
+def small_card(**more):
+    rows = {"costs": [], "inputs": [], "training": [], "num_examples": [], "limits": []}
+    return write_card(Card("X3D", "", "", "signs", 2, **rows, **more))
+
+
 def test_a_card_without_a_test_says_so():
-    rows = [("a", "b")]
-    none = {"metrics": {}, "results": [], "about_test": "It was not tested.", "num_examples": []}
-    card = Card(
-        *("X3D", "", "", "signs", 2), **none, costs=rows, inputs=rows, training=rows, limits=["x"]
-    )
-    front, text = parts(write_card(card))
+    front, text = parts(small_card())
     assert "model-index" not in front and "It was not tested." in text
     assert "`FOLDER` is the folder of this file" in text
 
@@ -201,7 +201,5 @@ def test_a_run_is_tested_with_the_weights_of_a_folder(toy_yaml, tmp_path, run_to
 
 
 def test_a_card_of_a_network_for_boxes_asks_for_them():
-    none = {"metrics": {}, "results": [], "about_test": "", "num_examples": [], "limits": []}
-    rows = {"costs": [], "inputs": [], "training": []}
-    card = Card("SlowFast", "", "", "ava", 80, **none, **rows, has_boxes=True)
-    assert "--boxes boxes.csv" in write_card(card) and "Predictor" not in write_card(card)
+    text = small_card(has_boxes=True)
+    assert "--boxes boxes.csv" in text and "Predictor" not in text

@@ -60,13 +60,13 @@ def read_judged(path: Path, method: str) -> Judged:
     if not is_zipfile(path):
         return _read_pickled(path)
     found, paths, labels = VideoScores.load_npz(path)
-    values, seen = found.ensemble(method)
-    seen, labels = seen.numpy(), np.asarray(labels)
-    if labels.ndim > 1:
+    values, is_seen = found.ensemble(method)
+    seen, known = is_seen.numpy(), np.asarray(labels)
+    if known.ndim > 1:
         raise ValueError(f"TENSORBOARD: {path} has several labels a video, which have no confusion")
-    keep = seen & (labels >= 0)
+    keep = seen & (known >= 0)
     kept = [path for path, is_kept in zip(paths, keep.tolist(), strict=True) if is_kept]
-    return Judged(values.numpy()[keep], labels[keep], kept)
+    return Judged(values.numpy()[keep], known[keep], kept)
 
 
 def _read_pickled(path: Path) -> Judged:
