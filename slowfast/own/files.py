@@ -54,7 +54,7 @@ def write_config(
 def find_config(folder: Path, request: Mapping[str, Any]) -> Path | None:
     """The YAML of the run that this request began in `folder`; None where there is none.
 
-    ValueError where another request began it.
+    ValueError where another request began it, and something was trained.
     """
     path = folder / CONFIG
     if not path.is_file():
@@ -65,6 +65,9 @@ def find_config(folder: Path, request: Mapping[str, Any]) -> Path | None:
         for name, value in request.items()
         if earlier.get(name) != value
     ]
+    if changed and not any(folder.glob("checkpoints/*.pyth")):
+        logger.info("%s: begins anew, as nothing was trained there", folder)
+        return None
     if changed:
         raise ValueError(
             f"--out: {folder} holds a run that was begun in another way ({'; '.join(changed)}). "
