@@ -127,15 +127,22 @@ def test_command_of_the_table_is_understood(words, parsed, monkeypatch):
 
 @pytest.fixture
 def desk(tmp_path, make_run, video_dir, monkeypatch):
-    """Current folder with what the commands name: runs, tested and trained, and videos."""
+    """Function (text) -> the current folder, with the runs and videos that the commands name."""
     monkeypatch.chdir(tmp_path)
-    for number, name in enumerate(("demo", "a", "b", "split1", "split2", "split3")):
-        write_tested_run(tmp_path / "outputs" / name, [n % (number + 2) > 0 for n in range(12)])
-    make_run("outputs/mine")
-    (tmp_path / "folder").mkdir()
-    shutil.copy(video_dir / "video0.mp4", "clip.mp4")
-    shutil.copy(video_dir / "video1.mp4", "folder")
-    return tmp_path
+
+    def lay_out(text):
+        (tmp_path / "outputs").mkdir()
+        for name in re.findall(r"outputs/(\w+)", text) or ["a", "b"]:
+            if name == "mine":
+                make_run("outputs/mine")
+            else:
+                write_tested_run(tmp_path / "outputs" / name, [n % 3 > 0 for n in range(12)])
+        (tmp_path / "folder").mkdir()
+        shutil.copy(video_dir / "video0.mp4", "clip.mp4")
+        shutil.copy(video_dir / "video1.mp4", "folder")
+        return tmp_path
+
+    return lay_out
 
 
 RUN = {
@@ -149,8 +156,15 @@ RUN = {
 @pytest.mark.slow
 @pytest.mark.parametrize("text", RUN.values(), ids=RUN)
 def test_block_runs(text, desk):
-    for words in commands_of(text, desk):
+    for words in commands_of(text, desk(text)):
         assert words[0] == "slowfast" and command.main(words[1:]) == 0, words
+
+
+def test_pages_that_messages_name_exist():
+    sources = [path for folder in ("slowfast", "tools") for path in (ROOT / folder).rglob("*.py")]
+    text = "\n".join(path.read_text(encoding="utf-8") for path in sources)
+    named = set(re.findall(r"docs/[\w/-]+\.md", text))
+    assert {page for page in named if not (ROOT / page).is_file()} == set() != named
 
 
 def test_readme_is_an_entrance():
