@@ -19,8 +19,9 @@ demo: install
 test: install
 	$(PYTEST)
 
+# These wait for nobody, and each process more takes seconds to collect them.
 test-fast: install
-	$(PYTEST) -m "not slow"
+	$(PYTEST) -n logical -m "not slow"
 
 lint: install
 	$(PYTHON) -m ruff check .

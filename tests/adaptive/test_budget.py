@@ -78,6 +78,7 @@ def test_another_file_is_no_table(budget_run, tmp_path, content):
         load_table(tmp_path / "x.json", budget_run[1])
 
 
+@pytest.mark.slow
 def test_tables_and_statistics_of_other_weights_are_refused(budget_copy):
     path, weights = budget_copy
     cfg = load_cfg(path, ["TEST.BUDGET", "1G"])
@@ -157,6 +158,7 @@ def test_a_test_with_a_budget_finds_the_accuracy_of_the_table(budget_run, tmp_pa
     assert "configuration" not in run_test(load_cfg(path, where))
 
 
+@pytest.mark.slow
 def test_a_predictor_takes_a_budget_and_a_table_elsewhere(budget_copy, toy_set, tmp_path):
     path, weights = budget_copy
     table = table_path(weights).rename(tmp_path / "elsewhere.json")
@@ -167,6 +169,7 @@ def test_a_predictor_takes_a_budget_and_a_table_elsewhere(budget_copy, toy_set, 
     assert len(predictor(toy_set / "test_0.mp4")) == 3
 
 
+@pytest.mark.slow
 def test_a_table_of_another_precision_is_pointed_out(budget_copy, caplog):
     path, weights = budget_copy
     cfg = load_cfg(path, ["TEST.BUDGET", "1G", "TEST.PRECISION", "bfloat16"])
@@ -174,6 +177,7 @@ def test_a_table_of_another_precision_is_pointed_out(budget_copy, caplog):
     assert "its accuracies are of float32, this is bfloat16" in caplog.text
 
 
+@pytest.mark.slow
 def test_a_table_of_some_videos_or_of_another_device_is_pointed_out(budget_copy, caplog):
     path, weights = budget_copy
     content = json.loads(table_path(weights).read_text())

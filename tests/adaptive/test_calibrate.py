@@ -225,6 +225,7 @@ def test_unreadable_videos_are_named(cfg, checkpoint, toy_set, adaptive_cfg, tmp
     assert "unreadable video" in caplog.text and "junk.mp4" in caplog.text
 
 
+@pytest.mark.slow
 def test_other_weights_are_an_error(cfg, checkpoint):
     calibrate(cfg, checkpoint, [SMALL])
     files.save(checkpoint, {"model_state": build_model(cfg).state_dict()})
@@ -278,6 +279,7 @@ def test_configured_network_is_itself_again_afterwards(cfg, checkpoint):
         assert torch.equal(model(clips), before) and not torch.equal(inside, before)
 
 
+@pytest.mark.slow
 def test_keys_of_an_adaptive_model_are_those_of_the_plain_one(cfg):
     state, _ = build_state(cfg, torch.device("cpu"))
     assert list(state.model.state_dict()) == list(build_model(cfg).state_dict())

@@ -90,6 +90,7 @@ def test_each_kind_is_what_a_table_of_its_own_says(
     assert "adaptive, uncalibrated" in lines[0] and "±" in lines[-1] and "±" not in lines[2]
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_the_videos_so_far(budget_copy, ctrl_c_after_a_video):
     path, weights = budget_copy
     stop = StopRequest()

@@ -52,6 +52,7 @@ def test_the_plain_network_says_the_same_of_reduced_clips_at_all_configurations(
         torch.testing.assert_close(plain([reduced]), adaptive(clips), rtol=1e-6, atol=0)
 
 
+@pytest.mark.slow
 def test_a_small_network_has_a_small_file_that_names_where_it_comes_from(budget_run, tmp_path):
     path, weights = budget_run
     cut, _ = extract(load_cfg(path), weights, SMALL, tmp_path)
@@ -123,6 +124,7 @@ def test_missing_statistics_are_measured(budget_copy, tmp_path):
     assert all(torch.equal(state[name], values) for name, values in statistics["0.75,2,32"].items())
 
 
+@pytest.mark.slow
 def test_a_cut_that_says_something_else_is_not_written(budget_run, tmp_path, monkeypatch):
     path, weights = budget_run
     split = module.split_sub_bn
@@ -175,6 +177,7 @@ def test_of_two_pathways_only_widths_are_cut_out():
     assert (plain_cfg.DATA.NUM_FRAMES, plain_cfg.DATA.TEST_CROP_SIZE) == (32, 224)
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_a_narrow_slowfast_says_the_same(tmp_path):
     options = ["RESNET.DEPTH", 18, "RESNET.TRANS_FUNC", "basic_transform", "MODEL.NUM_CLASSES", 3]

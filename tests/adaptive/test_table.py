@@ -90,6 +90,7 @@ def test_costs_of_slow_and_slowfast_are_the_published_ones():
         assert cost.params == pytest.approx(params, abs=0.001)
 
 
+@pytest.mark.slow
 def test_the_table_holds_the_accuracy_of_a_test(table, budget_run, tmp_path):
     """Of the whole network, which a test without a budget runs."""
     path, weights = budget_run
@@ -204,6 +205,7 @@ def test_the_best_by_budget_are_steps_up():
     assert [one.gmacs for one in best_by_budget(rows, "latency_ms")] == [4, 3]
 
 
+@pytest.mark.slow
 def test_the_files_agree_and_hold_the_picks(table, tmp_path, caplog):
     path = tmp_path / "table.json"
     picks = write_table(path, table, budgets=["1G", "1000ms", "0.001M"])

@@ -39,6 +39,7 @@ def test_flow_is_refused(make_run):
         measure_arrow(run)
 
 
+@pytest.mark.slow
 def test_a_run_that_is_tested_backwards_is_refused(make_run):
     run = load_run(parse_run(str(make_run("a"))), ["TEST.REVERSE_TIME", True])
     with pytest.raises(ValueError, match="a: TEST.REVERSE_TIME: True must be False"):

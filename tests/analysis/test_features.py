@@ -15,6 +15,7 @@ def run(make_run):
     return load_run(parse_run(str(make_run("a"))), [])
 
 
+@pytest.mark.slow
 def test_the_features_of_a_stage_are_the_means_of_its_maps(run):
     (batch,) = run.loader(run.views)
     clips = run.loop.task.prepare(batch, torch.device("cpu"))["clips"]
@@ -26,17 +27,20 @@ def test_the_features_of_a_stage_are_the_means_of_its_maps(run):
     assert features.labels.tolist() == [0, 1] * 3 and features.paths[1].endswith("1.mp4")
 
 
+@pytest.mark.slow
 def test_what_the_classifier_gets_gives_its_scores(run):
     features = torch.from_numpy(extract(run, "penultimate").values)
     assert features.shape == (6, run.model.head.projection.in_features)
     assert (features >= 0).all()  # after the ReLU, although that writes into the maps before it
 
 
+@pytest.mark.slow
 def test_maps_that_are_changed_later_are_averaged_before(run):
     values = extract(run, "s1.pathway0_stem.conv").values
     assert (values < 0).any()
 
 
+@pytest.mark.slow
 def test_pathways_are_joined(make_run):
     model = {"MODEL_NAME": "SlowFast"}
     resnet = {"DEPTH": 18, "TRANS_FUNC": "basic_transform", "WIDTH_PER_GROUP": 8}

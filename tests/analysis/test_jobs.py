@@ -74,6 +74,7 @@ def ends(pid):
     return False
 
 
+@pytest.mark.slow
 def test_jobs_that_end_well_are_given(script, make_job):
     found = [make_job("a", "0"), make_job("b", "0")]
     assert sorted(job.name for job in run_jobs(found, 2, num_gpus=0)) == ["a", "b"]

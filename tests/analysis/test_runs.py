@@ -14,6 +14,7 @@ from slowfast.evaluation.evaluator import Evaluator
 from slowfast.evaluation.video_evaluator import OneLabelEvaluator
 
 
+@pytest.mark.slow
 def test_a_folder_gives_its_config_and_last_checkpoint(make_run):
     folder = make_run("vov3d")
     run = load_run(parse_run(str(folder)), [])
@@ -21,6 +22,7 @@ def test_a_folder_gives_its_config_and_last_checkpoint(make_run):
     assert run.weights == folder / "checkpoints/checkpoint_epoch_00001.pyth"
 
 
+@pytest.mark.slow
 def test_a_config_with_weights_and_a_name(make_run):
     folder = make_run("vov3d")
     weights = folder / "checkpoints/checkpoint_epoch_00001.pyth"
@@ -91,6 +93,7 @@ def test_a_drawn_part_of_the_videos_depends_on_the_seed(make_run):
     assert paths(0) == paths(0)
 
 
+@pytest.mark.slow
 def test_kinds_of_views_score_the_same_at_once_a_few_at_once_and_alone(
     make_run, order_seer, monkeypatch
 ):
@@ -114,6 +117,7 @@ def test_kinds_of_views_score_the_same_at_once_a_few_at_once_and_alone(
     assert whole[0][0, 0] < whole[1][0, 0] < whole[2][0, 0]  # it changes more
 
 
+@pytest.mark.slow
 def test_videos_of_unknown_class_do_not_count(make_run):
     run = load_run(parse_run(str(make_run("a"))), [])
     run.dataset.records = [

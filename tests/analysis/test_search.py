@@ -107,6 +107,7 @@ def test_what_exceeds_the_target_is_taken_back(run, tmp_path):
     assert rows_of(tmp_path)[-1]["axis"] == "contracted"
 
 
+@pytest.mark.slow
 def test_network_near_the_target_stays_whole(run):
     start = known_cost(load_cfg(run(num_steps=0)))[0]
     assert run(target=1.95 * start).parent.name == "step_01"

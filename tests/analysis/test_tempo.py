@@ -5,6 +5,7 @@ from slowfast.analysis.tempo import measure_tempo
 from slowfast.evaluation.video_evaluator import OneLabelEvaluator
 
 
+@pytest.mark.slow
 def test_strides_and_clips_that_are_longer_than_their_videos(make_run, order_seer):
     run = load_run(parse_run(str(make_run("a"))), [])
     run.model = order_seer
@@ -15,6 +16,7 @@ def test_strides_and_clips_that_are_longer_than_their_videos(make_run, order_see
     assert [point.cut_short for point in points] == [0, 0, 1]
 
 
+@pytest.mark.slow
 def test_each_stride_has_its_own_frames(make_run, order_seer, monkeypatch):
     run = load_run(parse_run(str(make_run("a"))), [])
     run.model, found = order_seer, []
@@ -31,6 +33,7 @@ def test_each_stride_has_its_own_frames(make_run, order_seer, monkeypatch):
     assert float(three / one) == pytest.approx(3, rel=0.1)
 
 
+@pytest.mark.slow
 def test_a_stride_of_one_time_is_the_test_itself(make_run):
     run = load_run(parse_run(str(make_run("a"))), [])
     (plain,), _ = run.judge([run.views])

@@ -7,6 +7,7 @@ from slowfast.config.cli import load_cfg
 LAYER = Layer(4, (2, 4, 4), (1, 3, 3), (1, 2, 2), (0, 1, 1))
 
 
+@pytest.mark.slow
 def test_layers_of_x3d():
     opts = ["DATA.TRAIN_CROP_SIZE", 64, "DATA.NUM_FRAMES", 4, "NUM_GPUS", 0]
     layers = build_layers(load_cfg("configs/Kinetics/x3d/X3D_M.yaml", opts))

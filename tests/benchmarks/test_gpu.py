@@ -82,6 +82,7 @@ def test_networks_are_compared_in_every_number_type(place, keys):
     assert "logits:0e+00" in lines[1]["gpu64"]
 
 
+@pytest.mark.slow
 def test_a_network_that_computes_something_else_is_noticed(place, monkeypatch):
     example = build_example(small_cfg("X3D", **WHOLE))
     compute, calls = example.compute, []

@@ -37,6 +37,7 @@ def test_the_plain_way_gives_the_same_clip_of_images_and_video(few_frames, tmp_p
         torch.testing.assert_close(clip, clips[0], atol=40, rtol=0)
 
 
+@pytest.mark.slow
 def test_table_has_a_line_per_store(few_frames):
     clip = {"frames": 16, "rate": 5, "crop_size": 32, "short_side": (32, 40)}
     sizes = {"workers": 0, "num_clips": 2, "batch_size": 2, "repeats": 1}

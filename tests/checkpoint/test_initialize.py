@@ -223,6 +223,7 @@ def _of_images(name, value):
     return name, value.sum(2) if value.ndim == 5 else value
 
 
+@pytest.mark.slow
 def test_mfnet_starts_from_its_authors_weights_of_images(tmp_path):
     """Names and the division by the frames of a kernel are those of cypw/PyTorch-MFNet."""
     model = small_model("MFNet", **{"MODEL.NUM_CLASSES": 4})

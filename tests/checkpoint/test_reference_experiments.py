@@ -141,6 +141,7 @@ def test_5_inflation(tmp_path, change, patterns, num_replaced):
     assert ("head.projection.weight" in report.loaded) == (num_replaced == 0)
 
 
+@pytest.mark.slow
 def test_7_caffe2_blobs_of_other_shapes_are_skipped_and_linear_layers_widened(tmp_path):
     model = build_thin("X3D-M")
     before = model.s1.pathway0_stem.bn.weight.detach().clone()

@@ -112,7 +112,7 @@ def test_what_is_saved_is_loaded(name, tmp_path):
     assert report.layout == "PySlowFast" and len(report.loaded) == len(source.state_dict())
 
 
-@pytest.mark.parametrize("name", ["X3D-M", "SlowFast", "Slow", "I3D NLN"])
+@pytest.mark.parametrize("name", slow_but(["Slow"], ["X3D-M", "SlowFast", "Slow", "I3D NLN"]))
 @pytest.mark.parametrize("verb", [load_for_test, initialize_from])
 def test_a_caffe2_pickle_of_our_weights_loads_back(name, verb, tmp_path):
     source, model = build_thin(name), build_thin(name)

@@ -95,6 +95,7 @@ def test_still_clip_has_the_maps_of_the_image(googlenet, keys, num_made):
 
 
 # I3D pads time with zeros: 3 frames in the stem, then 1 in conv2c, 3b and 3c at half the rate.
+@pytest.mark.slow
 def test_still_clip_has_the_maps_of_the_image_in_i3d_away_from_the_ends(googlenet):
     model_2d, path = googlenet
     model = build(VARIANT="i3d").eval()
@@ -119,6 +120,7 @@ def test_gates_are_not_in_the_file_and_listed(googlenet):
     assert report.coverage > 0.9
 
 
+@pytest.mark.slow
 def test_name_that_matches_nothing_is_listed(googlenet, tmp_path):
     state = torch.load(googlenet[1])
     state["inception3a.branch5.conv.weight"] = torch.zeros(1)
@@ -127,6 +129,7 @@ def test_name_that_matches_nothing_is_listed(googlenet, tmp_path):
     assert report.unexpected == ("inception3a.branch5.conv.weight",)
 
 
+@pytest.mark.slow
 def test_i3d_does_not_become_separable(tmp_path):
     torch.save(build(VARIANT="i3d", WIDTH_FACTOR=0.125).state_dict(), tmp_path / "i3d.pth")
     with pytest.raises(CheckpointError, match="of the backbone, at least 90% are asked for"):
@@ -147,6 +150,7 @@ def test_separable_becomes_neither_3d_nor_silently_2d(tmp_path, caplog):
     assert "20 of its separable convolutions become 2D" in caplog.text
 
 
+@pytest.mark.slow
 def test_2d_stage_becomes_separable_and_learned_time_is_kept(tmp_path):
     """From Fast-S3D to S3D."""
     source, model = (build(VARIANT=v, WIDTH_FACTOR=0.125) for v in ("fast-s3d", "s3d"))

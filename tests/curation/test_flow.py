@@ -155,6 +155,7 @@ def test_what_is_done_is_done_again_only_if_video_or_settings_changed(
     assert not times(output).items() & before.items()
 
 
+@pytest.mark.slow
 def test_a_folder_of_videos_needs_no_list(videos, tmp_path):
     num_done, failures = make([], tmp_path / "flow", videos=str(videos))
     assert num_done == 3 and len(failures) == 2
@@ -220,6 +221,7 @@ def test_settings_are_checked():
         FlowSettings(8)
 
 
+@pytest.mark.slow
 def test_flow_can_be_checked_and_shown(videos, tmp_path, toy_cfg):
     make([videos / "train.csv"], tmp_path / "flow")
     for name in ("val.csv", "test.csv"):

@@ -139,6 +139,7 @@ def test_whole_frames_of_different_sizes_come_in_one_item(detection_cfg, split):
     assert second["box_indices"].tolist() == [1, 1]
 
 
+@pytest.mark.slow
 def test_detection_batches_do_not_depend_on_the_number_of_workers(detection_cfg):
     batches = []
     for num_workers in (0, 2):

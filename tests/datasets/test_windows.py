@@ -60,6 +60,7 @@ def test_index_that_is_none_is_named(packed, tmp_path):
         add_windows([Record(f"{tmp_path}/00000.tar/a.mp4")], seconds=9)
 
 
+@pytest.mark.slow
 def test_objects_that_are_not_there_are_found_before_training(toy_set, bucket, tmp_path):
     url = bucket(toy_set)
     names = [f"train_{number}.mp4" for number in range(8)]
@@ -108,6 +109,7 @@ def test_store_that_falls_silent_ends_the_run_at_once(make_cfg, toy_set, deaf_se
         build_dataset(make_cfg(*words), "train")[0]
 
 
+@pytest.mark.slow
 def test_list_may_name_members_and_addresses(make_cfg, packed, toy_set, bucket, tmp_path):
     url = bucket(toy_set)
     rows = [

@@ -232,6 +232,7 @@ def test_a_damaged_last_checkpoint_gives_way_to_an_earlier_one(toy_cfg, tmp_path
     assert "going on from" in caplog.text and "checkpoint_epoch_00001.pyth" in caplog.text
 
 
+@pytest.mark.slow
 def test_damage_of_every_checkpoint_ends_the_run(toy_cfg, tmp_path):
     train(toy_cfg(*BASE, "SOLVER.MAX_EPOCH", 1))
     damage(files.checkpoint_path(tmp_path / "run", 0))

@@ -41,6 +41,7 @@ def test_nan_of_a_sub_network_is_found_in_its_pass(adaptive_cfg, monkeypatch, is
         train(adaptive_cfg())
 
 
+@pytest.mark.slow
 def test_nan_of_a_loss_is_found_in_its_pass(adaptive_cfg, monkeypatch):
     monkeypatch.setattr(
         adaptive, "distillation", lambda _temperature: lambda logits, *_: logits.sum() * math.nan
@@ -49,6 +50,7 @@ def test_nan_of_a_loss_is_found_in_its_pass(adaptive_cfg, monkeypatch):
         train(adaptive_cfg())
 
 
+@pytest.mark.slow
 def test_all_batches_are_done_again_as_they_were(toy_cfg, monkeypatch):
     seen = []
     spoil(monkeypatch, "head", lambda head: True)

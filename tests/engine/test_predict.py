@@ -53,6 +53,7 @@ def test_scores_are_those_of_testing(toy_yaml, weights, videos, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_a_video_gives_its_best_classes_by_name(toy_yaml, weights, videos):
     predictor = slowfast.Predictor(toy_yaml, weights)
     best = predictor(videos[0])
@@ -92,12 +93,14 @@ def test_views_follow_the_options(toy_yaml, weights, videos):
     assert predictor(videos[0]) != Predictor(toy_yaml, weights)(videos[0])
 
 
+@pytest.mark.slow
 def test_one_frame_is_enough(toy_yaml, weights, tmp_path):
     path = tmp_path / "short clip.mp4"
     write_video(path, np.full((1, 48, 64, 3), 90, dtype=np.uint8))
     assert len(Predictor(toy_yaml, weights)(path)) == 3
 
 
+@pytest.mark.slow
 def test_an_unreadable_video_is_an_error_alone_and_a_result_among_others(
     toy_yaml, weights, videos, tmp_path
 ):
@@ -125,6 +128,7 @@ def test_processes_and_batches_change_nothing(toy_yaml, weights, videos):
         )
 
 
+@pytest.mark.slow
 def test_a_stop_request_keeps_what_is_done(toy_yaml, weights, videos):
     stop = StopRequest()
     stop.signum = 2
@@ -132,6 +136,7 @@ def test_a_stop_request_keeps_what_is_done(toy_yaml, weights, videos):
     assert result.path == str(videos[0]) and result.predictions
 
 
+@pytest.mark.slow
 def test_a_config_for_many_gpus_runs_where_there_are_none(toy_yaml, weights, videos):
     options = ["NUM_GPUS", 2, "NUM_SHARDS", 2, "SHARD_ID", 1]
     assert Predictor(toy_yaml, weights, options=options)(videos[0])
@@ -162,6 +167,7 @@ def test_a_notebook_shows_answers_as_bars(toy_yaml, weights, videos):
     assert result._repr_html_().count("<tr>") == 2
 
 
+@pytest.mark.slow
 def test_clips_are_sampled_as_those_of_the_test_set(toy_yaml, weights):
     predictor = Predictor(toy_yaml, weights, options=["TEST.DATASET", "ssv2"])
     assert predictor.views.sampler == SegmentSampler(4)

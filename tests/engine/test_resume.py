@@ -166,6 +166,7 @@ def test_a_finished_adaptive_run_is_not_taken_for_a_plain_one(toy_cfg):
     _assert_kind_is_refused(plain, False, True)
 
 
+@pytest.mark.slow
 def test_a_stopped_plain_run_does_not_go_on_as_an_adaptive_one(toy_cfg, monkeypatch):
     options = [*ADAPTIVE, "SOLVER.CLIP_GRAD_L2NORM", 10.0]
     with monkeypatch.context() as patch:

@@ -80,6 +80,7 @@ def test_lists_of_an_earlier_test_go(toy_cfg, lossy_set, tmp_path):
     assert not (tmp_path / "run/damaged_test.csv").exists()
 
 
+@pytest.mark.slow
 def test_unreadable_training_video_is_replaced_and_listed(toy_cfg, damaged_set, tmp_path):
     state = train(toy_cfg("DATA.PATH_TO_DATA_DIR", damaged_set, "SOLVER.MAX_EPOCH", 1))
     assert "train_1.mp4,InvalidDataError" in (tmp_path / "run/unreadable_train.csv").read_text()
@@ -97,6 +98,7 @@ def test_without_weights_the_error_names_the_key(toy_cfg):
         run_test(toy_cfg())
 
 
+@pytest.mark.slow
 def test_weights_of_another_model_are_refused(toy_cfg):
     cfg = toy_cfg("SOLVER.MAX_EPOCH", 1)
     train(cfg)
@@ -148,6 +150,7 @@ def test_nothing_readable_is_an_error(toy_cfg, damaged_set):
         run_test(toy_cfg("DATA.PATH_TO_DATA_DIR", damaged_set))
 
 
+@pytest.mark.slow
 def test_validation_without_readable_videos_goes_on_without_metrics(toy_cfg, damaged_set):
     for index in range(5):
         (damaged_set / f"val_{index}.mp4").write_text("not a video")

@@ -160,12 +160,14 @@ def test_option_changes_what_is_learned(trained, plain_heads, base, options):
     assert not torch.equal(other.model.head.projection.weight, plain_heads[str(base)])
 
 
+@pytest.mark.slow
 def test_clipping_by_norm_bounds_the_length_of_a_step(trained):
     start = _parameters(trained(*ONE_STEP, "SOLVER.BASE_LR", 0.0))
     step = _parameters(trained(*ONE_STEP, "SOLVER.CLIP_GRAD_L2NORM", 1e-3)) - start
     assert step.norm().item() == pytest.approx(1e-3, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_clipping_by_value_bounds_every_part_of_a_step(trained):
     start = _parameters(trained(*ONE_STEP, "SOLVER.BASE_LR", 0.0))
     step = _parameters(trained(*ONE_STEP, "SOLVER.CLIP_GRAD_VAL", 1e-3)) - start
@@ -201,6 +203,7 @@ def test_mixed_precision_takes_about_the_same_step(trained, options):
     assert 0 < (mixed - plain).norm() < 0.8 * (plain - start).norm()
 
 
+@pytest.mark.slow
 def test_clipping_looks_at_gradients_without_the_loss_scale(trained):
     start = _parameters(trained(*ONE_STEP, "SOLVER.BASE_LR", 0.0))
     step = _parameters(trained(*ONE_STEP, *FLOAT16, "SOLVER.CLIP_GRAD_L2NORM", 1e-3)) - start
@@ -269,6 +272,7 @@ def test_trained_network_can_be_tested(toy_cfg, options):
     assert np.isfinite(run_test(cfg)["loss"])
 
 
+@pytest.mark.slow
 def test_gradient_norm_is_logged_when_clipped(toy_cfg):
     cfg = toy_cfg("SOLVER.CLIP_GRAD_L2NORM", 0.1, "SOLVER.MAX_EPOCH", 1)
     train(cfg)
@@ -290,6 +294,7 @@ def test_moving_average_is_what_is_validated_and_tested(toy_cfg, tmp_path):
     assert with_average != without
 
 
+@pytest.mark.slow
 def test_nan_stops_and_names_the_module_and_the_videos(toy_cfg, monkeypatch):
     monkeypatch.setattr("slowfast.engine.run.build_lr_schedule", lambda _cfg: lambda _epoch: 1e30)
     with pytest.raises(
@@ -356,6 +361,7 @@ def test_the_main_process_decides_that_patience_is_over(toy_cfg, judged, monkeyp
     assert train(toy_cfg("TRAIN.PATIENCE", 2, "SOLVER.MAX_EPOCH", 3)).epoch == 0
 
 
+@pytest.mark.slow
 def test_finished_run_is_not_trained_again(toy_cfg):
     cfg = toy_cfg("SOLVER.MAX_EPOCH", 1)
     first = _weights(train(cfg))
@@ -378,6 +384,7 @@ def test_fine_tuning_starts_at_epoch_0_with_a_new_head(toy_cfg, tmp_path):
     torch.testing.assert_close(state.model.state_dict()[name], before[name])
 
 
+@pytest.mark.slow
 def test_resuming_another_model_is_refused(toy_cfg):
     train(toy_cfg("SOLVER.MAX_EPOCH", 1))
     with pytest.raises(ValueError, match="(?s)VOV3D.INNER_CH: 16, but .*00001.pyth has 8"):

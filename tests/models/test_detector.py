@@ -37,6 +37,7 @@ def clips(num=2, height=48, width=64):
     return [torch.randn(num, 3, 4, height, width, generator=torch.Generator().manual_seed(0))]
 
 
+@pytest.mark.slow
 def test_all_parts_learn_together(model):
     model.train().zero_grad()
     torch.manual_seed(0)

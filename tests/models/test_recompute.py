@@ -32,6 +32,7 @@ def test_gradients_and_statistics_are_those_of_a_plain_step(family):
     torch.testing.assert_close(again, buffers, rtol=0, atol=0)
 
 
+@pytest.mark.slow
 def test_parts_of_the_batch_keep_their_statistics():
     keys = {"BN.NORM_TYPE": "sub_batchnorm", "BN.NUM_SPLITS": 2}
     (_, buffers), (_, again) = (

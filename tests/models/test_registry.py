@@ -140,14 +140,15 @@ def test_one_narrow_network_can_be_built_or_says_why_not(family):
     assert sum(count_parameters(model).values()) < sum(count_parameters(on_meta(family)).values())
 
 
-@each
+@pytest.mark.parametrize("family", slow_but(["TSM", "X3D"], sorted(MODELS)))
 def test_features_of_stages_and_of_the_classifier_can_be_had(family):
     model, inputs = on_meta(family), build_meta_inputs(cfg_of(family), CROP)
     for layer in some_layers(model):
         assert FeatureExtractor(model, layer)(*inputs).ndim == 2
 
 
-@pytest.mark.parametrize("family", slow_but(["TSM"], EXPORTED))
+@pytest.mark.slow
+@pytest.mark.parametrize("family", EXPORTED)
 @torch.no_grad()
 def test_exported_network_gives_the_same_for_any_number_of_clips(family):
     model, clips = on_cpu(family), clips_of(family)
@@ -158,6 +159,7 @@ def test_exported_network_gives_the_same_for_any_number_of_clips(family):
     assert_same(program(*three), model(three))
 
 
+@pytest.mark.slow
 @each_of_ours
 @pytest.mark.filterwarnings("ignore")
 def test_network_can_be_written_for_onnx(family):

@@ -81,6 +81,7 @@ def test_gradients_are_those_of_the_sandwich_written_by_hand(adaptive_cfg, tempe
     assert metrics["top1_acc"] == 100 * (logits.argmax(1) == batch["labels"]).float().mean().item()
 
 
+@pytest.mark.slow
 def test_without_distillation_all_learn_from_the_smoothed_labels(adaptive_cfg):
     options = ["ADAPTIVE.DISTILL", False, "MODEL.LABEL_SMOOTHING", 0.2, *PLAIN_HEAD]
     cfg = adaptive_cfg(*options)
@@ -97,6 +98,7 @@ def test_without_distillation_all_learn_from_the_smoothed_labels(adaptive_cfg):
 ALONE = ["ADAPTIVE.FULL_PASS", False, "ADAPTIVE.DISTILL", False, "BN.USE_PRECISE_STATS", True]
 
 
+@pytest.mark.slow
 def test_without_a_full_pass_a_step_is_that_of_its_sub_networks(adaptive_cfg):
     cfg = adaptive_cfg(*ALONE, *PLAIN_HEAD)
     batch, model = batch_of(cfg), model_of(cfg)
@@ -143,6 +145,7 @@ def test_sub_networks_do_not_move_the_running_statistics(adaptive_cfg, options):
     assert all(torch.equal(*pair) for pair in zip(model.buffers(), alone.buffers(), strict=True))
 
 
+@pytest.mark.slow
 def test_sub_networks_learn_from_mixed_clips(adaptive_cfg):
     cfg = adaptive_cfg("MIXUP.ENABLE", True, "MIXUP.CUTMIX_ALPHA", 0.0)
     model, batch, seen = model_of(cfg), batch_of(cfg), []

@@ -54,6 +54,7 @@ def test_boxes_of_several_labels_have_sigmoids(detector_cfg):
     torch.testing.assert_close(sums["class_loss"], expected)
 
 
+@pytest.mark.slow
 def test_a_run_finds_boxes_and_needs_none_in_its_test(detector_cfg, tmp_path):
     nowhere = ["AVA.TEST_PREDICT_BOX_LISTS", ["nowhere.csv"]]
     precise = ["BN.USE_PRECISE_STATS", True, "BN.NUM_BATCHES_PRECISE", 1]
@@ -67,6 +68,7 @@ def test_a_run_finds_boxes_and_needs_none_in_its_test(detector_cfg, tmp_path):
     assert detections.boxes.min() >= 0 and detections.boxes.max() <= 1
 
 
+@pytest.mark.slow
 def test_a_detector_starts_from_weights_of_images_and_of_videos(detector_cfg, tmp_path):
     torch.manual_seed(0)
     images, videos = resnet18(), build_model(detector_cfg())

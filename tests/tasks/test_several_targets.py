@@ -99,6 +99,7 @@ def test_scores_are_probabilities_of_each_target(toy_cfg):
     torch.testing.assert_close(scores[:, 2:].sum(1), torch.ones(2))
 
 
+@pytest.mark.slow
 def test_each_target_is_predicted_by_name(predictor, toy_set, tmp_path):
     results = predictor.predict([toy_set / "val_0.mp4"], topk=2)
     found = [(p.target, p.label, p.name) for p in results[0].predictions]
@@ -130,6 +131,7 @@ def test_a_classifier_of_other_targets_starts_fresh(toy_cfg, tmp_path, counts, i
     assert bool(report.replaced) == (counts is not None)
 
 
+@pytest.mark.slow
 def test_weights_of_other_targets_are_not_tested(toy_cfg, tmp_path):
     path, model = tmp_path / "weights.pyth", build_model(toy_cfg(*TARGETS))
     content = {"model_state": model.state_dict()}
@@ -172,6 +174,7 @@ def test_weights_of_one_target_can_be_tuned_to_several(pairs_cfg, toy_cfg, tmp_p
     assert "2  classifier of other shape" in caplog.text and state.epoch == 1
 
 
+@pytest.mark.slow
 def test_predict_names_the_classes_of_each_target(run_tool, pairs_yaml, pairs_cfg, tmp_path):
     torch.manual_seed(0)
     files.save(tmp_path / "w.pyth", {"model_state": build_model(pairs_cfg()).state_dict()})

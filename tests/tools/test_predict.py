@@ -41,6 +41,7 @@ def run(run_tool, toy_yaml, tmp_path):
     return partial(run_tool, predict, "--cfg", toy_yaml, "--checkpoint", weights)
 
 
+@pytest.mark.slow
 def test_a_folder_gives_a_table_and_a_file_with_names_and_reasons(run, folder, tmp_path):
     code, output = run(folder, "--output", tmp_path / "out.json", "--topk", 2)
     assert code == 0, output
@@ -52,6 +53,7 @@ def test_a_folder_gives_a_table_and_a_file_with_names_and_reasons(run, folder, t
     assert [len(video.get("predictions", [])) for video in content["videos"]] == [2, 2, 0, 2]
 
 
+@pytest.mark.slow
 def test_views_crops_classes_and_overrides_are_heeded(run, folder, tmp_path):
     names = tmp_path / "names.json"
     names.write_text('["un", "deux", "trois"]')
@@ -60,6 +62,7 @@ def test_views_crops_classes_and_overrides_are_heeded(run, folder, tmp_path):
     assert code == 0 and "trois" in output and "1 x 1 views" in output
 
 
+@pytest.mark.slow
 def test_one_crop_is_the_centre_of_frames_as_in_a_test(run, folder, tmp_path):
     words = ["--views", 1, "--crops", 1, "DATA.TRAIN_JITTER_SCALES", "[36, 40]"]
     assert run(folder / "a.mp4", *words, "--output", tmp_path / "out.json")[0] == 0
@@ -81,6 +84,7 @@ def test_names_in_another_order_go_to_the_classes_of_the_weights(run, folder, tm
     assert "3 of 3 names have another number in the weights" in output
 
 
+@pytest.mark.slow
 def test_only_unreadable_videos_are_a_failure_that_is_written_down(run, folder, tmp_path):
     code, output = run(folder / "broken.mp4", "--output", tmp_path / "out.csv")
     assert code == 1 and "InvalidDataError" in output
@@ -101,11 +105,13 @@ def test_mistakes_are_one_line(run, folder, words, message):
     assert code == 1 and message in output and "Traceback" not in output
 
 
+@pytest.mark.slow
 def test_a_mistyped_video_is_a_video_not_a_key(run, folder):
     code, output = run("IMG_0001.MOV", folder / "a.mp4")
     assert code == 0 and "unreadable: FileNotFoundError" in output
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_what_is_done(run, folder, tmp_path, monkeypatch):
     real = torch.nn.Module.__call__
 

@@ -167,6 +167,7 @@ def test_other_files_are_refused_and_not_overwritten(content, tmp_path, videos):
     assert (tmp_path / "other").read_bytes() == content
 
 
+@pytest.mark.slow
 def test_an_index_file_that_unpacks_to_far_more_is_refused_before_it_is(tmp_path):
     np.savez_compressed(tmp_path / "bomb.npz", version=2, packed=np.zeros(1 << 26, np.uint8))
     with pytest.raises(ValueError, match="is not an index file .*would unpack to 671"):

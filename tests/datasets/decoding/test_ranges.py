@@ -199,6 +199,7 @@ def test_damaged_file_of_the_cache_is_fetched_anew(packed, bucket, tmp_path, cou
     assert path.read_bytes() == first
 
 
+@pytest.mark.slow
 def test_cache_stays_within_its_size(tmp_path):
     cache = RangeCache(str(tmp_path), 640_000)
 

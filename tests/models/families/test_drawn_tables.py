@@ -10,6 +10,7 @@ from slowfast.config.cli import load_cfg
 from slowfast.models import build_model
 from slowfast.models.build import build_meta_inputs
 from tests.helpers.paths import ROOT
+from tests.helpers.slow import slow_but
 
 YAMLS = {
     "blvnet": "../SSv1/blvnet/BLVNET_TAM_50_8x2.yaml",
@@ -64,7 +65,7 @@ def run(family):
     return [*rows[0], *rows[1]]
 
 
-@pytest.mark.parametrize("family", YAMLS)
+@pytest.mark.parametrize("family", slow_but(["resnet", "x3d"], YAMLS))
 def test_table_is_the_network(family):
     assert drawn(family) == run(family)
 

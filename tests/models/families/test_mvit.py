@@ -109,6 +109,7 @@ def test_boxes_are_classified():
     assert all(p.grad is not None for n, p in model.named_parameters() if n != "cls_token")
 
 
+@pytest.mark.slow
 def test_macs_are_the_same_on_a_device_as_without_one():
     model, x = small_model("MViT"), clips("MViT", num=1)
     counted = sum(count_macs(model, x).values())

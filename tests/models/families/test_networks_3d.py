@@ -149,6 +149,7 @@ def test_folded_batch_norms_change_nothing(family, keys):
     torch.testing.assert_close(folded(x), model(x), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_some_batch_norms_of_mf_net_stay_as_no_convolution_is_before_them():
     model = randomise(small_model("MFNet", **{"MODEL.HEAD_ACT": "none"})).eval()

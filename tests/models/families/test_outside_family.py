@@ -63,6 +63,7 @@ def test_a_row_is_enough_for_counts(cfg):
     assert size.macs_train / 1e9 == pytest.approx(32.70, abs=0.01)
 
 
+@pytest.mark.slow
 def test_it_trains_and_tests_and_runs_narrow(cfg):
     cfg.RESNET.WIDTH_PER_GROUP = 16
     cfg.MODEL.WIDTH = 0.5

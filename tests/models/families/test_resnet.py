@@ -102,6 +102,7 @@ def test_width_scales_the_whole_network():
     ]
 
 
+@pytest.mark.slow
 def test_spatial_stride_is_in_the_3x3_or_in_the_first_convolution():
     strides = {}
     for strides_first in (False, True):

@@ -197,6 +197,7 @@ def test_head_pools_two_frames_where_the_top_sees_time(variant, pool_t):
     assert build(VARIANT=variant).head.pool == AveragePool((pool_t, 7, 7))
 
 
+@pytest.mark.slow
 def test_batch_norms_have_the_constants_of_the_paper_s_code():
     for kind in ("batchnorm", "sub_batchnorm", "sync_batchnorm"):
         cfg = s3d_cfg(VARIANT="s3d", **TINY)
