@@ -16,7 +16,7 @@ _BLOCK = re.compile(
 )
 # Programs with which a command of a block begins, after variables and prompts of other programs.
 PROGRAMS = ("slowfast", "python", "make", "torchrun", "srun", "sbatch", "git", "pip", "hf", "aws")
-PROGRAMS += ("source", "ffmpeg", "python3")
+PROGRAMS += ("source", "ffmpeg", "python3", "docker")
 _COMMAND = re.compile(rf"^(?:[A-Z_]+=\S* )*(?:{'|'.join(PROGRAMS)}) ", re.MULTILINE)
 # Nothing is found on that PATH: bash gives each command to this function, which notes it.
 _NOTE = r"""
