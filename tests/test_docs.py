@@ -22,7 +22,8 @@ from tests.helpers.tested_run import write_tested_run
 MADE = {"config.md", "models.md", "papers.md"}  # tests/tools/test_recipes.py has their commands
 PAGES = [*ROOT.glob("*.md"), *sorted((ROOT / "docs").rglob("*.md"))]
 PAGES = {path.relative_to(ROOT).as_posix(): path for path in PAGES if path.name not in MADE}
-OTHERS = {"git", "pip", "hf", "aws", "source", "ffmpeg", "python3", "docker"}  # programs that are not ours
+# Programs that are not ours.
+OTHERS = {"git", "pip", "hf", "aws", "source", "ffmpeg", "python3", "docker"}
 # Configs that stand for the reader's own: a recipe of their kind.
 STAND_INS = {"A3D.yaml": "A3D_X3D_M", "START.yaml": "demo/x2d_motion"}
 STAND_INS["mine.yaml"] = "demo/x3d_motion"

@@ -111,14 +111,18 @@ def _bars(predictions: Sequence[Prediction]) -> str:
 class Predictor:
     """Names what happens in videos: `Predictor("X3D_M.yaml", "weights.pyth")("video.mp4")`.
 
-    `config` is a YAML file, None for the config that training put into the checkpoint (`from_run`
-    finds both); `options` are overrides KEY, VALUE, ...; the views of a video are those
-    of testing (TEST.NUM_ENSEMBLE_VIEWS x TEST.NUM_SPATIAL_CROPS). Runs on one GPU if the config
-    asks for any and there is one, else on the CPU; in a group of processes as `launch` places it.
-    `classes` is a file as for `load_class_names`; without it names come from the checkpoint, and
-    without those they are "class 7". `row` is what TEST.BUDGET chose of the table of an adaptive
-    network, None without it. `checkpoint` may be a file of tools/export.py, which `backend`
-    (one of BACKENDS) runs on the CPU. ValueError for mistakes in any of these.
+    - `config` is a YAML file or the name of a recipe. None takes the config in the checkpoint;
+      `from_run` finds both.
+    - `checkpoint` is a file of weights, a name (zoo:X3D_S), or a file of `slowfast export`, which
+      `backend` (one of BACKENDS) runs on the CPU.
+    - `classes` is a file as for `load_class_names`. Without it names come from the checkpoint, or
+      else are "class 7".
+    - `options` are overrides KEY, VALUE, ... Views are as in a test (TEST.NUM_ENSEMBLE_VIEWS x
+      TEST.NUM_SPATIAL_CROPS).
+    - `row` is the point of an adaptive network that TEST.BUDGET chose, None without it.
+
+    It runs on one GPU if the config asks for any and there is one, else on the CPU; in a group of
+    processes as `launch` places it. Mistakes raise ValueError.
     """
 
     def __init__(

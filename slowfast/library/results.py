@@ -28,7 +28,7 @@ _STYLE = """<style>.slowfast-charts { display: flex; flex-wrap: wrap; gap: 1em;
 
 @dataclass(frozen=True)
 class TestResult:
-    """Results of a test. folder: its OUTPUT_DIR, in which all of it lies."""
+    """Results of a test, read from `folder`, its OUTPUT_DIR."""
 
     __test__ = False  # pytest would take it for tests
 
@@ -46,9 +46,9 @@ class TestResult:
 
     @cached_property
     def intervals(self) -> dict[str, tuple[float, float]]:
-        """Ends of the intervals of 95 % over videos, in percent, by the metrics that have one.
+        """Ends of the 95 % intervals over videos, in percent, by the metrics that have one.
 
-        They are those of the report: of videos with one class or with any number of them.
+        They are as in the report, for videos with one class or with any number of classes.
         """
         if self._run.config.DETECTION.ENABLE or not isinstance(
             self._run.config.MODEL.NUM_CLASSES, int
@@ -71,7 +71,7 @@ class TestResult:
 
     @property
     def report(self) -> Path | None:
-        """The page with everything; None where none was written."""
+        """The page with everything; None if there is none."""
         path = self.folder / "report.html"
         return path if path.is_file() else None
 
@@ -105,19 +105,19 @@ class TestResult:
 
 @dataclass(frozen=True)
 class TrainResult:
-    """Results of a training. folder: its OUTPUT_DIR; test: of the test after it, None without."""
+    """Results of a training, read from `folder`, its OUTPUT_DIR; `test` is None without a test."""
 
     folder: Path
     test: TestResult | None = None
 
     @cached_property
     def history(self) -> list[dict[str, Any]]:
-        """A row for each epoch: `epoch`, `train_loss`, `val_top1_acc`, ...; None where not due."""
+        """A row for each epoch: `epoch`, `train_loss`, `val_top1_acc`, ...; None if not due."""
         return [_with_numbers(row) for row in RunFolder(self.folder).csv_rows("history.csv")]
 
     @property
     def metrics(self) -> dict[str, float]:
-        """Metrics of the test; where the config has none, of the last epoch with validation."""
+        """Metrics of the test; without a test, of the last epoch with validation."""
         if self.test is not None:
             return self.test.metrics
         rows = [row for row in self.history if row.get("val_loss") is not None]
@@ -135,11 +135,11 @@ class TrainResult:
 
     @property
     def report(self) -> Path | None:
-        """The page with everything; None where none was written."""
+        """The page with everything; None if there is none."""
         return self.test.report if self.test else None
 
     def predictor(self, **settings: Any) -> Predictor:
-        """A predictor with `checkpoint`; settings: as of `Predictor`."""
+        """A `Predictor` with `checkpoint`, and its settings."""
         return Predictor.from_run(self.folder, **settings)
 
     def __repr__(self) -> str:

@@ -18,13 +18,16 @@ logger = logging.getLogger(__name__)
 
 
 def train(config: AnyConfig, overrides: Overrides = ()) -> TrainResult:
-    """Train as tools/run_net.py does, test where TEST.ENABLE says so, and give the results.
+    """Train, and test if TEST.ENABLE is set, like `slowfast train`; give the results.
 
-    config, overrides: as for `load_cfg`; TRAIN.ENABLE is set. The run goes on from what is in
-    OUTPUT_DIR, where everything is written. NUM_GPUS above 1 starts a process for each GPU: a
-    script then needs `if __name__ == "__main__":` around the call, a notebook nothing, and models
-    or datasets of one's own stand in a module that IMPORTS names.
-    ValueError for mistakes. Ctrl-C saves and raises KeyboardInterrupt; the same call goes on.
+    `config` and `overrides` are as for `load_cfg`; TRAIN.ENABLE is set. Everything is written to
+    OUTPUT_DIR, and the run goes on from the last checkpoint there.
+
+    NUM_GPUS above 1 starts a process for each GPU. A script then needs
+    `if __name__ == "__main__":` around the call; a notebook does not. Put your own models and
+    datasets into a module that IMPORTS names.
+
+    Mistakes raise ValueError. Ctrl-C saves and raises KeyboardInterrupt; the same call goes on.
     """
     cfg = load_cfg(config, [*override_words(overrides), "TRAIN.ENABLE", True])
     _run(cfg, "train")
@@ -33,10 +36,10 @@ def train(config: AnyConfig, overrides: Overrides = ()) -> TrainResult:
 
 
 def test(config: AnyConfig, overrides: Overrides = ()) -> TestResult:
-    """Test as tools/run_net.py does with TRAIN.ENABLE False, and give the results.
+    """Test, like `slowfast test`; give the results.
 
-    config, overrides: as for `load_cfg`; `train` says what else holds. The weights are those of
-    TEST.CHECKPOINT_FILE_PATH, else the last ones in OUTPUT_DIR.
+    `config` and `overrides` are as for `load_cfg`. TEST.CHECKPOINT_FILE_PATH names the weights; if
+    it is empty, the last checkpoint in OUTPUT_DIR is tested. The rest is as for `train`.
     """
     cfg = load_cfg(config, [*override_words(overrides), "TRAIN.ENABLE", False, "TEST.ENABLE", True])
     _run(cfg, "test")
