@@ -10,21 +10,22 @@
 #
 # The build brings its own CUDA libraries; the machine needs the driver and NVIDIA's container
 # toolkit. Loader processes share memory: Docker's 64 MB of /dev/shm are too little for them.
-FROM python:3.12-slim-bookworm
+FROM python:3.11-slim-bookworm
 
 ARG TORCH=cpu
 ENV PYTHONUNBUFFERED=1 \
     PIP_ROOT_USER_ACTION=ignore \
+    PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/${TORCH} \
     NVIDIA_VISIBLE_DEVICES=all \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility,video
 
 # The largest part first: it changes seldom, so that Docker keeps this layer.
-RUN pip install --no-cache-dir --index-url "https://download.pytorch.org/whl/${TORCH}" \
-    "torch>=2.6" torchvision
-
 WORKDIR /opt/slowfast
+COPY constraints.txt .
+RUN pip install --no-cache-dir --constraint constraints.txt torch torchvision
+
 COPY . .
-RUN pip install --no-cache-dir ".[flow,hub]" \
+RUN pip install --no-cache-dir --constraint constraints.txt ".[flow,hub]" \
     && useradd --create-home --uid 1000 user \
     && mkdir /work && chown user /work
 

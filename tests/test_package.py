@@ -1,6 +1,7 @@
 """What is handed out: the archive of sources, and the wheel that is built from it."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -8,9 +9,11 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name as canonical
 
+import slowfast
 from tests.helpers.paths import ROOT
 
 # Older ones do not know how pyproject.toml names the licence.
@@ -112,3 +115,15 @@ def test_constraints_have_all_direct_dependencies_of_ours(info):
         requirement = None if line in ("", section) else Requirement(line)
         if requirement and section != "[track]" and requirement.name != "slowfast":
             assert pinned[canonical(requirement.name)] in requirement.specifier, line
+
+
+def test_the_citation_is_of_this_version():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["version"] == slowfast.__version__
+
+
+def test_the_workflow_tries_every_python_that_is_promised():
+    workflow = yaml.safe_load((ROOT / ".github/workflows/tests.yml").read_text())
+    tried = workflow["jobs"]["fast"]["strategy"]["matrix"]["python"]
+    text = (ROOT / "pyproject.toml").read_text()
+    assert tried == re.findall(r'"Programming Language :: Python :: (3\.\d+)"', text)
