@@ -31,9 +31,9 @@ lint: install
 types: install
 	$(PYTHON) -m mypy
 
-# The site in site/; a broken link is an error.
+# The site in site/; a broken link is an error (with --quiet none is found).
 docs: install
-	NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --strict
 
 ifeq ($(ACTIVE),)
 install: .venv/installed
