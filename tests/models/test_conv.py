@@ -92,6 +92,9 @@ def test_output_is_channels_last(kernel, is_channels_last):
     assert y.is_contiguous(memory_format=torch.channels_last_3d)
 
 
+@pytest.mark.skipif(
+    torch.__version__.startswith("2.6."), reason="torch 2.6 has another order, which takes longer"
+)
 @pytest.mark.parametrize("kernel", [(1, 3, 3), (3, 1, 1), (3, 3, 3)])
 def test_gradient_of_the_input_is_channels_last(kernel):
     x = clips(2, 4, 3, 4, 5, dtype=torch.float32)

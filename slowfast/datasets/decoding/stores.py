@@ -111,11 +111,18 @@ def _asking(url: str, seconds: float) -> Iterator[Any]:
         raise
     except FileNotFoundError as error:
         cause = error.__cause__  # of a web server: whatever it was that came in place of the file
-        if cause is not None and getattr(cause, "status", None) not in (404, 410):
+        if cause is not None and _status(cause) not in (404, 410, "404", "NoSuchKey"):
             raise _error(cause, url, seconds) from error
         raise NoSuchObject(f"FileNotFoundError: there is no {url}") from error
     except Exception as error:  # each package behind fsspec has exceptions of its own
         raise _error(error, url, seconds) from error
+
+
+def _status(cause: BaseException) -> int | str | None:
+    """Number of a web server's answer, code of S3's."""
+    response = getattr(cause, "response", None)
+    code = response.get("Error", {}).get("Code") if isinstance(response, dict) else None
+    return getattr(cause, "status", code)
 
 
 def _error(error: Exception, url: str, seconds: float) -> StoreError:
