@@ -58,12 +58,11 @@ def same(one, other):
 
 @pytest.mark.slow
 def test_one_pass_over_the_clips_serves_all_configurations(adaptive_cfg, checkpoint, reads):
-    widths = [0.5, 0.55, 0.6, 0.7, 0.75, 0.8, 0.9, 1.0]
-    grid = ["ADAPTIVE.WIDTHS", widths, "ADAPTIVE.FRAMES", [1, 2, 3, 4]]
-    cfg = adaptive_cfg("TRAIN.BATCH_SIZE", 4, *grid, "ADAPTIVE.CROPS", [32, 36, 40])
+    grid = ["ADAPTIVE.WIDTHS", [0.5, 0.75, 1.0], "ADAPTIVE.FRAMES", [2, 3, 4]]
+    cfg = adaptive_cfg("TRAIN.BATCH_SIZE", 4, *grid, "ADAPTIVE.CROPS", [32, 40])
     points = build_points(cfg)
     found = calibrate(cfg, checkpoint, points)
-    assert list(found) == points and len(found) == 96
+    assert list(found) == points and len(found) == 18
     assert reads == ONCE
     assert same(calibrate(cfg, checkpoint, [SMALL])[SMALL], found[SMALL])
     assert reads == ONCE  # it was in the file

@@ -128,7 +128,7 @@ def test_two_streams_of_jhmdb_from_its_files_to_fused_boxes(run_tool, tmp_path):
 
 @pytest.mark.slow
 def test_a_detector_that_fits_finds_its_training_boxes(detector_cfg):
-    fit = ["SOLVER.MAX_EPOCH", 60, "TRAIN.EVAL_PERIOD", 60, "TRAIN.CHECKPOINT_PERIOD", 60]
+    fit = ["SOLVER.MAX_EPOCH", 40, "TRAIN.EVAL_PERIOD", 40, "TRAIN.CHECKPOINT_PERIOD", 40]
     fit += ["TRAIN.BATCH_SIZE", 4, "SOLVER.OPTIMIZING_METHOD", "adamw", "SOLVER.BASE_LR", 0.003]
     fit += ["AVA.GROUNDTRUTH_FILE", "ava_train_v2.2.csv", "DATA.RANDOM_FLIP", False]
     fit += ["BN.USE_PRECISE_STATS", True, "DETECTION.HEAD_DIM", 64]
