@@ -182,7 +182,8 @@ def _repetitions(splits: Sequence[Split], facts: dict[str, Facts | None]) -> Ite
                     held_out.setdefault(_digest(entry, facts), f"{where} ({name})")
     held_out.pop("", None)
     for split in splits:
-        paths, digests = {}, {}
+        paths: dict[str, str] = {}
+        digests: dict[str, str] = {}
         for entry in split.entries:
             path = _name(entry)
             if not path or entry.problem or (path in paths and entry.record.key is not None):

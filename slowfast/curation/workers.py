@@ -3,7 +3,7 @@
 import json
 import multiprocessing
 import signal
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -24,7 +24,7 @@ class Failure:
 
 def run_parallel(
     function: Callable[[Item], Any], items: Iterable[Item], *, workers: int
-) -> Iterator[tuple[Item, Any]]:
+) -> Generator[tuple[Item, Any], None, None]:
     """(item, result) as they get done; the result is a Failure where there is none.
 
     A new process takes the place of one that a library crashed, which a ProcessPoolExecutor does

@@ -154,6 +154,10 @@ def batch_norm(
 class BatchNorm3d(nn.BatchNorm3d):
     """nn.BatchNorm3d with `batch_norm` in training."""
 
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+
     def forward(self, x: Tensor) -> Tensor:
         if not (self.training and self.track_running_stats and self.affine):
             return super().forward(x)

@@ -154,6 +154,7 @@ class Conv3d(nn.Conv3d):
     """
 
     depthwise = "auto"  # MODEL.DEPTHWISE
+    padding: tuple[int, ...]
 
     def __init__(self, dim_in: Dims, dim_out: int, *args, **kwargs):
         super().__init__(sum(parts_of(dim_in)), int(dim_out), *args, **kwargs)

@@ -46,6 +46,12 @@ class SubBatchNorm3d(nn.BatchNorm3d):
     in evaluation. All other names are BatchNorm3d's, so a state of either kind can be loaded.
     """
 
+    running_mean: torch.Tensor
+    running_var: torch.Tensor
+    num_batches_tracked: torch.Tensor
+    split_running_mean: torch.Tensor
+    split_running_var: torch.Tensor
+
     def __init__(self, dim: int, num_splits: int):
         super().__init__(dim)
         self.num_splits = num_splits
@@ -103,6 +109,10 @@ class SyncBatchNorm3d(nn.BatchNorm3d):
     One exchange forward and one backward, on the CPU (gloo) too, unlike nn.SyncBatchNorm; over NCCL
     by its kernels.
     """
+
+    running_mean: torch.Tensor
+    running_var: torch.Tensor
+    num_batches_tracked: torch.Tensor
 
     def __init__(self, dim: int, group: dist.ProcessGroup | None = None):
         super().__init__(dim)

@@ -28,7 +28,7 @@ class Watchdog:
     def __init__(self, signums: Collection[int], seconds: float):
         self.seconds = seconds
         self._signums = frozenset(signums)
-        self._main = threading.main_thread().ident
+        self._main = threading.main_thread().ident or 0
         self._ours, self._theirs = socket.socketpair()
         self._ours.settimeout(_TICK)
         self._theirs.setblocking(False)
@@ -87,6 +87,7 @@ class Watchdog:
 
     def _end(self, signum: int) -> None:
         frame = self._frame()
+        assert frame is not None, "the main thread runs as long as this one"
         while (
             frame.f_back is not None and f"{os.sep}slowfast{os.sep}" not in frame.f_code.co_filename
         ):

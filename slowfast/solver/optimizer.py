@@ -2,7 +2,7 @@
 
 import inspect
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 import torch
@@ -151,7 +151,7 @@ def clip_gradients(
     return total_norm
 
 
-def without_compiler(kind: type[optim.Optimizer]) -> type[optim.Optimizer]:
+def without_compiler(kind: type[optim.Optimizer]) -> Callable[..., optim.Optimizer]:
     """The same optimizer, which does not import PyTorch's compiler when it is made.
 
     PyTorch does so, for seconds and 150 MB, to keep the compiler out of these methods; no optimizer

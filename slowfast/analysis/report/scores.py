@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -64,7 +65,10 @@ def class_names(run: RunFolder, num_classes: int) -> list[str]:
     return found
 
 
-def spread(values: Sequence[int], most: int) -> list[int]:
+Value = TypeVar("Value")
+
+
+def spread(values: Sequence[Value], most: int) -> list[Value]:
     """At most so many of the values, evenly."""
     if len(values) <= most:
         return list(values)

@@ -12,7 +12,7 @@ from slowfast.models.families.external import External
 from slowfast.models.heads import Classifier
 from slowfast.models.operating_point import ReducedNetwork
 
-Grid = tuple[int, int, int]
+Grid = tuple[int, ...]  # of time, height and width
 
 
 @dataclass(frozen=True)

@@ -172,7 +172,7 @@ def build_box_views(
         whole = WholeFrameViews(sampler, size=size, **settings)
         return CenterCropBoxViews(whole, crop_size=crop) if has_crop else whole
     smallest, largest = cfg.DATA.TRAIN_JITTER_SCALES
-    colors = []
+    colors: list[ColorJitter | PcaJitter] = []
     if cfg.AVA.TRAIN_USE_COLOR_AUGMENTATION:
         if not cfg.AVA.TRAIN_PCA_JITTER_ONLY:
             colors.append(ColorJitter(0.4))

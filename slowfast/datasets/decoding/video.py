@@ -89,7 +89,8 @@ class VideoReader:
             f"frames {wanted} of {self.index.num_frames}"
         )
         convert = FrameConverter(size, short_side=short_side)
-        frames, is_intact = {}, False
+        frames: dict[int, np.ndarray] = {}
+        is_intact = False
         # Without times a frame is known only by counting, so nothing can be skipped.
         if self.index.pts:
             frames, is_intact = self._decode(wanted, convert, sparse=True)
@@ -130,9 +131,9 @@ class VideoReader:
 
         A frame's run-up is its own, so that damage does not depend on what is read with it.
         """
-        frames = {}
-        for start, group in groupby(wanted, self._lead_start):
-            group = list(group)
+        frames: dict[int, np.ndarray] = {}
+        for start, run in groupby(wanted, self._lead_start):
+            group = list(run)
             found, _ = self._decode(group, convert, sparse=False, start=start)
             frames |= found or self._decode(group, convert, sparse=False)[0]
         return frames

@@ -34,8 +34,8 @@ class PcaJitter:
         self.values, self.vectors, self.std = np.asarray(values), np.asarray(vectors), std
 
     def __call__(self, clip: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-        color = self.vectors @ (self.values * rng.normal(0, self.std, 3))
-        color = torch.from_numpy(255 * color).to(torch.float32).view(3, 1, 1, 1)
+        drawn = self.vectors @ (self.values * rng.normal(0, self.std, 3))
+        color = torch.from_numpy(255 * drawn).to(torch.float32).view(3, 1, 1, 1)
         lit = (clip + color).clamp_(0, 255)
         return lit if clip.is_floating_point() else lit.round_().to(clip.dtype)
 
@@ -207,7 +207,7 @@ def build_augmentations(cfg: ConfigNode) -> list[Callable]:
     aug, mean, std = cfg.AUG, cfg.DATA.MEAN, cfg.DATA.STD
     if not aug.ENABLE:
         return []
-    steps = []
+    steps: list[Callable] = []
     if aug.AA_TYPE:
         fill = [255 * value for value in mean]
         settings = parse_rand_augment(aug.AA_TYPE)
