@@ -20,7 +20,7 @@ PROGRAMS += ("source", "ffmpeg", "python3", "docker")
 _COMMAND = re.compile(rf"^(?:[A-Z_]+=\S* )*(?:{'|'.join(PROGRAMS)}) ", re.MULTILINE)
 # Nothing is found on that PATH: bash gives each command to this function, which notes it.
 _NOTE = r"""
-command_not_found_handle() { printf '%s\0' "$@" $'\n' >&3; }
+command_not_found_handle() { printf '%s\0' "$@" $'\x1e' >&3; }
 source() { command_not_found_handle source "$@"; }
 SLURM_ARRAY_TASK_ID=0
 """
@@ -60,7 +60,7 @@ def commands_of(text: str, folder: Path) -> list[list[str]]:
     words = done.stdout.split("\0")
     commands: list[list[str]] = [[]]
     for word in words[:-1]:
-        if word == "\n":
+        if word == "\x1e":  # no line end, at which bash would write in two parts
             commands.append([])
         else:
             commands[-1].append(word)
