@@ -105,6 +105,7 @@ def test_an_installed_package_finds_its_recipes_and_tools(site, tmp_path):
     assert Path(output.strip()).is_file() and output.startswith(str(site))
 
 
+@pytest.mark.slow
 def test_constraints_have_all_direct_dependencies_of_ours(info):
     lines = (ROOT / "constraints.txt").read_text().splitlines()
     pinned = dict(line.split("==") for line in lines if line and not line.startswith("#"))

@@ -71,6 +71,7 @@ def test_a_missing_table_says_how_to_write_one(budget_run, tmp_path):
         load_table(tmp_path / "none.json", budget_run[1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"parent": 1, "settings": {}}'])
 def test_another_file_is_no_table(budget_run, tmp_path, content):
     (tmp_path / "x.json").write_text(content)

@@ -100,6 +100,7 @@ def test_ctrl_c_keeps_the_videos_so_far(budget_copy, ctrl_c_after_a_video):
     assert found.kinds == ["adaptive", "adaptive_uncalibrated"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_adaptive", [True, False])
 def test_checkpoints_of_the_other_kind_are_refused_before_anything_is_measured(
     budget_copy, reads, is_adaptive

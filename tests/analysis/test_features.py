@@ -72,6 +72,7 @@ def test_tokens_are_averaged_over_their_positions():
     torch.testing.assert_close(values, clip.mean((2, 3, 4)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layer", ["s9", ""])
 def test_an_unknown_layer_is_named_with_those_there_are(run, layer):
     with pytest.raises(ValueError, match=f"--layer: '{layer}' .*penultimate.*s5"):
@@ -113,6 +114,7 @@ def test_perplexity_never_exceeds_what_the_videos_allow(count):
     assert embedding.shape == (count, 2) and np.isfinite(embedding).all()
 
 
+@pytest.mark.slow
 def test_equal_features_have_an_embedding_too():
     assert np.isfinite(embed(np.ones((5, 4)), perplexity=30, seed=0)).all()
 

@@ -89,6 +89,7 @@ def test_failure_is_named_after_the_others_have_run(script, make_job):
     assert ended == ["b"]
 
 
+@pytest.mark.slow
 def test_leaving_the_loop_ends_all_runs(script, make_job, tmp_path):
     running = run_jobs([make_job("a", "0"), make_job("b", "100")], 2, num_gpus=0)
     assert next(running).name == "a"

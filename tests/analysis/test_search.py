@@ -74,6 +74,7 @@ def test_plot_has_a_line_through_the_best(tmp_path):
     assert (tmp_path / "plot.png").stat().st_size > 0
 
 
+@pytest.mark.slow
 def test_equal_networks_are_trained_once(run, runs):
     run(num_steps=1)
     axes = [name for name in runs if name.startswith("step_01/")]

@@ -27,6 +27,7 @@ def make_cfg(name: str):
     return cfg
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OPTS)
 def test_plain_twin_has_the_same_outputs_and_gradients(name):
     ours, plain = benchmark_model.build_contenders(make_cfg(name), batch=2)
@@ -64,6 +65,7 @@ def test_our_weights_and_clips_are_channels_last():
         assert tensor.is_contiguous(memory_format=torch.channels_last_3d)
 
 
+@pytest.mark.slow
 def test_networks_that_differ_are_not_compared():
     ours, plain = benchmark_model.build_contenders(make_cfg("X3D"), batch=2)
     with torch.no_grad():

@@ -174,6 +174,7 @@ def test_a_file_of_old_torch_is_no_plain_pickle(tmp_path):
     assert files.load(tmp_path / "weights.pkl")["epoch"] == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("protocol", [0, 2])
 def test_a_damaged_pickle_is_a_checkpoint_error_or_read(tmp_path, protocol):
     path, content = tmp_path / "weights.pkl", _caffe2_pickle(protocol)

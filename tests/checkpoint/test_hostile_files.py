@@ -232,6 +232,7 @@ def test_a_storage_larger_than_its_file_is_an_error(tmp_path):
         _load(tmp_path / "a.pth")
 
 
+@pytest.mark.slow
 def test_an_archive_that_unpacks_to_far_more_is_refused_before_it_is(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.pth", "w", zipfile.ZIP_DEFLATED) as archive:
         with archive.open("a/data.pkl", "w") as file:

@@ -39,6 +39,7 @@ def _as_pyslowfast(path, model, *, epoch):
     return path
 
 
+@pytest.mark.slow
 def test_1_format_of_a_saved_checkpoint(tmp_path):
     state = _state(build_thin("X3D-M"))
     state.epoch = 5  # finished epochs
@@ -106,6 +107,7 @@ def test_3d_weights_alone_are_enough(tmp_path, wrap):
     assert_same_weights(model, source)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prefix", ["backbone.", "backbone.backbone."], ids=["once", "twice"])
 def test_4_a_cleared_pattern_may_occur_more_than_once(tmp_path, prefix):
     source, model = build_thin("X3D-M"), build_thin("X3D-M")

@@ -122,6 +122,7 @@ def test_a_caffe2_pickle_of_our_weights_loads_back(name, verb, tmp_path):
     assert report.layout == "Caffe2" and not report.unexpected and report.coverage == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "rename"),
     [

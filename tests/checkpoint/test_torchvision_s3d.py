@@ -112,6 +112,7 @@ def test_still_clip_has_the_maps_of_the_image_in_i3d_away_from_the_ends(googlene
     assert (maps[0][:, :, :1] - expected).norm() > 1e-2 * expected.norm()
 
 
+@pytest.mark.slow
 def test_gates_are_not_in_the_file_and_listed(googlenet):
     with torch.device("meta"):
         model = build(VARIANT="s3d-g")

@@ -69,6 +69,7 @@ def test_equal_frames_give_the_features_of_the_2d_network(
     torch.testing.assert_close(middle, expected, rtol=1e-5, atol=1e-5 * float(expected.abs().max()))
 
 
+@pytest.mark.slow
 def test_the_classifier_of_the_2d_network_is_kept_when_the_classes_agree(resnet50):
     cfg = load_cfg(CONFIGS / "c2d/C2D_8x8_R50.yaml", ["MODEL.NUM_CLASSES", 1000])
     with torch.device("meta"):
@@ -93,6 +94,7 @@ def _resnet18(*options):
 
 # As starting points: R3D and MC3 take them as they are. The kernels 3x3x3 are where the shapes do
 # not allow: layer1's second convolutions are 1x3x3 here.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "options", "mismatched"),
     [

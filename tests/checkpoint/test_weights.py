@@ -37,16 +37,19 @@ def average(*paths):
     return average_weights([read_weights(path) for path in paths])
 
 
+@pytest.mark.slow
 def test_the_average_is_the_mean_of_weights_and_statistics(write):
     state = average(write("a", 1), write("b", 2), write("c", 6)).state
     assert state["conv.weight"].eq(3).all() and state["norm.running_var"].eq(3).all()
     assert state["conv.weight"].dtype == torch.float32
 
 
+@pytest.mark.slow
 def test_whole_numbers_are_the_last_one_s(write):
     assert average(write("a", 6), write("b", 2)).state["norm.num_batches_tracked"] == 20
 
 
+@pytest.mark.slow
 def test_moving_averages_are_averaged_where_tests_take_them(write):
     found = average(write("a", 1, **ema(3)), write("b", 1, **ema(5)))
     assert found.state["conv.weight"].eq(4).all() and found.is_moving_average
@@ -90,6 +93,7 @@ def test_the_tool_strips_and_says_both_sizes(run_tool, write, tmp_path):
     assert small.stat().st_size < path.stat().st_size - 40_000
 
 
+@pytest.mark.slow
 def test_a_stripped_file_gives_the_same_logits(run_tool, tmp_path):
     source = randomize_norms(small_model("X3D"))
     files.save(tmp_path / "a.pyth", {"model_state": source.state_dict()})
@@ -100,6 +104,7 @@ def test_a_stripped_file_gives_the_same_logits(run_tool, tmp_path):
         assert torch.equal(model(clips("X3D")), source(clips("X3D")))
 
 
+@pytest.mark.slow
 def test_the_tool_averages(run_tool, write, tmp_path):
     paths, mean = [write("a", 1), write("b", 3)], tmp_path / "mean.pyth"
     code, output = run_tool(convert_checkpoint, "--average", *paths, "--output", mean)

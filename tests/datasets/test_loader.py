@@ -212,6 +212,7 @@ def load_epoch(cfg, num_workers, bad_file):
     return batches
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_workers", [1, 2])
 def test_batches_do_not_depend_on_the_number_of_workers(cfg, num_workers, tmp_path):
     bad_file = tmp_path / "missing.mp4"

@@ -77,6 +77,7 @@ def test_growing_shape_covers_more_and_more():
     assert np.all(np.diff([c.sum() for c in change]) > 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("label", [0, 2, 4])
 def test_first_and_last_frames_have_the_same_distribution(label):
     clips = np.stack([draw_clip(label, rng(seed), size=32, frames=2) for seed in range(150)])

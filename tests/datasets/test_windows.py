@@ -87,6 +87,7 @@ def make_cfg(toy_yaml):
     return lambda *words: load_cfg(toy_yaml, [str(word) for word in words])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("workers", "start"), [(0, 0), pytest.param(2, 1, marks=pytest.mark.slow)])
 def test_batches_from_a_store_are_those_of_plain_files(
     make_cfg, packed, bucket, workers, start, tmp_path

@@ -70,6 +70,7 @@ def test_a_test_names_the_classes_that_were_not_trained(toy_cfg, named, tmp_path
     assert "lacked: 0 (blue)" in caplog.text
 
 
+@pytest.mark.slow
 def test_a_test_set_of_other_classes_is_refused_before_training(toy_cfg, named, monkeypatch):
     others = SimpleNamespace(class_names=["red", "green", "violet"])
     monkeypatch.setattr(run, "build_dataset", lambda cfg, split: others)

@@ -30,6 +30,7 @@ def spoil(monkeypatch, name, is_spoilt):
     monkeypatch.setattr(run_module, "build_model", build)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("is_spoilt", "number"),
     [(lambda stem: stem.width < 1, 2), (lambda stem: stem.width == 0.5, 3)],

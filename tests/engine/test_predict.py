@@ -160,6 +160,7 @@ def test_the_package_is_imported_without_torch():
     assert "Predictor" in dir(slowfast) and slowfast.build_model is build_model
 
 
+@pytest.mark.slow
 def test_a_notebook_shows_answers_as_bars(toy_yaml, weights, videos):
     predictor = Predictor(toy_yaml, weights)
     assert predictor(videos[0])._repr_html_().count("<tr>") == 3

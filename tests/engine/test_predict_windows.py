@@ -49,6 +49,7 @@ def long_video(tmp_path, pictures):
         return tmp_path / "long.mp4", video.read(range(25))
 
 
+@pytest.mark.slow
 def test_a_window_is_scored_as_a_video_of_its_own(predictor, long_video):
     path, _ = long_video
     found = predictor.timeline(path, window=0.5, stride=0.25, has_features=True)
@@ -59,6 +60,7 @@ def test_a_window_is_scored_as_a_video_of_its_own(predictor, long_video):
     assert found.features.shape[0] == 3 and found.features.std() > 0
 
 
+@pytest.mark.slow
 def test_a_stream_of_frames_is_lazy_and_gives_the_same(predictor, long_video):
     path, frames = long_video
     taken = []
@@ -72,6 +74,7 @@ def test_a_stream_of_frames_is_lazy_and_gives_the_same(predictor, long_video):
         assert found.score == pytest.approx(float(scores[found.label]), abs=2e-3)
 
 
+@pytest.mark.slow
 def test_bytes_arrays_and_tensors_are_predicted_as_the_file(predictor, long_video):
     path, frames = long_video
     assert predictor(path.read_bytes()) == predictor(path)
@@ -82,6 +85,7 @@ def test_bytes_arrays_and_tensors_are_predicted_as_the_file(predictor, long_vide
     assert expected == pytest.approx(dict(predictor(path)), abs=2e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("video", "message"),
     [
@@ -96,6 +100,7 @@ def test_other_things_are_refused_in_words(predictor, video, message):
         predictor(video)
 
 
+@pytest.mark.slow
 def test_a_run_or_its_checkpoint_alone_is_enough(toy_yaml, tmp_path, pictures):
     cfg, run = load_cfg(toy_yaml), tmp_path / "run"
     weights = save_weights(run / "x.pyth", cfg, cfg=cfg.dump())
@@ -125,6 +130,7 @@ def box_predictor(toy_yaml, tmp_path):
     return BoxPredictor(toy_yaml, weights, options=BOXES)
 
 
+@pytest.mark.slow
 def test_boxes_of_a_csv_are_scored_as_in_a_test(box_predictor, long_video, tmp_path):
     path, _ = long_video
     table = tmp_path / "boxes.csv"
@@ -139,6 +145,7 @@ def test_boxes_of_a_csv_are_scored_as_in_a_test(box_predictor, long_video, tmp_p
     np.testing.assert_allclose(found[0].scores, scores, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_boxes_are_found_in_the_middle_of_every_stride(box_predictor, long_video):
     class Network(torch.nn.Module):
         def forward(self, images):

@@ -43,6 +43,7 @@ def test_a_file_has_its_facts_and_gives_the_scores(written, facts):
     torch.testing.assert_close(network([clips(5)]), Means()([clips(5)]))
 
 
+@pytest.mark.slow
 def test_a_file_that_differs_from_torch_is_not_written(facts, tmp_path, monkeypatch):
     path = tmp_path / "folder" / "net.pt2"
     path.parent.mkdir()

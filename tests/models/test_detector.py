@@ -49,6 +49,7 @@ def test_all_parts_learn_together(model):
     assert without == []
 
 
+@pytest.mark.slow
 def test_clips_without_boxes_teach_that_there_are_none(model):
     learned = model.train()(clips(), torch.zeros(0, 5), torch.zeros(0, 5))
     assert len(learned.labels) == 2 * 8 and not learned.labels.any()

@@ -74,11 +74,13 @@ def devices_of_loss(family, **keys):
     return {value.device.type for value in (loss, *sums.values())}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", slow_but(["SlowFast", "VoV3D"], FAMILIES))
 def test_family_stays_on_the_gpu(family):
     assert devices_of_loss(family) == {"cuda"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "keys",
     [{"BN.NORM_TYPE": "sub_batchnorm", "BN.NUM_SPLITS": 2}, {"MIXUP.ENABLE": True}, BOXES],

@@ -190,6 +190,7 @@ def test_temporal_first_bottleneck_strides_in_space_only():
     assert (layer.b2.kernel_size, layer.b2.stride) == ((1, 3, 3), (1, 2, 2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["x3d_2plus1_transform", "x3d_1plus2_transform"])
 def test_x3d_bottlenecks_run(name):
     model = small_model("X3D", **{"RESNET.TRANS_FUNC": name})

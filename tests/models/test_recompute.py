@@ -23,6 +23,7 @@ def trained(family, **keys):
     return [p.grad for p in model.parameters()], dict(model.named_buffers())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", [*QUICK, *slow(OTHERS)])
 def test_gradients_and_statistics_are_those_of_a_plain_step(family):
     (gradients, buffers), (others, again) = (

@@ -94,6 +94,7 @@ def test_boxes_belong_to_detection_networks_only(family):
         detector(family, **{"DETECTION.ENABLE": False})(clips(family), BOXES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_weights_have_the_names_and_shapes_of_the_classifier_of_clips(family):
     strides = {"RESNET.SPATIAL_STRIDES": [[1], [2], [2], [2]]}

@@ -140,6 +140,7 @@ def test_one_narrow_network_can_be_built_or_says_why_not(family):
     assert sum(count_parameters(model).values()) < sum(count_parameters(on_meta(family)).values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", slow_but(["TSM", "X3D"], sorted(MODELS)))
 def test_features_of_stages_and_of_the_classifier_can_be_had(family):
     model, inputs = on_meta(family), build_meta_inputs(cfg_of(family), CROP)

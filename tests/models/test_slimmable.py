@@ -164,6 +164,7 @@ def test_full_width_is_the_plain_model_bit_for_bit(name):
     assert all(map(torch.equal, model.buffers(), other.buffers()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", slow_but([0.73], [0.5, 0.73]))
 @pytest.mark.parametrize("name", slow_but(FAST, [n for n in MODELS if n != "i3d_softmax_nln"]))
 def test_a_width_computes_what_its_leading_channels_do(name, share):
@@ -189,6 +190,7 @@ def test_the_narrow_model_equals_the_sliced_one(name):
             torch.testing.assert_close(out, expected, rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", slow_but(FAST, MODELS))
 def test_model_width_builds_what_narrow_cuts_out(name):
     cut = narrow(plain(name), 0.63)
@@ -207,6 +209,7 @@ def test_model_width_starts_with_weights_of_its_own_spread(name):
             assert ratio == pytest.approx(1, abs=4 / module.weight.numel() ** 0.5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["slowfast", "vov3d", "x3d"])
 def test_conversion_keeps_names_order_and_objects(name):
     model = plain(name)
@@ -221,6 +224,7 @@ def test_conversion_keeps_names_order_and_objects(name):
     model.load_state_dict(plain(name).state_dict())
 
 
+@pytest.mark.slow
 def test_gradients_reach_the_leading_channels_only():
     model = slim("vov3d")
     with width(model, 0.5):
@@ -235,6 +239,7 @@ def test_gradients_reach_the_leading_channels_only():
     assert torch.equal(reached, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", slow_but(FAST, MODELS))
 def test_a_sandwich_step_gives_every_parameter_a_gradient(name):
     model = slim(name)

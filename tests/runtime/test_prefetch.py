@@ -34,6 +34,7 @@ def test_clips_and_named_tensors_are_handed_over_once_copied():
     assert side.told[:3] == ["copy", "copy", [-1, -1]] and len(side.told) == 6
 
 
+@pytest.mark.slow
 def test_a_batch_is_not_read_before_it_is_wanted():
     read = []
     groups = (read.append(value) or group(value) for value in (1, 2))

@@ -63,6 +63,7 @@ def card(folder):
     return parts((folder / "README.md").read_text())
 
 
+@pytest.mark.slow
 def test_the_folder_has_all_parts(folder):
     expected = {"README.md", "classes.txt", "config.yaml", "model.safetensors"}
     expected |= {f"report_{name}.png" for name in ("curves", "confusion", "calibration")}

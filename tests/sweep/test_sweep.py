@@ -36,6 +36,7 @@ def test_first_seeds_of_all_points_come_first(toy_yaml, tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_points_are_compared_over_seeds(run, tmp_path):
     code, text = run(*RATES, "--seeds", 2, "SOLVER.MAX_EPOCH", 3)
     assert code == 0
@@ -47,6 +48,7 @@ def test_points_are_compared_over_seeds(run, tmp_path):
     assert load_cfg(tmp_path / "sweep/BASE_LR=0.3/seed_1.yaml").SOLVER.MAX_EPOCH == 3
 
 
+@pytest.mark.slow
 def test_only_what_is_new_is_trained(run, tmp_path):
     run(*RATES)
     code, text = run("--grid", "SOLVER.BASE_LR", 0.1, 0.3, 0.5)
@@ -55,6 +57,7 @@ def test_only_what_is_new_is_trained(run, tmp_path):
     assert counts == {"BASE_LR=0.1": "x", "BASE_LR=0.3": "x", "BASE_LR=0.5": "x"}
 
 
+@pytest.mark.slow
 def test_another_config_of_a_run_that_was_begun_is_refused(run):
     run(*RATES)
     code, text = run(*RATES, "SOLVER.MAX_EPOCH", 9)
@@ -62,6 +65,7 @@ def test_another_config_of_a_run_that_was_begun_is_refused(run):
     assert run(*RATES, "LOG_PERIOD", 7)[0] == 0
 
 
+@pytest.mark.slow
 def test_a_failing_run_is_named_and_the_others_go_on(run):
     code, text = run("--grid", "SOLVER.BASE_LR", 0.9, 0.1)
     assert code == 1
@@ -105,6 +109,7 @@ def test_the_table_trains_nothing(run, tmp_path):
     assert code == 0 and "no run is done yet" in text and not list(tmp_path.rglob("begun"))
 
 
+@pytest.mark.slow
 def test_slurm_array_has_a_command_for_each_run(run, tmp_path):
     script = tmp_path / "array.sbatch"
     code, text = run(*RATES, "--seeds", 2, "--slurm", script, "--jobs", 3)
@@ -126,6 +131,7 @@ def test_slurm_array_has_a_command_for_each_run(run, tmp_path):
 SEARCH = ("--optuna", 4, "--range", "SOLVER.BASE_LR", 0.001, 0.5, "log")
 
 
+@pytest.mark.slow
 def test_search_goes_on_to_more_trials(run, tmp_path):
     pytest.importorskip("optuna")
     assert run(*SEARCH)[0] == 0
@@ -139,6 +145,7 @@ def test_search_goes_on_to_more_trials(run, tmp_path):
     assert code == 1 and "SOLVER.MAX_EPOCH 2 -> 9" in text
 
 
+@pytest.mark.slow
 def test_a_table_leaves_running_trials_alone(run, toy_yaml, tmp_path):
     pytest.importorskip("optuna")
     (tmp_path / "sweep").mkdir()
@@ -148,6 +155,7 @@ def test_a_table_leaves_running_trials_alone(run, toy_yaml, tmp_path):
     assert not open_study(tmp_path / "sweep", space).trials[0].state.is_finished()
 
 
+@pytest.mark.slow
 def test_trial_that_validates_worse_than_others_is_over(toy_yaml, tmp_path):
     optuna = pytest.importorskip("optuna")
     space = Space(toy_yaml, [], [], [Range("SOLVER.BASE_LR", 0.1, 1.0)])

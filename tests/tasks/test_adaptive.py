@@ -130,12 +130,14 @@ def test_training_on_many_sizes_is_one_pass_of_the_whole_width(adaptive_cfg):
     torch.testing.assert_close(dict(model.named_buffers()), before)
 
 
+@pytest.mark.slow
 def test_every_parameter_gets_a_gradient(adaptive_cfg):
     cfg = adaptive_cfg()
     gradients, _ = gradients_of_step(cfg, model_of(cfg), batch_of(cfg))
     assert all(gradient.any() for gradient in gradients)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [[], ["ADAPTIVE.MIN_WIDTH", 1.0, "ADAPTIVE.WIDTHS", [1.0]]])
 def test_sub_networks_do_not_move_the_running_statistics(adaptive_cfg, options):
     cfg = adaptive_cfg(*PLAIN_HEAD, *options)

@@ -195,6 +195,7 @@ def test_boxes_outside_of_the_centre_are_missed_and_those_inside_stay_whole(box_
     np.testing.assert_allclose(np.unique(boxes, axis=0), [[0.1, 0.5, 0.6, 0.7]])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [

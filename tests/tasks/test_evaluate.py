@@ -175,6 +175,7 @@ def test_every_pass_begins_without_scores():
     assert len(kept.scores) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("max_clips", [1, 4])
 def test_a_real_network_says_the_same_in_parts(toy_cfg, max_clips):
     cfg = toy_cfg("TEST.BATCH_SIZE", 12)

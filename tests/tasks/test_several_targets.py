@@ -120,6 +120,7 @@ def test_each_target_is_predicted_by_name(predictor, toy_set, tmp_path):
     assert [p["target"] for p in video["predictions"]] == [1, 1, 2, 2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("counts", "is_loaded"), [(None, False), ([3, 2], False), ([2, 3], True)])
 def test_a_classifier_of_other_targets_starts_fresh(toy_cfg, tmp_path, counts, is_loaded):
     path, model = tmp_path / "weights.pyth", build_model(toy_cfg(*TARGETS))

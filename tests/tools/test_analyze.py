@@ -128,6 +128,7 @@ def test_pareto(run, runs, tmp_path):
     assert json.loads((tmp_path / "out/pareto.json").read_text())["device"].endswith("1 thread")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -137,6 +137,7 @@ def test_two_processes_predict_what_one_does(run, folder, run_tool_in_two, tmp_p
     assert one == two
 
 
+@pytest.mark.slow
 def test_windows_give_a_timeline_an_overlay_and_features(run, folder, tmp_path):
     words = [folder / "a.mp4", "--window", 0.2, "--stride", 0.1, "--threshold", 0.99]
     for name, option in (("t.json", "--output"), ("t.png", "--output"), ("o.mp4", "--overlay")):
@@ -153,6 +154,7 @@ def test_a_stream_that_does_not_answer_is_one_line_with_its_address(run):
     assert code == 1 and "rtsp://127.0.0.1:9/camera: this stream cannot be opened" in output
 
 
+@pytest.mark.slow
 def test_a_live_stream_over_a_socket_prints_delay_and_rate(run, folder, tmp_path):
     content = as_transport_stream(folder / "a.mp4")
     with socket.create_server(("127.0.0.1", 0)) as server:

@@ -85,6 +85,7 @@ def test_folder_of_another_run_is_refused(train, colours, tmp_path):
     assert code == 1 and "holds a run that was made with --cfg" in output
 
 
+@pytest.mark.slow
 def test_mistakes_are_said_before_torch_is_imported(colours):
     words = [str(colours), "MODEL.NUM_CLASSES", "7"]
     code = "import sys; from slowfast.tools import train\n"

@@ -41,16 +41,19 @@ def rows(model):
     return model.head.projection.weight.detach().clone()
 
 
+@pytest.mark.slow
 def test_weights_get_the_names_of_their_set(name, model):
     assert load_for_test(model, name).class_names == class_list("ava")
 
 
+@pytest.mark.slow
 def test_classes_in_another_order_are_matched_by_name(name, model):
     before = rows(model)
     load_for_test(model, name, classes=classes(class_list("ava")[::-1]))
     assert torch.equal(rows(model), before.flip(0))
 
 
+@pytest.mark.slow
 def test_a_few_names_of_another_spelling_leave_the_numbers(name, model, caplog):
     before, names = rows(model), class_list("ava")
     load_for_test(model, name, classes=classes(["stoop", *names[1:]]))
@@ -58,12 +61,14 @@ def test_a_few_names_of_another_spelling_leave_the_numbers(name, model, caplog):
     assert "classes go by their numbers: 79 of the data's 80" in caplog.text
 
 
+@pytest.mark.slow
 def test_another_set_of_as_many_classes_is_not_tested(name, model):
     others = [f"sign {number}" for number in range(80)]
     with pytest.raises(CheckpointError, match="its classes are not those of the data"):
         load_for_test(model, name, classes=classes(others))
 
 
+@pytest.mark.slow
 def test_another_set_of_as_many_classes_gets_a_fresh_classifier(name, model):
     others = [f"sign {number}" for number in range(80)]
     before = rows(model)

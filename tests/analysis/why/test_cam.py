@@ -175,6 +175,7 @@ def test_operating_points_stand_below_one_another(budget_run, toy_set, tmp_path)
     assert set(fact["score_at"]) == {"1,4,40", small}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "message"),
     [

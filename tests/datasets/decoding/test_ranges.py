@@ -64,6 +64,7 @@ def test_folder_with_the_name_of_a_tar(video_dir, tmp_path, frame_number):
     assert numbers(Record(str(tmp_path / "a.tar/video3.mp4")), frame_number) == [0, 5, 19]
 
 
+@pytest.mark.slow
 def test_member_in_an_s3_store_comes_in_one_request(packed, bucket, frame_number, count_requests):
     url = bucket(packed)
     window = known_windows(f"{url}/00000.tar")["video1.mp4"]
@@ -136,6 +137,7 @@ def test_empty_member_is_unreadable(tmp_path):
             pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "kind", "reason"),
     [

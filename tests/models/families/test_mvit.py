@@ -50,6 +50,7 @@ def test_weights_start_as_in_the_reference():
     assert (model.blocks[0].mlp.fc1.bias == 0.02).all()
 
 
+@pytest.mark.slow
 def test_recomputed_blocks_have_the_same_gradients():
     gradients = []
     for recomputes in (False, True):
@@ -94,6 +95,7 @@ def test_weights_of_another_crop_and_length_start_a_training(keys, tmp_path, cap
     )
 
 
+@pytest.mark.slow
 def test_weights_of_the_reference_are_recognised(tmp_path):
     source = small_model("MViT")
     torch.save({"model_state": source.state_dict()}, tmp_path / "weights.pyth")

@@ -88,6 +88,7 @@ def test_logits_are_those_of_torchvision():
         torch.testing.assert_close(ours([clips]), expected, rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.slow
 @torch.no_grad()
 @pytest.mark.parametrize("num_frames", [2, 8])
 def test_head_at_the_crop_of_224_is_that_of_torchvision(num_frames):
@@ -192,6 +193,7 @@ def test_every_temporal_convolution_is_gated_in_s3d_g():
     assert len(gates) == 2 + 9 * 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("variant", "pool_t"), [("i2d", 1), ("s3d", 2), ("fast-s3d", 2)])
 def test_head_pools_two_frames_where_the_top_sees_time(variant, pool_t):
     assert build(VARIANT=variant).head.pool == AveragePool((pool_t, 7, 7))
