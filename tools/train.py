@@ -6,6 +6,7 @@ The same command goes on with an interrupted run.
 
 slowfast train my_videos
 slowfast train my_videos --from weights.pyth --out runs/a SOLVER.MAX_EPOCH 20
+slowfast train my_videos --from runs/a --out runs/b
 slowfast train my_videos --group "person[0-9]+"
 slowfast train --cfg X.yaml KEY VALUE ...     as a config says; its options: --cfg X.yaml -h
 """
@@ -14,11 +15,16 @@ import argparse
 import json
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 from slowfast.tools import run_net
 from slowfast.utils.cli import add_overrides, looks_like_key, make_parser, parse, run_tool
 
+_FEW = 30  # test videos below which an accuracy says little
+_USAGE = """\
+%(prog)s FOLDER_OR_CSV [options] [KEY VALUE ...]
+       %(prog)s --cfg FILE [options] [KEY VALUE ...]"""
 _EPILOG = "docs/own_videos.md says what is chosen, and why"
 
 
@@ -27,10 +33,14 @@ def main(argv: list[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     if _is_for_config(words):
         return run_net.main(["TRAIN.ENABLE", "True", *words])
-    parser = make_parser(__doc__, epilog=_EPILOG)
+    parser = make_parser(__doc__, epilog=_EPILOG, usage=_USAGE)
     parser.add_argument("videos", metavar="FOLDER_OR_CSV", help="the videos with their classes")
     parser.add_argument(
-        "--from", dest="weights", default="", metavar="FILE", help="weights to start from"
+        "--from",
+        dest="weights",
+        default="",
+        metavar="WEIGHTS",
+        help="to start from: a FILE, the folder of a RUN (its best), zoo:NAME or hf:USER/NAME",
     )
     parser.add_argument(
         "--cfg",
@@ -55,9 +65,19 @@ def main(argv: list[str] | None = None) -> int:
         metavar="SHARE",
         help="of each class for validation, and as much for the test (default: %(default)s)",
     )
+    parser.add_argument(
+        "--import",
+        dest="imports",
+        action="append",
+        default=[],
+        metavar="MODULE",
+        help="module with models, datasets or tasks of your own; adds to IMPORTS",
+    )
     add_overrides(parser)
     interrupted = "interrupted; the same command goes on from here"
-    return run_tool(run, parse(parser, words), interrupted=interrupted)
+    return run_tool(
+        run, parse(parser, words, is_key=partial(_is_key, words)), interrupted=interrupted
+    )
 
 
 def _is_for_config(words: list[str]) -> bool:
@@ -66,6 +86,11 @@ def _is_for_config(words: list[str]) -> bool:
     is_own = options & {"--from", "--out", "--group", "--held-out"}
     has_videos = words and not (words[0].startswith("-") or looks_like_key(words[0]))
     return bool(options & {"--cfg", "--help-config"}) and not is_own and not has_videos
+
+
+def _is_key(words: list[str], word: str) -> bool:
+    """Whether it is a config key; README.md in front of all is a path, there or not."""
+    return looks_like_key(word) and (word != words[0] or word.isupper())
 
 
 def _share(text: str) -> float:
@@ -93,7 +118,7 @@ def run(args: argparse.Namespace) -> int:
         recipe=args.recipe,
         group=args.group,
         held_out=args.held_out,
-        overrides=args.overrides,
+        overrides=_overrides(args.overrides, args.imports),
     )
     code = run_net.main(["--cfg", str(config)])
     if not code:
@@ -101,14 +126,37 @@ def run(args: argparse.Namespace) -> int:
     return code
 
 
+def _overrides(words: list[str], imports: list[str]) -> list:
+    """KEY, VALUE, ... with the modules of --import, files by their whole paths."""
+    if not imports:
+        return words
+    if "IMPORTS" in words[::2]:
+        raise ValueError("--import: IMPORTS is given, too; name all modules in one of the two")
+    paths = [os.path.abspath(name) if name.endswith(".py") else name for name in imports]
+    return [*words, "IMPORTS", paths]
+
+
 def _tell(out: Path) -> None:
     if (out / "test_results.json").exists():  # TEST.ENABLE False: there is none
         results = json.loads((out / "test_results.json").read_text())
         key, title = ("map", "mAP") if "map" in results else ("top1_acc", "top-1")
-        print(f"Test on {results['num_videos']} videos: {title} {results[key]:.1f} %")
+        count = results["num_videos"]
+        interval = _interval(results[key], count) if key == "top1_acc" else ""
+        print(f"Test on {count} videos: {title} {results[key]:.1f} %{interval}")
+        if count < _FEW:
+            print(f"Warning: {count} test videos show little; {_FEW} or more are better")
     if (out / "report.html").exists():
         print(f"Report: {out / 'report.html'}")
     print(f"Predict: slowfast predict VIDEO --run {out}")
+
+
+def _interval(percent: float, count: int) -> str:
+    from slowfast.analysis.report.numbers import wilson_interval
+
+    if not count:
+        return ""
+    low, high = wilson_interval(round(percent / 100 * count), count)
+    return f" (95 % interval {100 * low:.0f} to {100 * high:.0f})"
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ _OPTIONAL = "__optional__"
 _DROPPED = "__dropped__"
 _LIMITS = "__limits__"
 _SET = "__set__"
+_PLACE = "__place__"
 _WORDS = {"true": True, "false": False, "none": None, "null": None}
 # Value of an empty line `KEY:` in YAML.
 _EMPTY: dict[type, Any] = {str: "", list: [], tuple: ()}
@@ -45,6 +46,10 @@ KINDS = {
     list: "a list",
     tuple: "a list",
 }
+
+
+class MissingKeyError(AttributeError, ValueError):
+    """A key of an open section that nobody has set; a mistake of the user."""
 
 
 class ConfigNode(CfgNode):
@@ -71,6 +76,14 @@ class ConfigNode(CfgNode):
         for name, value in self.items():
             dict.__setitem__(node, name, deepcopy(value, memo))
         return node
+
+    def __getattr__(self, name: str) -> Any:
+        if name in self:
+            return self[name]
+        if name.startswith("_") or not self.is_new_allowed():
+            raise AttributeError(name)
+        key = f"{self.__dict__.get(_PLACE, 'USER')}.{name}"
+        raise MissingKeyError(f"{key} is not set: add {key} VALUE")
 
     def __setattr__(self, name: str, value: Any) -> None:
         if isinstance(value, Default):
@@ -172,7 +185,9 @@ class ConfigNode(CfgNode):
 
     def _enter(self, section: str) -> Any:
         if self.is_new_allowed() and section:
-            self.setdefault(section, ConfigNode(new_allowed=True))
+            node = self.setdefault(section, ConfigNode(new_allowed=True))
+            if isinstance(node, ConfigNode):
+                node.__dict__[_PLACE] = f"{self.__dict__.get(_PLACE, 'USER')}.{section}"
         return self.get(section)
 
     def _warn_dropped(self, entry: Entry, reason: str) -> None:

@@ -86,13 +86,25 @@ def _warn_of_other_weights(cfg: ConfigNode) -> None:
     path, output_dir = cfg.TEST.CHECKPOINT_FILE_PATH, Path(cfg.OUTPUT_DIR).resolve()
     is_other = path and output_dir not in Path(path).resolve().parents
     if cfg.TRAIN.ENABLE and cfg.TEST.ENABLE and is_other:
+        _check_run(Path(path))
         logger.warning(
             "TRAIN.ENABLE True: trains first; the test after it is of TEST.CHECKPOINT_FILE_PATH "
             "%s, not of what was trained. TRAIN.ENABLE False only tests",
             path,
         )
         if not local_file(path).is_file():
-            raise ValueError(f"TEST.CHECKPOINT_FILE_PATH: there is no file {path}")
+            raise ValueError(
+                f'TEST.CHECKPOINT_FILE_PATH: there is no file {path}; "" tests what is trained'
+            )
+
+
+def _check_run(path: Path) -> None:
+    """ValueError for a checkpoint of a run on own videos, whose YAML was taken for another run."""
+    if path.parent.name == "checkpoints" and (path.parent.parent / "own.yaml").is_file():
+        raise ValueError(
+            f"TEST.CHECKPOINT_FILE_PATH: {path} is of another run, which is not what is trained "
+            'here; TEST.CHECKPOINT_FILE_PATH "" tests what is trained'
+        )
 
 
 def _log_size(cfg: ConfigNode) -> int:

@@ -9,7 +9,7 @@ from slowfast.own.choices import Choices
 from slowfast.own.measure import Lengths, Machine
 from slowfast.own.network import StepCost, frozen_stages
 from slowfast.own.videos import OwnVideos
-from slowfast.utils.words import shorten
+from slowfast.utils.words import counted, shorten
 
 _GB = 1024**3
 _MANY = 5000  # training videos from which a whole network is fine-tuned
@@ -80,6 +80,8 @@ def choose_clip(
     if is_scratch:
         fitting = 16 if lengths.short * fps >= 16 else 8
         frames = choices.pick("DATA.NUM_FRAMES", fitting, "videos are long enough for so many")
+    else:
+        frames = choices.pick("DATA.NUM_FRAMES", frames, "as the network has them")
     if sampling == "segments":
         choices.pick("TEST.NUM_ENSEMBLE_VIEWS", 2, "a clip has frames of the whole video")
     else:
@@ -136,8 +138,10 @@ def choose_training(
     why = f"{kind}: {recipe.lr:g} for {_BASE_BATCH} clips, scaled to the batch"
     rate = choices.pick("SOLVER.BASE_LR", float(f"{rate:.3g}"), why)
     steps = max(num_train // batch, 1)
-    epochs = max(min(round(recipe.num_steps / steps), recipe.most_epochs), 10)
-    epochs = choices.pick("SOLVER.MAX_EPOCH", epochs, f"{kind}, {steps} steps an epoch")
+    wanted, why = round(recipe.num_steps / steps), f"{kind}, {counted(steps, 'step')} an epoch"
+    if wanted > recipe.most_epochs:
+        why += f"; {recipe.most_epochs} at most, {recipe.num_steps} steps would be more"
+    epochs = choices.pick("SOLVER.MAX_EPOCH", max(min(wanted, recipe.most_epochs), 10), why)
     choices.pick("SOLVER.WARMUP_EPOCHS", epochs / 10, "a tenth of the epochs")
     choices.pick("SOLVER.WARMUP_START_LR", rate / 10, "a tenth of the rate")
     choices.pick("SOLVER.WEIGHT_DECAY", recipe.weight_decay, kind)

@@ -15,6 +15,7 @@ from slowfast.own.split import PARTS, group_by_pattern, split_groups
 from slowfast.own.videos import ALL, OwnVideos, read_videos
 from slowfast.shipped import config_path
 from slowfast.utils.system import num_usable_cores
+from slowfast.utils.words import counted
 from slowfast.zoo.names import is_name, local_file
 from slowfast.zoo.weights import named_weights
 
@@ -61,13 +62,15 @@ def prepare_run(
     if path := files.find_config(folder, request):
         logger.info("%s: goes on with the run that was begun here, and with its split", path)
         return path
-    _check_weights(weights)
+    weights = _find_weights(weights)
     if recipe and not config_path(recipe).is_file():
         raise ValueError(f"--cfg: there is no file {recipe}")
     root = given.pop("DATA.PATH_PREFIX", "")
     videos = read_videos(source, root, is_multi_label=given.get("DATA.MULTI_LABEL"))
     _check_number(given.get("MODEL.NUM_CLASSES"), videos, source)
     _groups(videos, group)  # a mistake in the pattern shows before videos are opened
+    if weights:
+        local_file(weights)  # fetched before videos are opened, as it may fail
     videos, lengths, unreadable = measure_videos(videos, workers=num_usable_cores())
     if groups := _groups(videos, group):
         seed = int(given.get("RNG_SEED", DEFAULTS.RNG_SEED))
@@ -79,12 +82,21 @@ def prepare_run(
     return files.write_config(folder, rows, network, title)
 
 
-def _check_weights(weights: str) -> None:
-    """ValueError for a file or a name that there is not; nothing is fetched yet."""
+def _find_weights(weights: str) -> str:
+    """The weights, of the folder of a run its best checkpoint; nothing is fetched yet.
+
+    ValueError for a file, folder or name that there is not.
+    """
     if is_name(weights):
         named_weights(weights)
     elif weights and not local_file(weights).is_file():
-        raise ValueError(f"--from: there is no file {weights}")
+        folder = Path(weights)
+        if not folder.is_dir():
+            raise ValueError(f"--from: there is no file {weights}")
+        from slowfast.engine.predict import find_run  # imports torch
+
+        return str(find_run(folder.parent if folder.name == "checkpoints" else folder)[1])
+    return weights
 
 
 def _given(overrides: Sequence[str]) -> dict[str, Any]:
@@ -141,12 +153,16 @@ def _choose(
 ) -> tuple[list[Choice], list[Choice], str]:
     """Choices of the run, those of its network, and the network's origin; imports torch."""
     from slowfast.checkpoint.files import best_path
-    from slowfast.config.cli import load_cfg_of_values
+    from slowfast.config.cli import import_modules, load_cfg_of_values
     from slowfast.own import choose
     from slowfast.own.measure import look_at_machine
     from slowfast.own.network import build_step_cost, find_network
 
+    import_modules(given.get("IMPORTS", []))
     network, machine = find_network(weights, recipe), look_at_machine()
+    if "IMPORTS" in given:
+        every = [*network.values["IMPORTS"], *given["IMPORTS"]]
+        given = {**given, "IMPORTS": list(dict.fromkeys(every))}
     choices, num_train, is_scratch = Choices(given), len(videos.parts["train"]), not weights
     choose.choose_data(choices, videos, str(folder / files.LISTS))
     choose.choose_clip(choices, network.values, lengths, is_scratch=is_scratch and not recipe)
@@ -187,4 +203,4 @@ def _log_choices(rows: Sequence[Choice], num_params: int, seconds: float) -> Non
 
 def _duration(seconds: float) -> str:
     minutes = round(seconds / 60)
-    return f"{minutes} minutes" if minutes > 1 else f"{round(seconds)} seconds"
+    return f"{minutes} minutes" if minutes > 1 else counted(round(seconds), "second")

@@ -1,5 +1,6 @@
 """A user's videos with their classes: a folder for each class, a csv, or lists of splits."""
 
+import difflib
 import logging
 import os
 import re
@@ -19,6 +20,7 @@ from slowfast.datasets.annotations.folder import (
 from slowfast.datasets.annotations.list_files import read_lines
 from slowfast.datasets.records import Record
 from slowfast.own.table import TableRow, read_table
+from slowfast.shipped import names_recipe
 from slowfast.utils.video_names import is_video
 from slowfast.utils.words import shorten
 
@@ -82,7 +84,9 @@ def _read(path: Path, root: str, is_multi_label: bool | None) -> OwnVideos:
             )
         return _read_folder(path, is_multi_label=bool(is_multi_label))
     if not path.is_file():
-        raise ValueError(f"there is no folder or csv {str(path)!r} ({path.absolute()})")
+        raise ValueError(
+            f"there is no folder or csv {str(path)!r} ({path.absolute()}){_hint(path)}"
+        )
     if is_video(path.name):
         raise ValueError(f"{path}: is one video; give a folder of videos, or a csv")
     return _read_tables(Path(root or path.parent), {"train": path}, is_multi_label)
@@ -92,6 +96,7 @@ def _read_folder(folder: Path, *, is_multi_label: bool) -> OwnVideos:
     folder = Path(os.path.abspath(folder))
     folders = split_folders(folder)
     place = folders.pop("train", folder)
+    _check_levels(place)
     train = find_class_videos(place)
     found: dict[str, tuple[Path, Places]] = {"train": (place, train)}
     for name, path in folders.items():
@@ -104,6 +109,31 @@ def _read_folder(folder: Path, *, is_multi_label: bool) -> OwnVideos:
         for name, (path, videos) in found.items()
     }
     return OwnVideos(folder, used, _complete(parts), is_multi_label)
+
+
+def _hint(path: Path) -> str:
+    """A guess at what was meant by a path that leads nowhere."""
+    if names_recipe(str(path)):
+        return f". {path} is a recipe: slowfast train --cfg {path} ..."
+    try:
+        names = os.listdir(path.parent)
+    except OSError:
+        return ""
+    near = difflib.get_close_matches(path.name, names, n=3)
+    return (
+        f"; did you mean {' or '.join(str(path.parent / name) for name in near)}?" if near else ""
+    )
+
+
+def _check_levels(folder: Path) -> None:
+    """ValueError for the videos of one class alone."""
+    with os.scandir(folder) as found:
+        entries = [(entry.name, entry.is_dir()) for entry in found]
+    if not any(is_dir for _, is_dir in entries) and any(is_video(name) for name, _ in entries):
+        raise ValueError(
+            f"{folder}: videos lie directly in this folder; give the folder above, in which each "
+            "class is a folder"
+        )
 
 
 def _records(videos: Places, folder: Path, *, is_multi_label: bool) -> list[Record]:

@@ -365,3 +365,13 @@ def test_open_section_takes_keys_of_the_user(tmp_path):
 )
 def test_open_section_has_sections_and_values_of_yaml(words, expected):
     assert expected in override_error(*words)
+
+
+@pytest.mark.parametrize(("place", "key"), [("", "USER.WIDTH"), ("MY", "USER.MY.WIDTH")])
+def test_key_of_the_user_that_is_not_set_is_named(place, key):
+    cfg = get_cfg()
+    cfg.merge_from_list(["USER.MY.A", 1])
+    section = cfg.clone().USER.get_value(place)
+    with pytest.raises(ValueError, match=f"^{key} is not set: add {key} VALUE$"):
+        _ = section.WIDTH
+    assert not hasattr(section, "WIDTH")

@@ -124,3 +124,10 @@ def test_yaml_has_the_values_in_sections_with_their_reasons():
     lines = yaml_lines(rows)
     assert yaml.safe_load("\n".join(lines)) == {"A": {"B": [1, 2], "D": {"E": 0.5}}, "C": "a: b"}
     assert "  B: [1, 2]  # x" in lines
+
+
+def test_epochs_that_are_fewer_than_the_steps_ask_for_say_so():
+    choices = Choices({})
+    choose_training(choices, COST, 8, 8, find_recipe("sgd", is_scratch=True))
+    (why,) = (row.why for row in choices.finish() if row.key == "SOLVER.MAX_EPOCH")
+    assert why == "from scratch, 1 step an epoch; 100 at most, 1500 steps would be more"

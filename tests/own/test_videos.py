@@ -134,7 +134,7 @@ def test_video_in_several_folders_has_several_labels_on_demand(make):
         (["x/1.mp4", "x/2.mp4"], r"one class only \('x', 2 videos\)"),
         (["x/1.mp4", "y/1.mp4"], "one video in each of the 2 classes"),
         (["x/1.jpg", "y/1.jpg"], "images lie in the folder of the class itself"),
-        (["1.mp4", "2.mp4"], "no video in the sub-folders"),
+        (["1.mp4", "2.mp4"], "videos lie directly in this folder; give the folder above"),
         (["x/1.txt"], "no video in the sub-folders"),
     ],
 )

@@ -58,6 +58,13 @@ def test_a_test_of_weights_from_elsewhere_after_a_training_is_said(
     assert code == 0 and ("trains first; the test after it is of" in output) == is_said
 
 
+def test_best_of_another_run_on_own_videos_is_not_tested_after_training(run, tmp_path):
+    (tmp_path / "own.yaml").touch()
+    best = tmp_path / "checkpoints/checkpoint_best.pyth"
+    code, output = run("TEST.CHECKPOINT_FILE_PATH", best)
+    assert code == 1 and 'TEST.CHECKPOINT_FILE_PATH "" tests what is trained' in output
+
+
 def test_weights_to_test_are_looked_for_before_training(run, tmp_path):
     code, output = run("TEST.CHECKPOINT_FILE_PATH", tmp_path / "no.pyth")
     assert code == 1 and "TEST.CHECKPOINT_FILE_PATH: there is no file" in output

@@ -45,6 +45,7 @@ def test_folder_becomes_a_tested_network_with_a_config_that_says_why(train, colo
     code, output = train(colours, "--out", run, *QUICK)
     assert code == 0, output
     assert "left out: red/4.mp4: InvalidDataError" in output and "Test on 2 videos" in output
+    assert "(95 % interval " in output and "Warning: 2 test videos" in output
     assert (run / "lists/train.csv").read_text().count("\n") == 5
     assert "BASE_LR: 0.025  # from scratch: 0.1 for 16 clips" in (run / "own.yaml").read_text()
     cfg = load_cfg(run / "own.yaml")
@@ -60,12 +61,12 @@ def test_folder_becomes_a_tested_network_with_a_config_that_says_why(train, colo
     assert code == 1 and "begun in another way (overrides:" in output
 
     # The network of its weights is fine-tuned, with early stages left as they are.
-    weights = files.best_path(run)
     given = ["SOLVER.MAX_EPOCH", 1, "DATA_LOADER.NUM_WORKERS", 0, "TEST.REPORT", False]
     given += ["NUM_GPUS", 0]
-    code, output = train(colours, "--out", tmp_path / "tuned", "--from", weights, *given)
+    code, output = train(colours, "--out", tmp_path / "tuned", "--from", run, *given)
     assert code == 0, output
     cfg = load_cfg(tmp_path / "tuned/own.yaml")
+    assert cfg.TRAIN.CHECKPOINT_FILE_PATH == str(files.best_path(run))
     assert (cfg.X3D.DIM_C5, cfg.DATA.TRAIN_CROP_SIZE) == (16, 32)
     assert cfg.TRAIN.FREEZE == ["s1", "s2"] and cfg.SOLVER.HEAD_LR_FACTOR == 10
 
@@ -99,6 +100,11 @@ def test_mistakes_are_said_before_torch_is_imported(colours):
     ("words", "message"),
     [
         (["nowhere"], "there is no folder or csv 'nowhere'"),
+        (["NOWHERE.md"], "there is no folder or csv 'NOWHERE.md'"),
+        (["X3D_S"], "X3D_S is a recipe: slowfast train --cfg X3D_S ..."),
+        (["{}s"], "; did you mean {}"),
+        (["{}", "--from", "{}"], "is no OUTPUT_DIR of a run"),
+        (["{}", "--import", "no_net"], "IMPORTS: cannot import 'no_net'"),
         (["{}", "--from", "no.pyth"], "--from: there is no file no.pyth"),
         (["{}", "SOLVER.BASE_LRR", 1], "did you mean SOLVER.BASE_LR"),
         (["{}", "OUTPUT_DIR", "x"], "OUTPUT_DIR: 'x' is said by --out here"),
@@ -108,4 +114,4 @@ def test_mistakes_are_said_before_torch_is_imported(colours):
 )
 def test_mistake_is_named(train, colours, tmp_path, words, message):
     code, output = train(*(str(word).format(colours) for word in words))
-    assert code in (1, 2) and message in output
+    assert code in (1, 2) and message.format(colours) in output
