@@ -1,9 +1,12 @@
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from slowfast.analysis.compare.build import write_comparison
+from slowfast.analysis.compare.build import verdict, video_estimate, write_comparison
+from slowfast.analysis.compare.tested_runs import Group
+from slowfast.analysis.report.numbers import wilson_interval
 from tests.helpers.tested_run import write_tested_run
 
 
@@ -33,6 +36,28 @@ def test_run_by_run_mcnemar_is_of_the_exact_binomial(page):
     """10 videos only the first has right, none the second: 2 / 2^10."""
     row = r"<td>s0</td><td>b</td><td[^>]*>10</td><td[^>]*>0</td><td[^>]*>0.0020</td>"
     assert re.search(row, page)
+
+
+def test_a_single_run_has_wilson_s_interval(page):
+    """40 of 60, as in the report of the run."""
+    low, high = wilson_interval(40, 60)
+    assert f"{100 * low:.2f} to {100 * high:.2f}" in page
+
+
+def test_all_right_is_no_point():
+    runs = [SimpleNamespace(is_right=np.ones(80, dtype=bool))] * 3
+    assert video_estimate(Group("a", {}, runs)).low == pytest.approx(95.42, abs=0.01)
+
+
+def test_a_sentence_says_whether_a_difference_is_shown(page):
+    assert re.search(r"a is better than B by 16\.7 points \(\S+ to \S+\), p ", page)
+    nothing = verdict(["a", "b", -0.01, -1.7, 1.7, 1.0, 1.0, 1.0])
+    words = "No difference is shown: b - a is 0.0 points (-1.7 to 1.7), p = 1 (paired bootstrap)."
+    assert nothing == words
+
+
+def test_the_first_heading_is_that_of_its_link(page):
+    assert '<h2 id="result-title">Top-1</h2>' in page
 
 
 def test_nothing_is_fetched_from_a_network(page):

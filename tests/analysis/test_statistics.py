@@ -84,6 +84,10 @@ def test_one_seed_has_no_interval():
     assert math.isnan(seed_interval([90.0]).low)
 
 
+def test_seeds_without_spread_have_no_interval():
+    assert math.isnan(seed_interval([1.0, 1.0, 1.0]).high)
+
+
 def test_welch_needs_two_seeds_on_both_sides():
     assert math.isnan(welch_test([90.0, 91.0], [80.0]))
     assert welch_test([90.0, 91.0, 92.0], [80.0, 81.0, 83.0]) < 0.01

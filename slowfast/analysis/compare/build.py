@@ -9,6 +9,7 @@ import numpy as np
 
 from slowfast.analysis.compare.costs import Costs
 from slowfast.analysis.compare.statistics import (
+    LEVEL,
     Estimate,
     bootstrap_interval,
     holm,
@@ -21,6 +22,7 @@ from slowfast.analysis.compare.tested_runs import Comparison, Group, compare
 from slowfast.analysis.pages.charts import Axis, Chart, Series, line_chart
 from slowfast.analysis.pages.page import Column, Table, write_page
 from slowfast.analysis.report.curves import epoch_of
+from slowfast.analysis.report.numbers import wilson_interval
 from slowfast.analysis.report.run_folder import number
 from slowfast.analysis.report.sections import Gallery, Picture, Section, foot_line
 from slowfast.analysis.report.strips import film_strip
@@ -34,8 +36,9 @@ _CURVES = {
     "Validation top-1 (%)": ("val_epoch", "top1_acc"),
 }
 _NOTE = (
-    "Intervals are of 95 %. Over videos: bootstrap, for a mean of seeds with what all of them say "
-    "about a video kept together. Over seeds: Student's t."
+    "Intervals are of 95 %. Over videos: Wilson's for a single run, bootstrap for a mean of seeds, "
+    "with what all of them say about a video kept together (Wilson's where all say the same of "
+    "every video). Over seeds: Student's t, where they differ."
 )
 
 
@@ -70,8 +73,15 @@ def write_comparison(words: Sequence[str | Path], output: str | Path) -> Path:
 
 
 def video_estimate(group: Group) -> Estimate:
-    """Accuracy in percent, with its interval over videos."""
-    return bootstrap_interval(group.shares).times(100)
+    """Accuracy in percent, with its interval over videos.
+
+    Wilson's for one run, and where all videos are alike, of which resampling makes a point.
+    """
+    shares = group.shares
+    if len(group.runs) > 1 and np.ptp(shares) > 0:
+        return bootstrap_interval(shares).times(100)
+    ends = wilson_interval(round(float(shares.sum())), len(shares))
+    return Estimate(float(shares.mean()), *ends).times(100)
 
 
 def _tile(group: Group) -> tuple[str, str, str]:
@@ -122,7 +132,8 @@ def test_section(found: Comparison) -> Section:
     ps = [Column("p, bootstrap", 4), Column("p, Welch", 4), Column("p, Holm", 4)]
     counts = [Column("only first right", 0), Column("only second right", 0)]
     tests = [Column("p, exact", 4), Column("chi²", 3), Column("p, corrected", 4)]
-    texts = [
+    texts = [verdict(row) for row in rows]
+    texts += [
         "Holm: p of the bootstrap, or of the exact test, adjusted for the number of rows. Welch "
         "takes seeds as the sample, the others take videos."
     ]
@@ -131,6 +142,21 @@ def test_section(found: Comparison) -> Section:
         Table("McNemar, run by run", [*names, *counts, *tests, Column("p, Holm", 4)], runs),
     ]
     return Section("tests", "Is the difference real?", texts, tables=tables)
+
+
+def verdict(row: Sequence) -> str:
+    """Sentence on a row of the paired bootstrap, by the p that counts the number of pairs."""
+    first, second, *points, _, _, p = row
+    shown = f"p = {p:.2g}" if p >= 0.001 else "p < 0.001"
+    if p >= 1 - LEVEL:
+        mean, low, high = (f"{round(value, 1) + 0.0:.1f}" for value in points)  # no -0.0
+        difference = f"{second} - {first} is {mean} points ({low} to {high})"
+        return f"No difference is shown: {difference}, {shown} (paired bootstrap)."
+    if points[0] < 0:
+        first, second, points = second, first, [-points[0], -points[2], -points[1]]
+    mean, low, high = (f"{round(value, 1) + 0.0:.1f}" for value in points)
+    difference = f"{second} is better than {first} by {mean} points ({low} to {high})"
+    return f"{difference}, {shown} (paired bootstrap)."
 
 
 def cost_section(found: Comparison) -> Section:

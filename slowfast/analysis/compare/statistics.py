@@ -65,11 +65,14 @@ def bootstrap_interval(values: np.ndarray, *, num_resamples: int = NUM_RESAMPLES
 
 
 def seed_interval(means: Sequence[float]) -> Estimate:
-    """Mean over runs that differ in their seed, and the interval of Student's t."""
+    """Mean over runs that differ in their seed, and the interval of Student's t.
+
+    NaN ends of a single run, and of runs without any spread.
+    """
     from scipy.stats import t
 
     mean = float(np.mean(means))
-    if len(means) < 2:
+    if len(means) < 2 or np.ptp(means) == 0:
         return Estimate(mean, math.nan, math.nan)
     error = float(np.std(means, ddof=1)) / math.sqrt(len(means))
     reach = float(t.ppf((1 + LEVEL) / 2, len(means) - 1)) * error

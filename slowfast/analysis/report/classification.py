@@ -60,6 +60,7 @@ def accuracies(scores: ScoredVideos) -> dict[str, Share]:
     return {**found, "mean_class_acc": Share(mean, *means)}
 
 
+_FEW_VIDEOS = 100  # with fewer, a bin of the calibration holds a handful
 _TITLES = {
     "top1_acc": "top-1 accuracy",
     "top5_acc": "top-5 accuracy",
@@ -71,7 +72,10 @@ def result_tiles(scores: ScoredVideos) -> list[Tile]:
     """Accuracies, each with its interval, and calibration."""
     tiles = [share.tile(_TITLES[name]) for name, share in accuracies(scores).items()]
     error = percent(calibration(scores).ece)
-    return [*tiles, ("calibration error (ECE)", error, "distance of confidence to truth")]
+    count, remark = len(scores.labels), "distance of confidence to truth"
+    if count < _FEW_VIDEOS:
+        remark += f"; not reliable with only {count} videos"
+    return [*tiles, ("calibration error (ECE)", error, remark)]
 
 
 def class_mean(labels: np.ndarray, is_hit: np.ndarray, num_classes: int) -> float:
