@@ -17,6 +17,7 @@ def _find(inside: str, beside: str) -> Path:
 CONFIGS = _find("configs", "configs")
 TOOLS = _find("tools/files", "tools")
 _NUM_NAMED = 8  # of names in a message
+_NUM_NEAR = 3  # of names that a misspelt one may mean
 
 
 @cache
@@ -91,8 +92,8 @@ def _near(name: str) -> list[str]:
     last: dict[str, list[str]] = {}
     for full in recipes():
         last.setdefault(full.rpartition("/")[2].lower(), []).append(full)
-    words = difflib.get_close_matches(name.rpartition("/")[2].lower(), last, n=_NUM_NAMED)
-    return [full for word in words for full in last[word]]
+    words = difflib.get_close_matches(name.rpartition("/")[2].lower(), last, n=_NUM_NEAR)
+    return [full for word in words for full in last[word]][:_NUM_NEAR]
 
 
 def _listed(names: list[str]) -> str:

@@ -137,6 +137,8 @@ def _add_timeline(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Predict in one process, or in several for many videos."""
+    if args.run and not Path(args.run).is_dir():  # said before torch is imported
+        raise ValueError(f"{args.run}: no such folder; --run takes the OUTPUT_DIR of a training")
     from slowfast.engine.predict import check_output, find_run, find_videos, load_predicted
     from slowfast.runtime.launch import launch_tool
     from slowfast.streams.source import is_stream

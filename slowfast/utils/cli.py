@@ -22,6 +22,7 @@ from slowfast.utils.system import num_usable_cores
 from slowfast.utils.video_names import is_video
 
 INTERRUPTED = 128 + signal.SIGINT
+READER_LEFT = 128 + 13  # SIGPIPE, which Windows does not have
 
 _KEY = re.compile(r"[A-Z][A-Z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*)*")
 _TOOL_FILE = re.compile(
@@ -301,14 +302,30 @@ def run_tool(
     sys.stdout.reconfigure(errors="backslashreplace")  # file names need not be UTF-8
     try:
         with _threads(getattr(args, "threads", None)):
-            return run(args) or 0
+            code = run(args) or 0
+        sys.stdout.flush()
+        return code
     except (ValueError, OSError) as error:
+        if isinstance(error, BrokenPipeError) and _reader_left():
+            return READER_LEFT
         logger.debug("traceback of the error below", exc_info=True)
         logger.error("%s: %s", type(error).__name__, as_typed(str(error)))
         return 1
     except KeyboardInterrupt:
         logger.error(interrupted)
         return INTERRUPTED
+
+
+def _reader_left() -> bool:
+    """Whether nobody reads the output any more, as after `| head`; then it goes nowhere."""
+    try:
+        print(flush=True)  # what failed before is lost, so that a flush alone may succeed
+    except BrokenPipeError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+        return True
+    return False
 
 
 @contextmanager

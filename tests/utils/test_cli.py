@@ -1,5 +1,9 @@
 """The frame of the tools: words of a command line, mistakes, Ctrl-C."""
 
+import argparse
+import os
+import sys
+
 import pytest
 import torch
 
@@ -124,3 +128,12 @@ def test_threads_are_those_of_the_run_alone():
     args = parser.parse_args(["--threads", "3"])
     cli.run_tool(lambda args: seen.append(torch.get_num_threads()), args)
     assert seen == [3] and torch.get_num_threads() == before
+
+
+def test_a_reader_that_left_is_no_mistake(monkeypatch, capfd):
+    read, write = os.pipe()
+    os.close(read)
+    with open(write, "w") as stdout:
+        monkeypatch.setattr(sys, "stdout", stdout)
+        code = cli.run_tool(lambda args: print("a line"), argparse.Namespace())
+    assert code == cli.READER_LEFT and "BrokenPipe" not in capfd.readouterr().err
