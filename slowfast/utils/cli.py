@@ -319,7 +319,8 @@ def run_tool(
 def _reader_left() -> bool:
     """Whether nobody reads the output any more, as after `| head`; then it goes nowhere."""
     try:
-        print(flush=True)  # what failed before is lost, so that a flush alone may succeed
+        sys.stdout.write("\n")  # what failed before is lost: a flush alone may succeed
+        sys.stdout.flush()
     except BrokenPipeError:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
