@@ -29,7 +29,7 @@ from slowfast.runtime.unreadable import UnreadableVideos
 from slowfast.tasks import build_evaluator
 from slowfast.tasks.evaluate import build_evaluation_loop
 from slowfast.utils import distributed
-from slowfast.utils.io import write_json
+from slowfast.utils.io import read_json, write_json
 
 logger = logging.getLogger(__name__)
 
@@ -134,8 +134,25 @@ def _write_results(output_dir: Path, results: dict) -> Path:
     for kind in ("unreadable", "damaged"):
         (output_dir / f"{kind}_test.csv").unlink(missing_ok=True)
     path = output_dir / "test_results.json"
+    _tell_of_replaced(path, results)
     write_json(path, results)
     return path
+
+
+def _tell_of_replaced(path: Path, results: dict) -> None:
+    """Warn where the results of a test with other views or weights are there."""
+    if not path.is_file():
+        return
+    try:
+        old = read_json(path)
+    except ValueError:  # a damaged one says nothing
+        return
+    before, now = ([of.get(key) for key in ("views", "checkpoint")] for of in (old, results))
+    if before != now:
+        logger.warning(
+            "%s: replaces the test with %s views of %s; another OUTPUT_DIR would keep both",
+            *(path, *before),
+        )
 
 
 def _set_facts(

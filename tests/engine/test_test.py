@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from slowfast.engine.test import _write_results
 from slowfast.engine.test import test as run_test
 from slowfast.engine.train import train
 
@@ -156,3 +157,14 @@ def test_validation_without_readable_videos_goes_on_without_metrics(toy_cfg, dam
         (damaged_set / f"val_{index}.mp4").write_text("not a video")
     state = train(toy_cfg("DATA.PATH_TO_DATA_DIR", damaged_set, "SOLVER.MAX_EPOCH", 1))
     assert state.best == {} and "val_loss" not in state.history[0]
+
+
+def test_results_of_other_views_are_not_replaced_in_silence(tmp_path, caplog):
+    first = {"views": "1 x 3", "checkpoint": "best.pyth"}
+    for results in (first, first, {**first, "views": "10 x 3"}):
+        caplog.clear()
+        _write_results(tmp_path, results)
+    assert "replaces the test with 1 x 3 views of best.pyth" in caplog.text
+    caplog.clear()
+    _write_results(tmp_path, {**first, "views": "10 x 3"})
+    assert not caplog.text
