@@ -126,11 +126,13 @@ def kill_group(process: subprocess.Popen) -> None:
         with suppress(ProcessLookupError):  # all of it has ended
             os.killpg(process.pid, signal.SIGKILL)
     else:
+        started: list[psutil.Process] = []
         with suppress(psutil.Error):
-            for child in psutil.Process(process.pid).children(recursive=True):
-                with suppress(psutil.Error):
-                    child.kill()
-        process.kill()
+            started = psutil.Process(process.pid).children(recursive=True)
+        process.kill()  # first: it must not go on when those that it waits for have ended
+        for child in started:
+            with suppress(psutil.Error):
+                child.kill()
     process.wait()
 
 
