@@ -18,6 +18,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
+from slowfast.config.cli import add_import
 from slowfast.tools import run_net
 from slowfast.utils.cli import add_overrides, looks_like_key, make_parser, parse, run_tool
 
@@ -65,14 +66,7 @@ def main(argv: list[str] | None = None) -> int:
         metavar="SHARE",
         help="of each class for validation, and as much for the test (default: %(default)s)",
     )
-    parser.add_argument(
-        "--import",
-        dest="imports",
-        action="append",
-        default=[],
-        metavar="MODULE",
-        help="module with models, datasets or tasks of your own; adds to IMPORTS",
-    )
+    add_import(parser)
     add_overrides(parser)
     interrupted = "interrupted; the same command goes on from here"
     return run_tool(

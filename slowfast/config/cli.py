@@ -90,6 +90,18 @@ examples:
 _TABLES = ("slowfast.models.build", "slowfast.datasets.build", "slowfast.tasks.build")
 
 
+def add_import(parser: argparse.ArgumentParser) -> None:
+    """--import, modules that a user's own parts register themselves in."""
+    parser.add_argument(
+        "--import",
+        dest="imports",
+        action="append",
+        default=[],
+        metavar="MODULE",
+        help="module with models, datasets or tasks of your own; adds to IMPORTS",
+    )
+
+
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line: `cfg`, `opts` (KEY, VALUE, ...), `imports` and what machines need.
 
@@ -114,14 +126,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--num_shards", type=int, help="number of machines; sets NUM_SHARDS")
     parser.add_argument("--shard_id", type=int, help="number of this machine; sets SHARD_ID")
-    parser.add_argument(
-        "--import",
-        dest="imports",
-        action="append",
-        default=[],
-        metavar="MODULE",
-        help="module with models, datasets or tasks of your own; adds to IMPORTS",
-    )
+    add_import(parser)
     parser.add_argument(
         "--opts", dest="more", nargs="+", action="extend", default=[], metavar="KEY VALUE"
     )
